@@ -1,0 +1,26 @@
+"""adlib: learn from images of good parts alone, then score, map and judge new ones."""
+
+from __future__ import annotations
+
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+from adlib._version import __version__
+
+if TYPE_CHECKING:
+    from adlib.estimators import PatchCore, load
+
+# Looked up on first use, so that importing adlib does not load torch.
+_LAZY = {"PatchCore": "adlib.estimators", "load": "adlib.estimators"}
+
+__all__ = ["PatchCore", "__version__", "load"]
+
+
+def __getattr__(name: str) -> Any:
+    if name in _LAZY:
+        return getattr(import_module(_LAZY[name]), name)
+    raise AttributeError(f"module 'adlib' has no attribute {name!r}")
+
+
+def __dir__() -> list[str]:
+    return __all__

@@ -1,0 +1,33 @@
+"""Decide where work runs: on the GPU where there is one, never elsewhere than asked."""
+
+from __future__ import annotations
+
+import re
+
+from adlib._validation import describe, refusal
+
+
+def resolve_device(device: object, owner: str) -> str:
+    """Return "cpu" or "cuda:N" for what ``device`` asks, or raise.
+
+    torch is imported only where the answer needs it.
+    """
+    rule = '"auto", "cpu", "cuda" or "cuda:N"'
+    if not isinstance(device, str):
+        raise TypeError(refusal("device", owner, rule, describe(device)))
+    if device == "cpu":
+        return device
+    if device != "auto" and not re.fullmatch(r"cuda(:\d+)?", device):
+        raise ValueError(refusal("device", owner, rule, describe(device)))
+
+    import torch  # noqa: PLC0415 - heavy; "cpu" does not need it
+
+    if device == "auto":
+        return "cuda:0" if torch.cuda.is_available() else "cpu"
+    index = int(device.partition(":")[2] or 0)
+    n_devices = torch.cuda.device_count() if torch.cuda.is_available() else 0
+    if index >= n_devices:
+        rule = f"a device of this machine, which shows {n_devices} CUDA devices"
+        remedy = 'Pass device="auto" to take the GPU only where there is one.'
+        raise ValueError(refusal("device", owner, rule, describe(device), remedy))
+    return f"cuda:{index}"

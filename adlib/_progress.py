@@ -1,0 +1,89 @@
+"""Show progress on anything that lasts, and stay silent on anything that does not."""
+
+from __future__ import annotations
+
+import time
+from types import TracebackType
+from typing import TYPE_CHECKING, Self
+
+if TYPE_CHECKING:
+    from rich.progress import Progress as RichProgress
+
+SECONDS_OF_SILENCE = 2.0
+
+
+class ProgressBar:
+    """A bar on standard error that appears once the work has lasted two seconds.
+
+    Nothing is drawn where standard error is neither a terminal nor a notebook, so logs
+    stay clean. rich is imported only when a bar is about to appear.
+    """
+
+    def __init__(
+        self, description: str, total: int | None, *, enabled: bool = True
+    ) -> None:
+        self._description = description
+        self._total = total
+        self._enabled = enabled
+        self._done = 0
+        self._note = ""
+        self._started = time.monotonic()
+        self._bar: RichProgress | None = None
+
+    def advance(self, steps: int = 1, note: str = "") -> None:
+        """Count ``steps`` more as done and show ``note`` beside the bar."""
+        self._done += steps
+        self._note = note
+        if not self._enabled:
+            return
+        if self._bar is None:
+            if time.monotonic() - self._started < SECONDS_OF_SILENCE:
+                return
+            self._bar = self._appear()
+            if self._bar is None:
+                self._enabled = False
+                return
+        task = self._bar.task_ids[0]
+        self._bar.update(task, completed=self._done, note=self._note)
+
+    def _appear(self) -> RichProgress | None:
+        from rich.console import Console  # noqa: PLC0415 - heavy, often not needed
+        from rich.errors import LiveError  # noqa: PLC0415
+        from rich.progress import (  # noqa: PLC0415
+            BarColumn,
+            MofNCompleteColumn,
+            Progress,
+            TextColumn,
+            TimeRemainingColumn,
+        )
+
+        console = Console(stderr=True)
+        if not (console.is_terminal or console.is_jupyter):
+            return None
+        bar = Progress(
+            TextColumn("{task.description}"),
+            BarColumn(),
+            MofNCompleteColumn(),
+            TimeRemainingColumn(),
+            TextColumn("{task.fields[note]}"),
+            console=console,
+            transient=True,
+        )
+        bar.add_task(self._description, total=self._total, note="")
+        try:
+            bar.start()
+        except LiveError:  # the caller draws a bar of their own
+            return None
+        return bar
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        if self._bar is not None:
+            self._bar.stop()

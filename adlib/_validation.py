@@ -1,0 +1,126 @@
+"""Check arguments in one place and word every refusal the same way.
+
+A message names the parameter and who owns it, the rule, what came, and, where it helps,
+what to do about it.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from numbers import Integral, Real
+from typing import TypeVar
+
+import numpy as np
+
+Option = TypeVar("Option", bound=str)
+LONGEST_VALUE = 80  # characters of a value that a message shows
+
+
+def describe(value: object) -> str:
+    """Say what came: the value of a scalar, the shape and dtype of an array."""
+    shape, dtype = getattr(value, "shape", None), getattr(value, "dtype", None)
+    if shape is not None and dtype is not None:
+        return f"{type(value).__name__} of shape {tuple(shape)} and dtype {dtype}"
+    text = repr(value)
+    if len(text) <= LONGEST_VALUE:
+        return text
+    return f"{type(value).__name__} {text[: LONGEST_VALUE - 3]}..."
+
+
+def refusal(
+    parameter: str, owner: str, rule: str, received: object, remedy: str = ""
+) -> str:
+    """Word a refusal: parameter, owner, rule, what came, remedy."""
+    came = received if isinstance(received, str) else describe(received)
+    message = f"{parameter} of {owner} must be {rule}; got {came}."
+    return f"{message} {remedy}" if remedy else message
+
+
+def check_int(
+    value: object,
+    parameter: str,
+    owner: str,
+    *,
+    low: int,
+    high: int | None = None,
+) -> int:
+    """Return an integer of [low, high], or raise; a bool is no integer here."""
+    rule = f"an integer of at least {low}"
+    if high is not None:
+        rule = f"an integer in [{low}, {high}]"
+    if isinstance(value, bool) or not isinstance(value, Integral):
+        raise TypeError(refusal(parameter, owner, rule, describe(value)))
+    number = int(value)
+    if number < low or (high is not None and number > high):
+        raise ValueError(refusal(parameter, owner, rule, describe(value)))
+    return number
+
+
+def check_ratio(value: object, parameter: str, owner: str, *, closed: bool) -> float:
+    """Return a real number of (0, 1], or of (0, 1) where not ``closed``, or raise."""
+    rule = "a number in (0, 1]" if closed else "a number in (0, 1)"
+    if isinstance(value, bool) or not isinstance(value, Real):
+        raise TypeError(refusal(parameter, owner, rule, describe(value)))
+    number = float(value)
+    inside = 0.0 < number <= 1.0 if closed else 0.0 < number < 1.0
+    if not inside:
+        raise ValueError(refusal(parameter, owner, rule, describe(value)))
+    return number
+
+
+def check_option(
+    value: object, parameter: str, owner: str, options: Sequence[Option]
+) -> Option:
+    """Return the option that ``value`` names, or raise with the list of them."""
+    for option in options:
+        if isinstance(value, str) and value == option:
+            return option
+    rule = "one of " + ", ".join(repr(option) for option in options)
+    kind = ValueError if isinstance(value, str) else TypeError
+    raise kind(refusal(parameter, owner, rule, describe(value)))
+
+
+def check_bool(value: object, parameter: str, owner: str) -> bool:
+    """Return a bool, or raise; 0 and 1 are refused because they hide typing errors."""
+    if not isinstance(value, bool | np.bool_):
+        raise TypeError(refusal(parameter, owner, "True or False", describe(value)))
+    return bool(value)
+
+
+def check_random_state(value: object, parameter: str, owner: str) -> int | None:
+    """Return a seed or None, or raise."""
+    return None if value is None else check_int(value, parameter, owner, low=0)
+
+
+def check_coreset(value: object, parameter: str, owner: str) -> int | float:
+    """Return a coreset's size as asked: a ratio in (0, 1] or a count of at least 1."""
+    if isinstance(value, Integral):  # check_int refuses a bool
+        return check_int(value, parameter, owner, low=1)
+    try:
+        return check_ratio(value, parameter, owner, closed=True)
+    except (TypeError, ValueError) as error:
+        rule = "a ratio in (0, 1] or a count of patches (an integer of at least 1)"
+        raise type(error)(refusal(parameter, owner, rule, describe(value))) from None
+
+
+def coreset_size(coreset: int | float, n_patches: int) -> int:
+    """Return how many of ``n_patches`` a checked ``coreset`` selects, at least one."""
+    if isinstance(coreset, int):
+        return min(coreset, n_patches)
+    return max(1, math.floor(coreset * n_patches))
+
+
+def check_image_size(value: object, parameter: str, owner: str) -> tuple[int, int]:
+    """Return (height, width) from one side of a square or from a pair, or raise."""
+    if isinstance(value, Sequence) and not isinstance(value, str):
+        if len(value) != 2:  # noqa: PLR2004 - height and width
+            rule = "one side in pixels or a pair (height, width)"
+            raise ValueError(refusal(parameter, owner, rule, describe(value)))
+        height, width = value
+    else:
+        height = width = value
+    return (
+        check_int(height, parameter, owner, low=16),
+        check_int(width, parameter, owner, low=16),
+    )

@@ -1,0 +1,8 @@
+"""The detectors, what they return, and the model file."""
+
+from adlib.estimators._base import AnomalyDetector
+from adlib.estimators._loading import load
+from adlib.estimators._patchcore import PatchCore
+from adlib.estimators._results import Explanation, Inspection
+
+__all__ = ["AnomalyDetector", "Explanation", "Inspection", "PatchCore", "load"]

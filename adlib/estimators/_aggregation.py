@@ -1,0 +1,75 @@
+"""From patch scores to one score for the image."""
+
+from __future__ import annotations
+
+import math
+from typing import Literal, TypeAlias
+
+import numpy as np
+
+from adlib._typing import Float32Array, Int64Array
+from adlib.neighbors import MemoryBank
+
+Aggregation: TypeAlias = Literal["top_mean", "max", "reweighted"]
+AGGREGATIONS: tuple[Aggregation, ...] = ("top_mean", "max", "reweighted")
+
+
+def top_mean_scores(patch_scores: Float32Array, top_ratio: float) -> Float32Array:
+    """Return the mean of each image's highest patch scores, (n_images,) float32.
+
+    Args:
+        patch_scores: (n_images, n_patches).
+        top_ratio: Which fraction of an image's patches counts, in (0, 1]; at least one
+            patch does.
+    """
+    n_patches = patch_scores.shape[1]
+    n_top = max(1, math.floor(top_ratio * n_patches))
+    top = np.partition(patch_scores, n_patches - n_top, axis=1)[:, -n_top:]
+    # Sorted, so that the sum does not depend on the order partition left.
+    mean: Float32Array = np.sort(top, axis=1).mean(axis=1, dtype=np.float64)
+    return mean.astype(np.float32)
+
+
+def reweighted_scores(
+    patch_scores: Float32Array,
+    nearest: Int64Array,
+    embeddings: Float32Array,
+    bank: MemoryBank,
+    n_neighbors: int,
+) -> Float32Array:
+    """Return each image's highest patch score, weighted by the density around it.
+
+    A patch whose nearest bank entry m* lies among others like it is less surprising
+    than one whose m* stands alone: with m the image's most anomalous patch,
+
+        s = (1 - exp |m - m*| / sum over m' in N_b(m*) of exp |m - m'|) |m - m*|,
+
+    where N_b(m*) are the b bank entries nearest to m*, itself included.
+
+    Args:
+        patch_scores: Distance of each patch to the bank, (n_images, n_patches).
+        nearest: Bank entry nearest to each patch, (n_images, n_patches).
+        embeddings: (n_images, n_patches, n_features).
+        bank: The memory bank.
+        n_neighbors: b, in [2, n_bank]; fewer entries in the bank lower it.
+
+    Returns:
+        (n_images,) float32.
+
+    References:
+        Roth et al., "Towards total recall in industrial anomaly detection", CVPR 2022,
+        equation 7 (there b = 9).
+    """
+    images = np.arange(len(patch_scores))
+    worst = patch_scores.argmax(axis=1)
+    highest = patch_scores[images, worst].astype(np.float64)
+    patches = embeddings[images, worst].astype(np.float64)
+    entries = bank.embeddings[nearest[images, worst]]
+    around = bank.kneighbors(entries, min(n_neighbors, len(bank))).indices
+    neighbours = bank.embeddings[around].astype(np.float64)
+    distances = np.linalg.norm(patches[:, None] - neighbours, axis=2)
+    # The fraction is that of a softmax; subtracting the maximum keeps exp finite.
+    shift = distances.max(axis=1)
+    share = np.exp(highest - shift) / np.exp(distances - shift[:, None]).sum(axis=1)
+    weighted: Float32Array = ((1.0 - share) * highest).astype(np.float32)
+    return weighted

@@ -1,0 +1,415 @@
+"""The contract that every detector keeps: what a caller sees, written once."""
+
+from __future__ import annotations
+
+import os
+import warnings
+from abc import ABCMeta, abstractmethod
+from collections.abc import Iterator
+from typing import Any, NamedTuple, Self
+
+import numpy as np
+from numpy.typing import ArrayLike
+from sklearn.base import BaseEstimator, OutlierMixin
+from sklearn.exceptions import NotFittedError
+
+from adlib._typing import BoolArray, Float32Array, Float64Array, Int64Array
+from adlib._validation import check_ratio, describe, refusal
+from adlib.estimators._maps import anomaly_maps
+from adlib.estimators._model_file import ModelContent
+from adlib.estimators._patches import Patches, embed
+from adlib.estimators._results import Inspection
+from adlib.estimators._settings import Settings, check_settings
+from adlib.estimators._thresholds import (
+    ANOMALOUS,
+    NORMAL,
+    as_anomalous,
+    best_f1_threshold,
+    conformal_threshold,
+)
+from adlib.exceptions import ImageError, SkippedImagesWarning
+from adlib.features import Backbone
+from adlib.images import Failure, Images, Source, open_source
+
+MOST_LISTED = 5  # skipped images that a warning names
+
+
+class Scored(NamedTuple):
+    """Scores of one batch: per image (n,), per patch (n, grid_height, grid_width)."""
+
+    image_scores: Float32Array
+    patch_scores: Float32Array
+
+
+class AnomalyDetector(OutlierMixin, BaseEstimator, metaclass=ABCMeta):
+    """An estimator that learns from images of good parts and scores new ones.
+
+    Subclasses store their parameters in the constructor and say how to learn and how
+    to score patches; sources, errors, progress, maps, thresholds, verdicts and files
+    are here.
+
+    Attributes:
+        backbone_: The frozen network.
+        grid_: (height, width) of the patch grid.
+        training_images_: Names of the images learned from, in order.
+        skipped_: Images that ``fit`` skipped (``on_error="skip"``), with reasons.
+        threshold_: What ``calibrate`` set, or None.
+    """
+
+    backbone: str
+    weights: str | None
+    stages: tuple[int, ...] | None
+    backbone_: Backbone
+    grid_: tuple[int, int]
+    training_images_: list[str]
+    skipped_: list[Failure]
+    threshold_: float | None
+
+    @abstractmethod
+    def _check_parameters(self) -> Settings:
+        """Return the checked shared parameters; raise for any that is wrong."""
+
+    @abstractmethod
+    def _learn(
+        self, patches: Iterator[Patches], n_images: int | None, settings: Settings
+    ) -> dict[str, Any]:
+        """Return the learned attributes, ``grid_`` among them, and set none of them."""
+
+    @abstractmethod
+    def _score_patches(self, embeddings: Float32Array) -> Scored:
+        """Score the patches and images of one batch of embeddings."""
+
+    @abstractmethod
+    def _restore(self, content: ModelContent, device: str) -> None:
+        """Take over the learned state of a model file, or raise ModelFileError."""
+
+    @abstractmethod
+    def save(self, path: str | os.PathLike[str]) -> None:
+        """Write everything that scoring needs to one file."""
+
+    @abstractmethod
+    def describe(self) -> dict[str, str]:
+        """Return what was learned, as short texts by name."""
+
+    def fit(self, X: Images, y: ArrayLike | None = None) -> Self:
+        """Learn what good parts look like.
+
+        Args:
+            X: Images of good parts: a folder, a glob, paths, uint8, uint16 or float
+                arrays (n, h, w) or (n, h, w, 3), tensors (n, 3, h, w), PIL images, or
+                a list, DataLoader or iterator of these.
+            y: Labels, (n_images,); images that they call anomalous are not learned
+                from. None: all images are good.
+
+        Returns:
+            The estimator.
+
+        Raises:
+            ImageError: An image is unusable and ``on_error`` is "raise", or none is
+                left.
+            TypeError, ValueError: A parameter, ``X`` or ``y`` is not as stated.
+            WeightsError: The backbone's weights cannot be had.
+
+        Note:
+            A failed fit leaves the estimator as it was.
+        """
+        settings = self._check_parameters()
+        source = open_source(X, f"{type(self).__name__}.fit")
+        if y is not None:
+            source = _keep_normal(source, as_anomalous(y, f"{type(self).__name__}.fit"))
+        backbone = Backbone(
+            self.backbone,
+            weights=self.weights,
+            stages=self.stages,
+            device=settings.device,
+            random_state=settings.random_state,
+        )
+        names: list[str] = []
+        skipped: list[Failure] = []
+
+        def noting() -> Iterator[Patches]:
+            for patches in embed(source, backbone, settings, "Reading features"):
+                names.extend(patches.batch.names)
+                skipped.extend(patches.batch.failures)
+                if patches.batch.names:
+                    yield patches
+            if not names:
+                raise ImageError(
+                    f"X of {type(self).__name__}.fit must hold at least one usable "
+                    f"normal image; got none ({len(skipped)} skipped)."
+                )
+
+        learned = self._learn(noting(), source.n_items, settings)
+        for name, value in learned.items():
+            setattr(self, name, value)
+        self.backbone_ = backbone
+        self.training_images_ = names
+        self.skipped_ = skipped
+        self.threshold_ = None
+        _warn_of_skipped(skipped)
+        return self
+
+    def score(self, X: Images, y: object = None) -> Float32Array:
+        """Return one anomaly score an image; higher = more anomalous.
+
+        This deviates from scikit-learn, whose ``score`` returns one number for all.
+
+        Args:
+            X: Images, as in ``fit``.
+            y: Ignored; there for scikit-learn.
+
+        Returns:
+            (n_images,) float32; NaN where an image was skipped (``on_error="skip"``),
+            with one warning that lists them.
+
+        Raises:
+            ImageError: An image is unusable and ``on_error`` is "raise".
+            NotFittedError: ``fit`` was not called.
+        """
+        scores, _ = self._collect(X, with_maps=False)
+        return scores
+
+    def anomaly_maps(self, X: Images) -> Float32Array:
+        """Return where each image is anomalous; higher = more anomalous.
+
+        Args:
+            X: Images, as in ``fit``.
+
+        Returns:
+            (n_images, height, width) float32, at ``image_size``; NaN where an image was
+            skipped. ``inspect`` gives the same maps one by one, in bounded memory.
+
+        Raises:
+            ImageError: An image is unusable and ``on_error`` is "raise".
+            NotFittedError: ``fit`` was not called.
+        """
+        _, maps = self._collect(X, with_maps=True)
+        return maps
+
+    def inspect(self, X: Images) -> Iterator[Inspection]:
+        """Yield path, score, verdict and map of each image, in order, in one pass.
+
+        Args:
+            X: Images, as in ``fit``; a stream may be endless.
+
+        Yields:
+            One ``Inspection`` an image. A skipped image has an ``error`` and no map.
+
+        Raises:
+            ImageError: An image is unusable and ``on_error`` is "raise".
+            NotFittedError: ``fit`` was not called; raised at once, not when iterated.
+
+        Note:
+            Memory is bounded by a batch, however many images there are.
+        """
+        settings, source = self._prepare(X, "inspect")
+        return self._inspect(source, settings)
+
+    def _inspect(self, source: Source, settings: Settings) -> Iterator[Inspection]:
+        for patches in embed(source, self.backbone_, settings, "Inspecting"):
+            batch = patches.batch
+            results = {
+                failure.position: Inspection(
+                    failure.name, float("nan"), None, None, failure.reason
+                )
+                for failure in batch.failures
+            }
+            if batch.names:
+                scored = self._score_patches(patches.embeddings)
+                maps = anomaly_maps(scored.patch_scores, settings.image_size)
+                for i, position in enumerate(batch.positions):
+                    score = float(scored.image_scores[i])
+                    verdict = self._verdict(score)
+                    results[position] = Inspection(
+                        batch.names[i], score, verdict, maps[i]
+                    )
+            for position in sorted(results):
+                yield results[position]
+
+    def calibrate(
+        self,
+        X: Images,
+        y: ArrayLike | None = None,
+        *,
+        false_positive_rate: float | None = None,
+    ) -> Self:
+        """Set the threshold that ``predict`` uses.
+
+        Args:
+            X: Images that ``fit`` did not see, as in ``fit``.
+            y: Labels, (n_images,): +1 normal and -1 anomalous, or 0 normal and 1
+                anomalous. The threshold then maximises F1, of all thresholds there
+                are. None: all images are good.
+            false_positive_rate: Without labels, the share of good images that may be
+                called anomalous, in (0, 1): the chance for a new good image is at most
+                that (split conformal). None: 0.05.
+
+        Returns:
+            The estimator, with ``threshold_`` set.
+
+        Raises:
+            ValueError: ``y`` lacks one of the classes or does not fit ``X``; both ``y``
+                and ``false_positive_rate`` are given; or there are too few images for
+                the rate.
+            NotFittedError: ``fit`` was not called.
+        """
+        owner = f"{type(self).__name__}.calibrate"
+        if y is None:
+            rate = 0.05 if false_positive_rate is None else false_positive_rate
+            rate = check_ratio(rate, "false_positive_rate", owner, closed=False)
+            scores = self._usable_scores(X)
+            self.threshold_ = conformal_threshold(scores[~np.isnan(scores)], rate)
+            return self
+        if false_positive_rate is not None:
+            rule = "None where y is given, since the threshold then maximises F1"
+            raise ValueError(
+                refusal("false_positive_rate", owner, rule, repr(false_positive_rate))
+            )
+        anomalous = as_anomalous(y, owner)
+        if anomalous.all() or not anomalous.any():
+            kind = "anomalous" if anomalous.all() else "normal"
+            rule = "labels of normal and of anomalous images, since F1 needs both"
+            remedy = "For good images alone pass false_positive_rate and no y."
+            raise ValueError(refusal("y", owner, rule, f"only {kind} ones", remedy))
+        scores = self._usable_scores(X)
+        if len(scores) != len(anomalous):
+            rule = f"({len(scores)},), one label for each image of X"
+            raise ValueError(refusal("y", owner, rule, describe(anomalous)))
+        usable = ~np.isnan(scores)
+        self.threshold_ = best_f1_threshold(
+            scores[usable & ~anomalous], scores[usable & anomalous]
+        )
+        return self
+
+    def decision_function(self, X: Images) -> Float64Array:
+        """Return ``threshold_ - score``: negative = anomalous, as scikit-learn has it.
+
+        Before ``calibrate`` the threshold counts as 0: the values then rank images, and
+        their sign means nothing.
+
+        Args:
+            X: Images, as in ``fit``.
+
+        Returns:
+            (n_images,) float64.
+        """
+        return (self.threshold_ or 0.0) - self.score(X).astype(np.float64)
+
+    def predict(self, X: Images) -> Int64Array:
+        """Return a verdict on each image: +1 normal, -1 anomalous.
+
+        Args:
+            X: Images, as in ``fit``.
+
+        Returns:
+            (n_images,) int64. A skipped image gets -1: a part that could not be seen is
+            not known to be good.
+
+        Raises:
+            NotFittedError: ``fit`` or ``calibrate`` was not called.
+        """
+        self._check_fitted()
+        if self.threshold_ is None:
+            raise NotFittedError(
+                f"{type(self).__name__} has no threshold yet. Call calibrate with good "
+                "images it has not seen, or with labelled ones."
+            )
+        good = self.score(X).astype(np.float64) <= self.threshold_
+        return np.where(good, NORMAL, ANOMALOUS)
+
+    def _verdict(self, score: float) -> int | None:
+        if self.threshold_ is None:
+            return None
+        return NORMAL if score <= self.threshold_ else ANOMALOUS
+
+    def _usable_scores(self, X: Images) -> Float64Array:
+        scores = self.score(X).astype(np.float64)
+        if np.isnan(scores).all():
+            owner = f"{type(self).__name__}.calibrate"
+            raise ImageError(f"X of {owner} must hold at least one usable image.")
+        return scores
+
+    def _collect(
+        self, X: Images, *, with_maps: bool
+    ) -> tuple[Float32Array, Float32Array]:
+        """Return all scores, and all maps on demand; NaN where an image was skipped."""
+        settings, source = self._prepare(X, "anomaly_maps" if with_maps else "score")
+        scores: dict[int, float] = {}
+        maps: dict[int, Float32Array] = {}
+        skipped: list[Failure] = []
+        for patches in embed(source, self.backbone_, settings, "Scoring"):
+            skipped.extend(patches.batch.failures)
+            if not patches.batch.names:
+                continue
+            scored = self._score_patches(patches.embeddings)
+            positions = patches.batch.positions
+            scores.update(zip(positions, scored.image_scores.tolist(), strict=True))
+            if with_maps:
+                drawn = anomaly_maps(scored.patch_scores, settings.image_size)
+                maps.update(zip(positions, drawn, strict=True))
+        n_images = len(scores) + len(skipped)
+        if n_images == 0:
+            owner = type(self).__name__
+            rule = "at least one image"
+            raise ValueError(refusal("X", owner, rule, "an empty stream"))
+        all_scores = np.full(n_images, np.nan, np.float32)
+        for position, score in scores.items():
+            all_scores[position] = score
+        all_maps = np.empty((0, *settings.image_size), np.float32)
+        if with_maps:
+            all_maps = np.full((n_images, *settings.image_size), np.nan, np.float32)
+            for position in list(maps):
+                all_maps[position] = maps.pop(position)
+        _warn_of_skipped(skipped)
+        return all_scores, all_maps
+
+    def _prepare(self, X: Images, method: str) -> tuple[Settings, Source]:
+        self._check_fitted()
+        owner = f"{type(self).__name__}.{method}"
+        return check_settings(self), open_source(X, owner)
+
+    def _check_fitted(self) -> None:
+        if not hasattr(self, "backbone_"):
+            raise NotFittedError(
+                f"This {type(self).__name__} has not learned anything yet. "
+                "Call fit with images of good parts first."
+            )
+
+
+def _keep_normal(source: Source, anomalous: BoolArray) -> Source:
+    """Return the items that labels call normal; complain if the numbers differ."""
+    if source.n_items is not None and source.n_items != len(anomalous):
+        raise _wrong_length(len(anomalous), source.n_items)
+
+    def items() -> Iterator[Any]:
+        n_items = 0
+        for n_items, item in enumerate(source.items, start=1):
+            if n_items > len(anomalous):
+                raise _wrong_length(len(anomalous), n_items)
+            if not anomalous[n_items - 1]:
+                yield item
+        if n_items < len(anomalous):
+            raise _wrong_length(len(anomalous), n_items)
+
+    return Source(items(), int((~anomalous).sum()))
+
+
+def _wrong_length(n_labels: int, n_images: int) -> ValueError:
+    return ValueError(
+        f"y of fit must hold one label for each image of X; got {n_labels} labels and "
+        f"{n_images} images or more."
+    )
+
+
+def _warn_of_skipped(skipped: list[Failure]) -> None:
+    """Warn once of all skipped images, naming the first few."""
+    if not skipped:
+        return
+    listed = "; ".join(failure.reason for failure in skipped[:MOST_LISTED])
+    more = len(skipped) - MOST_LISTED
+    rest = f"; and {more} more" if more > 0 else ""
+    warnings.warn(
+        f"{len(skipped)} images were skipped: {listed}{rest}",
+        SkippedImagesWarning,
+        stacklevel=3,
+    )

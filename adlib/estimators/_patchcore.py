@@ -1,0 +1,312 @@
+"""PatchCore: a memory bank of good patches, and the distance to its nearest entry."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from adlib._typing import AnyArray, Float32Array, Int64Array
+from adlib._validation import (
+    check_coreset,
+    check_int,
+    check_option,
+    check_ratio,
+    coreset_size,
+)
+from adlib.estimators._aggregation import (
+    AGGREGATIONS,
+    Aggregation,
+    reweighted_scores,
+    top_mean_scores,
+)
+from adlib.estimators._base import AnomalyDetector, Scored
+from adlib.estimators._model_file import ModelContent
+from adlib.estimators._patches import Patches, PatchStore, embed, origins_of
+from adlib.estimators._results import Explanation
+from adlib.estimators._saving import (
+    damaged,
+    numbers,
+    restore_detector,
+    save_detector,
+    tensor_of,
+)
+from adlib.estimators._settings import Settings, check_settings
+from adlib.exceptions import ModelFileError
+from adlib.features import DEFAULT_BACKBONE, Embedding, embedding_length
+from adlib.images import Images, OnError
+from adlib.neighbors import (
+    SEARCH_KINDS,
+    MemoryBank,
+    SearchKind,
+    greedy_coreset,
+    random_projection,
+)
+
+
+class _Lookup(NamedTuple):
+    """Distance to and index of the entry nearest to each patch, (n, n_patches)."""
+
+    distances: Float32Array
+    nearest: Int64Array
+
+
+class PatchCore(AnomalyDetector):
+    """Detect anomalies by the distance of patches to remembered good ones.
+
+    A frozen backbone describes every patch of the good images; a greedy coreset of
+    these descriptions is the memory bank. A new patch scores its distance to the
+    nearest entry, an image the mean of its highest patch scores (or their maximum, or
+    the paper's re-weighted maximum), and the grid of patch scores, upsampled and
+    blurred, is the anomaly map.
+
+    ``score`` returns one value per image, unlike scikit-learn's ``score``.
+
+    Args:
+        backbone: Name of a timm convolutional network. The default's weights come with
+            pip; "wide_resnet50_2.tv_in1k" is the paper's.
+        weights: "pretrained", the path of a local state dict, or None for random ones.
+        stages: timm's stage indices; None takes those at strides 8 and 16.
+        image_size: Side in pixels to which images are resized, or (height, width).
+        embedding: "concat" (3x3 means side by side) or "paper" (1024 features as the
+            published code pools them).
+        coreset: How much is remembered: a fraction of all patches, (0, 1], or a count.
+        projection: Features to which a random projection reduces the embeddings for
+            the selection of the coreset alone; None selects in full.
+        search: "exact" or "faiss-flat" (extra ``faiss``).
+        aggregation: Image score: "top_mean", the mean of the ``top_ratio`` highest
+            patch scores; "max"; or "reweighted", the paper's equation 7.
+        top_ratio: Fraction of patches for "top_mean", (0, 1].
+        n_neighbors: b of "reweighted", at least 2.
+        batch_size: Images a batch; changes speed and memory, not results.
+        device: "auto" (the GPU where there is one), "cpu", "cuda" or "cuda:N".
+        n_workers: Threads that decode images; None: one a core, at most 8.
+        on_error: "raise" at an unusable image, or "skip" it and report.
+        progress: Show bars on a terminal for what takes longer than two seconds.
+        random_state: Seed of the coreset's start, of the projection and of random
+            weights; None draws new ones every time.
+
+    Attributes:
+        memory_bank_: The ``MemoryBank``: embeddings (n_bank, n_features) and origins.
+        backbone_: The frozen network.
+        grid_: (height, width) of the patch grid.
+        n_patches_: How many patches the coreset was chosen from.
+        training_images_: Names of the images learned from, in order.
+        skipped_: Images that ``fit`` skipped, with reasons.
+        threshold_: What ``calibrate`` set, or None.
+
+    Note:
+        Memory peak of ``fit``: the embeddings, 4 bytes * n_patches * n_features, plus
+        the bank and under 200 MiB. The same images, seed and versions give the same
+        model. On a CPU the scores do not depend on batches; between devices they agree
+        within the rounding of the backbone, about 1e-5 relative.
+
+    References:
+        Roth et al., "Towards total recall in industrial anomaly detection", CVPR 2022.
+
+    Example:
+        >>> import numpy as np
+        >>> from adlib import PatchCore
+        >>> good = np.random.default_rng(0).random((4, 64, 64), dtype=np.float32)
+        >>> model = PatchCore(image_size=64, coreset=0.5).fit(good)
+        >>> model.score(good).shape
+        (4,)
+    """
+
+    def __init__(
+        self,
+        *,
+        backbone: str = DEFAULT_BACKBONE,
+        weights: str | None = "pretrained",
+        stages: tuple[int, ...] | None = None,
+        image_size: int | tuple[int, int] = 320,
+        embedding: Embedding = "concat",
+        coreset: float = 0.05,
+        projection: int | None = None,
+        search: SearchKind = "exact",
+        aggregation: Aggregation = "top_mean",
+        top_ratio: float = 0.01,
+        n_neighbors: int = 9,
+        batch_size: int = 16,
+        device: str = "auto",
+        n_workers: int | None = None,
+        on_error: OnError = "raise",
+        progress: bool = True,
+        random_state: int | None = 0,
+    ) -> None:
+        self.backbone = backbone
+        self.weights = weights
+        self.stages = stages
+        self.image_size = image_size
+        self.embedding = embedding
+        self.coreset = coreset
+        self.projection = projection
+        self.search = search
+        self.aggregation = aggregation
+        self.top_ratio = top_ratio
+        self.n_neighbors = n_neighbors
+        self.batch_size = batch_size
+        self.device = device
+        self.n_workers = n_workers
+        self.on_error = on_error
+        self.progress = progress
+        self.random_state = random_state
+
+    def explain(self, X: Images) -> list[Explanation]:
+        """Say for each image which patch stands out and which good patch is nearest.
+
+        Args:
+            X: Images, as in ``fit``.
+
+        Returns:
+            One ``Explanation`` an image; skipped images have none.
+        """
+        settings, source = self._prepare(X, "explain")
+        origins = self._origins()
+        explanations = []
+        for patches in embed(source, self.backbone_, settings, "Explaining"):
+            if not patches.batch.names:
+                continue
+            lookup = self._look_up(patches.embeddings)
+            worst = lookup.distances.argmax(axis=1)
+            for i, name in enumerate(patches.batch.names):
+                entry = lookup.nearest[i, worst[i]]
+                image, row, column = origins[entry].tolist()
+                place = np.unravel_index(worst[i], self.grid_)
+                explanations.append(
+                    Explanation(
+                        path=name,
+                        patch=(int(place[0]), int(place[1])),
+                        distance=float(lookup.distances[i, worst[i]]),
+                        compared_with=self.training_images_[image],
+                        compared_patch=(row, column),
+                    )
+                )
+        return explanations
+
+    def describe(self) -> dict[str, str]:
+        """Return what was learned, as short texts by name."""
+        self._check_fitted()
+        n_bank, n_features = self.memory_bank_.embeddings.shape
+        share = 100 * n_bank / self.n_patches_
+        return {
+            "memory bank": f"{n_bank:,} of {self.n_patches_:,} patches "
+            f"({share:.3g} %), {n_features} features, {self.search} search",
+        }
+
+    def save(self, path: str | os.PathLike[str]) -> None:
+        """Write the model to one file, whole or not at all.
+
+        The file holds parameters, threshold, memory bank, origins and the backbone's
+        tensors, so that it scores the same on a machine that can reach no model hub.
+        ``adlib.load`` reads it. Nothing in it is code.
+
+        Raises:
+            NotFittedError: ``fit`` was not called.
+            OSError: The folder does not exist, is not writable, or the disk is full.
+        """
+        self._check_fitted()
+        state = {"n_patches": self.n_patches_}
+        bank = self.memory_bank_
+        tensors: dict[str, AnyArray] = {
+            "bank.embeddings": bank.embeddings,
+            "bank.origins": self._origins(),
+        }
+        save_detector(self, path, state, tensors)
+
+    def _restore(self, content: ModelContent, device: str) -> None:
+        restore_detector(self, content, device)
+        channels = [stage.channels for stage in self.backbone_.stages]
+        n_features = embedding_length(self.embedding, channels)
+        embeddings = tensor_of(
+            content, "bank.embeddings", np.float32, (None, n_features)
+        )
+        shape = (len(embeddings), 3)
+        origins = tensor_of(content, "bank.origins", np.int64, shape)
+        limits = np.array([len(self.training_images_), *self.grid_])
+        if (origins < 0).any() or (origins >= limits).any():
+            raise damaged("bank.origins", f"image, row and column below {limits}")
+        n_patches = numbers(
+            {"n_patches": [content.header["state"].get("n_patches")]}, "n_patches", int
+        )
+        self.n_patches_ = n_patches[0]
+        try:
+            self.memory_bank_ = self._make_bank(embeddings, origins, device)
+        except ValueError as error:
+            raise ModelFileError(f"The model file is damaged: {error}") from error
+
+    def _check_parameters(self) -> Settings:
+        owner = type(self).__name__
+        check_coreset(self.coreset, "coreset", owner)
+        if self.projection is not None:
+            check_int(self.projection, "projection", owner, low=1)
+        check_option(self.search, "search", owner, SEARCH_KINDS)
+        check_option(self.aggregation, "aggregation", owner, AGGREGATIONS)
+        check_ratio(self.top_ratio, "top_ratio", owner, closed=True)
+        check_int(self.n_neighbors, "n_neighbors", owner, low=2)
+        return check_settings(self)
+
+    def _learn(
+        self, patches: Iterator[Patches], n_images: int | None, settings: Settings
+    ) -> dict[str, Any]:
+        store = PatchStore(n_images)
+        for batch in patches:
+            store.append(batch.embeddings)
+        embeddings = store.take()
+        grid = (embeddings.shape[1], embeddings.shape[2])
+        points = embeddings.reshape(-1, embeddings.shape[3])
+        selected = greedy_coreset(
+            self._for_selection(points, settings.random_state),
+            coreset_size(self.coreset, len(points)),
+            random_state=settings.random_state,
+            device=settings.device,
+            progress=settings.progress,
+        )
+        # In the order of the patches, so that the bank reads as the images do.
+        kept = np.sort(selected)
+        bank = self._make_bank(points[kept], origins_of(kept, grid), settings.device)
+        return {"grid_": grid, "memory_bank_": bank, "n_patches_": len(points)}
+
+    def _for_selection(self, points: Float32Array, seed: int | None) -> Float32Array:
+        if self.projection is None:
+            return points
+        return random_projection(points, self.projection, random_state=seed)
+
+    def _make_bank(
+        self, embeddings: Float32Array, origins: Int64Array, device: str
+    ) -> MemoryBank:
+        return MemoryBank(
+            embeddings, search=self.search, origins=origins, device=device
+        )
+
+    def _origins(self) -> Int64Array:
+        origins = self.memory_bank_.origins
+        assert origins is not None  # PatchCore's own banks always know them
+        return origins
+
+    def _look_up(self, embeddings: Float32Array) -> _Lookup:
+        """Find the bank entry nearest to each patch of (n, height, width, features)."""
+        n_images = len(embeddings)
+        queries = embeddings.reshape(-1, embeddings.shape[3])
+        distances, nearest = self.memory_bank_.kneighbors(queries)
+        return _Lookup(distances.reshape(n_images, -1), nearest.reshape(n_images, -1))
+
+    def _score_patches(self, embeddings: Float32Array) -> Scored:
+        lookup = self._look_up(embeddings)
+        grid_scores = lookup.distances.reshape(embeddings.shape[:3])
+        return Scored(self._score_images(lookup, embeddings), grid_scores)
+
+    def _score_images(self, lookup: _Lookup, embeddings: Float32Array) -> Float32Array:
+        if self.aggregation == "max":
+            return np.asarray(lookup.distances.max(axis=1))
+        if self.aggregation == "top_mean":
+            return top_mean_scores(lookup.distances, self.top_ratio)
+        return reweighted_scores(
+            lookup.distances,
+            lookup.nearest,
+            embeddings.reshape(*lookup.distances.shape, -1),
+            self.memory_bank_,
+            self.n_neighbors,
+        )

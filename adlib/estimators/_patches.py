@@ -1,0 +1,94 @@
+"""From images to patch embeddings, batch by batch, and all of them in one array."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import NamedTuple
+
+import numpy as np
+import torch
+
+from adlib._progress import ProgressBar
+from adlib._typing import Float32Array, Int64Array
+from adlib.estimators._settings import Settings
+from adlib.features import Backbone, patch_embeddings
+from adlib.images import Batch, Source, read_batches
+
+
+class Patches(NamedTuple):
+    """Patch embeddings of one batch, (n, grid_height, grid_width, n_features)."""
+
+    batch: Batch
+    embeddings: Float32Array
+
+
+def embed(
+    source: Source, backbone: Backbone, settings: Settings, description: str
+) -> Iterator[Patches]:
+    """Yield the patch embeddings of a source's images in order, showing progress.
+
+    A batch that holds nothing but failures yields an empty array.
+    """
+    batches = read_batches(
+        source,
+        image_size=settings.image_size,
+        batch_size=settings.batch_size,
+        n_workers=settings.n_workers,
+        on_error=settings.on_error,
+    )
+    with ProgressBar(description, source.n_items, enabled=settings.progress) as bar:
+        for batch in batches:
+            if batch.names:
+                maps = backbone(torch.from_numpy(batch.images))
+                embeddings = patch_embeddings(maps, settings.embedding).cpu().numpy()
+            else:
+                embeddings = np.empty((0, 1, 1, 1), np.float32)
+            yield Patches(batch, embeddings)
+            bar.advance(len(batch.names) + len(batch.failures))
+
+
+class PatchStore:
+    """All patch embeddings of a set of images in one array, without a second copy.
+
+    Where the number of images is known the array is made at once; memory that is never
+    filled is never touched. Otherwise batches wait in a list, and each is freed as soon
+    as it has been copied.
+    """
+
+    def __init__(self, n_images: int | None) -> None:
+        self._n_images = n_images
+        self._whole: Float32Array | None = None
+        self._parts: list[Float32Array] = []
+        self.n_stored = 0
+
+    def append(self, embeddings: Float32Array) -> None:
+        """Add the embeddings of a batch, (n, grid_height, grid_width, n_features)."""
+        first, last = self.n_stored, self.n_stored + len(embeddings)
+        self.n_stored = last
+        if self._n_images is None:
+            self._parts.append(embeddings)
+            return
+        if self._whole is None:
+            shape = (self._n_images, *embeddings.shape[1:])
+            self._whole = np.empty(shape, np.float32)
+        self._whole[first:last] = embeddings
+
+    def take(self) -> Float32Array:
+        """Hand over everything, (n_images, grid_height, grid_width, n_features)."""
+        if self._whole is None:
+            shape = (self.n_stored, *self._parts[0].shape[1:])
+            self._whole = np.empty(shape, np.float32)
+            first = 0
+            self._parts.reverse()
+            while self._parts:
+                part = self._parts.pop()
+                self._whole[first : first + len(part)] = part
+                first += len(part)
+        whole, self._whole = self._whole, None
+        return whole[: self.n_stored]
+
+
+def origins_of(indices: Int64Array, grid: tuple[int, int]) -> Int64Array:
+    """Return image, row and column of flat patch indices, (n, 3) int64."""
+    image, patch = np.divmod(indices, grid[0] * grid[1])
+    return np.stack([image, *np.divmod(patch, grid[1])], axis=1)

@@ -1,0 +1,146 @@
+"""What every detector saves, and how it comes back."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping
+from importlib.metadata import version
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import torch
+
+from adlib._typing import AnyArray
+from adlib._version import __version__
+from adlib.estimators._model_file import FORMAT, ModelContent, write_model
+from adlib.exceptions import ModelFileError, WeightsError
+from adlib.features import Backbone, Normalisation
+
+if TYPE_CHECKING:
+    from adlib.estimators._base import AnomalyDetector
+
+RECORDED = ("torch", "timm", "numpy", "scikit-learn")
+BACKBONE_PREFIX = "backbone."
+
+
+def save_detector(
+    detector: AnomalyDetector,
+    path: str | os.PathLike[str],
+    state: Mapping[str, Any],
+    tensors: Mapping[str, AnyArray],
+) -> None:
+    """Write a fitted detector: what all share, its own ``state`` and ``tensors``."""
+    backbone = detector.backbone_
+    shared = {
+        "grid": list(detector.grid_),
+        "threshold": detector.threshold_,
+        "training_images": detector.training_images_,
+        "stages": [stage.index for stage in backbone.stages],
+        "mean": list(backbone.normalisation.mean),
+        "std": list(backbone.normalisation.std),
+    }
+    weights = {
+        BACKBONE_PREFIX + name: tensor.numpy()
+        for name, tensor in backbone.state().items()
+    }
+    versions = {package: version(package) for package in RECORDED}
+    parameters = detector.get_params(deep=False)
+    header = {
+        "format": FORMAT,
+        "estimator": type(detector).__name__,
+        "versions": {"adlib": __version__, **versions},
+        "parameters": {name: _plain(value) for name, value in parameters.items()},
+        "state": {**shared, **state},
+    }
+    write_model(path, ModelContent(header, {**tensors, **weights}))
+
+
+def restore_detector(
+    detector: AnomalyDetector, content: ModelContent, device: str
+) -> None:
+    """Give a detector, made with the saved parameters, the state that all share.
+
+    Raises:
+        ModelFileError: A parameter or a field is not what a detector can have.
+    """
+    try:
+        detector._check_parameters()
+    except (TypeError, ValueError) as error:
+        raise ModelFileError(f"The model file is damaged: {error}") from error
+    state = content.header["state"]
+    height, width = numbers(state, "grid", int, length=2)
+    threshold = state.get("threshold")
+    if threshold is not None:
+        threshold = numbers({"threshold": [threshold]}, "threshold", float, length=1)[0]
+    names = state.get("training_images")
+    if not isinstance(names, list) or not all(isinstance(name, str) for name in names):
+        raise damaged("training_images", "a list of names")
+    normalisation = Normalisation(
+        *(tuple(numbers(state, field, float, length=3)) for field in ("mean", "std"))
+    )
+    weights = {
+        name.removeprefix(BACKBONE_PREFIX): torch.from_numpy(tensor)
+        for name, tensor in content.tensors.items()
+        if name.startswith(BACKBONE_PREFIX)
+    }
+    stages = numbers(state, "stages", int)
+    try:
+        backbone = Backbone.from_weights(
+            detector.backbone, weights, stages, normalisation, device
+        )
+    except (ValueError, WeightsError) as error:
+        raise ModelFileError(f"The model file is damaged: {error}") from error
+    detector.grid_ = (height, width)
+    detector.threshold_ = threshold
+    detector.training_images_ = names
+    detector.skipped_ = []
+    detector.backbone_ = backbone
+
+
+def numbers(
+    state: Mapping[str, Any], field: str, kind: type, length: int | None = None
+) -> list[Any]:
+    """Return a field that must be a list of finite numbers, or raise."""
+    values = state.get(field)
+    rule = f"{'' if length is None else f'{length} '}numbers"
+    if not isinstance(values, list) or (length is not None and len(values) != length):
+        raise damaged(field, rule)
+    allowed = (int,) if kind is int else (int, float)
+    for value in values:
+        if isinstance(value, bool) or not isinstance(value, allowed):
+            raise damaged(field, rule)
+        if not np.isfinite(value):
+            raise damaged(field, rule)
+    return [kind(value) for value in values]
+
+
+def tensor_of(
+    content: ModelContent, name: str, dtype: type, shape: tuple[int | None, ...]
+) -> AnyArray:
+    """Return a tensor that must have this dtype and shape (None: any), or raise."""
+    tensor = content.tensors.get(name)
+    fits = (
+        tensor is not None
+        and tensor.dtype == dtype
+        and tensor.ndim == len(shape)
+        and all(
+            want in (None, got) for want, got in zip(shape, tensor.shape, strict=True)
+        )
+    )
+    if tensor is None or not fits:
+        raise damaged(name, f"a tensor of kind {dtype.__name__} and shape {shape}")
+    return tensor
+
+
+def damaged(field: str, rule: str) -> ModelFileError:
+    """Return the error for a field that is not as it must be."""
+    return ModelFileError(f"The model file is damaged: {field!r} must be {rule}.")
+
+
+def _plain(value: Any) -> Any:
+    """Return a parameter as JSON knows it."""
+    if isinstance(value, np.generic):
+        return value.item()
+    if isinstance(value, os.PathLike):
+        return os.fspath(value)
+    return list(value) if isinstance(value, tuple) else value

@@ -1,0 +1,47 @@
+"""The parameters that every detector shares, checked."""
+
+from __future__ import annotations
+
+from typing import Any, NamedTuple
+
+from adlib._device import resolve_device
+from adlib._validation import (
+    check_bool,
+    check_image_size,
+    check_int,
+    check_option,
+    check_random_state,
+)
+from adlib.features import EMBEDDINGS, Embedding
+from adlib.images import ON_ERROR, OnError
+
+
+class Settings(NamedTuple):
+    """How images are read and turned into patch embeddings."""
+
+    image_size: tuple[int, int]
+    embedding: Embedding
+    batch_size: int
+    device: str
+    n_workers: int | None
+    on_error: OnError
+    progress: bool
+    random_state: int | None
+
+
+def check_settings(detector: Any) -> Settings:
+    """Return a detector's shared parameters, or raise for the first that is wrong."""
+    owner = type(detector).__name__
+    workers = detector.n_workers
+    if workers is not None:
+        workers = check_int(workers, "n_workers", owner, low=1)
+    return Settings(
+        check_image_size(detector.image_size, "image_size", owner),
+        check_option(detector.embedding, "embedding", owner, EMBEDDINGS),
+        check_int(detector.batch_size, "batch_size", owner, low=1),
+        resolve_device(detector.device, owner),
+        workers,
+        check_option(detector.on_error, "on_error", owner, ON_ERROR),
+        check_bool(detector.progress, "progress", owner),
+        check_random_state(detector.random_state, "random_state", owner),
+    )

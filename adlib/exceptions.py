@@ -1,0 +1,20 @@
+"""What adlib raises beyond Python's own ValueError, TypeError and ImportError."""
+
+
+class ImageError(ValueError):
+    """An image source holds something that is no image, or an image that is unusable.
+
+    The message names the file, or the position in the source, and what is wrong.
+    """
+
+
+class WeightsError(RuntimeError):
+    """A backbone's weights cannot be had, or do not fit it."""
+
+
+class ModelFileError(ValueError):
+    """A model file is damaged, foreign, or of a version that this adlib cannot read."""
+
+
+class SkippedImagesWarning(UserWarning):
+    """Images were skipped because ``on_error="skip"`` asked for it; lists them."""

@@ -1,0 +1,21 @@
+"""Frozen backbones and the patch embeddings that they give."""
+
+from adlib.features._backbone import Backbone, Stage
+from adlib.features._embedding import (
+    EMBEDDINGS,
+    Embedding,
+    embedding_length,
+    patch_embeddings,
+)
+from adlib.features._weights import DEFAULT_BACKBONE, Normalisation
+
+__all__ = [
+    "DEFAULT_BACKBONE",
+    "EMBEDDINGS",
+    "Backbone",
+    "Embedding",
+    "Normalisation",
+    "Stage",
+    "embedding_length",
+    "patch_embeddings",
+]

@@ -1,0 +1,237 @@
+"""A frozen convolutional network, read at chosen stages and cut off behind the last."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, TypeAlias
+
+import timm
+import torch
+
+from adlib._validation import describe, refusal
+from adlib.exceptions import WeightsError
+from adlib.features._weights import (
+    DEFAULT_BACKBONE,
+    PACKAGED_NORMALISATION,
+    Normalisation,
+    Weights,
+    packaged_file,
+    read_weights,
+    rename_like,
+)
+
+Network: TypeAlias = Any  # a timm network; its methods beyond Module's are untyped
+
+DEFAULT_STRIDES = (8, 16)  # PatchCore's: layer2 and layer3 of a ResNet
+
+
+@dataclass(frozen=True)
+class Stage:
+    """One stage of a backbone: its index in timm, channels, and stride in pixels."""
+
+    index: int
+    channels: int
+    stride: int
+
+
+class Backbone:
+    """A frozen timm network that turns images into feature maps.
+
+    Args:
+        name: Any timm convolutional network, e.g. "wide_resnet50_2.tv_in1k".
+        weights: "pretrained" (packaged with pip, else from timm's hub), the path of a
+            local state dict, or None for random weights drawn with ``random_state``.
+        stages: timm's stage indices, ascending; None takes those at strides 8 and 16.
+        device: "cpu" or "cuda:N".
+        random_state: Seed of random weights.
+
+    Attributes:
+        name: The name as given.
+        stages: The stages that are read.
+        normalisation: What is subtracted from and divides pixels in [0, 1].
+
+    Raises:
+        ValueError: timm has no such network, or it has no such stages.
+        WeightsError: The weights cannot be had or do not fit.
+    """
+
+    def __init__(
+        self,
+        name: str = DEFAULT_BACKBONE,
+        *,
+        weights: str | Path | None = "pretrained",
+        stages: Sequence[int] | None = None,
+        device: str = "cpu",
+        random_state: int | None = None,
+    ) -> None:
+        network, normalisation = _create(name, weights, random_state)
+        self._attach(name, network, normalisation, stages, device)
+
+    @classmethod
+    def from_weights(
+        cls,
+        name: str,
+        weights: Weights,
+        stages: Sequence[int],
+        normalisation: Normalisation,
+        device: str,
+    ) -> Backbone:
+        """Rebuild a backbone from what ``state`` gave."""
+        backbone = cls.__new__(cls)
+        network = _architecture(name)
+        backbone._attach(name, network, normalisation, stages, "cpu")
+        wanted = backbone._network.state_dict()
+        backbone._network.load_state_dict(rename_like(weights, wanted, "a model file"))
+        backbone._place(device)
+        return backbone
+
+    def state(self) -> Weights:
+        """Return the tensors of the layers that are kept, on the CPU."""
+        return {
+            name: tensor.detach().cpu().contiguous()
+            for name, tensor in self._network.state_dict().items()
+        }
+
+    @torch.inference_mode()
+    def __call__(self, images: torch.Tensor) -> list[torch.Tensor]:
+        """Return one feature map a stage, (n, channels, height, width) float32.
+
+        Args:
+            images: (n, 3, height, width) float32 RGB in [0, 1], on any device.
+        """
+        images = images.to(self.device, memory_format=torch.channels_last)
+        images = (images - self._mean) / self._std
+        # On a CPU the activations of one image stay in its caches: twice as fast as
+        # batches of 16, and what an image gives cannot depend on its batch.
+        parts = images[:, None] if self.device == "cpu" else images[None]
+        maps = [self._forward(part) for part in parts]
+        return [torch.cat(stage) for stage in zip(*maps, strict=True)]
+
+    def _forward(self, images: torch.Tensor) -> list[torch.Tensor]:
+        maps: list[torch.Tensor] = self._network.forward_intermediates(
+            images,
+            indices=[stage.index for stage in self.stages],
+            intermediates_only=True,
+        )
+        return maps
+
+    def _attach(
+        self,
+        name: str,
+        network: Network,
+        normalisation: Normalisation,
+        stages: Sequence[int] | None,
+        device: str,
+    ) -> None:
+        self.name = name
+        self.normalisation = normalisation
+        self.stages = _choose_stages(network, name, stages)
+        network.prune_intermediate_layers(
+            [stage.index for stage in self.stages], prune_norm=True, prune_head=True
+        )
+        network.requires_grad_(False)
+        network.eval()
+        self._network = network
+        self._place(device)
+
+    def _place(self, device: str) -> None:
+        self.device = device
+        self._network.to(device=device, memory_format=torch.channels_last)
+        shape = (1, 3, 1, 1)
+        self._mean = torch.tensor(self.normalisation.mean, device=device).view(shape)
+        self._std = torch.tensor(self.normalisation.std, device=device).view(shape)
+
+
+def _create(
+    name: str, weights: str | Path | None, random_state: int | None
+) -> tuple[Network, Normalisation]:
+    """Return the whole network with its weights, and its normalisation."""
+    if weights is None:
+        with _seeded(random_state):
+            network = _architecture(name)
+        return network, _timm_normalisation(network)
+    if weights != "pretrained":
+        network = _architecture(name)
+        path = Path(weights)
+        network.load_state_dict(
+            rename_like(read_weights(path), network.state_dict(), str(path))
+        )
+        return network, _timm_normalisation(network)
+    packaged = packaged_file(name)
+    if packaged is None:
+        network = _from_hub(name)
+        return network, _timm_normalisation(network)
+    network = _architecture(name)
+    network.load_state_dict(
+        rename_like(read_weights(packaged), network.state_dict(), packaged.name)
+    )
+    return network, PACKAGED_NORMALISATION
+
+
+def _architecture(name: str) -> Network:
+    try:
+        network: Network = timm.create_model(name, pretrained=False)
+    except RuntimeError as error:
+        near = timm.list_models(f"*{name.partition('.')[0]}*")[:5]
+        remedy = f"Close names: {', '.join(near)}." if near else ""
+        rule = "the name of a timm network (timm.list_models() shows them)"
+        raise ValueError(
+            refusal("backbone", "Backbone", rule, describe(name), remedy)
+        ) from error
+    return network
+
+
+def _from_hub(name: str) -> Network:
+    _architecture(name)  # an unknown name is another error than an unreachable hub
+    try:
+        network: Network = timm.create_model(name, pretrained=True)
+    except Exception as error:  # the hub's client raises many kinds
+        raise WeightsError(
+            f"The weights of backbone {name!r} could not be fetched from timm's hub "
+            f"({type(error).__name__}: {error}). Pass weights=PATH with a file you "
+            f"have, or take the default backbone {DEFAULT_BACKBONE!r}, whose weights "
+            "come with pip."
+        ) from error
+    return network
+
+
+def _timm_normalisation(network: Network) -> Normalisation:
+    config = network.pretrained_cfg
+    return Normalisation(tuple(config["mean"]), tuple(config["std"]))
+
+
+def _choose_stages(
+    network: Network, name: str, indices: Sequence[int] | None
+) -> tuple[Stage, ...]:
+    """Return the stages asked for, by index or by the default strides."""
+    if not hasattr(network, "forward_intermediates"):
+        rule = "a network whose stages timm can return (forward_intermediates)"
+        raise ValueError(refusal("backbone", "Backbone", rule, describe(name)))
+    available = [
+        Stage(index, info["num_chs"], info["reduction"])
+        for index, info in enumerate(network.feature_info)
+    ]
+    if indices is None:
+        chosen = [stage for stage in available if stage.stride in DEFAULT_STRIDES]
+    else:
+        known = {stage.index: stage for stage in available}
+        chosen = [known[i] for i in sorted(set(indices)) if i in known]
+    wanted = len(DEFAULT_STRIDES) if indices is None else len(indices)
+    if len(chosen) != wanted or not chosen:
+        offers = ", ".join(f"{s.index} (stride {s.stride})" for s in available)
+        rule = f"different stage indices of {name}, which offers {offers}"
+        came = "None, the strides 8 and 16" if indices is None else describe(indices)
+        raise ValueError(refusal("stages", "Backbone", rule, came))
+    return tuple(chosen)
+
+
+@contextmanager
+def _seeded(random_state: int | None) -> Iterator[None]:
+    """Seed torch for the block and put its generator back afterwards."""
+    with torch.random.fork_rng(devices=[]):
+        if random_state is not None:
+            torch.manual_seed(random_state)
+        yield

@@ -1,0 +1,112 @@
+"""From feature maps to patch embeddings: what one patch of the grid looks like.
+
+Both forms describe a patch by its 3x3 neighbourhood at every stage, bring the stages to
+the first one's grid by bilinear upsampling, and put them side by side.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from functools import lru_cache
+from math import gcd
+from typing import Literal, TypeAlias
+
+import torch
+from torch.nn import functional as F
+
+Embedding: TypeAlias = Literal["concat", "paper"]
+EMBEDDINGS: tuple[Embedding, ...] = ("concat", "paper")
+PAPER_FEATURES = 1024
+
+
+def embedding_length(embedding: Embedding, channels: Sequence[int]) -> int:
+    """Return how many features an embedding of stages with these channels has."""
+    return sum(channels) if embedding == "concat" else PAPER_FEATURES
+
+
+@torch.inference_mode()
+def patch_embeddings(
+    maps: Sequence[torch.Tensor], embedding: Embedding
+) -> torch.Tensor:
+    """Return the patch embeddings of feature maps.
+
+    Args:
+        maps: One map a stage, (n, channels, height, width) float32, largest first.
+        embedding: "concat" puts the 3x3 means of the stages side by side (zero padding
+            counts, as in the paper's code): as many features as they have channels.
+            "paper" pools each stage's neighbourhoods to 1024 features and all stages
+            together to 1024, as the published code does.
+
+    Returns:
+        (n, grid_height, grid_width, n_features) float32, contiguous; the grid is that
+        of the first map.
+
+    References:
+        Roth et al., "Towards total recall in industrial anomaly detection", CVPR 2022,
+        section 3.1, and its code, github.com/amazon-science/patchcore-inspection.
+    """
+    grid = maps[0].shape[-2:]
+    if embedding == "concat":
+        means = [F.avg_pool2d(stage, 3, stride=1, padding=1) for stage in maps]
+        joined = torch.cat([_upsample(mean, grid) for mean in means], dim=1)
+    else:
+        joined = _paper_embedding(maps, grid)
+    return joined.permute(0, 2, 3, 1).contiguous()
+
+
+def _upsample(stage: torch.Tensor, grid: torch.Size) -> torch.Tensor:
+    if stage.shape[-2:] == grid:
+        return stage
+    return F.interpolate(stage, grid, mode="bilinear", align_corners=False)
+
+
+def _paper_embedding(maps: Sequence[torch.Tensor], grid: torch.Size) -> torch.Tensor:
+    """Pool neighbourhoods as the paper's code does, without unfolding them.
+
+    The code unfolds every patch to channels x 3 x 3 values, upsamples those, averages
+    them in 1024 windows, and averages the joined stages in 1024 windows again. All of
+    it is linear, and upsampling acts on positions while the windows act on values: so a
+    stage's share is one 3x3 convolution whose weights are the windows, upsampled after.
+    """
+    first = maps[0]
+    joined = first.new_zeros((len(first), PAPER_FEATURES, *grid))
+    for position, stage in enumerate(maps):
+        channels = stage.shape[1]
+        rows, groups, weights = _windows(channels, position, len(maps))
+        share = F.conv2d(
+            stage, weights.to(stage.device), stride=1, padding=1, groups=groups
+        )
+        joined[:, rows] += _upsample(share, grid)
+    return joined
+
+
+@lru_cache(maxsize=8)
+def _windows(
+    channels: int, position: int, n_stages: int
+) -> tuple[slice, int, torch.Tensor]:
+    """Return which features a stage feeds, in how many groups, with which weights.
+
+    Where 1024 divides evenly among the stages, every feature depends on a few
+    neighbouring channels only, and the convolution splits into groups.
+    """
+    per_stage = _pooling(9 * channels, PAPER_FEATURES)
+    joined = _pooling(n_stages * PAPER_FEATURES, PAPER_FEATURES)
+    first = position * PAPER_FEATURES
+    share = joined[:, first : first + PAPER_FEATURES]
+    fed = torch.nonzero(share.sum(dim=1)).flatten()
+    rows = slice(int(fed[0]), int(fed[-1]) + 1)
+    weights = share[rows] @ per_stage
+    n_rows = rows.stop - rows.start
+    groups = gcd(n_rows, channels) if PAPER_FEATURES % n_stages == 0 else 1
+    by_group = weights.view(groups, n_rows // groups, groups, -1)
+    own = torch.stack([by_group[group, :, group] for group in range(groups)])
+    return rows, groups, own.reshape(n_rows, channels // groups, 3, 3)
+
+
+def _pooling(n_in: int, n_out: int) -> torch.Tensor:
+    """Return adaptive average pooling from ``n_in`` to ``n_out`` values as a matrix."""
+    matrix = torch.zeros(n_out, n_in)
+    for row in range(n_out):
+        first, last = row * n_in // n_out, -(-(row + 1) * n_in // n_out)
+        matrix[row, first:last] = 1.0 / (last - first)
+    return matrix

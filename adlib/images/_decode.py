@@ -1,0 +1,74 @@
+"""Turn image files and PIL images of any mode into arrays of what they mean."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+from PIL import Image, ImageOps
+
+from adlib._typing import AnyArray
+from adlib.exceptions import ImageError
+
+SUFFIXES = frozenset(
+    [
+        ".bmp",
+        ".dib",
+        ".gif",
+        ".jfif",
+        ".jp2",
+        ".jpe",
+        ".jpeg",
+        ".jpg",
+        ".pbm",
+        ".pgm",
+        ".png",
+        ".pnm",
+        ".ppm",
+        ".tga",
+        ".tif",
+        ".tiff",
+        ".webp",
+    ]
+)
+SIXTEEN_BIT_MODES = ("I;16", "I;16L", "I;16B", "I;16N")
+GREY_MODES = ("1", "L", "LA", "La")
+SIXTEEN_BIT_MAX = 65535
+
+
+def read_image(path: Path) -> AnyArray:
+    """Decode a file: (h, w) or (h, w, 3); uint8, uint16, or float32 from float files.
+
+    The first frame of several; turned upright as EXIF says; palettes, CMYK and other
+    colour spaces become RGB; an alpha channel is dropped.
+
+    Raises:
+        ImageError: The file is missing, unreadable, or no image that PIL can decode.
+    """
+    try:
+        with Image.open(path) as image:
+            return decode(image)
+    except ImageError as error:
+        raise ImageError(f"{path}: {error}") from None
+    except Exception as error:  # PIL's decoders raise many kinds on broken files
+        raise ImageError(
+            f"{path} must be a readable image; it cannot be decoded "
+            f"({type(error).__name__}: {error})."
+        ) from error
+
+
+def decode(image: Image.Image) -> AnyArray:
+    """Return the pixels of a PIL image, upright, grey or RGB, in their own depth."""
+    upright = ImageOps.exif_transpose(image)
+    mode = upright.mode
+    if mode in SIXTEEN_BIT_MODES or mode == "F":
+        return np.asarray(upright)
+    if mode == "I":  # 32-bit integers, which is how some readers hand out 16 bits
+        values = np.asarray(upright)
+        if values.min() < 0 or values.max() > SIXTEEN_BIT_MAX:
+            raise ImageError(
+                f"32-bit grey values must lie in [0, {SIXTEEN_BIT_MAX}]; got "
+                f"{values.min()} to {values.max()}."
+            )
+        return values.astype(np.uint16)
+    return np.asarray(upright.convert("L" if mode in GREY_MODES else "RGB"))

@@ -1,0 +1,127 @@
+"""Decode images in worker threads ahead of whoever uses them, in bounded memory."""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
+from typing import Literal, NamedTuple, TypeAlias
+
+import numpy as np
+
+from adlib._threads import available_threads
+from adlib._typing import Float32Array
+from adlib.exceptions import ImageError
+from adlib.images._pixels import GREY, resize
+from adlib.images._sources import Item, Source
+
+OnError: TypeAlias = Literal["raise", "skip"]
+ON_ERROR: tuple[OnError, ...] = ("raise", "skip")
+MOST_WORKERS = 8  # decoding rarely keeps more threads busy beside a model
+
+
+class Failure(NamedTuple):
+    """An image that was skipped: its position in the source, its name, and why."""
+
+    position: int
+    name: str
+    reason: str
+
+
+class Batch(NamedTuple):
+    """Images ready for a backbone.
+
+    Attributes:
+        images: (n, 3, height, width) float32 RGB in [0, 1], channels last in memory.
+        positions: Which images of the source these are.
+        names: Their paths, or "image 7" for the eighth of those that have no path.
+        failures: Images that were skipped since the batch before; ``images`` may be
+            empty in the last batch of a source that ends with some.
+    """
+
+    images: Float32Array
+    positions: list[int]
+    names: list[str]
+    failures: list[Failure]
+
+
+def read_batches(
+    source: Source,
+    *,
+    image_size: tuple[int, int],
+    batch_size: int,
+    n_workers: int | None = None,
+    on_error: OnError = "raise",
+) -> Iterator[Batch]:
+    """Yield the images of a source in order, decoded and resized, in batches.
+
+    Args:
+        source: What ``open_source`` gave.
+        image_size: (height, width) to resize to.
+        batch_size: Images a batch; the last may hold fewer.
+        n_workers: Decoding threads; None takes one a core, at most 8.
+        on_error: "raise" stops at the first unusable image, "skip" goes on and lists
+            it among the failures.
+
+    Raises:
+        ImageError: An image is unusable and ``on_error`` is "raise".
+        TypeError: The source holds something that is no image, whatever ``on_error``.
+
+    Note:
+        At most ``batch_size + 2 * n_workers`` resized images wait at any time, besides
+        the batch in hand and one full-size image a worker. The source itself is
+        read in the caller's thread, no further ahead than that.
+    """
+    workers = n_workers or min(available_threads(), MOST_WORKERS)
+    look_ahead = batch_size + 2 * workers
+    items = enumerate(source.items)
+    waiting: deque[tuple[int, str, Future[Float32Array]]] = deque()
+    pool = ThreadPoolExecutor(workers, thread_name_prefix="adlib-decode")
+
+    def submit_more() -> None:
+        while len(waiting) < look_ahead:
+            following = next(items, None)
+            if following is None:
+                return
+            position, item = following
+            future = pool.submit(_load, item, image_size)
+            waiting.append((position, item.name, future))
+
+    try:
+        batch = _open_batch(batch_size, image_size)
+        submit_more()
+        while waiting:
+            position, name, future = waiting.popleft()
+            submit_more()
+            try:
+                pixels = future.result()
+            except ImageError as error:
+                if on_error == "raise":
+                    raise
+                batch.failures.append(Failure(position, name, str(error)))
+                continue
+            colours = pixels[:, :, None] if pixels.ndim == GREY else pixels
+            batch.images[len(batch.names)] = colours
+            batch.positions.append(position)
+            batch.names.append(name)
+            if len(batch.names) == batch_size:
+                yield _close_batch(batch)
+                batch = _open_batch(batch_size, image_size)
+        if batch.names or batch.failures:
+            yield _close_batch(batch)
+    finally:
+        pool.shutdown(wait=True, cancel_futures=True)
+
+
+def _load(item: Item, image_size: tuple[int, int]) -> Float32Array:
+    return resize(item.load(), image_size)
+
+
+def _open_batch(batch_size: int, image_size: tuple[int, int]) -> Batch:
+    return Batch(np.empty((batch_size, *image_size, 3), np.float32), [], [], [])
+
+
+def _close_batch(batch: Batch) -> Batch:
+    """Cut a batch to the images it holds and put channels second, as networks do."""
+    images = batch.images[: len(batch.names)].transpose(0, 3, 1, 2)
+    return batch._replace(images=images)

@@ -1,0 +1,254 @@
+"""Greedy k-center on the CPU: exact, in blocks, and lazy.
+
+The textbook loop reads every point once for each pick. Three facts save most of that:
+
+1. A point's distance to the selection only shrinks, so a value computed earlier is an
+   upper bound now.
+2. Hence if the ``BLOCK`` points with the largest bounds have up-to-date values, and the
+   best of them beats every bound outside, it is the farthest point of all. Picks inside
+   the block need only the block's own distances, until its best falls to the largest
+   bound outside, the *limit*.
+3. A point whose bound stays under every limit is never looked at again: it catches up
+   with the picks it has missed, in one matrix product, only when its bound reaches the
+   top.
+
+Products only propose which values may change; see ``_distances`` for the bound.
+"""
+
+from __future__ import annotations
+
+from concurrent.futures import Executor, ThreadPoolExecutor
+
+import numpy as np
+from numba import njit
+
+from adlib._threads import available_threads, run_in_slices
+from adlib._typing import Float32Array, Float64Array, Int64Array
+from adlib.neighbors._distances import (
+    bar,
+    best_promise,
+    half_norms,
+    slack,
+    squared_distance,
+)
+from adlib.neighbors._points import Points, Report
+
+BLOCK = 2048  # candidates a round; their inner products take BLOCK^2 * 4 = 16 MiB
+TILE_ROWS, TILE_PICKS = 2048, 1024  # one tile of products: 8 MiB, inside most L3s
+SELECTED = -1.0  # the value of a selected point, under every squared distance
+
+
+def select_on_cpu(points: Points, size: int, start: int, report: Report) -> Int64Array:
+    """Select ``size`` points from ``start`` on; see ``greedy_coreset``."""
+    n_threads = available_threads()
+    with ThreadPoolExecutor(n_threads) as pool:
+        selection = _Selection(points, size, pool, n_threads)
+        selection.take(np.array([start]))
+        selection.measure_all()
+        report(1, float(np.sqrt(selection.nearest.max(initial=0.0))))
+        while selection.n_picked < size:
+            block, limit, limit_index = selection.freshest_block()
+            picks = selection.pick_inside(block, limit, limit_index)
+            radius = float(np.sqrt(selection.nearest[picks[-1]]))
+            selection.take(picks)
+            report(len(picks), radius)
+    return selection.picked
+
+
+class _Selection:
+    """What is selected so far and how far each point lies from it, at most.
+
+    Attributes:
+        picked: Indices in order of selection, (size,); the first ``n_picked`` count.
+        nearest: Squared distance of each point to the first ``n_seen`` picks, (n,).
+        n_seen: How many picks ``nearest`` takes into account, (n,).
+    """
+
+    def __init__(
+        self, points: Points, size: int, pool: Executor, n_threads: int
+    ) -> None:
+        n_points, n_features = points.rows.shape
+        self._rows, self._norms = points
+        self._slack = slack(n_features)
+        self._half_norms = half_norms(points.norms, n_features)
+        self._pool, self._n_threads = pool, n_threads
+        self._picked_rows = np.empty((size, n_features), np.float32)
+        self.picked: Int64Array = np.empty(size, np.int64)
+        self.n_picked = 0
+        self.nearest: Float64Array = np.full(n_points, np.inf)
+        self.n_seen = np.zeros(n_points, np.int32)
+
+    def take(self, picks: Int64Array) -> None:
+        """Add ``picks`` to the selection."""
+        first, last = self.n_picked, self.n_picked + len(picks)
+        self.picked[first:last] = picks
+        self._picked_rows[first:last] = self._rows[picks]
+        self.nearest[picks] = SELECTED
+        self.n_picked = last
+
+    def measure_all(self) -> None:
+        """Bring every point up to date."""
+        self._catch_up(self._stale(np.arange(len(self.nearest))))
+
+    def freshest_block(self) -> tuple[Int64Array, float, int]:
+        """Return the block, the limit, and the lowest index that reaches the limit.
+
+        The block is the BLOCK farthest points (ties to the lowest index), in ascending
+        order, every value up to date.
+        """
+        reach = 4 * BLOCK
+        while True:
+            block, limit, limit_index = _farthest(self.nearest, BLOCK)
+            if len(self._stale(block)) == 0:
+                return block, limit, limit_index
+            # Doubling needs few passes over the bounds, and looks at few points that
+            # would never have reached the top.
+            wider, _, _ = _farthest(self.nearest, reach)
+            self._catch_up(self._stale(wider))
+            reach *= 2
+
+    def _stale(self, members: Int64Array) -> Int64Array:
+        """Return the members that have not seen every pick and are not picks."""
+        behind = self.n_seen[members] < self.n_picked
+        return members[behind & (self.nearest[members] != SELECTED)]
+
+    def pick_inside(
+        self, block: Int64Array, limit: float, limit_index: int
+    ) -> Int64Array:
+        """Pick from the block while its best is the farthest point of all."""
+        rows = self._rows[block]
+        picks: Int64Array = _pick_inside(
+            rows,
+            rows @ rows.T,
+            self._norms[block],
+            self._half_norms[block],
+            self.nearest[block],
+            block,
+            limit,
+            limit_index,
+            len(self.picked) - self.n_picked,
+            self._slack,
+        )
+        return picks
+
+    def _catch_up(self, stale: Int64Array) -> None:
+        """Bring ``nearest`` of the ``stale`` points up to date."""
+        seen = self.n_seen[stale]
+        for version in np.unique(seen):
+            members = stale[seen == version]
+            for first in range(0, len(members), TILE_ROWS):
+                self._apply(members[first : first + TILE_ROWS], int(version))
+        self.n_seen[stale] = self.n_picked
+
+    def _apply(self, members: Int64Array, version: int) -> None:
+        """Lower ``nearest`` of the members by the picks from ``version`` on."""
+        rows = self._rows[members]
+        for first in range(version, self.n_picked, TILE_PICKS):
+            last = min(first + TILE_PICKS, self.n_picked)
+            picked_rows = self._picked_rows[first:last]
+            subtrahends = self._half_norms[self.picked[first:last]]
+            products = rows @ picked_rows.T
+
+            def lower(
+                begin: int,
+                end: int,
+                products: Float32Array = products,
+                picked_rows: Float32Array = picked_rows,
+                subtrahends: Float32Array = subtrahends,
+            ) -> None:
+                _lower(
+                    products[begin:end],
+                    rows[begin:end],
+                    picked_rows,
+                    subtrahends,
+                    members[begin:end],
+                    self._norms,
+                    self.nearest,
+                    self._slack,
+                )
+
+            run_in_slices(self._pool, self._n_threads, len(members), lower)
+
+
+def _farthest(nearest: Float64Array, size: int) -> tuple[Int64Array, float, int]:
+    """Return the ``size`` farthest points, and the best value and index left out."""
+    n_points = len(nearest)
+    if size >= n_points:
+        return np.arange(n_points), -np.inf, n_points
+    limit = float(np.partition(nearest, n_points - size - 1)[n_points - size - 1])
+    above = np.flatnonzero(nearest > limit)
+    level = np.flatnonzero(nearest == limit)
+    n_level = size - len(above)
+    block = np.union1d(above, level[:n_level])
+    return block, limit, int(level[n_level])
+
+
+@njit(cache=True, nogil=True)
+def _lower(
+    products: Float32Array,
+    rows: Float32Array,
+    picked_rows: Float32Array,
+    subtrahends: Float32Array,
+    members: Int64Array,
+    norms: Float64Array,
+    nearest: Float64Array,
+    relative_slack: float,
+) -> None:  # pragma: no cover - compiled
+    """Lower ``nearest`` of the members where a pick lies nearer."""
+    n_rows, n_picks = products.shape
+    for i in range(n_rows):
+        member = members[i]
+        best = best_promise(products[i], subtrahends)
+        threshold = bar(norms[member], nearest[member], relative_slack)
+        if not best > threshold:
+            continue
+        # The best promise first: it raises the bar, and few others still clear it.
+        for is_best in (True, False):
+            for j in range(n_picks):
+                promise = products[i, j] - subtrahends[j]
+                if (promise == best) == is_best and promise > threshold:
+                    distance = squared_distance(rows[i], picked_rows[j])
+                    if distance < nearest[member]:
+                        nearest[member] = distance
+                        threshold = bar(norms[member], distance, relative_slack)
+
+
+@njit(cache=True, nogil=True)
+def _pick_inside(
+    rows: Float32Array,
+    products: Float32Array,
+    norms: Float64Array,
+    subtrahends: Float32Array,
+    nearest: Float64Array,
+    block: Int64Array,
+    limit: float,
+    limit_index: int,
+    n_wanted: int,
+    relative_slack: float,
+) -> Int64Array:  # pragma: no cover - compiled
+    """Run the textbook greedy on the block until its best no longer beats the rest."""
+    n_rows = len(block)
+    bars = np.empty(n_rows)
+    for j in range(n_rows):
+        bars[j] = bar(norms[j], nearest[j], relative_slack)
+    picks = np.empty(min(n_wanted, n_rows), np.int64)
+    n_picks = 0
+    while n_picks < len(picks):
+        best = 0
+        for j in range(1, n_rows):
+            if nearest[j] > nearest[best]:
+                best = j
+        value = nearest[best]
+        if value < limit or (value == limit and block[best] > limit_index):
+            break
+        picks[n_picks] = block[best]
+        n_picks += 1
+        nearest[best] = SELECTED
+        for j in range(n_rows):
+            promise = products[best, j] - subtrahends[best]
+            if promise > bars[j] and nearest[j] > SELECTED:
+                distance = squared_distance(rows[best], rows[j])
+                if distance < nearest[j]:
+                    nearest[j] = distance
+                    bars[j] = bar(norms[j], distance, relative_slack)
+    return picks[:n_picks]

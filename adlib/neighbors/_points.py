@@ -1,0 +1,44 @@
+"""Turn what a caller passes as points into what the kernels take."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import NamedTuple, TypeAlias
+
+import numpy as np
+from numpy.typing import ArrayLike
+
+from adlib._typing import Float32Array, Float64Array
+from adlib._validation import describe, refusal
+from adlib.neighbors._distances import LARGEST_SQUARED_NORM, squared_norms
+
+Report: TypeAlias = Callable[[int, float], None]  # new picks, covering radius
+
+
+class Points(NamedTuple):
+    """Checked points: rows (n_points, n_features), squared norms (n_points,)."""
+
+    rows: Float32Array
+    norms: Float64Array
+
+
+def as_points(X: ArrayLike, parameter: str, owner: str) -> Points:
+    """Return contiguous float32 rows and their squared norms, or raise.
+
+    Other number types are cast to float32; a float32 array that is already contiguous
+    is used as it is, never copied and never written to.
+    """
+    rule = "a 2-D array of real numbers, (n_points, n_features), with at least one row"
+    array = np.asarray(X)
+    if array.dtype.kind not in "fiu":
+        raise TypeError(refusal(parameter, owner, rule, describe(array)))
+    if array.ndim != 2 or 0 in array.shape:  # noqa: PLR2004 - rows and columns
+        raise ValueError(refusal(parameter, owner, rule, describe(array)))
+    rows = np.ascontiguousarray(array, dtype=np.float32)
+    norms = squared_norms(rows)
+    worst = int(np.argmax(np.where(np.isfinite(norms), norms, np.inf)))
+    if not norms[worst] <= LARGEST_SQUARED_NORM:
+        rule = f"finite, with squared row norms up to {LARGEST_SQUARED_NORM:g}"
+        came = f"a squared norm of {norms[worst]:g} in row {worst}"
+        raise ValueError(refusal(parameter, owner, rule, came))
+    return Points(rows, norms)

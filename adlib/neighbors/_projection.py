@@ -1,0 +1,43 @@
+"""Random projection: fewer features, distances nearly kept."""
+
+from __future__ import annotations
+
+import numpy as np
+from numpy.typing import ArrayLike
+from sklearn.random_projection import GaussianRandomProjection
+
+from adlib._typing import Float32Array
+from adlib._validation import check_int, check_random_state
+from adlib.neighbors._points import as_points
+
+OWNER = "random_projection"
+ROWS_AT_ONCE = 2**14
+
+
+def random_projection(
+    X: ArrayLike, n_features: int, *, random_state: int | None = None
+) -> Float32Array:
+    """Project points onto random Gaussian directions.
+
+    Args:
+        X: (n_points, n_features_in), real numbers, cast to float32.
+        n_features: How many directions, at least 1.
+        random_state: Seed of the directions; None draws new ones.
+
+    Returns:
+        (n_points, n_features) float32; expected squared distances are kept.
+
+    References:
+        Johnson and Lindenstrauss, "Extensions of Lipschitz mappings into a Hilbert
+        space", 1984.
+    """
+    rows = as_points(X, "X", OWNER).rows
+    n_features = check_int(n_features, "n_features", OWNER, low=1)
+    seed = check_random_state(random_state, "random_state", OWNER)
+    projector = GaussianRandomProjection(n_features, random_state=seed).fit(rows[:1])
+    directions = projector.components_.T.astype(np.float32)
+    projected = np.empty((len(rows), n_features), np.float32)
+    for first in range(0, len(rows), ROWS_AT_ONCE):
+        part = slice(first, first + ROWS_AT_ONCE)
+        np.matmul(rows[part], directions, out=projected[part])
+    return projected
