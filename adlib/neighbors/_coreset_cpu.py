@@ -130,6 +130,7 @@ class _Selection:
             self._slack,
         )
         return picks
+        return picks
 
     def _catch_up(self, stale: Int64Array) -> None:
         """Bring ``nearest`` of the ``stale`` points up to date."""

@@ -1,0 +1,56 @@
+"""Small real-looking images and models that every test may use."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from adlib import PatchCore
+
+
+def texture(seed: int, size: int = 64) -> np.ndarray:
+    """Return a smooth grey texture, (size, size) uint8, the same for the same seed."""
+    rng = np.random.default_rng(seed)
+    coarse = rng.integers(60, 190, (size // 8, size // 8), dtype=np.uint8)
+    plane = Image.fromarray(coarse).resize((size, size), Image.Resampling.BICUBIC)
+    noise = rng.integers(-8, 9, (size, size))
+    return np.clip(np.asarray(plane, dtype=np.int64) + noise, 0, 255).astype(np.uint8)
+
+
+def scratched(seed: int, size: int = 64) -> np.ndarray:
+    """Return a texture with a bright scratch across its middle."""
+    image = texture(seed, size).copy()
+    image[size // 2 - 2 : size // 2 + 2, size // 8 : -size // 8] = 255
+    return image
+
+
+@pytest.fixture(scope="session")
+def good() -> np.ndarray:
+    """Six good images, (6, 64, 64) uint8."""
+    return np.stack([texture(seed) for seed in range(6)])
+
+
+@pytest.fixture(scope="session")
+def mixed() -> np.ndarray:
+    """Three other good images and three scratched ones, (6, 64, 64) uint8."""
+    others = [texture(seed) for seed in range(10, 13)]
+    return np.stack(others + [scratched(seed) for seed in range(13, 16)])
+
+
+@pytest.fixture
+def folder(tmp_path: Path, good: np.ndarray) -> Path:
+    """A folder of the good images as PNG, 0.png to 5.png."""
+    root = tmp_path / "good"
+    root.mkdir()
+    for i, image in enumerate(good):
+        Image.fromarray(image).save(root / f"{i}.png")
+    return root
+
+
+@pytest.fixture(scope="session")
+def fitted(good: np.ndarray) -> PatchCore:
+    """A small fitted PatchCore without a threshold; tests must not change it."""
+    return PatchCore(image_size=64, coreset=0.2, progress=False).fit(good)
