@@ -48,7 +48,6 @@ class ProgressBar:
 
     def _appear(self) -> RichProgress | None:
         from rich.console import Console  # noqa: PLC0415 - heavy, often not needed
-        from rich.errors import LiveError  # noqa: PLC0415
         from rich.progress import (  # noqa: PLC0415
             BarColumn,
             MofNCompleteColumn,
@@ -70,10 +69,7 @@ class ProgressBar:
             transient=True,
         )
         bar.add_task(self._description, total=self._total, note="")
-        try:
-            bar.start()
-        except LiveError:  # the caller draws a bar of their own
-            return None
+        bar.start()
         return bar
 
     def __enter__(self) -> Self:

@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable
-from concurrent.futures import Executor
+from concurrent.futures import Executor, wait
 from itertools import pairwise
 
 
 def available_threads() -> int:
     """Return how many threads to use: ``OMP_NUM_THREADS``, else the cores allowed."""
-    asked = os.environ.get("OMP_NUM_THREADS", "")
-    if asked.isdigit() and int(asked) > 0:
+    asked = os.environ.get("OMP_NUM_THREADS", "").partition(",")[0]
+    if asked.isdecimal() and int(asked) > 0:
         return int(asked)
     if hasattr(os, "sched_getaffinity"):
         return len(os.sched_getaffinity(0))
@@ -30,5 +30,6 @@ def run_in_slices(
         return
     edges = [n_rows * part // n_slices for part in range(n_slices + 1)]
     futures = [pool.submit(work, first, last) for first, last in pairwise(edges)]
+    wait(futures)
     for future in futures:
         future.result()

@@ -4,26 +4,26 @@ from __future__ import annotations
 
 import contextlib
 import csv
-import os
+import glob
 import sys
+import warnings
 from collections.abc import Iterator
 from enum import StrEnum
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, TextIO
 
-import click
 import typer
 from rich.console import Console
 from rich.table import Table
 
 from adlib._files import replacing
 from adlib._version import __version__
-from adlib.exceptions import WeightsError
+from adlib.exceptions import SkippedImagesWarning, WeightsError
 
 if TYPE_CHECKING:
     from adlib.estimators import AnomalyDetector, Inspection
 
-DONE, FAILED, MISUSED, FOUND_ANOMALIES = 0, 1, 2, 3
+DONE, FAILED, FOUND_ANOMALIES = 0, 1, 3  # typer ends with 2 on wrong usage
 EXIT_CODES = (
     "Exit codes: 0 done, 1 failed, 2 wrong usage, 3 anomalies found "
     "(score --fail-on-anomaly)."
@@ -119,9 +119,14 @@ def fit(
         ),
     ] = 0.2,
     false_positive_rate: Annotated[
-        float,
-        typer.Option(help="Share of good parts that may be called anomalous."),
-    ] = 0.05,
+        float | None,
+        typer.Option(
+            min=0.0001,
+            max=0.9999,
+            help="Share of good parts that may be called anomalous. Default: 0.05, or "
+            "the lowest that the held-out images can promise.",
+        ),
+    ] = None,
     coreset: Annotated[
         float, typer.Option(help="Fraction of patches to remember, in (0, 1].")
     ] = 0.05,
@@ -157,16 +162,32 @@ def fit(
     )
     training, held_out = _hold_out(images, 0.0 if good else holdout, seed)
     calibrating = [*held_out, *(_paths(good) if good else [])]
-    tell.print(f"Learning {len(training)} images ...")
-    model.fit(training)
-    if defects is not None:
-        found = _paths(defects)
-        tell.print(f"Setting the threshold: {len(calibrating)} good, {len(found)} bad.")
-        labels = [1] * len(calibrating) + [-1] * len(found)
-        model.calibrate([*calibrating, *found], labels)
-    elif calibrating:
-        tell.print(f"Setting the threshold on {len(calibrating)} good images ...")
-        model.calibrate(calibrating, false_positive_rate=false_positive_rate)
+    found = [] if defects is None else _paths(defects)
+    if found and not calibrating:
+        raise ValueError(
+            "--defects needs good images to tell them from. Raise --holdout or pass "
+            "--good."
+        )
+    rate = _promised_rate(false_positive_rate, len(calibrating))
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", SkippedImagesWarning)  # told below
+        tell.print(f"Learning {len(training)} images ...")
+        model.fit(training)
+        if found:
+            tell.print(
+                f"Setting the threshold on {len(calibrating)} good images and "
+                f"{len(found)} defects ..."
+            )
+            labels = [1] * len(calibrating) + [-1] * len(found)
+            model.calibrate([*calibrating, *found], labels)
+        elif calibrating:
+            tell.print(
+                f"Setting the threshold on {len(calibrating)} good images: at most "
+                f"{100 * rate:.3g} % of good parts will be called anomalous ..."
+            )
+            model.calibrate(calibrating, false_positive_rate=rate)
+    for failure in model.skipped_:
+        tell.print(f"skipped: {failure.reason}", markup=False, soft_wrap=True)
     model.save(output)
     tell.print(
         f"Wrote {output} ({output.stat().st_size / 1e6:.1f} MB): "
@@ -299,8 +320,9 @@ def demo(
         "scoring",
         f"{result.score_seconds:.1f} s, {n_images} cells, {per_image:.0f} ms each",
     )
-    table.add_row("page", str(page.resolve()))
-    Console(highlight=False, soft_wrap=True).print(table)
+    out = Console(highlight=False)
+    out.print(table)
+    out.print(f" page: {page.resolve()}", soft_wrap=True, markup=False)
 
 
 def main(arguments: list[str] | None = None) -> int:
@@ -309,22 +331,15 @@ def main(arguments: list[str] | None = None) -> int:
     debug = "--debug" in given
     given = [argument for argument in given if argument != "--debug"]
     try:
-        code = app(given, prog_name="adlib", standalone_mode=False)
-    except click.ClickException as error:
-        error.show()
-        return MISUSED
-    except (click.Abort, KeyboardInterrupt):
-        tell.print("Interrupted.")
-        return FAILED
-    except BrokenPipeError:  # the reader of our output went away, as `head` does
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        return FAILED
+        app(given, prog_name="adlib")
+    except SystemExit as end:  # how typer ends, well or not
+        return end.code if isinstance(end.code, int) else DONE
     except (ImportError, OSError, TypeError, ValueError, WeightsError) as error:
         if debug:
             raise
         tell.print(f"error: {error}", markup=False, soft_wrap=True)
         return FAILED
-    return code if isinstance(code, int) else DONE
+    return DONE
 
 
 def _paths(place: str) -> list[str]:
@@ -345,6 +360,22 @@ def _hold_out(place: str, ratio: float, seed: int) -> tuple[list[str], list[str]
     return training, [paths[i] for i in sorted(drawn[:n_held_out])]
 
 
+def _promised_rate(asked: float | None, n_normal: int) -> float:
+    """Return the false-positive rate to promise, before anything slow has begun."""
+    from adlib.estimators import lowest_rate
+
+    lowest = lowest_rate(n_normal)
+    if asked is None:
+        return max(0.05, lowest)
+    if n_normal and asked < lowest:
+        raise ValueError(
+            f"--false-positive-rate {asked:g} cannot be promised by {n_normal} good "
+            f"images set aside, which allow {lowest:.3g} and above. Raise it, raise "
+            "--holdout, or pass more images with --good."
+        )
+    return asked
+
+
 def _threshold_text(model: AnomalyDetector) -> str:
     if model.threshold_ is None:
         return "no threshold"
@@ -363,20 +394,28 @@ def _table_file(output: Path | None) -> Iterator[TextIO]:
     if output is None:
         yield sys.stdout
         return
-    with replacing(output) as temporary, temporary.open("w", newline="") as file:
+    # File names need not be UTF-8; they are written back as the bytes they were.
+    with (
+        replacing(output) as temporary,
+        temporary.open(
+            "w", newline="", encoding="utf-8", errors="surrogateescape"
+        ) as file,
+    ):
         yield file
 
 
 def _write_overlay(
     result: Inspection, images: str, folder: Path, model: AnomalyDetector
 ) -> None:
-    """Write an image with its map, under the same relative path as in the source."""
+    """Write an image with its map, under its path relative to the source."""
     from adlib.images import as_pixels, read_image
     from adlib.report import overlay
 
     path = Path(result.path)
-    inside = path.is_relative_to(images) and path != Path(images)
-    relative = path.relative_to(images) if inside else Path(path.name)
+    root = Path(images)
+    while glob.has_magic(str(root)) or root.is_file():
+        root = root.parent
+    relative = path.relative_to(root)
     target = folder / relative.with_name(relative.name + ".png")
     target.parent.mkdir(parents=True, exist_ok=True)
     assert result.map is not None

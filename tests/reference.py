@@ -32,3 +32,61 @@ def kneighbors(bank, queries, n_neighbors, groups=None, left_out=None):
         order = np.argsort(squared, kind="stable")[:n_neighbors]
         distances[i], indices[i] = np.sqrt(squared[order]), order
     return distances, indices
+
+
+def concat_embedding(maps):
+    """Average each 3x3 neighbourhood, bring stages to the first grid, and join them."""
+    grid = maps[0].shape[-2:]
+    means = [_neighbourhoods(stage).mean(axis=2) for stage in maps]
+    joined = np.concatenate([_bilinear(mean, grid) for mean in means], axis=1)
+    return joined.transpose(0, 2, 3, 1)
+
+
+def paper_embedding(maps, n_features=1024):
+    """Do what the published PatchCore code does, step by step."""
+    grid = maps[0].shape[-2:]
+    pooled = []
+    for stage in maps:
+        unfolded = _neighbourhoods(stage)
+        n, channels, nine, height, width = unfolded.shape
+        values = unfolded.reshape(n, channels * nine, height, width)
+        values = _bilinear(values, grid).transpose(0, 2, 3, 1)
+        pooled.append(_adaptive_average(values, n_features))
+    stacked = np.concatenate(pooled, axis=-1)
+    return _adaptive_average(stacked, n_features)
+
+
+def _neighbourhoods(stage):
+    """Unfold (n, c, h, w) to (n, c, 9, h, w) with zero padding."""
+    height, width = stage.shape[-2:]
+    padded = np.pad(stage.astype(np.float64), ((0, 0), (0, 0), (1, 1), (1, 1)))
+    windows = [
+        padded[:, :, dy : dy + height, dx : dx + width]
+        for dy in range(3)
+        for dx in range(3)
+    ]
+    return np.stack(windows, axis=2)
+
+
+def _bilinear(planes, grid):
+    """Resize (n, c, h, w) with half-pixel centres (align_corners=False)."""
+    for axis, size in zip((2, 3), grid, strict=True):
+        length = planes.shape[axis]
+        place = ((np.arange(size) + 0.5) * length / size - 0.5).clip(0, length - 1)
+        low = np.floor(place).astype(int)
+        high = np.minimum(low + 1, length - 1)
+        weight = (place - low).reshape((-1, 1) if axis == 2 else (-1,))
+        planes = (1 - weight) * planes.take(low, axis) + weight * planes.take(
+            high, axis
+        )
+    return planes
+
+
+def _adaptive_average(values, n_out):
+    """Average the last axis in ``n_out`` windows, as adaptive_avg_pool1d does."""
+    n_in = values.shape[-1]
+    columns = [
+        values[..., k * n_in // n_out : -(-(k + 1) * n_in // n_out)].mean(axis=-1)
+        for k in range(n_out)
+    ]
+    return np.stack(columns, axis=-1)

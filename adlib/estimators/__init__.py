@@ -4,5 +4,13 @@ from adlib.estimators._base import AnomalyDetector
 from adlib.estimators._loading import load
 from adlib.estimators._patchcore import PatchCore
 from adlib.estimators._results import Explanation, Inspection
+from adlib.estimators._thresholds import lowest_rate
 
-__all__ = ["AnomalyDetector", "Explanation", "Inspection", "PatchCore", "load"]
+__all__ = [
+    "AnomalyDetector",
+    "Explanation",
+    "Inspection",
+    "PatchCore",
+    "load",
+    "lowest_rate",
+]

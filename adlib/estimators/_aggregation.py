@@ -51,20 +51,29 @@ def reweighted_scores(
         nearest: Bank entry nearest to each patch, (n_images, n_patches).
         embeddings: (n_images, n_patches, n_features).
         bank: The memory bank.
-        n_neighbors: b, in [2, n_bank]; fewer entries in the bank lower it.
+        n_neighbors: b, at least 2; a smaller bank lowers it to its size.
 
     Returns:
         (n_images,) float32.
+
+    Raises:
+        ValueError: The bank has a single entry, beside which nothing is dense.
 
     References:
         Roth et al., "Towards total recall in industrial anomaly detection", CVPR 2022,
         equation 7 (there b = 9).
     """
+    if len(bank) < 2:  # noqa: PLR2004 - an entry and another beside it
+        raise ValueError(
+            'aggregation="reweighted" of PatchCore needs at least 2 bank entries; got '
+            f"{len(bank)}. Raise coreset."
+        )
     images = np.arange(len(patch_scores))
     worst = patch_scores.argmax(axis=1)
-    highest = patch_scores[images, worst].astype(np.float64)
     patches = embeddings[images, worst].astype(np.float64)
-    entries = bank.embeddings[nearest[images, worst]]
+    entries = bank.embeddings[nearest[images, worst]].astype(np.float64)
+    # In float64 as below, so that the fraction cannot exceed 1.
+    highest = np.linalg.norm(patches - entries, axis=1)
     around = bank.kneighbors(entries, min(n_neighbors, len(bank))).indices
     neighbours = bank.embeddings[around].astype(np.float64)
     distances = np.linalg.norm(patches[:, None] - neighbours, axis=2)

@@ -114,9 +114,10 @@ class AnomalyDetector(OutlierMixin, BaseEstimator, metaclass=ABCMeta):
             A failed fit leaves the estimator as it was.
         """
         settings = self._check_parameters()
-        source = open_source(X, f"{type(self).__name__}.fit")
+        owner = f"{type(self).__name__}.fit"
+        source = open_source(X, owner)
         if y is not None:
-            source = _keep_normal(source, as_anomalous(y, f"{type(self).__name__}.fit"))
+            source = _keep_normal(source, as_anomalous(y, owner), owner)
         backbone = Backbone(
             self.backbone,
             weights=self.weights,
@@ -135,7 +136,7 @@ class AnomalyDetector(OutlierMixin, BaseEstimator, metaclass=ABCMeta):
                     yield patches
             if not names:
                 raise ImageError(
-                    f"X of {type(self).__name__}.fit must hold at least one usable "
+                    f"X of {owner} must hold at least one usable "
                     f"normal image; got none ({len(skipped)} skipped)."
                 )
 
@@ -166,7 +167,8 @@ class AnomalyDetector(OutlierMixin, BaseEstimator, metaclass=ABCMeta):
             ImageError: An image is unusable and ``on_error`` is "raise".
             NotFittedError: ``fit`` was not called.
         """
-        scores, _ = self._collect(X, with_maps=False)
+        scores, _, skipped = self._collect(X, with_maps=False)
+        _warn_of_skipped(skipped)
         return scores
 
     def anomaly_maps(self, X: Images) -> Float32Array:
@@ -183,7 +185,8 @@ class AnomalyDetector(OutlierMixin, BaseEstimator, metaclass=ABCMeta):
             ImageError: An image is unusable and ``on_error`` is "raise".
             NotFittedError: ``fit`` was not called.
         """
-        _, maps = self._collect(X, with_maps=True)
+        _, maps, skipped = self._collect(X, with_maps=True)
+        _warn_of_skipped(skipped)
         return maps
 
     def inspect(self, X: Images) -> Iterator[Inspection]:
@@ -266,16 +269,13 @@ class AnomalyDetector(OutlierMixin, BaseEstimator, metaclass=ABCMeta):
                 refusal("false_positive_rate", owner, rule, repr(false_positive_rate))
             )
         anomalous = as_anomalous(y, owner)
-        if anomalous.all() or not anomalous.any():
-            kind = "anomalous" if anomalous.all() else "normal"
-            rule = "labels of normal and of anomalous images, since F1 needs both"
-            remedy = "For good images alone pass false_positive_rate and no y."
-            raise ValueError(refusal("y", owner, rule, f"only {kind} ones", remedy))
+        _check_both_classes(anomalous, owner)
         scores = self._usable_scores(X)
         if len(scores) != len(anomalous):
             rule = f"({len(scores)},), one label for each image of X"
             raise ValueError(refusal("y", owner, rule, describe(anomalous)))
         usable = ~np.isnan(scores)
+        _check_both_classes(anomalous[usable], owner)
         self.threshold_ = best_f1_threshold(
             scores[usable & ~anomalous], scores[usable & anomalous]
         )
@@ -293,7 +293,8 @@ class AnomalyDetector(OutlierMixin, BaseEstimator, metaclass=ABCMeta):
         Returns:
             (n_images,) float64.
         """
-        return (self.threshold_ or 0.0) - self.score(X).astype(np.float64)
+        scores = self.score(X).astype(np.float64)
+        return (self.threshold_ or 0.0) - scores
 
     def predict(self, X: Images) -> Int64Array:
         """Return a verdict on each image: +1 normal, -1 anomalous.
@@ -331,8 +332,8 @@ class AnomalyDetector(OutlierMixin, BaseEstimator, metaclass=ABCMeta):
 
     def _collect(
         self, X: Images, *, with_maps: bool
-    ) -> tuple[Float32Array, Float32Array]:
-        """Return all scores, and all maps on demand; NaN where an image was skipped."""
+    ) -> tuple[Float32Array, Float32Array, list[Failure]]:
+        """Return scores, maps on demand, NaN where skipped, and what was skipped."""
         settings, source = self._prepare(X, "anomaly_maps" if with_maps else "score")
         scores: dict[int, float] = {}
         maps: dict[int, Float32Array] = {}
@@ -360,8 +361,7 @@ class AnomalyDetector(OutlierMixin, BaseEstimator, metaclass=ABCMeta):
             all_maps = np.full((n_images, *settings.image_size), np.nan, np.float32)
             for position in list(maps):
                 all_maps[position] = maps.pop(position)
-        _warn_of_skipped(skipped)
-        return all_scores, all_maps
+        return all_scores, all_maps, skipped
 
     def _prepare(self, X: Images, method: str) -> tuple[Settings, Source]:
         self._check_fitted()
@@ -376,28 +376,37 @@ class AnomalyDetector(OutlierMixin, BaseEstimator, metaclass=ABCMeta):
             )
 
 
-def _keep_normal(source: Source, anomalous: BoolArray) -> Source:
-    """Return the items that labels call normal; complain if the numbers differ."""
+def _check_both_classes(anomalous: BoolArray, owner: str) -> None:
+    """Raise unless there are normal and anomalous images."""
+    if anomalous.all() or not anomalous.any():
+        kind = "anomalous" if anomalous.all() else "normal"
+        rule = "labels of normal and of anomalous usable images, since F1 needs both"
+        remedy = "For good images alone pass false_positive_rate and no y."
+        raise ValueError(refusal("y", owner, rule, f"only {kind} ones", remedy))
+
+
+def _keep_normal(source: Source, anomalous: BoolArray, owner: str) -> Source:
+    """Return the items that labels call normal; raise if the numbers differ."""
     if source.n_items is not None and source.n_items != len(anomalous):
-        raise _wrong_length(len(anomalous), source.n_items)
+        raise _wrong_length(len(anomalous), source.n_items, owner)
 
     def items() -> Iterator[Any]:
         n_items = 0
         for n_items, item in enumerate(source.items, start=1):
             if n_items > len(anomalous):
-                raise _wrong_length(len(anomalous), n_items)
+                raise _wrong_length(len(anomalous), n_items, owner)
             if not anomalous[n_items - 1]:
                 yield item
         if n_items < len(anomalous):
-            raise _wrong_length(len(anomalous), n_items)
+            raise _wrong_length(len(anomalous), n_items, owner)
 
     return Source(items(), int((~anomalous).sum()))
 
 
-def _wrong_length(n_labels: int, n_images: int) -> ValueError:
+def _wrong_length(n_labels: int, n_images: int, owner: str) -> ValueError:
     return ValueError(
-        f"y of fit must hold one label for each image of X; got {n_labels} labels and "
-        f"{n_images} images or more."
+        f"y of {owner} must hold one label for each image of X; got {n_labels} labels "
+        f"and {n_images} images or more."
     )
 
 

@@ -169,12 +169,13 @@ class PatchCore(AnomalyDetector):
         for patches in embed(source, self.backbone_, settings, "Explaining"):
             if not patches.batch.names:
                 continue
+            grid = patches.embeddings.shape[1:3]
             lookup = self._look_up(patches.embeddings)
             worst = lookup.distances.argmax(axis=1)
             for i, name in enumerate(patches.batch.names):
                 entry = lookup.nearest[i, worst[i]]
                 image, row, column = origins[entry].tolist()
-                place = np.unravel_index(worst[i], self.grid_)
+                place = np.unravel_index(worst[i], grid)
                 explanations.append(
                     Explanation(
                         path=name,
@@ -232,6 +233,8 @@ class PatchCore(AnomalyDetector):
             {"n_patches": [content.header["state"].get("n_patches")]}, "n_patches", int
         )
         self.n_patches_ = n_patches[0]
+        if self.n_patches_ < len(embeddings):
+            raise damaged("n_patches", f"at least {len(embeddings)}, the bank's size")
         try:
             self.memory_bank_ = self._make_bank(embeddings, origins, device)
         except ValueError as error:

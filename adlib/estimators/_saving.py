@@ -78,6 +78,8 @@ def restore_detector(
     normalisation = Normalisation(
         *(tuple(numbers(state, field, float, length=3)) for field in ("mean", "std"))
     )
+    if min(normalisation.std) <= 0.0:
+        raise damaged("std", "positive numbers")
     weights = {
         name.removeprefix(BACKBONE_PREFIX): torch.from_numpy(tensor)
         for name, tensor in content.tensors.items()
@@ -143,4 +145,6 @@ def _plain(value: Any) -> Any:
         return value.item()
     if isinstance(value, os.PathLike):
         return os.fspath(value)
-    return list(value) if isinstance(value, tuple) else value
+    if isinstance(value, tuple | list):
+        return [_plain(entry) for entry in value]
+    return value

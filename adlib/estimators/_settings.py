@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+from collections.abc import Sequence
 from typing import Any, NamedTuple
 
 from adlib._device import resolve_device
@@ -11,6 +13,8 @@ from adlib._validation import (
     check_int,
     check_option,
     check_random_state,
+    describe,
+    refusal,
 )
 from adlib.features import EMBEDDINGS, Embedding
 from adlib.images import ON_ERROR, OnError
@@ -32,6 +36,7 @@ class Settings(NamedTuple):
 def check_settings(detector: Any) -> Settings:
     """Return a detector's shared parameters, or raise for the first that is wrong."""
     owner = type(detector).__name__
+    check_backbone(detector.backbone, detector.weights, detector.stages, owner)
     workers = detector.n_workers
     if workers is not None:
         workers = check_int(workers, "n_workers", owner, low=1)
@@ -45,3 +50,20 @@ def check_settings(detector: Any) -> Settings:
         check_bool(detector.progress, "progress", owner),
         check_random_state(detector.random_state, "random_state", owner),
     )
+
+
+def check_backbone(backbone: Any, weights: Any, stages: Any, owner: str) -> None:
+    """Raise for the first of a backbone's three parameters that is of a wrong kind."""
+    if not isinstance(backbone, str):
+        rule = "the name of a timm network"
+        raise TypeError(refusal("backbone", owner, rule, describe(backbone)))
+    if weights is not None and not isinstance(weights, str | os.PathLike):
+        rule = '"pretrained", the path of a state dict, or None'
+        raise TypeError(refusal("weights", owner, rule, describe(weights)))
+    if stages is None:
+        return
+    if not isinstance(stages, Sequence) or isinstance(stages, str):
+        rule = "None or a tuple of stage indices"
+        raise TypeError(refusal("stages", owner, rule, describe(stages)))
+    for stage in stages:
+        check_int(stage, "stages", owner, low=0)

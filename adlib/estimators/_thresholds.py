@@ -72,12 +72,18 @@ def conformal_threshold(normal: Float64Array, false_positive_rate: float) -> flo
     References:
         Vovk, Gammerman and Shafer, "Algorithmic learning in a random world", 2005.
     """
-    rank = math.ceil((len(normal) + 1) * (1.0 - false_positive_rate))
+    # (n + 1) * rate may round to just under an integer; that must not cost a rank.
+    n_above = math.floor((len(normal) + 1) * false_positive_rate + 1e-9)
+    rank = len(normal) + 1 - n_above
     if rank > len(normal):
-        fewest = math.ceil(1.0 / false_positive_rate) - 1
         raise ValueError(
-            f"false_positive_rate={false_positive_rate:g} of calibrate needs at least "
-            f"{fewest} normal images; got {len(normal)}. Pass more images or a larger "
-            "rate."
+            f"false_positive_rate={false_positive_rate:g} of calibrate needs more "
+            f"normal images; got {len(normal)}, which allow "
+            f"{lowest_rate(len(normal)):.3g} and above."
         )
     return float(np.sort(normal)[rank - 1])
+
+
+def lowest_rate(n_normal: int) -> float:
+    """Return the lowest false-positive rate that so many normal images can promise."""
+    return 1.0 / (n_normal + 1)

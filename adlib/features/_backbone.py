@@ -172,15 +172,12 @@ def _create(
 
 
 def _architecture(name: str) -> Network:
-    try:
-        network: Network = timm.create_model(name, pretrained=False)
-    except RuntimeError as error:
+    if not timm.is_model(name) or ":" in name:  # a prefix would ask a hub
         near = timm.list_models(f"*{name.partition('.')[0]}*")[:5]
         remedy = f"Close names: {', '.join(near)}." if near else ""
         rule = "the name of a timm network (timm.list_models() shows them)"
-        raise ValueError(
-            refusal("backbone", "Backbone", rule, describe(name), remedy)
-        ) from error
+        raise ValueError(refusal("backbone", "Backbone", rule, describe(name), remedy))
+    network: Network = timm.create_model(name, pretrained=False)
     return network
 
 

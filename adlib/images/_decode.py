@@ -46,7 +46,8 @@ def read_image(path: Path) -> AnyArray:
         ImageError: The file is missing, unreadable, or no image that PIL can decode.
     """
     try:
-        with Image.open(path) as image:
+        # Not by path: Pillow then maps uncompressed TIFFs and turns them wrongly.
+        with path.open("rb") as file, Image.open(file) as image:
             return decode(image)
     except ImageError as error:
         raise ImageError(f"{path}: {error}") from None
@@ -71,4 +72,7 @@ def decode(image: Image.Image) -> AnyArray:
                 f"{values.min()} to {values.max()}."
             )
         return values.astype(np.uint16)
+    if mode == "La":  # PIL knows no direct way
+        upright = upright.convert("LA")
+    upright.info.pop("transparency", None)  # alpha is dropped; PIL would warn of it
     return np.asarray(upright.convert("L" if mode in GREY_MODES else "RGB"))

@@ -49,7 +49,7 @@ def as_pixels(image: AnyArray, name: str) -> Float32Array:
     low, high = float(image.min()), float(image.max())
     if not (low >= 0.0 and high <= 1.0):  # so that NaN fails too
         remedy = "Pass pixels as they are: adlib normalises them for its backbone."
-        if high > 1.0 and low >= 0.0:
+        if 1.0 < high < np.inf and low >= 0.0:
             remedy = "Divide by the largest possible value, or pass uint8 or uint16."
         raise ImageError(
             f"{name} must be finite and in [0, 1]; got floats from {low:g} to "

@@ -36,8 +36,9 @@ KINDS = (
 
 
 class Item(NamedTuple):
-    """One image of a source: its name, and a function that loads its pixels."""
+    """One image of a source: where in it, its name, and what loads its pixels."""
 
+    position: int
     name: str
     load: Callable[[], Float32Array]
 
@@ -66,10 +67,11 @@ def open_source(X: Images, owner: str) -> Source:
     """
     if isinstance(X, str | os.PathLike):
         paths = _find_files(os.fspath(X), owner)
-        return Source([_file_item(path) for path in paths], len(paths))
+        items = [_file_item(i, path) for i, path in enumerate(paths)]
+        return Source(items, len(paths))
     if isinstance(X, Image.Image):
-        return Source(list(_expand(X, 0)), 1)
-    if isinstance(X, np.ndarray) and X.dtype.kind in "OUS":
+        return Source(_stream_items([X]), 1)
+    if isinstance(X, np.ndarray) and X.dtype.kind in "OUS" and X.ndim > 0:
         X = X.tolist()
     if isinstance(X, np.ndarray) or _is_tensor(X):
         n_images = _check_stack(X, owner)
@@ -88,6 +90,8 @@ def open_source(X: Images, owner: str) -> Source:
 def _find_files(place: str, owner: str) -> list[Path]:
     """Return the image files of a folder, a glob or a path, in the order of paths."""
     path = Path(place)
+    if not place:
+        raise ValueError(refusal("X", owner, "a folder, a glob or a path", "''"))
     if path.is_dir():
         found = [
             Path(folder, file)
@@ -113,7 +117,9 @@ def _check_stack(X: Any, owner: str) -> int:
     """Return how many images an array or a tensor stacks, or raise."""
     if isinstance(X, np.ndarray):
         rule = "an array (n, h, w) or (n, h, w, 3)"
-        fits = X.ndim == COLOUR or (X.ndim == BATCH and X.shape[3] in CHANNELS)
+        # (h, w, 3) is one colour image far more often than h images three wide.
+        grey = X.ndim == COLOUR and X.shape[2] not in CHANNELS
+        fits = grey or (X.ndim == BATCH and X.shape[3] in CHANNELS)
         remedy = "For one image pass X[None]; channels come last in arrays."
     else:
         rule = "a tensor (n, 3, h, w)"
@@ -132,39 +138,49 @@ def _count(X: Sequence[Any]) -> int | None:
 
 def _stack_items(X: Any, n_images: int) -> Iterator[Item]:
     for position in range(n_images):
-        yield _array_item(X[position], f"image {position}")
+        yield _array_item(position, X[position])
 
 
 def _stream_items(X: Any) -> Iterator[Item]:
     # torch's Datasets count through __getitem__ and need not raise IndexError.
     entries = X if isinstance(X, Iterable) else (X[i] for i in range(len(X)))
+    # A stream may fill one buffer again and again; a sequence's entries are its own.
+    reused = not isinstance(X, Sequence)
     position = 0
     for entry in entries:
         for item in _expand(entry, position):
-            yield item
+            yield _detached(item) if reused else item
             position += 1
 
 
 def _expand(entry: Any, position: int) -> Iterator[Item]:
     """Yield the images of one entry of a list or a stream: one, or a batch of them."""
     if isinstance(entry, str | os.PathLike):
-        yield _file_item(Path(entry))
+        yield _file_item(position, Path(entry))
     elif isinstance(entry, Image.Image):
-        name = f"image {position}"
-        yield Item(name, partial(_load_pil, entry, name))
+        yield _pil_item(position, entry)
     elif isinstance(entry, np.ndarray) or _is_tensor(entry):
         if _is_batch(entry):
             for offset in range(len(entry)):
-                yield _array_item(entry[offset], f"image {position + offset}")
+                yield _array_item(position + offset, entry[offset])
         else:
-            yield _array_item(entry, f"image {position}")
+            yield _array_item(position, entry)
     elif isinstance(entry, Mapping) and "image" in entry:
         yield from _expand(entry["image"], position)
     elif isinstance(entry, list) and entry and all(map(_is_single, entry)):
         for offset, image in enumerate(entry):
             yield from _expand(image, position + offset)
+    elif isinstance(entry, list) and len(entry) > 1 and all(map(_is_array, entry)):
+        # [frame, frame] or [image, mask]? What cannot be known is not guessed.
+        raise TypeError(
+            f"image {position} of X must not be a list of single arrays; got "
+            f"{len(entry)} of them, {describe(entry[0])} first. Stack images into one "
+            'array, or give {"image": ..., "mask": ...}.'
+        )
     elif isinstance(entry, list | tuple) and entry:
-        yield from _expand(entry[0], position)
+        first = entry[0]
+        batch = list(first) if isinstance(first, tuple) else first
+        yield from _expand(batch, position)
     else:
         raise TypeError(
             f"image {position} of X must be a path, a PIL image, an array or a tensor; "
@@ -174,6 +190,12 @@ def _expand(entry: Any, position: int) -> Iterator[Item]:
 
 def _is_single(entry: Any) -> bool:
     return isinstance(entry, str | os.PathLike | Image.Image)
+
+
+def _is_array(entry: Any) -> bool:
+    """Ask whether an entry is one image as an array or a tensor."""
+    array = isinstance(entry, np.ndarray) or _is_tensor(entry)
+    return array and entry.ndim > 1 and not _is_batch(entry)
 
 
 def _is_batch(entry: Any) -> bool:
@@ -190,23 +212,43 @@ def _is_tensor(X: Any) -> TypeGuard[torch.Tensor]:
     return torch is not None and isinstance(X, torch.Tensor)
 
 
-def _file_item(path: Path) -> Item:
-    return Item(str(path), partial(_load_file, path))
+def _file_item(position: int, path: Path) -> Item:
+    return Item(position, str(path), partial(_load_file, path))
 
 
-def _array_item(image: Any, name: str) -> Item:
-    return Item(name, partial(_load_array, image, name))
+def _array_item(position: int, image: Any) -> Item:
+    name = f"image {position}"
+    return Item(position, name, partial(_load_array, image, name))
+
+
+def _pil_item(position: int, image: Image.Image) -> Item:
+    """Decode a PIL image now: it reads its file lazily, and not for several threads."""
+    name = f"image {position}"
+    try:
+        return _array_item(position, decode(image))
+    except ImageError as error:
+        reason = f"{name}: {error}"
+    except Exception as error:  # PIL's decoders raise many kinds on broken files
+        reason = f"{name} cannot be decoded ({type(error).__name__}: {error})."
+    return Item(position, name, partial(_fail, reason))
+
+
+def _detached(item: Item) -> Item:
+    """Return an item whose array is its own, so that nobody can change it meanwhile."""
+    load = item.load
+    if not isinstance(load, partial) or load.func is not _load_array:
+        return item
+    image = load.args[0]
+    own = image.clone() if _is_tensor(image) else image.copy()
+    return _array_item(item.position, own)
 
 
 def _load_file(path: Path) -> Float32Array:
     return as_pixels(read_image(path), str(path))
 
 
-def _load_pil(image: Image.Image, name: str) -> Float32Array:
-    try:
-        return as_pixels(decode(image), name)
-    except OSError as error:  # PIL decodes lazily: a broken file shows here
-        raise ImageError(f"{name} cannot be decoded ({error}).") from error
+def _fail(reason: str) -> Float32Array:
+    raise ImageError(reason)
 
 
 def _load_array(image: Any, name: str) -> Float32Array:

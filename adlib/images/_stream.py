@@ -68,42 +68,41 @@ def read_batches(
         TypeError: The source holds something that is no image, whatever ``on_error``.
 
     Note:
-        At most ``batch_size + 2 * n_workers`` resized images wait at any time, besides
-        the batch in hand and one full-size image a worker. The source itself is
-        read in the caller's thread, no further ahead than that.
+        At most ``batch_size + 2 * n_workers`` images wait at any time, besides the
+        batch in hand: resized ones, and full-size ones that a worker is at or, of
+        arrays and PIL images that a stream hands out, will take next. The source
+        itself is read in the caller's thread, no further ahead than that.
     """
     workers = n_workers or min(available_threads(), MOST_WORKERS)
     look_ahead = batch_size + 2 * workers
-    items = enumerate(source.items)
-    waiting: deque[tuple[int, str, Future[Float32Array]]] = deque()
+    items = iter(source.items)
+    waiting: deque[tuple[Item, Future[Float32Array]]] = deque()
     pool = ThreadPoolExecutor(workers, thread_name_prefix="adlib-decode")
 
     def submit_more() -> None:
         while len(waiting) < look_ahead:
-            following = next(items, None)
-            if following is None:
+            item = next(items, None)
+            if item is None:
                 return
-            position, item = following
-            future = pool.submit(_load, item, image_size)
-            waiting.append((position, item.name, future))
+            waiting.append((item, pool.submit(_load, item, image_size)))
 
     try:
         batch = _open_batch(batch_size, image_size)
         submit_more()
         while waiting:
-            position, name, future = waiting.popleft()
+            item, future = waiting.popleft()
             submit_more()
             try:
                 pixels = future.result()
             except ImageError as error:
                 if on_error == "raise":
                     raise
-                batch.failures.append(Failure(position, name, str(error)))
+                batch.failures.append(Failure(item.position, item.name, str(error)))
                 continue
             colours = pixels[:, :, None] if pixels.ndim == GREY else pixels
             batch.images[len(batch.names)] = colours
-            batch.positions.append(position)
-            batch.names.append(name)
+            batch.positions.append(item.position)
+            batch.names.append(item.name)
             if len(batch.names) == batch_size:
                 yield _close_batch(batch)
                 batch = _open_batch(batch_size, image_size)

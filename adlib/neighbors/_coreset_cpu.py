@@ -110,7 +110,8 @@ class _Selection:
     def _stale(self, members: Int64Array) -> Int64Array:
         """Return the members that have not seen every pick and are not picks."""
         behind = self.n_seen[members] < self.n_picked
-        return members[behind & (self.nearest[members] != SELECTED)]
+        stale: Int64Array = members[behind & (self.nearest[members] != SELECTED)]
+        return stale
 
     def pick_inside(
         self, block: Int64Array, limit: float, limit_index: int
@@ -129,7 +130,6 @@ class _Selection:
             len(self.picked) - self.n_picked,
             self._slack,
         )
-        return picks
         return picks
 
     def _catch_up(self, stale: Int64Array) -> None:

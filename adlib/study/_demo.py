@@ -9,6 +9,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from adlib._typing import BoolArray, Float32Array
+from adlib._validation import check_int
 from adlib.datasets import CellKind, SolarCell, elpv_cells
 from adlib.estimators import Explanation, PatchCore
 
@@ -114,6 +115,8 @@ def _split(
     defective = [cell for cell in cells if cell.defect_probability == 1.0]
     if n_training is None:
         n_training = int(len(functional) * TRAINING_RATIO)
+    most = len(functional) - 1  # one functional cell must be left to compare with
+    n_training = check_int(n_training, "n_training", "run_demo", low=1, high=most)
     drawn = np.random.default_rng(random_state).permutation(len(functional))
     training = [functional[i] for i in sorted(drawn[:n_training])]
     held_out = [functional[i] for i in sorted(drawn[n_training:])]

@@ -1,0 +1,353 @@
+"""The command line: from folders to a model, a table and pictures."""
+
+from __future__ import annotations
+
+import csv
+import io
+import re
+
+import numpy as np
+import pytest
+from PIL import Image
+
+import adlib
+from adlib.cli import main
+from adlib.datasets import elpv_cells
+from adlib.exceptions import SkippedImagesWarning
+
+SMALL = ["--image-size", "64", "--coreset", "0.2"]
+
+
+def save_all(images, folder):
+    folder.mkdir(parents=True)
+    for i, image in enumerate(images):
+        Image.fromarray(image).save(folder / f"{i}.png")
+    return folder
+
+
+def rows_of(text):
+    return list(csv.DictReader(io.StringIO(text)))
+
+
+def one_line(text):
+    return " ".join(text.split())
+
+
+@pytest.fixture(scope="module")
+def defects(mixed, tmp_path_factory):
+    """A folder of scratched images, 0.png to 2.png."""
+    return save_all(mixed[3:], tmp_path_factory.mktemp("cli") / "defects")
+
+
+@pytest.fixture(scope="module")
+def others(mixed, tmp_path_factory):
+    """A folder of other good images, 0.png to 2.png."""
+    return save_all(mixed[:3], tmp_path_factory.mktemp("cli") / "others")
+
+
+@pytest.fixture
+def camera(mixed, tmp_path):
+    """A folder of good images and, in a subfolder, scratched ones."""
+    save_all(mixed[:3], tmp_path / "camera")
+    save_all(mixed[3:], tmp_path / "camera" / "late")
+    return tmp_path / "camera"
+
+
+@pytest.fixture(scope="module")
+def plain(good, tmp_path_factory):
+    """A model file without a threshold."""
+    root = tmp_path_factory.mktemp("plain")
+    folder = save_all(good, root / "good")
+    model = root / "plain.adlib"
+    assert main(["fit", str(folder), "-o", str(model), *SMALL, "--holdout", "0"]) == 0
+    return model
+
+
+@pytest.fixture(scope="module")
+def judged(good, others, defects, tmp_path_factory):
+    """A model file with a threshold between good and scratched images."""
+    root = tmp_path_factory.mktemp("judged")
+    folder = save_all(good, root / "good")
+    model = root / "judged.adlib"
+    chosen = ["--good", str(others), "--defects", str(defects)]
+    assert main(["fit", str(folder), "-o", str(model), *SMALL, *chosen]) == 0
+    return model
+
+
+def test_fit_info_and_score_go_together(folder, camera, tmp_path, capsys):
+    model = tmp_path / "part.adlib"
+    command = ["fit", str(folder), "--output", str(model), *SMALL, "--holdout", "0"]
+    assert main(command) == 0
+    told = capsys.readouterr()
+    assert told.out == ""
+    assert "Learning 6 images" in told.err
+    assert "76 of 384 patches, no threshold" in one_line(told.err)
+    assert main(["info", str(model)]) == 0
+    shown = one_line(capsys.readouterr().out)
+    for text in ("PatchCore", "6 images", "8 x 8", "76 of 384 patches", "no threshold"):
+        assert text in shown
+    assert main(["score", str(model), str(camera)]) == 0
+    told = capsys.readouterr()
+    rows = rows_of(told.out)
+    assert [row["path"] for row in rows] == sorted(map(str, camera.rglob("*.png")))
+    scores = [float(row["score"]) for row in rows]
+    wanted = adlib.load(model).score(camera)
+    np.testing.assert_allclose(scores, wanted, rtol=1e-5)
+    assert {row["verdict"] for row in rows} == {""}
+    assert told.err == "6 images.\n"
+
+
+def test_fit_learns_what_the_library_learns(folder, plain):
+    model = adlib.PatchCore(image_size=64, coreset=0.2).fit(folder)
+    loaded = adlib.load(plain)
+    np.testing.assert_array_equal(model.score(folder), loaded.score(folder))
+
+
+def test_fit_passes_every_option_on(folder, tmp_path):
+    model = tmp_path / "part.adlib"
+    chosen = ["--aggregation", "max", "--seed", "3", "--device", "cpu"]
+    chosen += ["--backbone", "tf_efficientnet_lite0.in1k", "--on-error", "skip"]
+    command = ["fit", str(folder), "-o", str(model), *SMALL, "--holdout", "0"]
+    assert main([*command, *chosen]) == 0
+    parameters = adlib.load(model, device="cpu").get_params()
+    wanted = {
+        "aggregation": "max",
+        "random_state": 3,
+        "device": "cpu",
+        "backbone": "tf_efficientnet_lite0.in1k",
+        "on_error": "skip",
+        "image_size": 64,
+        "coreset": 0.2,
+    }
+    assert {name: parameters[name] for name in wanted} == wanted
+
+
+def test_held_out_images_set_the_threshold_and_are_not_learned(
+    folder, tmp_path, capsys
+):
+    model = tmp_path / "part.adlib"
+    rates = ["--holdout", "0.5", "--false-positive-rate", "0.3"]
+    assert main(["fit", str(folder), "-o", str(model), *SMALL, *rates]) == 0
+    told = capsys.readouterr().err
+    assert "Learning 3 images" in told
+    assert "threshold on 3 good images" in told
+    loaded = adlib.load(model)
+    held_out = set(map(str, folder.iterdir())) - set(loaded.training_images_)
+    assert len(held_out) == 3
+    assert loaded.threshold_ == loaded.score(sorted(held_out)).max()
+
+
+def test_other_good_images_set_the_threshold(folder, others, tmp_path):
+    model = tmp_path / "part.adlib"
+    rates = ["--good", str(others), "--false-positive-rate", "0.3"]
+    assert main(["fit", str(folder), "-o", str(model), *SMALL, *rates]) == 0
+    loaded = adlib.load(model)
+    assert len(loaded.training_images_) == 6
+    assert loaded.threshold_ == loaded.score(others).max()
+
+
+def test_defects_and_good_images_set_the_threshold(judged, others, defects):
+    loaded = adlib.load(judged)
+    assert loaded.predict(others).tolist() == [1, 1, 1]
+    assert loaded.predict(defects).tolist() == [-1, -1, -1]
+
+
+def test_too_few_images_for_the_rate_are_refused_before_learning(
+    folder, tmp_path, capsys
+):
+    model = tmp_path / "part.adlib"
+    assert main(["fit", str(folder), "-o", str(model), *SMALL]) == 1
+    told = capsys.readouterr().err
+    assert "needs at least 19 normal images; got 1" in told
+    assert "--holdout" in told
+    assert "Learning" not in told
+    assert not model.exists()
+
+
+def test_verdicts_are_words_and_set_the_exit_code(judged, camera, others, capsys):
+    assert main(["score", str(judged), str(camera), "--fail-on-anomaly"]) == 3
+    told = capsys.readouterr()
+    verdicts = {row["path"]: row["verdict"] for row in rows_of(told.out)}
+    for path, verdict in verdicts.items():
+        assert verdict == ("anomalous" if "late" in path else "normal")
+    assert "6 images, 3 anomalous (threshold " in told.err
+    assert main(["score", str(judged), str(camera)]) == 0
+    assert main(["score", str(judged), str(others), "--fail-on-anomaly"]) == 0
+
+
+def test_the_table_goes_to_a_file(judged, camera, tmp_path, capsys):
+    assert main(["score", str(judged), str(camera)]) == 0
+    printed = capsys.readouterr().out
+    table = tmp_path / "scores.csv"
+    assert main(["score", str(judged), str(camera), "-o", str(table)]) == 0
+    assert capsys.readouterr().out == ""
+    assert table.read_text("utf-8") == printed
+
+
+def test_a_failed_run_leaves_the_old_table(judged, camera, tmp_path, capsys):
+    (camera / "9.png").write_text("no image")
+    table = tmp_path / "scores.csv"
+    table.write_text("old")
+    assert main(["score", str(judged), str(camera), "-o", str(table)]) == 1
+    assert "9.png" in capsys.readouterr().err
+    assert table.read_text() == "old"
+    assert not list(tmp_path.glob("*.tmp"))
+
+
+def test_overlays_keep_the_paths_and_sizes_of_the_images(judged, tmp_path, mixed):
+    camera = tmp_path / "camera"
+    save_all(mixed[:1], camera)
+    save_all(mixed[4:5], camera / "late" / "night")
+    wide = Image.fromarray(mixed[5]).resize((90, 50)).convert("RGB")
+    wide.save(camera / "late" / "wide.jpg")
+    maps = tmp_path / "maps"
+    assert main(["score", str(judged), str(camera), "--overlays", str(maps)]) == 0
+    written = sorted(path for path in maps.rglob("*") if path.is_file())
+    names = ["0.png.png", "late/night/0.png.png", "late/wide.jpg.png"]
+    assert [str(path.relative_to(maps)) for path in written] == names
+    for path, size in zip(written, [(64, 64), (64, 64), (90, 50)], strict=True):
+        with Image.open(path) as image:
+            image.load()
+            assert (image.format, image.mode, image.size) == ("PNG", "RGB", size)
+
+
+def test_overlays_of_a_glob_do_not_overwrite_each_other(judged, camera, tmp_path):
+    maps = tmp_path / "maps"
+    images = str(camera / "**" / "0.png")
+    assert main(["score", str(judged), images, "--overlays", str(maps)]) == 0
+    assert len(list(maps.rglob("*.png"))) == 2
+
+
+@pytest.mark.parametrize("option", ["--fail-on-anomaly", "--overlays"])
+def test_what_needs_a_threshold_says_so(option, plain, camera, tmp_path, capsys):
+    value = [str(tmp_path / "maps")] if option == "--overlays" else []
+    assert main(["score", str(plain), str(camera), option, *value]) == 1
+    told = capsys.readouterr()
+    assert told.out == ""
+    assert f"error: {option} needs a model with a threshold" in told.err
+    assert "--holdout above 0, --good or --defects" in told.err
+
+
+def test_broken_images_stop_or_are_skipped_as_asked(judged, camera, capsys):
+    (camera / "1.png").write_bytes(b"no image")
+    command = ["score", str(judged), str(camera)]
+    assert main(command) == 1
+    assert "1.png must be a readable image" in capsys.readouterr().err
+    assert main([*command, "--on-error", "skip", "--fail-on-anomaly"]) == 3
+    told = capsys.readouterr()
+    row = rows_of(told.out)[1]
+    assert row["path"] == str(camera / "1.png")
+    assert (row["score"], row["verdict"]) == ("nan", "skipped")
+    assert "cannot be decoded" in row["error"]
+    assert "6 images, 3 anomalous" in told.err
+    assert "1 skipped" in told.err
+
+
+def test_fit_skips_broken_images_as_asked(folder, tmp_path, capsys):
+    (folder / "1.png").write_bytes(b"no image")
+    model = tmp_path / "part.adlib"
+    command = ["fit", str(folder), "-o", str(model), *SMALL, "--holdout", "0"]
+    assert main(command) == 1
+    assert "1.png must be a readable image" in capsys.readouterr().err
+    assert not model.exists()
+    with pytest.warns(SkippedImagesWarning, match=r"1\.png"):
+        assert main([*command, "--on-error", "skip"]) == 0
+    assert len(adlib.load(model).training_images_) == 5
+
+
+@pytest.mark.parametrize(
+    ("command", "fragment"),
+    [
+        (["fit", "{none}", "-o", "{tmp}/m"], "where there is nothing"),
+        (["fit", "{empty}", "-o", "{tmp}/m"], "a folder with images"),
+        (["fit", "{folder}", "-o", "{none}/m"], "none' does not exist"),
+        (["fit", "{folder}", "-o", "{tmp}/m", "--coreset", "2"], "coreset of PatchCo"),
+        (["fit", "{folder}", "-o", "{tmp}/m", "--backbone", "mine"], "a timm network"),
+        (["fit", "{folder}", "-o", "{tmp}/m", "--device", "gpu"], "device of PatchCo"),
+        (["score", "{none}", "{folder}"], "There is no model file at"),
+        (["score", "{folder}/0.png", "{folder}"], "is not a model file of adlib's"),
+        (["info", "{none}"], "There is no model file at"),
+        (["info", "{folder}"], "is not a model file of adlib's"),
+    ],
+)
+def test_failures_are_one_line(command, fragment, folder, tmp_path, capsys):
+    (tmp_path / "empty").mkdir()
+    places = {
+        "none": tmp_path / "none",
+        "empty": tmp_path / "empty",
+        "folder": folder,
+        "tmp": tmp_path,
+    }
+    assert main([word.format_map(places) for word in command]) == 1
+    told = capsys.readouterr()
+    lines = [line for line in told.err.splitlines() if "Learning" not in line]
+    assert told.out == ""
+    assert len(lines) == 1
+    assert lines[0].startswith("error: ")
+    assert fragment in lines[0]
+    assert not (tmp_path / "m").exists()
+
+
+@pytest.mark.parametrize("place", [0, 1, 3])
+def test_debug_raises_the_error_wherever_it_stands(place, tmp_path):
+    command = ["score", str(tmp_path / "none"), str(tmp_path)]
+    command.insert(place, "--debug")
+    with pytest.raises(FileNotFoundError, match="no model file"):
+        main(command)
+
+
+@pytest.mark.parametrize(
+    ("command", "fragment"),
+    [
+        (["fit"], "IMAGES|images"),
+        (["fit", "folder"], "--output"),
+        (["fit", "folder", "-o", "m", "--holdout", "2"], "--holdout"),
+        (["fit", "folder", "-o", "m", "--aggregation", "sum"], "--aggregation"),
+        (["fit", "folder", "-o", "m", "--seed", "x"], "--seed"),
+        (["score", "m"], "IMAGES|images"),
+        (["score", "m", "folder", "--on-error", "ignore"], "--on-error"),
+        (["demo", "--kind", "wafer"], "--kind"),
+        (["paint"], "paint"),
+        (["--no-such"], "--no-such"),
+        ([], "Commands"),
+    ],
+)
+def test_wrong_usage_exits_with_2_and_says_what_is_wrong(command, fragment, capsys):
+    assert main(command) == 2
+    told = capsys.readouterr()
+    assert re.search(fragment, told.out + told.err)
+
+
+@pytest.mark.parametrize("command", ["fit", "score", "info", "demo"])
+def test_help_of_every_command_shows_an_example(command, capsys):
+    assert main([command, "--help"]) == 0
+    shown = one_line(capsys.readouterr().out)
+    assert f"Example: adlib {command}" in shown
+    assert "Exit codes: 0 done, 1 failed, 2 wrong usage, 3 anomalies found" in shown
+
+
+def test_help_lists_every_command(capsys):
+    assert main(["--help"]) == 0
+    shown = capsys.readouterr().out
+    assert all(f"  {name} " in shown for name in ("fit", "score", "info", "demo"))
+
+
+def test_version_is_the_librarys(capsys):
+    assert main(["--version"]) == 0
+    assert capsys.readouterr().out == f"{adlib.__version__}\n"
+
+
+def test_demo_writes_a_page_and_says_where(tmp_path, monkeypatch, capsys):
+    cells = elpv_cells("mono")
+    functional = [cell for cell in cells if cell.defect_probability == 0.0]
+    defective = [cell for cell in cells if cell.defect_probability == 1.0]
+    monkeypatch.setattr(
+        "adlib.study._demo.elpv_cells", lambda kind: functional[:4] + defective[:3]
+    )
+    page = tmp_path / "page"
+    assert main(["demo", "-o", str(page)]) == 0
+    told = capsys.readouterr()
+    assert (page / "index.html").is_file()
+    assert str(page / "index.html") in told.out
+    assert "image AUROC" in told.out
+    assert "Learning 2 functional mono cells" in told.err
