@@ -152,13 +152,22 @@ def test_defects_and_good_images_set_the_threshold(judged, others, defects):
     assert loaded.predict(defects).tolist() == [-1, -1, -1]
 
 
-def test_too_few_images_for_the_rate_are_refused_before_learning(
+def test_few_images_promise_the_lowest_rate_they_can(folder, tmp_path, capsys):
+    model = tmp_path / "part.adlib"
+    assert main(["fit", str(folder), "-o", str(model), *SMALL]) == 0
+    told = " ".join(capsys.readouterr().err.split())
+    assert "on 1 good images: at most 50 % of good parts" in told
+    assert adlib.load(model).threshold_ is not None
+
+
+def test_a_rate_that_cannot_be_promised_is_refused_before_learning(
     folder, tmp_path, capsys
 ):
     model = tmp_path / "part.adlib"
-    assert main(["fit", str(folder), "-o", str(model), *SMALL]) == 1
+    command = ["fit", str(folder), "-o", str(model), *SMALL]
+    assert main([*command, "--false-positive-rate", "0.05"]) == 1
     told = capsys.readouterr().err
-    assert "needs at least 19 normal images; got 1" in told
+    assert "--false-positive-rate 0.05 cannot be promised by 1 good images" in told
     assert "--holdout" in told
     assert "Learning" not in told
     assert not model.exists()

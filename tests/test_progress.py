@@ -10,7 +10,6 @@ from types import SimpleNamespace
 import pytest
 import rich.console
 import rich.progress
-from rich.errors import LiveError
 
 from adlib import _progress
 from adlib._progress import ProgressBar
@@ -110,19 +109,3 @@ def test_nothing_is_drawn_where_standard_error_is_no_terminal(
         bar.advance()
         bar.advance()
     assert capfd.readouterr() == ("", "")
-
-
-def test_a_bar_of_the_caller_is_left_alone(clock, screen, monkeypatch):
-    starts = []
-
-    def start(bar):
-        starts.append(bar)
-        raise LiveError("Only one live display may be active at once")
-
-    monkeypatch.setattr(rich.progress.Progress, "start", start)
-    with ProgressBar("Reading", 10) as bar:
-        clock.now += 3.0
-        bar.advance()
-        bar.advance()
-    assert len(starts) == 1
-    assert "Reading" not in screen.getvalue()

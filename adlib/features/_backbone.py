@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
+from difflib import get_close_matches
 from pathlib import Path
 from typing import Any, TypeAlias
 
@@ -84,7 +85,8 @@ class Backbone:
         network = _architecture(name)
         backbone._attach(name, network, normalisation, stages, "cpu")
         wanted = backbone._network.state_dict()
-        backbone._network.load_state_dict(rename_like(weights, wanted, "a model file"))
+        found = rename_like(weights, wanted, "a model file", by_order=False)
+        backbone._network.load_state_dict(found)
         backbone._place(device)
         return backbone
 
@@ -149,42 +151,45 @@ def _create(
     name: str, weights: str | Path | None, random_state: int | None
 ) -> tuple[Network, Normalisation]:
     """Return the whole network with its weights, and its normalisation."""
-    if weights is None:
-        with _seeded(random_state):
-            network = _architecture(name)
-        return network, _timm_normalisation(network)
-    if weights != "pretrained":
-        network = _architecture(name)
-        path = Path(weights)
-        network.load_state_dict(
-            rename_like(read_weights(path), network.state_dict(), str(path))
-        )
-        return network, _timm_normalisation(network)
-    packaged = packaged_file(name)
-    if packaged is None:
+    network = _architecture(name, random_state)
+    packaged = packaged_file(name) if weights == "pretrained" else None
+    if weights == "pretrained" and packaged is None:
         network = _from_hub(name)
-        return network, _timm_normalisation(network)
-    network = _architecture(name)
-    network.load_state_dict(
-        rename_like(read_weights(packaged), network.state_dict(), packaged.name)
-    )
-    return network, PACKAGED_NORMALISATION
+    elif weights is not None:
+        path = packaged or Path(weights)
+        found = rename_like(
+            read_weights(path),
+            network.state_dict(),
+            str(path),
+            by_order=path.suffix != ".safetensors",  # which sorts its tensors by name
+        )
+        network.load_state_dict(found)
+    if packaged is not None:
+        return network, PACKAGED_NORMALISATION
+    return network, _timm_normalisation(network)
 
 
-def _architecture(name: str) -> Network:
+def _architecture(name: str, random_state: int | None = None) -> Network:
+    """Return the network that timm knows by this name, with random weights."""
+    rule = "the name of a timm network (timm.list_models() shows them)"
     if not timm.is_model(name) or ":" in name:  # a prefix would ask a hub
-        near = timm.list_models(f"*{name.partition('.')[0]}*")[:5]
+        near = get_close_matches(name.partition(".")[0], timm.list_models(), n=5)
         remedy = f"Close names: {', '.join(near)}." if near else ""
-        rule = "the name of a timm network (timm.list_models() shows them)"
         raise ValueError(refusal("backbone", "Backbone", rule, describe(name), remedy))
-    network: Network = timm.create_model(name, pretrained=False)
+    try:
+        with _seeded(random_state):
+            network: Network = timm.create_model(name, pretrained=False)
+    except RuntimeError as error:  # a tag, behind the dot, that timm does not know
+        raise ValueError(
+            refusal("backbone", "Backbone", rule, describe(name), str(error))
+        ) from error
     return network
 
 
 def _from_hub(name: str) -> Network:
-    _architecture(name)  # an unknown name is another error than an unreachable hub
     try:
-        network: Network = timm.create_model(name, pretrained=True)
+        with _seeded(None):
+            network: Network = timm.create_model(name, pretrained=True)
     except Exception as error:  # the hub's client raises many kinds
         raise WeightsError(
             f"The weights of backbone {name!r} could not be fetched from timm's hub "
@@ -227,8 +232,10 @@ def _choose_stages(
 
 @contextmanager
 def _seeded(random_state: int | None) -> Iterator[None]:
-    """Seed torch for the block and put its generator back afterwards."""
+    """Seed torch's CPU generator for the block, None anew, and put it back."""
     with torch.random.fork_rng(devices=[]):
-        if random_state is not None:
-            torch.manual_seed(random_state)
+        if random_state is None:
+            torch.default_generator.seed()
+        else:
+            torch.default_generator.manual_seed(random_state)
         yield

@@ -94,15 +94,23 @@ def read_weights(path: Path) -> Weights:
     return weights
 
 
-def rename_like(weights: Weights, wanted: Weights, origin: str) -> Weights:
-    """Give ``weights`` the names of ``wanted``, by name or else by order and shape.
+def rename_like(
+    weights: Weights, wanted: Weights, origin: str, *, by_order: bool
+) -> Weights:
+    """Give ``weights`` the names of ``wanted``: by name, or else by order and shape.
+
+    Args:
+        weights: What was read.
+        wanted: The backbone's own tensors.
+        origin: What errors call the place that ``weights`` came from.
+        by_order: Whether tensors of other names may be matched by their order.
 
     Raises:
         WeightsError: Tensors are missing, too many, or of other shapes.
     """
     named = {name: weights[name] for name in wanted if name in weights}
     if len(named) < len(wanted):
-        if len(weights) != len(wanted):
+        if not by_order or len(weights) != len(wanted):
             missing = [name for name in wanted if name not in weights]
             raise WeightsError(
                 f"weights from {origin} do not fit the backbone: {len(missing)} of its "

@@ -48,8 +48,8 @@ def select_on_cpu(points: Points, size: int, start: int, report: Report) -> Int6
         report(1, float(np.sqrt(selection.nearest.max(initial=0.0))))
         while selection.n_picked < size:
             block, limit, limit_index = selection.freshest_block()
-            picks = selection.pick_inside(block, limit, limit_index)
-            radius = float(np.sqrt(selection.nearest[picks[-1]]))
+            picks, farthest = selection.pick_inside(block, limit, limit_index)
+            radius = float(np.sqrt(farthest))
             selection.take(picks)
             report(len(picks), radius)
     return selection.picked
@@ -70,7 +70,7 @@ class _Selection:
         n_points, n_features = points.rows.shape
         self._rows, self._norms = points
         self._slack = slack(n_features)
-        self._half_norms = half_norms(points.norms, n_features)
+        self._half_norms = half_norms(points.norms, self._slack)
         self._pool, self._n_threads = pool, n_threads
         self._picked_rows = np.empty((size, n_features), np.float32)
         self.picked: Int64Array = np.empty(size, np.int64)
@@ -115,10 +115,13 @@ class _Selection:
 
     def pick_inside(
         self, block: Int64Array, limit: float, limit_index: int
-    ) -> Int64Array:
-        """Pick from the block while its best is the farthest point of all."""
+    ) -> tuple[Int64Array, float]:
+        """Pick from the block while its best is the farthest point of all.
+
+        Returns the picks and the squared distance at which the last was picked.
+        """
         rows = self._rows[block]
-        picks: Int64Array = _pick_inside(
+        picks: tuple[Int64Array, float] = _pick_inside(
             rows,
             rows @ rows.T,
             self._norms[block],
@@ -226,7 +229,7 @@ def _pick_inside(
     limit_index: int,
     n_wanted: int,
     relative_slack: float,
-) -> Int64Array:  # pragma: no cover - compiled
+) -> tuple[Int64Array, float]:  # pragma: no cover - compiled
     """Run the textbook greedy on the block until its best no longer beats the rest."""
     n_rows = len(block)
     bars = np.empty(n_rows)
@@ -234,6 +237,7 @@ def _pick_inside(
         bars[j] = bar(norms[j], nearest[j], relative_slack)
     picks = np.empty(min(n_wanted, n_rows), np.int64)
     n_picks = 0
+    farthest = 0.0
     while n_picks < len(picks):
         best = 0
         for j in range(1, n_rows):
@@ -244,6 +248,7 @@ def _pick_inside(
             break
         picks[n_picks] = block[best]
         n_picks += 1
+        farthest = value
         nearest[best] = SELECTED
         for j in range(n_rows):
             promise = products[best, j] - subtrahends[best]
@@ -252,4 +257,4 @@ def _pick_inside(
                 if distance < nearest[j]:
                     nearest[j] = distance
                     bars[j] = bar(norms[j], distance, relative_slack)
-    return picks[:n_picks]
+    return picks[:n_picks], farthest

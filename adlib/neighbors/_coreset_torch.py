@@ -12,7 +12,12 @@ import torch
 
 from adlib._typing import Int64Array
 from adlib.neighbors._points import Points, Report
-from adlib.neighbors._promises_torch import Promises, squared_distances
+from adlib.neighbors._promises_torch import (
+    BYTES_AT_ONCE,
+    Promises,
+    squared_distances,
+    to_device,
+)
 
 BLOCK = 1024
 STEPS = 64  # picks between two looks at whether the block still leads
@@ -25,8 +30,8 @@ def select_on_device(
     points: Points, size: int, start: int, report: Report, *, device: str
 ) -> Int64Array:
     """Select ``size`` points from ``start`` on; see ``greedy_coreset``."""
-    rows = torch.from_numpy(points.rows).to(device)
-    norms = torch.from_numpy(points.norms).to(device)
+    rows = to_device(points.rows, device)
+    norms = to_device(points.norms, device)
     promises = Promises(rows, norms)
     nearest = torch.full_like(norms, torch.inf)
     picks = torch.tensor([start], device=device)
@@ -101,4 +106,13 @@ def _farthest(nearest: torch.Tensor) -> tuple[torch.Tensor, float, int]:
 
 def _distances_inside(rows: torch.Tensor) -> torch.Tensor:
     """Return all squared distances among rows in float64."""
-    return torch.stack([squared_distances(row.expand_as(rows), rows) for row in rows])
+    n_rows, n_features = rows.shape
+    distances = torch.empty(n_rows, n_rows, dtype=torch.float64, device=rows.device)
+    at_once = max(1, BYTES_AT_ONCE // (8 * n_features * n_rows))
+    for first in range(0, n_rows, at_once):
+        some = rows[first : first + at_once]
+        left, right = some.repeat_interleave(n_rows, dim=0), rows.repeat(len(some), 1)
+        distances[first : first + at_once] = squared_distances(left, right).view(
+            len(some), n_rows
+        )
+    return distances

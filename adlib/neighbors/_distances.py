@@ -84,9 +84,9 @@ def slack(n_features: int) -> float:
     return units / (1.0 - units)
 
 
-def half_norms(norms: Float64Array, n_features: int) -> Float32Array:
+def half_norms(norms: Float64Array, relative_slack: float) -> Float32Array:
     """Return (1 - g) |y|^2 / 2, what a promise subtracts from the product."""
-    return ((1.0 - slack(n_features)) * norms / 2).astype(np.float32)
+    return ((1.0 - relative_slack) * norms / 2).astype(np.float32)
 
 
 @njit(cache=True, nogil=True, inline="always")

@@ -34,7 +34,8 @@ def as_points(X: ArrayLike, parameter: str, owner: str) -> Points:
         raise TypeError(refusal(parameter, owner, rule, describe(array)))
     if array.ndim != 2 or 0 in array.shape:  # noqa: PLR2004 - rows and columns
         raise ValueError(refusal(parameter, owner, rule, describe(array)))
-    rows = np.ascontiguousarray(array, dtype=np.float32)
+    with np.errstate(over="ignore"):  # what does not fit float32 is refused below
+        rows = np.ascontiguousarray(array, dtype=np.float32)
     norms = squared_norms(rows)
     worst = int(np.argmax(np.where(np.isfinite(norms), norms, np.inf)))
     if not norms[worst] <= LARGEST_SQUARED_NORM:

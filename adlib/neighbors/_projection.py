@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import numpy as np
 from numpy.typing import ArrayLike
-from sklearn.random_projection import GaussianRandomProjection
 
 from adlib._typing import Float32Array
 from adlib._validation import check_int, check_random_state
@@ -34,8 +33,11 @@ def random_projection(
     rows = as_points(X, "X", OWNER).rows
     n_features = check_int(n_features, "n_features", OWNER, low=1)
     seed = check_random_state(random_state, "random_state", OWNER)
-    projector = GaussianRandomProjection(n_features, random_state=seed).fit(rows[:1])
-    directions = projector.components_.T.astype(np.float32)
+    shape = (rows.shape[1], n_features)
+    scale = n_features**-0.5
+    directions = (
+        np.random.default_rng(seed).normal(0.0, scale, shape).astype(np.float32)
+    )
     projected = np.empty((len(rows), n_features), np.float32)
     for first in range(0, len(rows), ROWS_AT_ONCE):
         part = slice(first, first + ROWS_AT_ONCE)

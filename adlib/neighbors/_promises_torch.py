@@ -4,12 +4,16 @@ from __future__ import annotations
 
 import torch
 
+from adlib._typing import AnyArray
 from adlib.neighbors._distances import UNDERFLOW, slack
 
-# What a product may use once torch.set_float32_matmul_precision allows less than
-# "highest": TF32 keeps 10 bits, bfloat16 7; the inputs are rounded before they meet.
-COARSE_ROUNDOFF = 2.0**-7
+# On a GPU a caller may have allowed float32 products to round their inputs to TF32 (10
+# bits) or bfloat16 (7 bits), through several settings, old and new, at any time. The
+# bound holds for the coarsest of them, whatever is set: it costs a few more candidates.
+COARSE_ROUNDOFF = 2.0**-8
+COARSE = 2.0 * COARSE_ROUNDOFF + COARSE_ROUNDOFF**2
 BYTES_AT_ONCE = 2**27  # of float64 differences, 128 MiB
+LANES = 8
 
 
 class Promises:
@@ -18,9 +22,7 @@ class Promises:
     def __init__(self, rows: torch.Tensor, norms: torch.Tensor) -> None:
         """Take rows, (n, n_features) float32, and squared norms, (n,) float64."""
         self.rows, self.norms = rows, norms
-        exact = torch.get_float32_matmul_precision() == "highest"
-        rounding = 0.0 if exact else 2.0 * COARSE_ROUNDOFF + COARSE_ROUNDOFF**2
-        self._keep = 1.0 - slack(rows.shape[1]) - rounding
+        self._keep = 1.0 - slack(rows.shape[1]) - COARSE
         self._half_norms = (self._keep * norms / 2).float()
 
     def of(self, queries: torch.Tensor, members: slice | torch.Tensor) -> torch.Tensor:
@@ -33,10 +35,31 @@ class Promises:
 
 
 def squared_distances(left: torch.Tensor, right: torch.Tensor) -> torch.Tensor:
-    """Return float64 squared distances of paired rows, (n_pairs,)."""
+    """Return float64 squared distances of paired rows, (n_pairs,).
+
+    Summed over eight lanes in the order of ``_distances.squared_distance``, so that
+    both give the same bits, and equal pairs equal distances, on every device.
+    """
+    n_features = left.shape[1]
+    whole = n_features - n_features % LANES
     result = torch.empty(len(left), dtype=torch.float64, device=left.device)
-    at_once = max(1, BYTES_AT_ONCE // (8 * left.shape[1]))
+    at_once = max(1, BYTES_AT_ONCE // (8 * n_features))
     for first in range(0, len(left), at_once):
         pairs = slice(first, first + at_once)
-        result[pairs] = (left[pairs].double() - right[pairs].double()).square().sum(1)
+        squares = (left[pairs].double() - right[pairs].double()).square()
+        lanes = squares.new_zeros((len(squares), LANES))
+        for k in range(0, whole, LANES):
+            lanes += squares[:, k : k + LANES]
+        s0, s1, s2, s3, s4, s5, s6, s7 = lanes.unbind(dim=1)
+        rest = torch.zeros_like(s0)
+        for k in range(whole, n_features):
+            rest += squares[:, k]
+        result[pairs] = ((s0 + s1) + (s2 + s3)) + ((s4 + s5) + (s6 + s7)) + rest
     return result
+
+
+def to_device(array: AnyArray, device: str) -> torch.Tensor:
+    """Return an array on a device; one that must not be written to is copied."""
+    if not array.flags.writeable:  # torch has no such tensors, and warns
+        array = array.copy()
+    return torch.from_numpy(array).to(device)

@@ -8,20 +8,17 @@ keeps its k best; a bank row is measured only where its promise clears the query
 from __future__ import annotations
 
 from concurrent.futures import ThreadPoolExecutor
+from typing import NamedTuple
 
 import numpy as np
 from numba import njit
 
 from adlib._threads import available_threads, run_in_slices
-from adlib._typing import Float32Array, Float64Array, Int64Array
-from adlib.neighbors._distances import (
-    bar,
-    best_promise,
-    half_norms,
-    slack,
-    squared_distance,
-)
+from adlib._typing import AnyArray, Float32Array, Float64Array, Int64Array
+from adlib.neighbors._distances import bar, squared_distance
 from adlib.neighbors._points import Points
+from adlib.neighbors._products import Prepared, Products, choose_products
+from adlib.neighbors._widen import widen
 
 TILE_QUERIES, TILE_BANK = 2048, 1024  # one tile of products: 8 MiB, inside most L3s
 NOBODY = -1  # a group that no bank row has
@@ -33,12 +30,15 @@ class ExactSearchCPU:
     Args:
         points: The bank.
         groups: Group of each bank row, (n_bank,), to be left out on demand.
+        products: How products are made; None takes the faster kind.
     """
 
-    def __init__(self, points: Points, groups: Int64Array) -> None:
-        self._rows, self._norms = points
+    def __init__(
+        self, points: Points, groups: Int64Array, products: Products | None = None
+    ) -> None:
+        self._rows = points.rows
         self._groups = groups
-        self._half_norms = half_norms(points.norms, points.rows.shape[1])
+        self._products = products or choose_products(points)
 
     def kneighbors(
         self, queries: Points, n_neighbors: int, left_out: Int64Array | None
@@ -50,87 +50,82 @@ class ExactSearchCPU:
         n_threads = available_threads()
         with ThreadPoolExecutor(n_threads) as pool:
             for first in range(0, n_queries, TILE_QUERIES):
-                tile = slice(first, first + TILE_QUERIES)
-                rows, norms = queries.rows[tile], queries.norms[tile]
-                best, places = distances[tile], indices[tile]
-                skipped = None if left_out is None else left_out[tile]
+                part = slice(first, first + TILE_QUERIES)
+                tile = _Tile(
+                    queries.rows[part],
+                    self._products.prepare(
+                        Points(queries.rows[part], queries.norms[part])
+                    ),
+                    None if left_out is None else left_out[part],
+                    distances[part],
+                    indices[part],
+                )
                 for column in range(0, len(self._rows), TILE_BANK):
-                    self._meet(
-                        rows, norms, column, skipped, best, places, pool, n_threads
-                    )
+                    self._meet(tile, column, pool, n_threads)
         return distances, indices
 
     def _meet(
-        self,
-        rows: Float32Array,
-        norms: Float64Array,
-        column: int,
-        skipped: Int64Array | None,
-        best: Float64Array,
-        places: Int64Array,
-        pool: ThreadPoolExecutor,
-        n_threads: int,
+        self, tile: _Tile, column: int, pool: ThreadPoolExecutor, n_threads: int
     ) -> None:
         """Let a tile of queries meet a tile of the bank."""
         members = slice(column, column + TILE_BANK)
-        bank_rows = self._rows[members]
-        products = rows @ bank_rows.T
-        groups = self._groups[members]
+        hidden = None
+        if tile.skipped is not None:
+            hidden = self._groups[members] == tile.skipped[:, None]
+        promised = self._products.promise(tile.prepared, members, hidden)
 
         def meet(begin: int, end: int) -> None:
-            if skipped is not None:
-                _leave_out(products[begin:end], skipped[begin:end], groups)
+            mine = slice(begin, end)
             _keep_nearest(
-                products[begin:end],
-                rows[begin:end],
-                norms[begin:end],
-                bank_rows,
-                self._half_norms[members],
+                promised.promises[mine],
+                promised.best[mine],
+                tile.rows[mine],
+                tile.prepared.norms[mine],
+                self._rows[members],
                 column,
-                best[begin:end],
-                places[begin:end],
-                slack(rows.shape[1]),
+                tile.best[mine],
+                tile.places[mine],
+                self._products.slack,
             )
 
-        run_in_slices(pool, n_threads, len(rows), meet)
+        run_in_slices(pool, n_threads, len(tile.rows), meet)
 
 
-@njit(cache=True, nogil=True)
-def _leave_out(
-    products: Float32Array, skipped: Int64Array, groups: Int64Array
-) -> None:  # pragma: no cover - compiled
-    """Make pairs of one group promise nothing."""
-    for i in range(products.shape[0]):
-        for j in range(products.shape[1]):
-            if groups[j] == skipped[i]:
-                products[i, j] = -np.inf
+class _Tile(NamedTuple):
+    """Some queries, what they leave out, and the best they have found so far."""
+
+    rows: Float32Array
+    prepared: Prepared
+    skipped: Int64Array | None
+    best: Float64Array
+    places: Int64Array
 
 
 @njit(cache=True, nogil=True)
 def _keep_nearest(
-    products: Float32Array,
+    promises: AnyArray,
+    best_promises: Float32Array,
     rows: Float32Array,
     norms: Float64Array,
     bank_rows: Float32Array,
-    subtrahends: Float32Array,
     column: int,
     best: Float64Array,
     places: Int64Array,
     relative_slack: float,
 ) -> None:  # pragma: no cover - compiled
     """Keep the nearest bank rows of a tile, sorted by distance, then by index."""
-    n_queries, n_members = products.shape
+    n_queries, n_members = promises.shape
     last = best.shape[1] - 1
+    wide = np.empty(n_members, np.float32)
     for i in range(n_queries):
-        top = best_promise(products[i], subtrahends)
         threshold = bar(norms[i], best[i, last], relative_slack)
-        if not top > threshold:
+        if not best_promises[i] > threshold:
             continue
+        widen(promises[i], wide)
         # The best promise first: it raises the bar, and few others still clear it.
-        for is_top in (True, False):
+        for is_best in (True, False):
             for j in range(n_members):
-                promise = products[i, j] - subtrahends[j]
-                if (promise == top) == is_top and promise > threshold:
+                if wide[j] > threshold and (wide[j] == best_promises[i]) == is_best:
                     distance = squared_distance(rows[i], bank_rows[j])
                     _insert(distance, column + j, best[i], places[i])
                     threshold = bar(norms[i], best[i, last], relative_slack)

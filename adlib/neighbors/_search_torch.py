@@ -11,7 +11,7 @@ import torch
 
 from adlib._typing import Float64Array, Int64Array
 from adlib.neighbors._points import Points
-from adlib.neighbors._promises_torch import Promises, squared_distances
+from adlib.neighbors._promises_torch import Promises, squared_distances, to_device
 
 TILE_QUERIES, TILE_BANK = 2048, 2**14
 SPARE = 8  # candidates beyond those asked for
@@ -22,9 +22,9 @@ class ExactSearchTorch:
 
     def __init__(self, points: Points, groups: Int64Array, device: str) -> None:
         self._device = device
-        rows = torch.from_numpy(points.rows).to(device)
-        self._promises = Promises(rows, torch.from_numpy(points.norms).to(device))
-        self._groups = torch.from_numpy(groups).to(device)
+        rows = to_device(points.rows, device)
+        self._promises = Promises(rows, to_device(points.norms, device))
+        self._groups = to_device(groups, device)
 
     @torch.inference_mode()
     def kneighbors(
@@ -34,11 +34,11 @@ class ExactSearchTorch:
         found = []
         for first in range(0, len(queries.rows), TILE_QUERIES):
             tile = slice(first, first + TILE_QUERIES)
-            rows = torch.from_numpy(queries.rows[tile]).to(self._device)
-            norms = torch.from_numpy(queries.norms[tile]).to(self._device)
+            rows = to_device(queries.rows[tile], self._device)
+            norms = to_device(queries.norms[tile], self._device)
             skipped = None
             if left_out is not None:
-                skipped = torch.from_numpy(left_out[tile]).to(self._device)
+                skipped = to_device(left_out[tile], self._device)
             found.append(self._search(rows, norms, n_neighbors, skipped))
         distances = torch.cat([near for near, _ in found]).cpu().numpy()
         indices = torch.cat([place for _, place in found]).cpu().numpy()

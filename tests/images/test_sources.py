@@ -136,8 +136,6 @@ COLOUR_KINDS = {
     "generator of tensor batches": lambda: iter(batched(tensors(RGB))),
     "generator of PIL images": lambda: iter(pil(RGB)),
     "generator of lists of PIL images": lambda: iter(batched(pil(RGB))),
-    "generator of lists of arrays": lambda: iter(batched(list(RGB))),
-    "generator of lists of tensors": lambda: iter(batched(list(tensors(RGB)))),
     "generator of (batch, labels)": lambda: ((batch, 1) for batch in batched(RGB)),
     "generator of dicts of batches": lambda: ({"image": b} for b in batched(RGB)),
     "map-style Dataset": lambda: Pictures(list(tensors(RGB))),
@@ -209,6 +207,12 @@ def test_frames_of_one_file_keep_their_pixels(tmp_path):
     frames[0].save(tmp_path / "a.tif", save_all=True, append_images=frames[1:])
     with Image.open(tmp_path / "a.tif") as film:
         np.testing.assert_array_equal(read(ImageSequence.Iterator(film)), read(GREY))
+
+
+@pytest.mark.parametrize("kind", [list, tensors], ids=["arrays", "tensors"])
+def test_lists_of_single_arrays_in_a_stream_are_refused_as_ambiguous(kind):
+    with pytest.raises(TypeError, match="image 0 of X must not be a list of single"):
+        read(iter(batched(list(kind(RGB)))))
 
 
 def test_a_generator_may_use_its_array_again():

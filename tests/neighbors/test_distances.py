@@ -125,11 +125,16 @@ def test_whoever_is_nearer_clears_the_bar_of_bfloat16_products(lowered, rows):
     not hasattr(torch.backends.cuda.matmul, "fp32_precision"),
     reason="this torch has no precision setting by backend yet",
 )
-def test_torchs_newer_way_to_set_the_precision_counts_too(monkeypatch):
+def test_torchs_newer_way_to_set_the_precision_counts_too():
     rows, norms = torch.ones(1, 4), torch.full((1,), 4.0, dtype=torch.float64)
     exact = Promises(rows, norms).bars(norms, norms)
-    monkeypatch.setattr(torch.backends.cuda.matmul, "fp32_precision", "tf32")
-    assert Promises(rows, norms).bars(norms, norms) < exact
+    setting = torch.backends.cuda.matmul
+    before = setting.fp32_precision
+    setting.fp32_precision = "tf32"
+    try:
+        assert Promises(rows, norms).bars(norms, norms) < exact
+    finally:
+        setting.fp32_precision = before
 
 
 @pytest.mark.parametrize("n_features", [1, 7, 8, 9, 64, 1000])
