@@ -47,8 +47,9 @@ class MemoryBank:
         >>> import numpy as np
         >>> from adlib.neighbors import MemoryBank
         >>> bank = MemoryBank(np.array([[0.0, 0.0], [3.0, 4.0]]))
-        >>> bank.kneighbors(np.array([[0.0, 1.0]]), n_neighbors=2).distances
-        array([[1.      , 4.242641]], dtype=float32)
+        >>> bank.kneighbors(np.array([[0.0, 1.0], [3.0, 6.0]])).distances
+        array([[1.],
+               [2.]], dtype=float32)
     """
 
     def __init__(

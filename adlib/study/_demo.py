@@ -55,7 +55,7 @@ def run_demo(
     kind: CellKind = "mono",
     n_shown: int = 6,
     n_training: int | None = None,
-    random_state: int = 0,
+    random_state: int = 42,
     say: Callable[[str], None] = lambda message: None,
 ) -> DemoResult:
     """Fit on functional cells and score held-out functional and defective ones.
@@ -67,7 +67,7 @@ def run_demo(
         kind: "mono" or "poly" cells.
         n_shown: How many of the most and of the least anomalous cells to keep.
         n_training: How many functional cells to learn from; None: 60 %.
-        random_state: Seed of the split.
+        random_state: Seed of the split; the study uses 42 throughout.
         say: Told what happens next, a line at a time.
     """
     from sklearn.metrics import roc_auc_score  # noqa: PLC0415 - slow to import

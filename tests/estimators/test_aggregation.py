@@ -99,9 +99,15 @@ def test_equation_7_stays_finite_where_exp_would_overflow():
 def test_equation_7_is_never_negative():
     rng = np.random.default_rng(0)
     embeddings = rng.normal(size=(50, 4, 7)).astype(np.float32) * 30
-    for n_bank in (1, 2, 5):
+    for n_bank in (2, 3, 5):
         bank = MemoryBank(rng.normal(size=(n_bank, 7)))
         assert reweighted(embeddings, bank, 9).min() >= 0
+
+
+def test_equation_7_needs_two_entries():
+    bank = MemoryBank(np.zeros((1, 7)))
+    with pytest.raises(ValueError, match="needs at least 2 bank entries; got 1"):
+        reweighted(np.ones((1, 4, 7), np.float32), bank, 9)
 
 
 def test_a_dense_neighbourhood_lowers_the_score():

@@ -81,7 +81,7 @@ def test_the_conformal_rule_keeps_its_rate(rate, distribution):
 def test_too_few_scores_for_the_rate_are_refused(rate, fewest):
     scores = np.arange(fewest, dtype=float)
     assert conformal_threshold(scores, rate) == scores[-1]
-    with pytest.raises(ValueError, match=f"at least {fewest} normal images; got"):
+    with pytest.raises(ValueError, match="needs more normal images; got"):
         conformal_threshold(scores[:-1], rate)
 
 

@@ -226,8 +226,6 @@ def test_a_state_that_does_not_fit_is_refused(default):
     [
         ("wide_resnet50", "wide_resnet50_2"),
         ("efficientnet_lite", "efficientnet_lite0"),
-        ("resnet50.no_such_weights", "resnet50"),
-        ("resnet18.no_such_weights", "resnet18"),
         ("resnet5O", "resnet50"),
     ],
 )
@@ -235,6 +233,13 @@ def test_a_state_that_does_not_fit_is_refused(default):
 def test_an_unknown_name_is_refused_with_close_ones(name, close, weights):
     with pytest.raises(ValueError, match=rf"got '{name}'\. Close names:.*\b{close}\b"):
         Backbone(name, weights=weights)
+
+
+@pytest.mark.parametrize("weights", ["pretrained", None])
+def test_an_unknown_tag_is_refused_with_the_known_ones(weights):
+    known = r"got 'resnet18\.no_such_weights'.*no_such_weights"
+    with pytest.raises(ValueError, match=known):
+        Backbone("resnet18.no_such_weights", weights=weights)
 
 
 def test_a_name_unlike_any_other_is_refused():
