@@ -1,40 +1,78 @@
 """The asv suites under pytest-benchmark: the same bodies, no asv needed.
 
-pytest benchmarks --benchmark-only
+    pytest benchmarks --benchmark-only
+
+Peak memory is taken in a process of its own and stands in ``extra_info`` of the JSON
+that ``--benchmark-json`` writes, in MiB; a process that only imports is ``baseline``.
 """
 
 from __future__ import annotations
 
 import importlib
 import itertools
+import subprocess
 import sys
 from pathlib import Path
 
 import pytest
 
-sys.path.insert(0, str(Path(__file__).parent))  # asv's own way to find the suites
+HERE = Path(__file__).parent
+sys.path.insert(0, str(HERE))  # asv's own way to find the suites
 SUITES = ["baseline", "coreset", "search", "features", "detector"]
+MEASURE = """
+import importlib, resource, sys
+suite = getattr(importlib.import_module(sys.argv[1]), sys.argv[2])()
+values = [first for first, *_ in getattr(suite, "params", [])]
+getattr(suite, "setup", lambda *values: None)(*values)
+getattr(suite, sys.argv[3])(*values)
+print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024)
+"""
 
 
-def _cases():
+def _methods(prefix):
     for name in SUITES:
         module = importlib.import_module(f"benchmarks.{name}")
         for suite in vars(module).values():
-            if not isinstance(suite, type) or suite.__module__ != module.__name__:
-                continue
-            for values in itertools.product(*getattr(suite, "params", [])):
+            if isinstance(suite, type) and suite.__module__ == module.__name__:
                 for method in vars(suite):
-                    if method.startswith("time_"):
-                        label = "-".join(map(str, values))
-                        yield pytest.param(
-                            suite, method, values, id=f"{name}.{method}[{label}]"
-                        )
+                    if method.startswith(prefix):
+                        yield module, suite, method
 
 
-@pytest.mark.parametrize(("suite", "method", "values"), _cases())
-def test_suite(benchmark, suite, method, values):
+def _timings():
+    for module, suite, method in _methods("time_"):
+        for values in itertools.product(*getattr(suite, "params", [])):
+            label = "-".join(map(str, values))
+            name = f"{module.__name__}.{method}[{label}]"
+            yield pytest.param(suite, method, values, id=name)
+
+
+def _peaks():
+    for module, suite, method in _methods("peakmem_"):
+        name = f"{module.__name__}.{method}"
+        yield pytest.param(module.__name__, suite.__name__, method, id=name)
+
+
+@pytest.mark.parametrize(("suite", "method", "values"), _timings())
+def test_time(benchmark, suite, method, values):
     instance = suite()
     if hasattr(instance, "setup"):
         instance.setup(*values)
     timed = getattr(instance, method)
     benchmark.pedantic(timed, args=values, rounds=3, warmup_rounds=0)
+
+
+@pytest.mark.parametrize(("module", "suite", "method"), _peaks())
+def test_peak_memory(benchmark, module, suite, method):
+    """Measure with the first value of each parameter only: a process each is slow."""
+    command = [sys.executable, "-c", MEASURE, module, suite, method]
+
+    def measure():
+        done = subprocess.run(
+            command, cwd=HERE, check=True, capture_output=True, text=True
+        )
+        return float(done.stdout)
+
+    peak = benchmark.pedantic(measure, rounds=1)
+    benchmark.extra_info["peak MiB"] = round(peak)
+    assert peak > 0
