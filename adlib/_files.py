@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-import tempfile
+import secrets
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -15,17 +15,23 @@ def replacing(path: str | os.PathLike[str]) -> Iterator[Path]:
 
     Whoever reads ``path`` sees the old file or the whole new one, whenever the process
     or the machine stops. If the block raises, the old file stays and no debris is left.
+    A link stays a link: the file that it leads to is replaced.
+
+    Raises:
+        FileNotFoundError: The folder does not exist.
+        OSError: ``path`` is a folder or a device, or the folder cannot be written to.
     """
-    target = Path(path)
-    handle, name = tempfile.mkstemp(
-        dir=target.parent, prefix=f".{target.name}.", suffix=".tmp"
-    )
-    os.close(handle)
-    temporary = Path(name)
+    target = Path(path).resolve()
+    if not target.parent.is_dir():
+        raise FileNotFoundError(f"The folder {str(target.parent)!r} does not exist.")
+    if target.exists() and not target.is_file():
+        raise OSError(f"{str(target)!r} must be a file; it is something else.")
+    temporary = target.with_name(f".{target.name}.{secrets.token_hex(4)}.tmp")
+    # Made at once and only if new, with the permissions that a new file gets here.
+    os.close(os.open(temporary, os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o666))
     try:
         yield temporary
         _flush(temporary)
-        temporary.chmod(0o666 & ~_umask())  # mkstemp's own is private
         temporary.replace(target)
     except BaseException:
         temporary.unlink(missing_ok=True)
@@ -41,10 +47,3 @@ def _flush(path: Path) -> None:
         os.fsync(descriptor)
     finally:
         os.close(descriptor)
-
-
-def _umask() -> int:
-    """Return the process's umask, which can only be read by setting it."""
-    mask = os.umask(0o022)
-    os.umask(mask)
-    return mask

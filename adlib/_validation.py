@@ -104,11 +104,11 @@ def check_coreset(value: object, parameter: str, owner: str) -> int | float:
         raise type(error)(refusal(parameter, owner, rule, describe(value))) from None
 
 
-def coreset_size(coreset: int | float, n_patches: int) -> int:
+def coreset_size(coreset: float | Integral, n_patches: int) -> int:
     """Return how many of ``n_patches`` a checked ``coreset`` selects, at least one."""
-    if isinstance(coreset, int):
-        return min(coreset, n_patches)
-    return max(1, math.floor(coreset * n_patches))
+    if isinstance(coreset, Integral):  # NumPy's integers too
+        return min(int(coreset), n_patches)
+    return max(1, math.floor(float(coreset) * n_patches))
 
 
 def check_image_size(value: object, parameter: str, owner: str) -> tuple[int, int]:

@@ -15,17 +15,18 @@ from typing import TYPE_CHECKING, Annotated, TextIO
 import typer
 from rich.console import Console
 from rich.table import Table
+from rich.text import Text
 
 from adlib._files import replacing
 from adlib._version import __version__
-from adlib.exceptions import SkippedImagesWarning, WeightsError
+from adlib.exceptions import SkippedImagesWarning
 
 if TYPE_CHECKING:
-    from adlib.estimators import AnomalyDetector, Inspection
+    from adlib.estimators import AnomalyDetector, Inspection, PatchCore
 
 DONE, FAILED, FOUND_ANOMALIES = 0, 1, 3  # typer ends with 2 on wrong usage
 EXIT_CODES = (
-    "Exit codes: 0 done, 1 failed, 2 wrong usage, 3 anomalies found "
+    "Exit codes: 0 done, 1 failed, 2 wrong usage, 3 images anomalous or skipped "
     "(score --fail-on-anomaly)."
 )
 
@@ -128,7 +129,8 @@ def fit(
         ),
     ] = None,
     coreset: Annotated[
-        float, typer.Option(help="Fraction of patches to remember, in (0, 1].")
+        float,
+        typer.Option(help="Patches to remember: a fraction in (0, 1], or a count."),
     ] = 0.05,
     image_size: Annotated[
         int, typer.Option(help="Side in pixels to which images are resized.")
@@ -154,7 +156,7 @@ def fit(
     model = PatchCore(
         backbone=backbone,
         image_size=image_size,
-        coreset=coreset,
+        coreset=int(coreset) if coreset > 1 and coreset.is_integer() else coreset,
         aggregation=aggregation.value,
         device=device,
         on_error=on_error.value,
@@ -168,32 +170,46 @@ def fit(
             "--defects needs good images to tell them from. Raise --holdout or pass "
             "--good."
         )
+    if false_positive_rate is not None and (found or not calibrating):
+        raise ValueError(
+            "--false-positive-rate needs good images set aside, and no --defects, with "
+            "which the threshold maximises F1."
+        )
     rate = _promised_rate(false_positive_rate, len(calibrating))
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore", SkippedImagesWarning)  # told below
-        tell.print(f"Learning {len(training)} images ...")
+    tell.print(f"Learning {len(training)} images ...")
+    with _telling_of_skipped_images():
         model.fit(training)
-        if found:
-            tell.print(
-                f"Setting the threshold on {len(calibrating)} good images and "
-                f"{len(found)} defects ..."
-            )
-            labels = [1] * len(calibrating) + [-1] * len(found)
-            model.calibrate([*calibrating, *found], labels)
-        elif calibrating:
-            tell.print(
-                f"Setting the threshold on {len(calibrating)} good images: at most "
-                f"{100 * rate:.3g} % of good parts will be called anomalous ..."
-            )
-            model.calibrate(calibrating, false_positive_rate=rate)
-    for failure in model.skipped_:
-        tell.print(f"skipped: {failure.reason}", markup=False, soft_wrap=True)
-    model.save(output)
+    try:
+        with _telling_of_skipped_images():
+            _calibrate(model, calibrating, found, rate)
+    finally:  # what was learned is not lost for want of a threshold
+        model.save(output)
     tell.print(
         f"Wrote {output} ({output.stat().st_size / 1e6:.1f} MB): "
         f"{len(model.memory_bank_):,} of {model.n_patches_:,} patches, "
-        f"{_threshold_text(model)}."
+        f"{_threshold_text(model)}.",
+        markup=False,
+        soft_wrap=True,
     )
+
+
+def _calibrate(
+    model: PatchCore, calibrating: list[str], found: list[str], rate: float
+) -> None:
+    """Set the threshold on good images, and on defects where there are some."""
+    if found:
+        tell.print(
+            f"Setting the threshold on {len(calibrating)} good images and "
+            f"{len(found)} defects ..."
+        )
+        labels = [1] * len(calibrating) + [-1] * len(found)
+        model.calibrate([*calibrating, *found], labels)
+    elif calibrating:
+        tell.print(
+            f"Setting the threshold on {len(calibrating)} good images: at most "
+            f"{100 * rate:.3g} % of good parts will be called anomalous ..."
+        )
+        model.calibrate(calibrating, false_positive_rate=rate)
 
 
 @app.command(epilog=EXIT_CODES)
@@ -210,7 +226,9 @@ def score(
     ] = None,
     fail_on_anomaly: Annotated[
         bool,
-        typer.Option("--fail-on-anomaly", help="Exit with 3 if any is anomalous."),
+        typer.Option(
+            "--fail-on-anomaly", help="Exit with 3 if any is anomalous or skipped."
+        ),
     ] = False,
     device: Device = "auto",
     on_error: Errors = OnError.RAISE,
@@ -254,7 +272,7 @@ def score(
     if model.threshold_ is not None:
         counts += f", {n_anomalous} anomalous ({_threshold_text(model)})"
     tell.print(counts + (f", {n_skipped} skipped" if n_skipped else "") + ".")
-    if fail_on_anomaly and n_anomalous:
+    if fail_on_anomaly and (n_anomalous or n_skipped):
         raise typer.Exit(FOUND_ANOMALIES)
 
 
@@ -282,9 +300,10 @@ def info(model_file: ModelFile) -> None:
     }
     table = Table(show_header=False, box=None)
     for name, value in rows.items():
-        table.add_row(name, value)
+        table.add_row(name, Text(value))
     parameters = model.get_params(deep=False)
-    table.add_row("parameters", ", ".join(f"{k}={v!r}" for k, v in parameters.items()))
+    listed = ", ".join(f"{name}={value!r}" for name, value in parameters.items())
+    table.add_row("parameters", Text(listed))
     Console(highlight=False).print(table)
 
 
@@ -306,9 +325,10 @@ def demo(
     Example: adlib demo
     """
     from adlib.estimators import PatchCore
-    from adlib.report import write_demo_page
+    from adlib.report import check_report_extra, write_demo_page
     from adlib.study import run_demo
 
+    check_report_extra("The demo's page")  # before a minute of work
     result = run_demo(PatchCore(device=device), kind=kind.value, say=tell.print)
     page = write_demo_page(result, output)
     n_images = len(result.paths)
@@ -334,12 +354,22 @@ def main(arguments: list[str] | None = None) -> int:
         app(given, prog_name="adlib")
     except SystemExit as end:  # how typer ends, well or not
         return end.code if isinstance(end.code, int) else DONE
-    except (ImportError, OSError, TypeError, ValueError, WeightsError) as error:
+    except (ImportError, OSError, RuntimeError, TypeError, ValueError) as error:
         if debug:
             raise
         tell.print(f"error: {error}", markup=False, soft_wrap=True)
         return FAILED
     return DONE
+
+
+@contextlib.contextmanager
+def _telling_of_skipped_images() -> Iterator[None]:
+    """Print warnings of skipped images as plain lines."""
+    with warnings.catch_warnings(record=True) as caught:
+        warnings.simplefilter("always", SkippedImagesWarning)
+        yield
+    for warning in caught:
+        tell.print(str(warning.message), markup=False, soft_wrap=True)
 
 
 def _paths(place: str) -> list[str]:

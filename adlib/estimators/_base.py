@@ -10,7 +10,7 @@ from typing import Any, NamedTuple, Self
 
 import numpy as np
 from numpy.typing import ArrayLike
-from sklearn.base import BaseEstimator, OutlierMixin
+from sklearn.base import BaseEstimator
 from sklearn.exceptions import NotFittedError
 
 from adlib._typing import BoolArray, Float32Array, Float64Array, Int64Array
@@ -19,7 +19,7 @@ from adlib.estimators._maps import anomaly_maps
 from adlib.estimators._model_file import ModelContent
 from adlib.estimators._patches import Patches, embed
 from adlib.estimators._results import Inspection
-from adlib.estimators._settings import Settings, check_settings
+from adlib.estimators._settings import Settings
 from adlib.estimators._thresholds import (
     ANOMALOUS,
     NORMAL,
@@ -41,7 +41,7 @@ class Scored(NamedTuple):
     patch_scores: Float32Array
 
 
-class AnomalyDetector(OutlierMixin, BaseEstimator, metaclass=ABCMeta):
+class AnomalyDetector(BaseEstimator, metaclass=ABCMeta):
     """An estimator that learns from images of good parts and scores new ones.
 
     Subclasses store their parameters in the constructor and say how to learn and how
@@ -54,8 +54,14 @@ class AnomalyDetector(OutlierMixin, BaseEstimator, metaclass=ABCMeta):
         training_images_: Names of the images learned from, in order.
         skipped_: Images that ``fit`` skipped (``on_error="skip"``), with reasons.
         threshold_: What ``calibrate`` set, or None.
+        learned_with_: The parameters that must not change between fit and scoring.
+
+    Note:
+        Threads may score one fitted detector at once, but not while it is being fitted
+        or calibrated.
     """
 
+    _frozen: tuple[str, ...] = ("backbone", "stages", "embedding", "image_size")
     backbone: str
     weights: str | None
     stages: tuple[int, ...] | None
@@ -64,6 +70,13 @@ class AnomalyDetector(OutlierMixin, BaseEstimator, metaclass=ABCMeta):
     training_images_: list[str]
     skipped_: list[Failure]
     threshold_: float | None
+    learned_with_: dict[str, Any]
+
+    def __sklearn_tags__(self) -> Any:
+        # Not by OutlierMixin, whose fit_predict would need a threshold from fit alone.
+        tags = super().__sklearn_tags__()
+        tags.estimator_type = "outlier_detector"
+        return tags
 
     @abstractmethod
     def _check_parameters(self) -> Settings:
@@ -141,13 +154,14 @@ class AnomalyDetector(OutlierMixin, BaseEstimator, metaclass=ABCMeta):
                 )
 
         learned = self._learn(noting(), source.n_items, settings)
+        warn_of_skipped(skipped)  # before anything changes: it may raise
         for name, value in learned.items():
             setattr(self, name, value)
         self.backbone_ = backbone
         self.training_images_ = names
         self.skipped_ = skipped
         self.threshold_ = None
-        _warn_of_skipped(skipped)
+        self.learned_with_ = self._frozen_parameters()
         return self
 
     def score(self, X: Images, y: object = None) -> Float32Array:
@@ -168,7 +182,7 @@ class AnomalyDetector(OutlierMixin, BaseEstimator, metaclass=ABCMeta):
             NotFittedError: ``fit`` was not called.
         """
         scores, _, skipped = self._collect(X, with_maps=False)
-        _warn_of_skipped(skipped)
+        warn_of_skipped(skipped)
         return scores
 
     def anomaly_maps(self, X: Images) -> Float32Array:
@@ -186,7 +200,7 @@ class AnomalyDetector(OutlierMixin, BaseEstimator, metaclass=ABCMeta):
             NotFittedError: ``fit`` was not called.
         """
         _, maps, skipped = self._collect(X, with_maps=True)
-        _warn_of_skipped(skipped)
+        warn_of_skipped(skipped)
         return maps
 
     def inspect(self, X: Images) -> Iterator[Inspection]:
@@ -203,7 +217,9 @@ class AnomalyDetector(OutlierMixin, BaseEstimator, metaclass=ABCMeta):
             NotFittedError: ``fit`` was not called; raised at once, not when iterated.
 
         Note:
-            Memory is bounded by a batch, however many images there are.
+            Memory is bounded by a batch, however many images there are. Up to
+            ``batch_size + 2 * n_workers`` images are read before the first result: for
+            a live camera set both to 1.
         """
         settings, source = self._prepare(X, "inspect")
         return self._inspect(source, settings)
@@ -211,9 +227,10 @@ class AnomalyDetector(OutlierMixin, BaseEstimator, metaclass=ABCMeta):
     def _inspect(self, source: Source, settings: Settings) -> Iterator[Inspection]:
         for patches in embed(source, self.backbone_, settings, "Inspecting"):
             batch = patches.batch
+            unseen = None if self.threshold_ is None else ANOMALOUS
             results = {
                 failure.position: Inspection(
-                    failure.name, float("nan"), None, None, failure.reason
+                    failure.name, float("nan"), unseen, None, failure.reason
                 )
                 for failure in batch.failures
             }
@@ -366,7 +383,19 @@ class AnomalyDetector(OutlierMixin, BaseEstimator, metaclass=ABCMeta):
     def _prepare(self, X: Images, method: str) -> tuple[Settings, Source]:
         self._check_fitted()
         owner = f"{type(self).__name__}.{method}"
-        return check_settings(self), open_source(X, owner)
+        settings = self._check_parameters()
+        for name, learned in self.learned_with_.items():
+            now = getattr(self, name)
+            if now != learned:
+                rule = f"{learned!r}, with which it was fitted"
+                remedy = "Call fit again, or set it back."
+                owner = type(self).__name__
+                raise ValueError(refusal(name, owner, rule, describe(now), remedy))
+        return settings, open_source(X, owner)
+
+    def _frozen_parameters(self) -> dict[str, Any]:
+        """Return the parameters that what is learned depends on in scoring."""
+        return {name: getattr(self, name) for name in self._frozen}
 
     def _check_fitted(self) -> None:
         if not hasattr(self, "backbone_"):
@@ -410,7 +439,7 @@ def _wrong_length(n_labels: int, n_images: int, owner: str) -> ValueError:
     )
 
 
-def _warn_of_skipped(skipped: list[Failure]) -> None:
+def warn_of_skipped(skipped: list[Failure]) -> None:
     """Warn once of all skipped images, naming the first few."""
     if not skipped:
         return

@@ -22,7 +22,7 @@ from adlib.estimators._aggregation import (
     reweighted_scores,
     top_mean_scores,
 )
-from adlib.estimators._base import AnomalyDetector, Scored
+from adlib.estimators._base import AnomalyDetector, Scored, warn_of_skipped
 from adlib.estimators._model_file import ModelContent
 from adlib.estimators._patches import Patches, PatchStore, embed, origins_of
 from adlib.estimators._results import Explanation
@@ -98,10 +98,11 @@ class PatchCore(AnomalyDetector):
         threshold_: What ``calibrate`` set, or None.
 
     Note:
-        Memory peak of ``fit``: the embeddings, 4 bytes * n_patches * n_features, plus
-        the bank and under 200 MiB. The same images, seed and versions give the same
-        model. On a CPU the scores do not depend on batches; between devices they agree
-        within the rounding of the backbone, about 1e-5 relative.
+        Memory peak of ``fit`` beyond the network and a batch of images: the embeddings,
+        4 bytes * n_patches * n_features, the bank, and 50 bytes a patch. The same
+        images, seed and versions give the same model. On a CPU the scores do not depend
+        on batches, and on the number of threads only by the rounding of the backbone,
+        under 1e-5 relative.
 
     References:
         Roth et al., "Towards total recall in industrial anomaly detection", CVPR 2022.
@@ -154,6 +155,8 @@ class PatchCore(AnomalyDetector):
         self.progress = progress
         self.random_state = random_state
 
+    _frozen = (*AnomalyDetector._frozen, "search")
+
     def explain(self, X: Images) -> list[Explanation]:
         """Say for each image which patch stands out and which good patch is nearest.
 
@@ -161,12 +164,15 @@ class PatchCore(AnomalyDetector):
             X: Images, as in ``fit``.
 
         Returns:
-            One ``Explanation`` an image; skipped images have none.
+            One ``Explanation`` an image; skipped images have none, and one warning
+            lists them.
         """
         settings, source = self._prepare(X, "explain")
         origins = self._origins()
         explanations = []
+        skipped = []
         for patches in embed(source, self.backbone_, settings, "Explaining"):
+            skipped.extend(patches.batch.failures)
             if not patches.batch.names:
                 continue
             grid = patches.embeddings.shape[1:3]
@@ -185,6 +191,7 @@ class PatchCore(AnomalyDetector):
                         compared_patch=(row, column),
                     )
                 )
+        warn_of_skipped(skipped)
         return explanations
 
     def describe(self) -> dict[str, str]:
@@ -267,6 +274,8 @@ class PatchCore(AnomalyDetector):
             device=settings.device,
             progress=settings.progress,
         )
+        if self.aggregation == "reweighted":
+            check_int(len(selected), "the coreset's size", type(self).__name__, low=2)
         # In the order of the patches, so that the bank reads as the images do.
         kept = np.sort(selected)
         bank = self._make_bank(points[kept], origins_of(kept, grid), settings.device)

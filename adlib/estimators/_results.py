@@ -14,8 +14,8 @@ class Inspection:
     Attributes:
         path: The image's path, or "image 7" for the eighth of those that have none.
         score: Image score, higher = more anomalous; NaN where the image was skipped.
-        verdict: +1 normal, -1 anomalous; None before ``calibrate`` and where the image
-            was skipped.
+        verdict: +1 normal, -1 anomalous, as ``predict`` has it (a skipped image is not
+            known to be good: -1); None before ``calibrate``.
         map: Anomaly map, (height, width) float32, same direction as the score; None
             where the image was skipped.
         error: Why the image was skipped, or None.

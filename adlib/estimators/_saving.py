@@ -97,6 +97,7 @@ def restore_detector(
     detector.training_images_ = names
     detector.skipped_ = []
     detector.backbone_ = backbone
+    detector.learned_with_ = detector._frozen_parameters()
 
 
 def numbers(

@@ -74,7 +74,7 @@ def conformal_threshold(normal: Float64Array, false_positive_rate: float) -> flo
     """
     # (n + 1) * rate may round to just under an integer; that must not cost a rank.
     n_above = math.floor((len(normal) + 1) * false_positive_rate + 1e-9)
-    rank = len(normal) + 1 - n_above
+    rank = max(1, len(normal) + 1 - n_above)
     if rank > len(normal):
         raise ValueError(
             f"false_positive_rate={false_positive_rate:g} of calibrate needs more "

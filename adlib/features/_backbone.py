@@ -109,7 +109,8 @@ class Backbone:
         # On a CPU the activations of one image stay in its caches: twice as fast as
         # batches of 16, and what an image gives cannot depend on its batch.
         parts = images[:, None] if self.device == "cpu" else images[None]
-        maps = [self._forward(part) for part in parts]
+        with _full_precision(self.device):
+            maps = [self._forward(part) for part in parts]
         return [torch.cat(stage) for stage in zip(*maps, strict=True)]
 
     def _forward(self, images: torch.Tensor) -> list[torch.Tensor]:
@@ -161,7 +162,7 @@ def _create(
             read_weights(path),
             network.state_dict(),
             str(path),
-            by_order=path.suffix != ".safetensors",  # which sorts its tensors by name
+            by_order=packaged is not None,  # known to hold timm's order
         )
         network.load_state_dict(found)
     if packaged is not None:
@@ -228,6 +229,16 @@ def _choose_stages(
         came = "None, the strides 8 and 16" if indices is None else describe(indices)
         raise ValueError(refusal("stages", "Backbone", rule, came))
     return tuple(chosen)
+
+
+@contextmanager
+def _full_precision(device: str) -> Iterator[None]:
+    """Keep convolutions on a GPU from rounding to TF32, torch's default there."""
+    if device == "cpu":
+        yield
+        return
+    with torch.backends.cudnn.flags(enabled=True, deterministic=True, allow_tf32=False):
+        yield
 
 
 @contextmanager

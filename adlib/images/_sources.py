@@ -202,8 +202,8 @@ def _is_batch(entry: Any) -> bool:
     """Tell a stack of images from one image, by its shape."""
     if entry.ndim != COLOUR:
         return bool(entry.ndim > COLOUR)
-    channels = entry.shape[0] if _is_tensor(entry) else entry.shape[2]
-    return channels not in CHANNELS
+    # A tensor of three dimensions is one image: three grey ones look like a colour one.
+    return not _is_tensor(entry) and entry.shape[2] not in CHANNELS
 
 
 def _is_tensor(X: Any) -> TypeGuard[torch.Tensor]:

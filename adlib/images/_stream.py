@@ -35,8 +35,7 @@ class Batch(NamedTuple):
         images: (n, 3, height, width) float32 RGB in [0, 1], channels last in memory.
         positions: Which images of the source these are.
         names: Their paths, or "image 7" for the eighth of those that have no path.
-        failures: Images that were skipped since the batch before; ``images`` may be
-            empty in the last batch of a source that ends with some.
+        failures: Images of this batch that were skipped; ``images`` may be empty.
     """
 
     images: Float32Array
@@ -58,7 +57,7 @@ def read_batches(
     Args:
         source: What ``open_source`` gave.
         image_size: (height, width) to resize to.
-        batch_size: Images a batch; the last may hold fewer.
+        batch_size: Images a batch, skipped ones included; the last may hold fewer.
         n_workers: Decoding threads; None takes one a core, at most 8.
         on_error: "raise" stops at the first unusable image, "skip" goes on and lists
             it among the failures.
@@ -98,12 +97,12 @@ def read_batches(
                 if on_error == "raise":
                     raise
                 batch.failures.append(Failure(item.position, item.name, str(error)))
-                continue
-            colours = pixels[:, :, None] if pixels.ndim == GREY else pixels
-            batch.images[len(batch.names)] = colours
-            batch.positions.append(item.position)
-            batch.names.append(item.name)
-            if len(batch.names) == batch_size:
+            else:
+                colours = pixels[:, :, None] if pixels.ndim == GREY else pixels
+                batch.images[len(batch.names)] = colours
+                batch.positions.append(item.position)
+                batch.names.append(item.name)
+            if len(batch.names) + len(batch.failures) == batch_size:
                 yield _close_batch(batch)
                 batch = _open_batch(batch_size, image_size)
         if batch.names or batch.failures:

@@ -32,7 +32,8 @@ class MemoryBank:
             brute-force index (extra ``faiss``).
         origins: Where each entry came from, (n_bank, 3) integers: image number, row and
             column of the patch grid. None: unknown.
-        device: Where the exact search runs: "cpu", "cuda", "cuda:N", or "auto".
+        device: Where the exact search runs: "cpu", "cuda", "cuda:N", or "auto". FAISS
+            runs on the CPU.
 
     Attributes:
         embeddings: (n_bank, n_features) float32.
@@ -60,13 +61,14 @@ class MemoryBank:
         origins: ArrayLike | None = None,
         device: str = "auto",
     ) -> None:
-        points = as_points(X, "X", OWNER)
+        # A copy: whoever changes X later must not change what is found.
+        points = as_points(np.array(X), "X", OWNER)
         kind = check_option(search, "search", OWNER, SEARCH_KINDS)
         self.embeddings = points.rows
         self.origins = None if origins is None else _as_origins(origins, len(self))
         images = np.full(len(self), -1) if self.origins is None else self.origins[:, 0]
         self._images = np.ascontiguousarray(images, dtype=np.int64)
-        place = "cpu" if kind != "exact" else resolve_device(device, OWNER)
+        place = resolve_device(device, OWNER)
         self._search = build_search(kind, points, self._images, place)
 
     def __len__(self) -> int:
@@ -99,8 +101,10 @@ class MemoryBank:
         Note:
             With ``search="exact"`` the neighbours are those of measuring every pair in
             float64, ties to the lowest index, and do not depend on how queries are
-            batched or on the number of threads. Memory beyond the result stays under
-            32 MiB; time is O(n_queries * n_bank * n_features).
+            batched or on the number of threads. Where the processor has bfloat16
+            instructions they propose candidates, and float64 sums decide all the same.
+            On a CPU, memory beyond the result and a float32 copy of queries of other
+            kinds stays under 64 MiB; time is O(n_queries * n_bank * n_features).
         """
         asked = as_points(queries, "queries", f"{OWNER}.kneighbors")
         if asked.rows.shape[1] != self.embeddings.shape[1]:

@@ -57,8 +57,8 @@ def greedy_coreset(
         Distances are summed in float64 over the float32 coordinates; ties go to the
         lowest index, and duplicates of selected points come last. Time is
         O(n_points * size * n_features) in matrix products, about half of it skipped.
-        Memory beyond ``X``: the selected rows, 28 bytes a point, and under 64 MiB of
-        tiles.
+        On a CPU, memory beyond ``X``: the selected rows, about 50 bytes a point, and
+        under 64 MiB of tiles. On a GPU, ``X`` itself and under 1 GiB.
 
     References:
         1. T. F. Gonzalez, "Clustering to minimize the maximum intercluster distance",
@@ -91,7 +91,7 @@ def greedy_coreset(
 
 
 def _twin(device: str) -> Twin:
-    """Import the twin that runs on ``device``; the GPU's needs torch, the CPU's not."""
+    """Import the twin that runs on ``device``."""
     if device == "cpu":
         from adlib.neighbors._coreset_cpu import select_on_cpu  # noqa: PLC0415
 

@@ -15,13 +15,14 @@ from adlib.neighbors._points import Points, Report
 from adlib.neighbors._promises_torch import (
     BYTES_AT_ONCE,
     Promises,
+    pair_distances,
     squared_distances,
     to_device,
 )
 
 BLOCK = 1024
 STEPS = 64  # picks between two looks at whether the block still leads
-TILE_ROWS = 2**16
+TILE_ROWS = 2**14
 SELECTED = -1.0
 
 
@@ -58,12 +59,12 @@ def _lower(promises: Promises, nearest: torch.Tensor, picks: torch.Tensor) -> No
         # The best promise first: it raises the bar, and few others still clear it.
         best, place = promised.max(dim=1)
         winners = torch.nonzero(best > promises.bars(norms[tile], nearest[tile])).T[0]
-        distances = squared_distances(rows[tile][winners], rows[picks[place[winners]]])
+        distances = pair_distances(rows[tile], winners, rows, picks[place[winners]])
         lowered = torch.minimum(nearest[tile][winners], distances)
         nearest[tile].index_copy_(0, winners, lowered)
         bars = promises.bars(norms[tile], nearest[tile])
         members, columns = torch.nonzero(promised > bars[:, None]).T
-        distances = squared_distances(rows[tile][members], rows[picks[columns]])
+        distances = pair_distances(rows[tile], members, rows, picks[columns])
         nearest[tile].scatter_reduce_(0, members, distances, "amin")
     nearest[picks] = SELECTED
 

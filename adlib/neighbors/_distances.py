@@ -93,15 +93,3 @@ def half_norms(norms: Float64Array, relative_slack: float) -> Float32Array:
 def bar(norm: float, nearest: float, relative_slack: float) -> float:
     """Return what a promise must exceed to undercut the squared ``nearest``."""
     return ((1.0 - relative_slack) * norm - nearest) / 2 - UNDERFLOW
-
-
-@njit(cache=True, nogil=True, fastmath={"nnan", "nsz"})
-def best_promise(
-    products: Float32Array, subtrahends: Float32Array
-) -> float:  # pragma: no cover - compiled
-    """Return the largest promise of a row; the loop that must vectorise."""
-    best = np.float32(-np.inf)
-    for j in range(products.shape[0]):
-        promise = products[j] - subtrahends[j]
-        best = promise if promise > best else best
-    return best  # type: ignore[return-value] # float32 in numba, as stated

@@ -13,10 +13,11 @@ more columns, h = h1 + h2, each in bfloat16. Its errors, against s = |a|^2 + |b|
 - a and b rounded: (2 v + v^2) |a|.|b| <= (v + v^2 / 2) s;
 - what h1 + h2 lacks of h: v^2 h <= v^2 s / 2;
 - the sum over d + 2 columns in float32: (d + 2) u (1 + v)^2 (|a|.|b| + h) <= 2 d u s;
-- the promise rounded: v (|a|.|b| + h) <= v s.
+- the promise rounded, the above included: (v + 2 v^2) (|a|.|b| + h) <= (v + 2 v^2) s.
 
 The promise is half a squared distance, so g is twice their sum, and 8 u for the
-centring: g = 4 v + 2 v^2 + (4 d + 8) u, to which 64 u are added for the norms.
+centring: g = 4 v + 6 v^2 + (4 d + 8) u, to which 64 u are added for the norms and
+for d of 1 or 2.
 """
 
 from __future__ import annotations
@@ -63,9 +64,17 @@ class Promised(NamedTuple):
 
 
 class Products(Protocol):
-    """A bank's side of the products; ``slack`` is the g of its promises."""
+    """A bank's side of the products; ``slack`` is the g of its promises.
+
+    The bank's rows may be filled in later than the products are made: ``take`` says
+    which are there. They are referred to, not copied.
+    """
 
     slack: float
+
+    def take(self, first: int, last: int) -> None:
+        """Take the bank's rows from ``first`` to before ``last`` into account."""
+        ...
 
     def prepare(self, queries: Points) -> Prepared:
         """Return queries ready for ``promise``."""
@@ -81,10 +90,15 @@ class Products(Protocol):
 class Float32Products:
     """Products in float32, by NumPy's BLAS."""
 
-    def __init__(self, bank: Points) -> None:
-        self.slack = slack(bank.rows.shape[1])
-        self._rows = bank.rows
-        self._half_norms = half_norms(bank.norms, self.slack)
+    def __init__(self, rows: Float32Array) -> None:
+        self.slack = slack(rows.shape[1])
+        self._rows = rows
+        self._half_norms = np.empty(len(rows), np.float32)
+
+    def take(self, first: int, last: int) -> None:
+        """Compute the norms of new rows."""
+        norms = squared_norms(self._rows[first:last])
+        self._half_norms[first:last] = half_norms(norms, self.slack)
 
     def prepare(self, queries: Points) -> Prepared:
         """Return the queries as they are."""
@@ -104,16 +118,23 @@ class Float32Products:
 class BFloat16Products:
     """Products of centred rows in bfloat16, by torch, for processors with the units."""
 
-    def __init__(self, bank: Points) -> None:
-        n_features = bank.rows.shape[1]
+    def __init__(self, rows: Float32Array, centre: Float32Array) -> None:
+        n_rows, n_features = rows.shape
         v, u = BFLOAT16_ROUNDOFF, UNIT_ROUNDOFF
-        self.slack = 4 * v + 2 * v**2 + (4 * n_features + 72) * u
-        mean: Float64Array = bank.rows.mean(axis=0, dtype=np.float64)
-        self._centre = mean.astype(np.float32)
-        self._rows, norms = self._convert(bank.rows)
+        self.slack = 4 * v + 6 * v**2 + (4 * n_features + 72) * u
+        self._centre = centre
+        self._rows = rows
+        self._converted = _torch().empty(
+            (n_rows, n_features + 2), dtype=_torch().bfloat16
+        )
+
+    def take(self, first: int, last: int) -> None:
+        """Convert new rows."""
+        converted, norms = self._convert(self._rows[first:last])
         halves = _torch().from_numpy((self.slack - 1.0) * norms / 2)
-        self._rows[:, -2] = halves
-        self._rows[:, -1] = halves - self._rows[:, -2]
+        converted[:, -2] = halves
+        converted[:, -1] = halves - converted[:, -2]
+        self._converted[first:last] = converted
 
     def prepare(self, queries: Points) -> Prepared:
         """Return the queries centred, in bfloat16, with two columns of ones."""
@@ -126,7 +147,7 @@ class BFloat16Products:
     ) -> Promised:
         """Return promises in bfloat16."""
         torch = _torch()
-        promises = torch.mm(prepared.rows, self._rows[members].T)
+        promises = torch.mm(prepared.rows, self._converted[members].T)
         if hidden is not None:
             promises.masked_fill_(torch.from_numpy(hidden), -torch.inf)
         best = promises.amax(dim=1).float().numpy()
@@ -149,11 +170,14 @@ class BFloat16Products:
         return converted, norms
 
 
-def choose_products(bank: Points) -> Products:
-    """Return the faster kind for this bank on this processor."""
-    if len(bank.rows) >= FEWEST_ROWS and _has_bfloat16_units():
-        return BFloat16Products(bank)
-    return Float32Products(bank)
+def choose_products(rows: Float32Array) -> Products:
+    """Return the faster kind of product with a whole bank on this processor."""
+    products: Products = Float32Products(rows)
+    if len(rows) >= FEWEST_ROWS and _has_bfloat16_units():
+        mean: Float64Array = rows.mean(axis=0, dtype=np.float64)
+        products = BFloat16Products(rows, mean.astype(np.float32))
+    products.take(0, len(rows))
+    return products
 
 
 def _has_bfloat16_units() -> bool:

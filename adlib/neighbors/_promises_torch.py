@@ -58,6 +58,21 @@ def squared_distances(left: torch.Tensor, right: torch.Tensor) -> torch.Tensor:
     return result
 
 
+def pair_distances(
+    left: torch.Tensor, i: torch.Tensor, right: torch.Tensor, j: torch.Tensor
+) -> torch.Tensor:
+    """Return float64 squared distances of ``left[i]`` and ``right[j]``, (n_pairs,).
+
+    The rows are gathered in parts, so that memory stays bounded however many pairs.
+    """
+    at_once = max(1, BYTES_AT_ONCE // (8 * left.shape[1]))
+    result = torch.empty(len(i), dtype=torch.float64, device=left.device)
+    for first in range(0, len(i), at_once):
+        part = slice(first, first + at_once)
+        result[part] = squared_distances(left[i[part]], right[j[part]])
+    return result
+
+
 def to_device(array: AnyArray, device: str) -> torch.Tensor:
     """Return an array on a device; one that must not be written to is copied."""
     if not array.flags.writeable:  # torch has no such tensors, and warns

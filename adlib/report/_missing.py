@@ -4,6 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import contextmanager
+from importlib import import_module
+
+
+def check_report_extra(what: str) -> None:
+    """Raise ImportError unless the packages of the extra ``report`` are installed."""
+    with needs_report_extra(what):
+        import_module("jinja2")
+        import_module("matplotlib")
 
 
 @contextmanager

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from adlib.neighbors import MemoryBank, greedy_coreset
-from benchmarks._data import RATIOS, embeddings
+from benchmarks._data import N_IMAGES, RATIOS, embeddings
 
 
 class Search:
@@ -16,7 +16,7 @@ class Search:
         X = embeddings()
         picked = greedy_coreset(X, int(len(X) * ratio), start=0, device="cpu")
         self.bank = MemoryBank(X[picked], search=search, device="cpu")
-        n_patches = len(X) // 24
+        n_patches = len(X) // N_IMAGES
         self.queries = X[: n_images * n_patches] * 1.01
         self.bank.kneighbors(self.queries)  # compile
 

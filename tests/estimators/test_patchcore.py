@@ -181,11 +181,28 @@ def test_explain_places_patches_in_grids_that_are_not_square(good, mixed):
     assert max(e.patch[1] for e in model.explain(mixed)) >= 8
 
 
-def test_explain_follows_an_image_size_that_was_changed_after_fit(good, mixed):
-    model = small(aggregation="max").fit(good).set_params(image_size=(64, 128))
-    distances = [explanation.distance for explanation in model.explain(mixed)]
-    assert distances == model.score(mixed).tolist()
-    assert all(e.patch[0] in {3, 4} for e in model.explain(mixed[3:]))
+@pytest.mark.parametrize("method", ["score", "explain", "inspect", "anomaly_maps"])
+@pytest.mark.parametrize(
+    "changed",
+    [{"image_size": 96}, {"embedding": "paper"}, {"stages": (1, 2)}],
+    ids=lambda changed: next(iter(changed)),
+)
+def test_what_fit_rests_on_must_not_change_after_it(good, mixed, changed, method):
+    model = small().fit(good).set_params(**changed)
+    [name] = changed
+    with pytest.raises(ValueError, match=f"^{name} of PatchCore .*it was fitted; got"):
+        getattr(model, method)(mixed)
+
+
+def test_parameters_set_after_fit_are_checked(good, mixed):
+    model = small().fit(good).set_params(aggregation="maks")
+    with pytest.raises(ValueError, match="aggregation of PatchCore must be one of"):
+        model.score(mixed)
+
+
+def test_a_bank_of_one_cannot_be_reweighted(good):
+    with pytest.raises(ValueError, match="the coreset's size of PatchCore"):
+        small(coreset=1, aggregation="reweighted").fit(good)
 
 
 def test_calibrate_on_good_images_takes_the_conformal_rank(fitted, good, mixed):
@@ -283,7 +300,8 @@ def test_inspect_reports_skipped_images_in_their_place(batch_size, broken, good)
 
 def test_explain_leaves_skipped_images_out(broken, good):
     model = small(on_error="skip").fit(good)
-    explained = [explanation.path[-5] for explanation in model.explain(broken)]
+    with pytest.warns(SkippedImagesWarning, match=r"2\.png"):
+        explained = [explanation.path[-5] for explanation in model.explain(broken)]
     assert explained == list("01345")
 
 

@@ -60,10 +60,11 @@ def test_embedding_keeps_order_and_counts_failures(fitted, good, tmp_path):
     settings = check_settings(fitted)._replace(on_error="skip", batch_size=2)
     source = open_source([good[0], bad, good[1], good[2], bad], "here")
     patches = list(embed(source, fitted.backbone_, settings, ""))
-    assert [p.batch.positions for p in patches] == [[0, 2], [3]]
+    assert [p.batch.positions for p in patches] == [[0], [2, 3], []]
     failed = [failure.position for p in patches for failure in p.batch.failures]
     assert failed == [1, 4]
-    assert [p.embeddings.shape for p in patches] == [(2, 8, 8, 152), (1, 8, 8, 152)]
+    assert [len(p.embeddings) for p in patches] == [1, 2, 0]
+    assert patches[1].embeddings.shape == (2, 8, 8, 152)
 
 
 def test_a_source_of_failures_alone_embeds_nothing(fitted, tmp_path):

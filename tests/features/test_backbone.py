@@ -148,18 +148,24 @@ def test_images_are_left_as_they_are(default):
     assert torch.equal(images, pixels())
 
 
-@pytest.mark.parametrize("kind", ["pth", "wrapped", "safetensors", "renamed"])
+@pytest.mark.parametrize("kind", ["pth", "wrapped", "safetensors"])
 def test_weights_can_come_from_a_file(resnet, tmp_path, kind):
     weights, path = resnet.state_dict(), tmp_path / f"weights.{kind}"
     if kind == "safetensors":
         save_file(weights, path)
-    elif kind == "renamed":
-        torch.save({f"tensor{i}": w for i, w in enumerate(weights.values())}, path)
     else:
         torch.save({"state_dict": weights} if kind == "wrapped" else weights, path)
     kept = Backbone("resnet18", weights=str(path)).state()
     assert set(kept) < set(weights)
     assert all(torch.equal(tensor, weights[name]) for name, tensor in kept.items())
+
+
+def test_weights_of_other_names_are_refused(resnet, tmp_path):
+    weights = resnet.state_dict()
+    renamed = {f"tensor{i}": tensor for i, tensor in enumerate(weights.values())}
+    torch.save(renamed, tmp_path / "renamed.pth")
+    with pytest.raises(WeightsError, match=r"renamed\.pth do not fit the backbone"):
+        Backbone("resnet18", weights=str(tmp_path / "renamed.pth"))
 
 
 def test_weights_of_another_network_are_refused(resnet, tmp_path):

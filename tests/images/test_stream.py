@@ -178,7 +178,7 @@ def test_unusable_images_are_skipped_and_listed():
     kept = [position for batch in batches for position in batch.positions]
     failures = [failure for batch in batches for failure in batch.failures]
     assert kept == [1, 2, 3, 6, 7, 8, 9]
-    assert [len(batch.images) for batch in batches] == [3, 3, 1]
+    assert [len(batch.images) for batch in batches] == [2, 1, 3, 1]
     assert [failure.position for failure in failures] == [0, 4, 5]
     assert [failure.name for failure in failures] == ["image 0", "image 4", "image 5"]
     assert all("must be finite" in failure.reason for failure in failures)
@@ -187,11 +187,12 @@ def test_unusable_images_are_skipped_and_listed():
     np.testing.assert_array_equal(skipped, expected)
 
 
-def test_failures_come_with_the_batch_that_follows_them():
-    images = [IMAGES[0], IMAGES[1], BAD, IMAGES[3], IMAGES[4]]
-    first, second = stream(images, 2, on_error="skip")
-    assert first.failures == []
-    assert [failure.position for failure in second.failures] == [2]
+def test_failures_fill_a_batch_too():
+    images = [IMAGES[0], IMAGES[1], BAD, BAD, IMAGES[4]]
+    first, second, third = stream(images, 2, on_error="skip")
+    assert first.failures == third.failures == []
+    assert [failure.position for failure in second.failures] == [2, 3]
+    assert len(second.images) == 0
 
 
 @pytest.mark.parametrize("n_good", [0, 2])

@@ -14,7 +14,6 @@ from hypothesis.extra import numpy as hnp
 
 from adlib.neighbors._distances import (
     bar,
-    best_promise,
     half_norms,
     slack,
     squared_distance,
@@ -147,21 +146,3 @@ def test_squared_norms_do_not_overflow_where_float32_would():
     rows = np.full((2, 3), 1e30, np.float32)
     expected = 3 * float(np.float32(1e30)) ** 2
     np.testing.assert_allclose(squared_norms(rows), [expected, expected], rtol=1e-15)
-
-
-@given(
-    hnp.arrays(
-        np.float32,
-        st.tuples(st.just(2), st.integers(1, 40)),
-        elements=st.floats(-(2.0**100), 2.0**100, width=32),
-    )
-)
-@settings(deadline=None)
-def test_best_promise_is_the_largest(values):
-    products, subtrahends = values
-    assert best_promise(products, subtrahends) == (products - subtrahends).max()
-
-
-def test_pairs_that_are_left_out_promise_nothing():
-    products = np.array([-np.inf, -np.inf], np.float32)
-    assert best_promise(products, np.ones(2, np.float32)) == -np.inf

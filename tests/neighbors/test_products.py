@@ -18,11 +18,23 @@ from adlib.neighbors._products import (
 from adlib.neighbors._search_cpu import ExactSearchCPU
 from tests import reference
 
-KINDS = [Float32Products, BFloat16Products]
+
+def bfloat16_products(rows):
+    return BFloat16Products(rows, rows.mean(axis=0))
+
+
+KINDS = [Float32Products, bfloat16_products]
 
 
 def points(rows):
     return as_points(rows, "X", "test")
+
+
+def made(kind, bank):
+    """Return products with a bank, of either kind."""
+    products = kind(bank)
+    products.take(0, len(bank))
+    return products
 
 
 def as_float(promises):
@@ -51,7 +63,7 @@ def clouds(seed, n_features, offset, scale):
 )
 def test_whoever_is_nearer_clears_the_bar(kind, seed, n_features, offset, scale):
     bank, queries = clouds(seed, n_features, offset, scale)
-    products = kind(points(bank))
+    products = made(kind, bank)
     prepared = products.prepare(points(queries))
     promised = products.promise(prepared, slice(0, 60), None)
     exact = queries.astype(np.float64)[:, None] - bank.astype(np.float64)
@@ -65,7 +77,7 @@ def test_whoever_is_nearer_clears_the_bar(kind, seed, n_features, offset, scale)
 @pytest.mark.parametrize("kind", KINDS)
 def test_the_bar_turns_most_away(kind):
     bank, queries = clouds(0, 152, 5.0, 1.0)
-    products = kind(points(bank))
+    products = made(kind, bank)
     prepared = products.prepare(points(queries))
     promises = as_float(products.promise(prepared, slice(0, 60), None).promises)
     exact = queries.astype(np.float64)[:, None] - bank.astype(np.float64)
@@ -77,7 +89,7 @@ def test_the_bar_turns_most_away(kind):
 @pytest.mark.parametrize("kind", KINDS)
 def test_hidden_pairs_promise_nothing(kind):
     bank, queries = clouds(1, 16, 0.0, 1.0)
-    products = kind(points(bank))
+    products = made(kind, bank)
     hidden = np.random.default_rng(0).random((40, 60)) < 0.5
     promised = products.promise(products.prepare(points(queries)), slice(0, 60), hidden)
     np.testing.assert_array_equal(np.isneginf(as_float(promised.promises)), hidden)
@@ -92,7 +104,7 @@ def test_both_kinds_find_the_true_neighbours(kind, n_neighbors, offset):
     queries = (rng.normal(size=(50, 24)) + offset).astype(np.float32)
     groups = rng.integers(0, 4, 3000)
     left_out = rng.integers(0, 4, 50)
-    engine = ExactSearchCPU(points(bank), groups, kind(points(bank)))
+    engine = ExactSearchCPU(points(bank), groups, made(kind, bank))
     squared, indices = engine.kneighbors(points(queries), n_neighbors, left_out)
     distances, expected = reference.kneighbors(
         bank, queries, n_neighbors, groups, left_out
@@ -101,9 +113,12 @@ def test_both_kinds_find_the_true_neighbours(kind, n_neighbors, offset):
     np.testing.assert_allclose(np.sqrt(squared), distances, rtol=1e-12)
 
 
-@pytest.mark.parametrize(("units", "kind"), [(True, KINDS[1]), (False, KINDS[0])])
+@pytest.mark.parametrize(
+    ("units", "kind"), [(True, BFloat16Products), (False, Float32Products)]
+)
 def test_bfloat16_is_used_only_where_the_processor_has_it(monkeypatch, units, kind):
     monkeypatch.setattr(_products, "_has_bfloat16_units", lambda: units)
-    bank = points(np.zeros((_products.FEWEST_ROWS, 2)))
+    bank = np.zeros((_products.FEWEST_ROWS, 2), np.float32)
+    few = bank[:5]
     assert isinstance(choose_products(bank), kind)
-    assert isinstance(choose_products(points(np.zeros((5, 2)))), Float32Products)
+    assert isinstance(choose_products(few), Float32Products)
