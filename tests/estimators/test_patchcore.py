@@ -195,7 +195,7 @@ def test_what_fit_rests_on_must_not_change_after_it(good, mixed, changed, method
 
 
 def test_parameters_set_after_fit_are_checked(good, mixed):
-    model = small().fit(good).set_params(aggregation="maks")
+    model = small().fit(good).set_params(aggregation="maximal")
     with pytest.raises(ValueError, match="aggregation of PatchCore must be one of"):
         model.score(mixed)
 
