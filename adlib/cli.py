@@ -319,8 +319,8 @@ def demo(
 ) -> None:
     """Learn functional solar cells, find the defective ones, and write a page.
 
-    Real photographs from the package elpv-dataset; nothing is downloaded. Takes about
-    a minute on two cores.
+    Real photographs from the package elpv-dataset; nothing is downloaded. Takes just
+    under two minutes on two cores.
 
     Example: adlib demo
     """
@@ -328,7 +328,7 @@ def demo(
     from adlib.report import check_report_extra, write_demo_page
     from adlib.study import run_demo
 
-    check_report_extra("The demo's page")  # before a minute of work
+    check_report_extra("The demo's page")  # before the long work
     result = run_demo(PatchCore(device=device), kind=kind.value, say=tell.print)
     page = write_demo_page(result, output)
     n_images = len(result.paths)

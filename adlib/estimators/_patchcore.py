@@ -28,7 +28,7 @@ from adlib.estimators._patches import Patches, PatchStore, embed, origins_of
 from adlib.estimators._results import Explanation
 from adlib.estimators._saving import (
     damaged,
-    numbers,
+    number,
     restore_detector,
     save_detector,
     tensor_of,
@@ -116,6 +116,8 @@ class PatchCore(AnomalyDetector):
         (4,)
     """
 
+    _frozen = (*AnomalyDetector._frozen, "search")
+
     def __init__(
         self,
         *,
@@ -154,8 +156,6 @@ class PatchCore(AnomalyDetector):
         self.on_error = on_error
         self.progress = progress
         self.random_state = random_state
-
-    _frozen = (*AnomalyDetector._frozen, "search")
 
     def explain(self, X: Images) -> list[Explanation]:
         """Say for each image which patch stands out and which good patch is nearest.
@@ -236,10 +236,7 @@ class PatchCore(AnomalyDetector):
         limits = np.array([len(self.training_images_), *self.grid_])
         if (origins < 0).any() or (origins >= limits).any():
             raise damaged("bank.origins", f"image, row and column below {limits}")
-        n_patches = numbers(
-            {"n_patches": [content.header["state"].get("n_patches")]}, "n_patches", int
-        )
-        self.n_patches_ = n_patches[0]
+        self.n_patches_ = number(content.header["state"], "n_patches", int)
         if self.n_patches_ < len(embeddings):
             raise damaged("n_patches", f"at least {len(embeddings)}, the bank's size")
         try:

@@ -71,7 +71,7 @@ def restore_detector(
     height, width = numbers(state, "grid", int, length=2)
     threshold = state.get("threshold")
     if threshold is not None:
-        threshold = numbers({"threshold": [threshold]}, "threshold", float, length=1)[0]
+        threshold = number(state, "threshold", float)
     names = state.get("training_images")
     if not isinstance(names, list) or not all(isinstance(name, str) for name in names):
         raise damaged("training_images", "a list of names")
@@ -98,6 +98,11 @@ def restore_detector(
     detector.skipped_ = []
     detector.backbone_ = backbone
     detector.learned_with_ = detector._frozen_parameters()
+
+
+def number(state: Mapping[str, Any], field: str, kind: type) -> Any:
+    """Return a field that must be a finite number, or raise."""
+    return numbers({field: [state.get(field)]}, field, kind, length=1)[0]
 
 
 def numbers(

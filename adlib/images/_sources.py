@@ -132,8 +132,7 @@ def _check_stack(X: Any, owner: str) -> int:
 
 def _count(X: Sequence[Any]) -> int | None:
     """Return the number of images in a sequence, where each entry is one for sure."""
-    single = all(isinstance(entry, str | os.PathLike | Image.Image) for entry in X)
-    return len(X) if single else None
+    return len(X) if all(map(_is_single, X)) else None
 
 
 def _stack_items(X: Any, n_images: int) -> Iterator[Item]:
