@@ -19,17 +19,32 @@ def available_threads() -> int:
 
 
 def run_in_slices(
-    pool: Executor, n_slices: int, n_rows: int, work: Callable[[int, int], None]
+    pool: Executor,
+    n_slices: int,
+    n_rows: int,
+    work: Callable[[int, int], None],
+    *,
+    grain: int = 1,
 ) -> None:
-    """Call ``work(first, last)`` for ``n_slices`` even slices of the rows, and wait.
+    """Call ``work(first, last)`` for even slices of the rows, and wait.
 
     Which thread takes which slice cannot matter: a slice writes only its own rows.
+
+    Args:
+        pool: The threads.
+        n_slices: How many slices there are at most.
+        n_rows: How many rows there are.
+        work: What to do with the rows from first to before last.
+        grain: All slices but the last hold a multiple of so many rows.
     """
-    if n_slices <= 1 or n_rows < n_slices:
+    n_grains = -(-n_rows // grain)
+    n_slices = min(n_slices, n_grains)
+    if n_slices <= 1:
         work(0, n_rows)
         return
-    edges = [n_rows * part // n_slices for part in range(n_slices + 1)]
-    futures = [pool.submit(work, first, last) for first, last in pairwise(edges)]
+    edges = [n_grains * part // n_slices * grain for part in range(n_slices)]
+    spans = pairwise([*edges, n_rows])
+    futures = [pool.submit(work, first, last) for first, last in spans]
     wait(futures)
     for future in futures:
         future.result()

@@ -41,14 +41,19 @@ def test_machines_without_affinity_count_their_cores(monkeypatch):
 
 @pytest.mark.parametrize("n_slices", [1, 2, 3, 7])
 @pytest.mark.parametrize("n_rows", [0, 1, 6, 7, 100])
-def test_every_row_is_visited_once(pool, n_slices, n_rows):
+@pytest.mark.parametrize("grain", [1, 3, 12])
+def test_every_row_is_visited_once_in_whole_grains(pool, n_slices, n_rows, grain):
     visits = np.zeros(n_rows, np.int64)
+    firsts = []
 
     def visit(first, last):
         visits[first:last] += 1
+        firsts.append(first)
 
-    run_in_slices(pool, n_slices, n_rows, visit)
+    run_in_slices(pool, n_slices, n_rows, visit, grain=grain)
     assert (visits == 1).all()
+    assert len(firsts) <= n_slices
+    assert all(first % grain == 0 for first in firsts)
 
 
 def test_slices_are_even(pool):

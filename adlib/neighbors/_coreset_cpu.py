@@ -12,7 +12,7 @@ The textbook loop reads every point once for each pick. Three facts save most of
    with the picks it has missed, in one matrix product, only when its bound reaches the
    top.
 
-Products only propose which values may change; see ``_distances`` for the bound.
+Products of sketches only propose which values may change; see ``_sketch``.
 """
 
 from __future__ import annotations
@@ -24,14 +24,22 @@ from numba import njit
 
 from adlib._threads import available_threads
 from adlib._typing import Float32Array, Float64Array, Int64Array
-from adlib.neighbors._distances import bar, half_norms, slack, squared_distance
-from adlib.neighbors._nearest import NOBODY, Seekers, keep_nearest
+from adlib.neighbors._distances import bar, half_norms, squared_distance
+from adlib.neighbors._meet import (
+    Found,
+    Seekers,
+    admit,
+    empty_members,
+    keep_nearest,
+    products,
+)
 from adlib.neighbors._points import Points, Report
-from adlib.neighbors._products import Float32Products
+from adlib.neighbors._sketch import Sketcher
 
 BLOCK = 2048  # candidates a round; their inner products take BLOCK^2 * 4 = 16 MiB
-TILE_ROWS, TILE_PICKS = 2048, 1024  # one tile of products: 8 MiB, inside most L3s
+REACH = 4  # times as many points are brought up to date, to be sure of the block
 SELECTED = -1.0  # the value of a selected point, under every squared distance
+NO_GROUPS = np.empty(0, np.int64)
 
 
 def select_on_cpu(points: Points, size: int, start: int, report: Report) -> Int64Array:
@@ -64,25 +72,26 @@ class _Selection:
         self, points: Points, size: int, pool: Executor, n_threads: int
     ) -> None:
         n_points, n_features = points.rows.shape
-        self._rows, self._norms = points
-        self._slack = slack(n_features)
-        self._half_norms = half_norms(points.norms, self._slack)
+        self._rows = points.rows
         self._pool, self._n_threads = pool, n_threads
-        self._picked_rows = np.empty((size, n_features), np.float32)
-        # Not bfloat16: here the many pairs that its coarser bound lets through cost
-        # what its products save (measured, 235,200 x 152: 7.1 s against 6.3 s).
-        self._products = Float32Products(self._picked_rows)
+        self._sketcher = Sketcher(points.rows)
+        words, norms = self._sketcher.sketch(points.rows, pool, n_threads)
+        self._points = Seekers(points.rows, words, norms, NO_GROUPS)
+        picked_rows = np.empty((size, n_features), np.float32)
+        self._picks = empty_members(picked_rows, NO_GROUPS, self._sketcher)
         self.picked: Int64Array = np.empty(size, np.int64)
         self.n_picked = 0
         self.nearest: Float64Array = np.full(n_points, np.inf)
+        self._found = Found(self.nearest[:, None], np.zeros((n_points, 1), np.int64))
         self.n_seen = np.zeros(n_points, np.int32)
 
     def take(self, picks: Int64Array) -> None:
         """Add ``picks`` to the selection."""
         first, last = self.n_picked, self.n_picked + len(picks)
         self.picked[first:last] = picks
-        self._picked_rows[first:last] = self._rows[picks]
-        self._products.take(first, last)
+        self._picks.rows[first:last] = self._rows[picks]
+        words, norms = self._points.words[picks], self._points.norms[picks]
+        admit(self._picks, first, words, norms, self._sketcher)
         self.nearest[picks] = SELECTED
         self.n_picked = last
 
@@ -96,15 +105,17 @@ class _Selection:
         The block is the BLOCK farthest points (ties to the lowest index), in ascending
         order, every value up to date.
         """
-        reach = 4 * BLOCK
+        n_points = len(self.nearest)
+        reach = REACH * BLOCK
         while True:
-            block, limit, limit_index = _farthest(self.nearest, BLOCK)
-            if len(self._stale(block)) == 0:
-                return block, limit, limit_index
+            wider, outside, _ = _farthest(self.nearest, reach)
+            self._catch_up(self._stale(wider))
+            block, limit, limit_index = _farthest(self.nearest[wider], BLOCK)
+            if limit > outside or reach >= n_points:
+                last = int(wider[limit_index]) if limit_index < len(wider) else n_points
+                return wider[block], limit, last
             # Doubling needs few passes over the bounds, and looks at few points that
             # would never have reached the top.
-            wider, _, _ = _farthest(self.nearest, reach)
-            self._catch_up(self._stale(wider))
             reach *= 2
 
     def _stale(self, members: Int64Array) -> Int64Array:
@@ -120,52 +131,41 @@ class _Selection:
 
         Returns the picks and the squared distance at which the last was picked.
         """
-        rows = self._rows[block]
+        rows, words = self._rows[block], self._points.words[block]
+        norms = self._points.norms[block]
+        sketcher = self._sketcher
+        among = empty_members(rows, NO_GROUPS, sketcher)
+        admit(among, 0, words, norms, sketcher)
         picks: tuple[Int64Array, float] = _pick_inside(
             rows,
-            rows @ rows.T,
-            self._norms[block],
-            self._half_norms[block],
+            products(words, among.panels, len(block)),
+            norms,
+            half_norms(norms, sketcher.slack),
             self.nearest[block],
             block,
             limit,
             limit_index,
             len(self.picked) - self.n_picked,
-            self._slack,
+            sketcher.slack,
         )
         return picks
 
     def _catch_up(self, stale: Int64Array) -> None:
         """Bring ``nearest`` of the ``stale`` points up to date."""
         seen = self.n_seen[stale]
-        for version in np.unique(seen):
-            members = stale[seen == version]
-            for first in range(0, len(members), TILE_ROWS):
-                self._apply(members[first : first + TILE_ROWS], int(version))
-        self.n_seen[stale] = self.n_picked
-
-    def _apply(self, members: Int64Array, version: int) -> None:
-        """Lower ``nearest`` of the members by the picks from ``version`` on."""
-        some = Points(self._rows[members], self._norms[members])
-        best = self.nearest[members, None]
-        seekers = Seekers(
-            some.rows,
-            self._products.prepare(some),
-            best,
-            np.full(best.shape, NOBODY, np.int64),
+        order = np.argsort(seen, kind="stable")  # a panel's rows have missed as much
+        keep_nearest(
+            stale[order],
+            seen[order].astype(np.int64),
+            self._points,
+            self._picks,
+            self.n_picked,
+            self._found,
+            self._sketcher.slack,
+            self._pool,
+            self._n_threads,
         )
-        for first in range(version, self.n_picked, TILE_PICKS):
-            picks = slice(first, min(first + TILE_PICKS, self.n_picked))
-            keep_nearest(
-                seekers,
-                self._products.promise(seekers.prepared, picks, None),
-                self._picked_rows[picks],
-                first,
-                self._products.slack,
-                self._pool,
-                self._n_threads,
-            )
-        self.nearest[members] = best[:, 0]
+        self.n_seen[stale] = self.n_picked
 
 
 def _farthest(nearest: Float64Array, size: int) -> tuple[Int64Array, float, int]:
@@ -177,7 +177,7 @@ def _farthest(nearest: Float64Array, size: int) -> tuple[Int64Array, float, int]
     above = np.flatnonzero(nearest > limit)
     level = np.flatnonzero(nearest == limit)
     n_level = size - len(above)
-    block = np.union1d(above, level[:n_level])
+    block = np.sort(np.concatenate([above, level[:n_level]]))
     return block, limit, int(level[n_level])
 
 

@@ -31,6 +31,7 @@ import numpy as np
 from numba import njit
 
 from adlib._typing import Float32Array, Float64Array
+from adlib.neighbors._squares import LANES, sum_of_squares
 
 UNIT_ROUNDOFF = 2.0**-24
 UNDERFLOW = 2.0**-100  # far above d times the smallest normal float32, 2^-126
@@ -38,44 +39,42 @@ LARGEST_SQUARED_NORM = 1e37  # a product of two such rows still fits float32
 
 
 @njit(cache=True, nogil=True)
-def squared_distance(x: Float32Array, y: Float32Array) -> float:
-    """Sum (x - y)^2 in float64 over eight lanes, always in the same order."""
+def squared_distance(
+    x: Float32Array, y: Float32Array
+) -> float:  # pragma: no cover - compiled
+    """Sum (x - y)^2 in float64 over 32 lanes, always in the same order.
+
+    Lane l sums the coordinates l, l + 32, ...; then the lanes are added by halves, and
+    last come the coordinates that fill no round of lanes, one by one.
+    """
     n_features = x.shape[0]
-    whole = n_features - n_features % 8
-    s0 = s1 = s2 = s3 = s4 = s5 = s6 = s7 = 0.0
-    for k in range(0, whole, 8):
-        d0 = np.float64(x[k]) - np.float64(y[k])
-        d1 = np.float64(x[k + 1]) - np.float64(y[k + 1])
-        d2 = np.float64(x[k + 2]) - np.float64(y[k + 2])
-        d3 = np.float64(x[k + 3]) - np.float64(y[k + 3])
-        d4 = np.float64(x[k + 4]) - np.float64(y[k + 4])
-        d5 = np.float64(x[k + 5]) - np.float64(y[k + 5])
-        d6 = np.float64(x[k + 6]) - np.float64(y[k + 6])
-        d7 = np.float64(x[k + 7]) - np.float64(y[k + 7])
-        s0 += d0 * d0
-        s1 += d1 * d1
-        s2 += d2 * d2
-        s3 += d3 * d3
-        s4 += d4 * d4
-        s5 += d5 * d5
-        s6 += d6 * d6
-        s7 += d7 * d7
-    rest = 0.0
+    whole = n_features - n_features % LANES
+    total = sum_of_squares(x, y, whole) if whole else 0.0
     for k in range(whole, n_features):
-        d = np.float64(x[k]) - np.float64(y[k])
-        rest += d * d
-    return ((s0 + s1) + (s2 + s3)) + ((s4 + s5) + (s6 + s7)) + rest
+        difference = np.float64(x[k]) - np.float64(y[k])
+        total += difference * difference
+    return total
 
 
 @njit(cache=True, nogil=True)
-def squared_norms(points: Float32Array) -> Float64Array:
+def squared_norms(
+    points: Float32Array,
+) -> Float64Array:  # pragma: no cover - compiled
     """Return the squared norm of every row in float64; finite where the row is."""
-    n_points, n_features = points.shape
-    norms = np.zeros(n_points)
-    for i in range(n_points):
-        for k in range(n_features):
-            norms[i] += np.float64(points[i, k]) * np.float64(points[i, k])
+    norms = np.empty(len(points))
+    for i in range(len(points)):
+        norms[i] = squared_norm(points[i])
     return norms
+
+
+# Norms only enter bounds, whose slack covers any order of summation in float64.
+@njit(cache=True, nogil=True, fastmath={"reassoc", "contract"})
+def squared_norm(point: Float32Array) -> float:  # pragma: no cover - compiled
+    """Return the squared norm in float64; finite where the point is."""
+    total = 0.0
+    for k in range(len(point)):
+        total += np.float64(point[k]) * np.float64(point[k])
+    return total
 
 
 def slack(n_features: int) -> float:
@@ -90,6 +89,8 @@ def half_norms(norms: Float64Array, relative_slack: float) -> Float32Array:
 
 
 @njit(cache=True, nogil=True, inline="always")
-def bar(norm: float, nearest: float, relative_slack: float) -> float:
+def bar(
+    norm: float, nearest: float, relative_slack: float
+) -> float:  # pragma: no cover - compiled
     """Return what a promise must exceed to undercut the squared ``nearest``."""
     return ((1.0 - relative_slack) * norm - nearest) / 2 - UNDERFLOW

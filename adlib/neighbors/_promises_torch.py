@@ -6,6 +6,7 @@ import torch
 
 from adlib._typing import AnyArray
 from adlib.neighbors._distances import UNDERFLOW, slack
+from adlib.neighbors._squares import LANES
 
 # On a GPU a caller may have allowed float32 products to round their inputs to TF32 (10
 # bits) or bfloat16 (7 bits), through several settings, old and new, at any time. The
@@ -13,7 +14,6 @@ from adlib.neighbors._distances import UNDERFLOW, slack
 COARSE_ROUNDOFF = 2.0**-8
 COARSE = 2.0 * COARSE_ROUNDOFF + COARSE_ROUNDOFF**2
 BYTES_AT_ONCE = 2**27  # of float64 differences, 128 MiB
-LANES = 8
 
 
 class Promises:
@@ -37,7 +37,7 @@ class Promises:
 def squared_distances(left: torch.Tensor, right: torch.Tensor) -> torch.Tensor:
     """Return float64 squared distances of paired rows, (n_pairs,).
 
-    Summed over eight lanes in the order of ``_distances.squared_distance``, so that
+    Summed over LANES lanes in the order of ``_distances.squared_distance``, so that
     both give the same bits, and equal pairs equal distances, on every device.
     """
     n_features = left.shape[1]
@@ -50,11 +50,12 @@ def squared_distances(left: torch.Tensor, right: torch.Tensor) -> torch.Tensor:
         lanes = squares.new_zeros((len(squares), LANES))
         for k in range(0, whole, LANES):
             lanes += squares[:, k : k + LANES]
-        s0, s1, s2, s3, s4, s5, s6, s7 = lanes.unbind(dim=1)
-        rest = torch.zeros_like(s0)
+        while lanes.shape[1] > 1:
+            lanes = lanes[:, : lanes.shape[1] // 2] + lanes[:, lanes.shape[1] // 2 :]
+        total = lanes[:, 0]
         for k in range(whole, n_features):
-            rest += squares[:, k]
-        result[pairs] = ((s0 + s1) + (s2 + s3)) + ((s4 + s5) + (s6 + s7)) + rest
+            total = total + squares[:, k]
+        result[pairs] = total
     return result
 
 

@@ -1,8 +1,8 @@
 """Exact nearest neighbours on the CPU.
 
-Queries and bank meet in tiles, so nothing of size n_queries x n_bank exists. Each query
-keeps its k best; a bank row is measured only where its promise clears the query's bar
-(see ``_distances``), so the answer is that of measuring every pair.
+Sketches of queries and bank meet in tiles, so nothing of size n_queries x n_bank
+exists. Each query keeps its k best; a bank row is measured only where its promise
+clears the query's bar (see ``_sketch``), so the answer is that of measuring every pair.
 """
 
 from __future__ import annotations
@@ -13,11 +13,19 @@ import numpy as np
 
 from adlib._threads import available_threads
 from adlib._typing import Float64Array, Int64Array
-from adlib.neighbors._nearest import NOBODY, Seekers, keep_nearest
+from adlib.neighbors._meet import (
+    NOBODY,
+    Found,
+    Seekers,
+    admit,
+    empty_members,
+    keep_nearest,
+)
 from adlib.neighbors._points import Points
-from adlib.neighbors._products import Products, choose_products
+from adlib.neighbors._sketch import Sketcher
 
-TILE_QUERIES, TILE_BANK = 2048, 1024  # one tile of products: 8 MiB, inside most L3s
+ROWS_AT_ONCE = 2**14  # whose sketches are held as seekers'
+NO_GROUPS = np.empty(0, np.int64)
 
 
 class ExactSearchCPU:
@@ -26,15 +34,19 @@ class ExactSearchCPU:
     Args:
         points: The bank.
         groups: Group of each bank row, (n_bank,), to be left out on demand.
-        products: How products with the bank are made; None takes the faster kind.
+        sketcher: How sketches are made; None fits one to the bank.
     """
 
     def __init__(
-        self, points: Points, groups: Int64Array, products: Products | None = None
+        self, points: Points, groups: Int64Array, sketcher: Sketcher | None = None
     ) -> None:
-        self._rows = points.rows
-        self._groups = groups
-        self._products = products or choose_products(points.rows)
+        self._sketcher = sketcher or Sketcher(points.rows)
+        self._members = empty_members(points.rows, groups, self._sketcher)
+        with ThreadPoolExecutor(available_threads()) as pool:
+            for first in range(0, len(points.rows), ROWS_AT_ONCE):
+                rows = points.rows[first : first + ROWS_AT_ONCE]
+                some = self._sketcher.sketch(rows, pool, available_threads())
+                admit(self._members, first, some.words, some.norms, self._sketcher)
 
     def kneighbors(
         self, queries: Points, n_neighbors: int, left_out: Int64Array | None
@@ -45,27 +57,20 @@ class ExactSearchCPU:
         indices = np.full((n_queries, n_neighbors), NOBODY, np.int64)
         n_threads = available_threads()
         with ThreadPoolExecutor(n_threads) as pool:
-            for first in range(0, n_queries, TILE_QUERIES):
-                part = slice(first, first + TILE_QUERIES)
-                some = Points(queries.rows[part], queries.norms[part])
-                seekers = Seekers(
-                    some.rows,
-                    self._products.prepare(some),
-                    distances[part],
-                    indices[part],
+            for first in range(0, n_queries, ROWS_AT_ONCE):
+                part = slice(first, first + ROWS_AT_ONCE)
+                rows = queries.rows[part]
+                some = self._sketcher.sketch(rows, pool, n_threads)
+                hidden = NO_GROUPS if left_out is None else left_out[part]
+                keep_nearest(
+                    np.arange(len(rows)),
+                    np.zeros(len(rows), np.int64),
+                    Seekers(rows, some.words, some.norms, hidden),
+                    self._members,
+                    len(self._members.rows),
+                    Found(distances[part], indices[part]),
+                    self._sketcher.slack,
+                    pool,
+                    n_threads,
                 )
-                for column in range(0, len(self._rows), TILE_BANK):
-                    members = slice(column, column + TILE_BANK)
-                    hidden = None
-                    if left_out is not None:
-                        hidden = self._groups[members] == left_out[part, None]
-                    keep_nearest(
-                        seekers,
-                        self._products.promise(seekers.prepared, members, hidden),
-                        self._rows[members],
-                        column,
-                        self._products.slack,
-                        pool,
-                        n_threads,
-                    )
         return distances, indices

@@ -31,8 +31,7 @@ def select(twin, X, size, start=0, report=lambda n_picked, radius: None):
 def shrink(monkeypatch, block, tile, steps):
     """Let many rounds and tiles happen on few points."""
     monkeypatch.setattr(_coreset_cpu, "BLOCK", block)
-    monkeypatch.setattr(_coreset_cpu, "TILE_ROWS", tile)
-    monkeypatch.setattr(_coreset_cpu, "TILE_PICKS", tile)
+    monkeypatch.setattr(_coreset_cpu, "REACH", 1 + tile % 4)
     monkeypatch.setattr(_coreset_torch, "BLOCK", block)
     monkeypatch.setattr(_coreset_torch, "STEPS", steps)
     monkeypatch.setattr(_coreset_torch, "TILE_ROWS", tile)

@@ -39,9 +39,9 @@ def assert_same_as_slow_twin(engine, bank, queries, n_neighbors, **leaving):
 
 
 def shrink(monkeypatch, queries, bank):
-    for module in (_search_cpu, _search_torch):
-        monkeypatch.setattr(module, "TILE_QUERIES", queries)
-        monkeypatch.setattr(module, "TILE_BANK", bank)
+    monkeypatch.setattr(_search_cpu, "ROWS_AT_ONCE", queries)
+    monkeypatch.setattr(_search_torch, "TILE_QUERIES", queries)
+    monkeypatch.setattr(_search_torch, "TILE_BANK", bank)
 
 
 @pytest.fixture(params=[(2048, 2048), (7, 13), (1, 1)], ids=["whole", "tiles", "ones"])

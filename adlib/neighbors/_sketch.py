@@ -1,0 +1,224 @@
+"""Short, coarse stand-ins for points, whose products bound distances from below.
+
+A sketch keeps a point's main directions only, in bfloat16 where the processor has units
+for it, and says how much it leaves out. With c and an orthonormal n x m basis Q fixed,
+a = x - c, b = y - c, t = Q'a, and p = |a - Q t|, the length outside the basis,
+
+    |a - b|^2 >= |t_a - t_b|^2 + (p_a - p_b)^2 = |a|^2 + |b|^2 - 2 (t_a.t_b + p_a p_b).
+
+Let t^ be what is stored of t, rounded, r >= |t - t^| its error, and w = |t| + r. Then
+
+    t_a.t_b <= t^_a.t^_b + r_a w_b + w_a r_b.
+
+So three more columns turn a product of sketches into a bound: a seeker's (p, r, w)
+meet a member's (p, w, r), each rounded upwards. The errors are those that the rounding
+really made, several times smaller than what it might have made. As in ``_distances``,
+
+    promise = product - (1 - g) |b|^2 / 2,    bar = ((1 - g) |a|^2 - nearest) / 2,
+
+and only a pair whose promise is above the bar can be nearer than ``nearest``. The slack
+g covers what float32 rounds. With u = 2^-24, s = |a|^2 + |b|^2 and k columns it is the
+sum of
+
+- 8 u for centring, which moves a and b by u |a| and u |b| at most;
+- 2 (k + 4) u for summing k products and |b|^2 / 2 in float32, in any order: their
+  absolute values add up to 1.02 s at most;
+- 4 e, where e = |Q'Q - I| is how far the stored Q is from orthonormal;
+- 16 u for what is computed once: norms, halves and bars.
+
+t itself is a float32 product over n coordinates. It errs by (n + 2) u sqrt(m) |a| at
+most (Higham 2002, eq. 3.5, for each of m coordinates, with |q| = 1), which is added to
+r, and taken from |t| to get p. Numbers too small for float32's products are stored as
+zero, and r counts them.
+"""
+
+from __future__ import annotations
+
+from concurrent.futures import Executor
+from typing import NamedTuple
+
+import numpy as np
+from numba import njit
+
+from adlib._threads import run_in_slices
+from adlib._typing import AnyArray, Float32Array, Float64Array
+from adlib.neighbors._distances import UNIT_ROUNDOFF, squared_norm
+from adlib.neighbors._tile import COLUMNS, HAS_BFLOAT16_UNITS, ROWS, promise_tile
+
+BOUND_COLUMNS = 3
+KEPT_VARIANCE = 0.92  # share that the basis must keep
+SAMPLE = 8192  # rows that the basis is computed from
+SMALLEST = 2.0**-100  # of stored numbers; their products are normal, or below UNDERFLOW
+
+
+class Sketches(NamedTuple):
+    """Sketches of some points, as seekers.
+
+    Attributes:
+        words: (n, n_words); float32, or int32 that holds two bfloat16 numbers each.
+        norms: |a|^2 of the centred points, (n,) float64.
+    """
+
+    words: AnyArray
+    norms: Float64Array
+
+
+class Sketcher:
+    """Centre and basis, chosen to fit some points; valid for any.
+
+    Args:
+        rows: Points to fit, (n_points, n_features) float32.
+        bfloat16: Whether to store bfloat16; None: where the processor has the units.
+
+    Attributes:
+        slack: g of the promises.
+        n_words: Words of a sketch.
+        word: Their type.
+    """
+
+    def __init__(self, rows: Float32Array, *, bfloat16: bool | None = None) -> None:
+        self._bfloat16 = HAS_BFLOAT16_UNITS if bfloat16 is None else bfloat16
+        sample = rows[:: -(-len(rows) // SAMPLE)]
+        self._centre = sample.mean(axis=0, dtype=np.float64).astype(np.float32)
+        basis = _main_directions(sample - self._centre)
+        self._basis = _in_panels(basis)
+        n_features, kept = basis.shape
+        self._error, self._skewness = 0.0, 0.0
+        if kept < n_features:
+            self._error = (n_features + 2) * UNIT_ROUNDOFF * float(np.sqrt(kept))
+            gram = basis.astype(np.float64).T @ basis
+            self._skewness = float(np.linalg.norm(gram - np.eye(kept)))
+        self._n_kept = kept
+        used = kept + BOUND_COLUMNS
+        self._n_columns = used + used % 2
+        self.n_words = self._n_columns // 2 if self._bfloat16 else self._n_columns
+        self.word = np.dtype(np.int32 if self._bfloat16 else np.float32)
+        self.slack = (2 * self._n_columns + 32) * UNIT_ROUNDOFF + 4 * self._skewness
+
+    def sketch(self, rows: Float32Array, pool: Executor, n_threads: int) -> Sketches:
+        """Return sketches of rows, (n, n_features) float32."""
+        kind = np.uint16 if self._bfloat16 else np.float32
+        columns = np.zeros((len(rows), self._n_columns), kind)
+        norms = np.empty(len(rows))
+
+        def work(begin: int, end: int) -> None:
+            some = slice(begin, end)
+            _sketch(
+                rows[some],
+                self._centre,
+                self._basis,
+                self._n_kept,
+                self._error,
+                self._skewness,
+                columns[some],
+                norms[some],
+            )
+
+        run_in_slices(pool, n_threads, len(rows), work)
+        return Sketches(columns.view(self.word), norms)
+
+    def as_members(self, words: AnyArray) -> AnyArray:
+        """Return a copy of seekers' words as those of members."""
+        columns = words.copy().view(np.uint16 if self._bfloat16 else np.float32)
+        columns[:, -2:] = columns[:, :-3:-1].copy()
+        return columns.view(words.dtype)
+
+
+def _main_directions(centred: Float32Array) -> Float32Array:
+    """Return an orthonormal basis of the main directions, or all coordinates.
+
+    Returns:
+        (n_features, n_kept) float32; the identity where little could be left out.
+    """
+    n_features = centred.shape[1]
+    largest = np.abs(centred).max()
+    if not largest > 0.0:
+        return np.eye(n_features, dtype=np.float32)
+    scaled = centred / largest  # whose squares neither overflow nor vanish
+    variances, directions = np.linalg.eigh(scaled.T @ scaled)
+    share = np.cumsum(variances[::-1].clip(min=0.0), dtype=np.float64)
+    n_kept = int(np.searchsorted(share, KEPT_VARIANCE * share[-1])) + 1
+    n_kept += -(n_kept + BOUND_COLUMNS) % 8
+    if n_kept + BOUND_COLUMNS >= n_features:
+        return np.eye(n_features, dtype=np.float32)
+    return np.ascontiguousarray(directions[:, : -n_kept - 1 : -1])
+
+
+def _in_panels(basis: Float32Array) -> Float32Array:
+    """Return a basis as the tiles read it; without panels if it is the identity."""
+    n_features, n_kept = basis.shape
+    n_panels = 0 if n_kept == n_features else -(-n_kept // COLUMNS)
+    padded = np.zeros((n_features, n_panels * COLUMNS), np.float32)
+    padded[:, :n_kept] = basis[:, : padded.shape[1]]
+    panels = padded.reshape(n_features, n_panels, COLUMNS).transpose(1, 0, 2)
+    return np.ascontiguousarray(panels)
+
+
+@njit(cache=True, nogil=True)
+def _sketch(
+    rows: Float32Array,
+    centre: Float32Array,
+    basis: Float32Array,
+    n_kept: int,
+    error: float,
+    skewness: float,
+    columns: AnyArray,
+    norms: Float64Array,
+) -> None:  # pragma: no cover - compiled
+    """Centre, turn and round some rows on one thread."""
+    n_rows, n_features = rows.shape
+    n_panels = len(basis)
+    width = max(n_panels, 1)
+    point = np.empty(n_features, np.float32)
+    centred = np.zeros((1, n_features, ROWS), np.float32)
+    turned = np.empty((ROWS, max(width * COLUMNS, n_kept)), np.float32)
+    starts = np.zeros((width, COLUMNS), np.float32)
+    bars = np.full((1, ROWS), np.inf, np.float32)
+    marks = np.empty((ROWS, width), np.int32)
+    for begin in range(0, n_rows, ROWS):
+        n_here = min(ROWS, n_rows - begin)
+        for row in range(n_here):
+            point[:] = rows[begin + row] - centre
+            centred[0, :, row] = point
+            norms[begin + row] = squared_norm(point)
+        for panel in range(n_panels):
+            promise_tile(centred, 0, basis, panel, starts, bars, turned, marks, panel)
+        for row in range(n_here):
+            if n_panels == 0:
+                turned[row, :n_kept] = centred[0, :, row]
+            norm = norms[begin + row]
+            _round(turned[row, :n_kept], norm, error, skewness, columns[begin + row])
+
+
+@njit(cache=True, nogil=True)
+def _round(
+    turned: Float32Array, norm: float, error: float, skewness: float, row: AnyArray
+) -> None:  # pragma: no cover - compiled
+    """Write rounded coordinates, and the three columns that bound what is missing."""
+    to_bfloat16 = row.itemsize < turned.itemsize
+    number = np.empty(1, np.float32)
+    bits = number.view(np.uint32)
+    rounding = 0.0
+    inside = 0.0
+    for k in range(len(turned)):
+        value = turned[k]
+        number[0] = value if abs(value) >= SMALLEST else np.float32(0.0)
+        if to_bfloat16:  # to the nearest, ties to even
+            bits[0] += np.uint32(0x7FFF) + ((bits[0] >> np.uint32(16)) & np.uint32(1))
+            bits[0] &= np.uint32(0xFFFF0000)
+        rounding += (np.float64(value) - np.float64(number[0])) ** 2
+        inside += np.float64(value) ** 2
+        row[k] = bits[0] >> np.uint32(16) if to_bfloat16 else number[0]
+    length, whole = np.sqrt(inside), np.sqrt(norm)
+    least = max(0.0, length - error * whole)
+    r = np.sqrt(rounding) + error * whole
+    w = length + error * whole + r
+    p = np.sqrt(max(0.0, norm - least**2 / (1.0 + skewness)))
+    for place, bound in ((3, p), (2, r), (1, w)):
+        number[0] = max(bound, SMALLEST)
+        if number[0] < bound:
+            bits[0] += np.uint32(1)
+        if to_bfloat16:  # upwards
+            bits[0] += np.uint32(0xFFFF)
+        k = len(row) - place
+        row[k] = bits[0] >> np.uint32(16) if to_bfloat16 else number[0]
