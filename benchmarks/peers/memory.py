@@ -1,0 +1,85 @@
+"""Peak memory of fit above the idle process, each library in a process of its own.
+
+Idle: the library imported, the network built and run once, compiled kernels loaded.
+Both read the same image files through adlib's decoder, 32 at a time.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+STATUS = Path("/proc/self/status")
+SIDE, RATIO, N_IMAGES, BATCH = 320, 0.05, 320, 32
+
+
+def measure(data: Path) -> list[dict]:
+    megabytes = {}
+    for library in ("adlib", "anomalib"):
+        command = [sys.executable, __file__, library, str(data)]
+        done = subprocess.run(command, stdout=subprocess.PIPE, check=True)
+        megabytes[library] = json.loads(done.stdout)
+    embeddings = N_IMAGES * (SIDE // 8) ** 2 * 152 * 4 / 2**20
+    return [{"embeddings MiB": embeddings, "peak MiB": megabytes}]
+
+
+def _kilobytes(key: str) -> int:
+    return int(re.search(rf"{key}:\s+(\d+)", STATUS.read_text())[1])
+
+
+def _above_idle(work) -> float:
+    Path("/proc/self/clear_refs").write_text("5")  # forget the peak so far
+    idle = _kilobytes("VmRSS")
+    work()
+    return (_kilobytes("VmHWM") - idle) / 1024
+
+
+def _adlib(data: Path) -> float:
+    from _work import paths_in
+
+    from adlib import PatchCore
+
+    paths = paths_in(data / "screw" / "train" / "good", N_IMAGES)
+    options = {"batch_size": BATCH, "device": "cpu", "progress": False}
+    PatchCore(image_size=SIDE, coreset=RATIO, **options).fit(paths[:4])
+    model = PatchCore(image_size=SIDE, coreset=RATIO, **options)
+    return _above_idle(lambda: model.fit(paths))
+
+
+def _anomalib(data: Path) -> float:
+    import numpy as np
+    import torch
+    from _anomalib import normalised, patchcore_model
+    from _work import paths_in
+    from anomalib.models.components import KCenterGreedy
+
+    from adlib.images import open_source, read_batches
+
+    paths = paths_in(data / "screw" / "train" / "good", N_IMAGES)
+    model = patchcore_model(np.empty((0, 1), np.float32)).train()
+    model.feature_extractor.eval()
+
+    def fit(some: list[Path]) -> None:
+        source = open_source(some, "peers")
+        sizes = {"image_size": (SIDE, SIDE), "batch_size": BATCH}
+        for batch in read_batches(source, **sizes):
+            with torch.no_grad():
+                model(normalised(batch.images))
+        model.memory_bank = torch.vstack(model.embedding_store)
+        model.embedding_store.clear()
+        # A few picks: what they need is needed from the first on.
+        ratio = 10.5 / len(model.memory_bank)
+        KCenterGreedy(model.memory_bank, sampling_ratio=ratio).select_coreset_idxs()
+        model.memory_bank = torch.empty(0)
+
+    fit(paths[:4])
+    return _above_idle(lambda: fit(paths))
+
+
+if __name__ == "__main__":
+    answer, sys.stdout = sys.stdout, sys.stderr
+    measured = {"adlib": _adlib, "anomalib": _anomalib}[sys.argv[1]](Path(sys.argv[2]))
+    json.dump(measured, answer)

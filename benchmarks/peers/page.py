@@ -1,0 +1,93 @@
+"""Write the docs page of a comparison from its JSON; see ``run.py``."""
+
+from __future__ import annotations
+
+import json
+import sys
+from pathlib import Path
+
+
+def main() -> None:
+    source, target = map(Path, sys.argv[1:])
+    target.write_text(page(json.loads(source.read_text())))
+
+
+def page(found: dict) -> str:
+    """Return the page as Markdown."""
+    versions = ", ".join(f"{name} {v}" for name, v in found["versions"].items())
+    lines = [
+        "# adlib beside its peers",
+        "",
+        "Written by `python benchmarks/peers/run.py ROOT`, which runs all libraries in",
+        "turn on the same embeddings, images and weights, in one environment. Seconds",
+        "are medians; what is marked (scaled) was timed for a few picks of a coreset.",
+        "",
+        f"Machine: {found['cores']} cores of {found['processor']}.",
+        f"Python {found['python']}, {versions}.",
+        "",
+        "| task | adlib | peer | its time | adlib is faster by |",
+        "|---|---|---|---|---|",
+    ]
+    for part in ("coresets", "searches", "detectors"):
+        lines += [_row(result) for result in found.get(part, [])]
+    lines += ["", *_agreements(found)]
+    for result in found.get("memory", []):
+        peak = result["peak MiB"]
+        whole = result["embeddings MiB"]
+        lines += [
+            "",
+            "## Peak memory of fit above the idle process",
+            "",
+            "320 images of 320x320 from files, coreset 5 %; the embeddings alone take",
+            f"{whole:.0f} MiB in float32.",
+            "",
+            "| library | MiB | times the embeddings |",
+            "|---|---|---|",
+            *(f"| {k} | {v:.0f} | {v / whole:.2f} |" for k, v in peak.items()),
+        ]
+    if "scaling" in found:
+        lines += [
+            "",
+            "## How adlib's time grows",
+            "",
+            "| with | seconds | exponent |",
+            "|---|---|---|",
+        ]
+    for result in found.get("scaling", []):
+        times = ", ".join(f"{int(n):,}: {t:.3g}" for n, t in result["seconds"].items())
+        lines.append(f"| {result['what']} | {times} | {result['exponent']:.2f} |")
+    return "\n".join(lines) + "\n"
+
+
+def _row(result: dict) -> str:
+    scaled = result["peer"] == "textbook" or "coreset" in result["task"]
+    scaled |= result["task"].startswith("fit")
+    mark = " (scaled)" if scaled else ""
+    ours, theirs = _time(result["adlib"]), _time(result["seconds"])
+    cells = [result["task"], ours, result["peer"], theirs + mark]
+    return f"| {' | '.join(cells)} | {result['ratio']:.3g} times |"
+
+
+def _time(seconds: float) -> str:
+    if seconds < 1.0:
+        return f"{1000 * seconds:.3g} ms"
+    return f"{seconds:,.1f} s" if seconds < 100 else f"{seconds:,.0f} s"
+
+
+def _agreements(found: dict) -> list[str]:
+    lines = []
+    for part in ("searches", "detectors"):
+        told = {}
+        for result in found.get(part, []):
+            if "agreement" in result:
+                told[result["task"]] = result["agreement"]
+        for task, agreement in told.items():
+            said = ", ".join(
+                f"{name}: {value:.6g}" for name, value in agreement.items()
+            )
+            lines.append(f"- {task}: {said}")
+    return lines
+
+
+if __name__ == "__main__":
+    main()
