@@ -80,13 +80,12 @@ class PatchCore(AnomalyDetector):
         coreset: How much is remembered: a fraction of all patches, (0, 1], or a count.
         projection: Features to which a random projection reduces the embeddings for
             the selection of the coreset alone; None selects in full.
-        search: How the nearest entry is found. "exact" (default) is right, and fast up
-            to some 10,000 entries. By FAISS (extra ``faiss``): "faiss-flat", brute
-            force in float32; approximate, for larger banks, "faiss-ivf" (inverted
-            lists), "faiss-sq" (the same with 8-bit codes), "faiss-ivfpq" (with
-            product-quantised codes, slow to train), "faiss-hnsw" (a graph). Distances
-            are true in any case; what an index misses is measured, see
-            ``search_recall_``. The model file holds the trained index.
+        search: How the nearest entry is found: "exact", or by FAISS (extra ``faiss``):
+            "faiss-flat", brute force in float32; approximate, for banks far above
+            10,000 entries, "faiss-ivf" (inverted lists), "faiss-sq" (with 8-bit codes),
+            "faiss-ivfpq" (with product-quantised codes, slow to train), "faiss-hnsw" (a
+            graph). Distances are true in any case; what an index misses is measured,
+            see ``search_recall_``. The model file holds the trained index.
         aggregation: Image score: "top_mean", the mean of the ``top_ratio`` highest
             patch scores; "max"; or "reweighted", the paper's equation 7.
         top_ratio: Fraction of patches for "top_mean", (0, 1].
