@@ -2,14 +2,16 @@
 
     pytest benchmarks --benchmark-only
 
-Peak memory is taken in a process of its own and stands in ``extra_info`` of the JSON
-that ``--benchmark-json`` writes, in MiB; a process that only imports is ``baseline``.
+What asv tracks (recall, covering radius) stands in ``extra_info`` of the JSON under its
+unit. Peak memory is taken in a process of its own and stands there too, in MiB; a
+process that only imports is ``baseline``. ``--benchmark-json`` writes the JSON.
 """
 
 from __future__ import annotations
 
 import importlib
 import itertools
+import math
 import subprocess
 import sys
 from pathlib import Path
@@ -48,6 +50,14 @@ def _timings():
             yield pytest.param(suite, method, values, id=name)
 
 
+def _tracks():
+    for module, suite, method in _methods("track_"):
+        for values in itertools.product(*getattr(suite, "params", [])):
+            label = "-".join(map(str, values))
+            name = f"{module.__name__}.{method}[{label}]"
+            yield pytest.param(suite, method, values, id=name)
+
+
 def _peaks():
     for module, suite, method in _methods("peakmem_"):
         name = f"{module.__name__}.{method}"
@@ -62,6 +72,18 @@ def test_time(benchmark, suite, method, values):
     timed = getattr(instance, method)
     rounds = 1 if "import" in method else 3  # a fresh interpreter takes seconds
     benchmark.pedantic(timed, args=values, rounds=rounds, warmup_rounds=0)
+
+
+@pytest.mark.parametrize(("suite", "method", "values"), list(_tracks()))
+def test_track(benchmark, suite, method, values):
+    """Note a figure that is not a time, so that speed is not bought with quality."""
+    instance = suite()
+    if hasattr(instance, "setup"):
+        instance.setup(*values)
+    tracked = getattr(instance, method)
+    value = benchmark.pedantic(tracked, args=values, rounds=1)
+    benchmark.extra_info[tracked.unit] = value
+    assert math.isfinite(value)
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="reads Linux's /proc")

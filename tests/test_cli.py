@@ -96,6 +96,15 @@ def test_fit_info_and_score_go_together(folder, camera, tmp_path, capsys):
     assert told.err == "6 images.\n"
 
 
+def test_info_tells_what_an_approximate_search_finds(folder, tmp_path, capsys):
+    model = adlib.PatchCore(image_size=64, coreset=0.2, search="faiss-hnsw")
+    model.fit(folder).save(tmp_path / "part.adlib")
+    assert main(["info", str(tmp_path / "part.adlib")]) == 0
+    shown = one_line(capsys.readouterr().out)
+    share = f"{model.search_recall_.recall:.4f}"
+    assert f"search faiss-hnsw, recall@1 {share} of 308 training patches" in shown
+
+
 def test_fit_learns_what_the_library_learns(folder, plain):
     model = adlib.PatchCore(image_size=64, coreset=0.2).fit(folder)
     loaded = adlib.load(plain)

@@ -30,11 +30,14 @@ def load(path: str | os.PathLike[str], *, device: str = "auto") -> AnomalyDetect
     Raises:
         FileNotFoundError: There is no such file.
         ModelFileError: The file is damaged, not adlib's, or of a later format.
+        ImportError: The model searches with FAISS, and FAISS is not installed.
         ValueError: ``device`` asks for a GPU and there is none.
 
     Note:
         Nothing in the file is run: it is read as safetensors and JSON, every field is
-        checked, and a checksum covers all of it.
+        checked, and a checksum covers all of it. FAISS reads the index of a model whose
+        search is approximate, after the checksum; it is not built to withstand bytes
+        made to harm it, so load such models only from where you trust.
     """
     place = resolve_device(device, "load")
     content = read_model(path)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -29,6 +29,7 @@ from adlib.estimators._results import Explanation
 from adlib.estimators._saving import (
     damaged,
     number,
+    numbers,
     restore_detector,
     save_detector,
     tensor_of,
@@ -39,11 +40,15 @@ from adlib.features import DEFAULT_BACKBONE, Embedding, embedding_length
 from adlib.images import Images, OnError
 from adlib.neighbors import (
     SEARCH_KINDS,
+    UNTRAINED,
     MemoryBank,
+    Recall,
     SearchKind,
     greedy_coreset,
     random_projection,
 )
+
+RECALL_QUERIES = 2_000  # patches that an index's recall is measured on
 
 
 class _Lookup(NamedTuple):
@@ -75,7 +80,12 @@ class PatchCore(AnomalyDetector):
         coreset: How much is remembered: a fraction of all patches, (0, 1], or a count.
         projection: Features to which a random projection reduces the embeddings for
             the selection of the coreset alone; None selects in full.
-        search: "exact" or "faiss-flat" (extra ``faiss``).
+        search: How the nearest entry is found: "exact", or by FAISS (extra ``faiss``):
+            "faiss-flat", brute force in float32; approximate, for banks far above
+            10,000 entries, "faiss-ivf" (inverted lists), "faiss-sq" (with 8-bit codes),
+            "faiss-ivfpq" (with product-quantised codes, slow to train), "faiss-hnsw" (a
+            graph). Distances are true in any case; what an index misses is measured,
+            see ``search_recall_``. The model file holds the trained index.
         aggregation: Image score: "top_mean", the mean of the ``top_ratio`` highest
             patch scores; "max"; or "reweighted", the paper's equation 7.
         top_ratio: Fraction of patches for "top_mean", (0, 1].
@@ -93,6 +103,10 @@ class PatchCore(AnomalyDetector):
         backbone_: The frozen network.
         grid_: (height, width) of the patch grid.
         n_patches_: How many patches the coreset was chosen from.
+        search_recall_: What a FAISS ``search`` finds of what the exact one finds, a
+            ``Recall``, measured by ``fit`` on up to 2,000 training patches that are not
+            in the bank (their image may be). None where the search is exact or every
+            patch is in the bank.
         training_images_: Names of the images learned from, in order.
         skipped_: Images that ``fit`` skipped, with reasons.
         threshold_: What ``calibrate`` set, or None.
@@ -199,29 +213,38 @@ class PatchCore(AnomalyDetector):
         self._check_fitted()
         n_bank, n_features = self.memory_bank_.embeddings.shape
         share = 100 * n_bank / self.n_patches_
-        return {
+        texts = {
             "memory bank": f"{n_bank:,} of {self.n_patches_:,} patches "
             f"({share:.3g} %), {n_features} features, {self.search} search",
         }
+        if self.search_recall_ is not None:
+            texts["search"] = f"{self.search}, {_recall_text(self.search_recall_)}"
+        return texts
 
     def save(self, path: str | os.PathLike[str]) -> None:
         """Write the model to one file, whole or not at all.
 
-        The file holds parameters, threshold, memory bank, origins and the backbone's
-        tensors, so that it scores the same on a machine that can reach no model hub.
-        ``adlib.load`` reads it. Nothing in it is code.
+        The file holds parameters, threshold, memory bank, origins, the trained index of
+        an approximate ``search`` and the backbone's tensors, so that it scores the same
+        on a machine that can reach no model hub. ``adlib.load`` reads it. Nothing in it
+        is code.
 
         Raises:
             NotFittedError: ``fit`` was not called.
             OSError: The folder does not exist, is not writable, or the disk is full.
         """
         self._check_fitted()
-        state = {"n_patches": self.n_patches_}
+        state: dict[str, Any] = {"n_patches": self.n_patches_}
+        if self.search_recall_ is not None:
+            state["search_recall"] = list(self.search_recall_)
         bank = self.memory_bank_
         tensors: dict[str, AnyArray] = {
             "bank.embeddings": bank.embeddings,
             "bank.origins": self._origins(),
         }
+        index = bank.index_bytes()
+        if index is not None:
+            tensors["bank.index"] = index
         save_detector(self, path, state, tensors)
 
     def _restore(self, content: ModelContent, device: str) -> None:
@@ -239,8 +262,14 @@ class PatchCore(AnomalyDetector):
         self.n_patches_ = number(content.header["state"], "n_patches", int)
         if self.n_patches_ < len(embeddings):
             raise damaged("n_patches", f"at least {len(embeddings)}, the bank's size")
+        self.search_recall_ = None
+        if "search_recall" in content.header["state"]:
+            self.search_recall_ = _recall_of(content.header["state"])
+        index = None
+        if self.search not in UNTRAINED:
+            index = tensor_of(content, "bank.index", np.uint8, (None,))
         try:
-            self.memory_bank_ = self._make_bank(embeddings, origins, device)
+            self.memory_bank_ = self._make_bank(embeddings, origins, device, index)
         except ValueError as error:
             raise ModelFileError(f"The model file is damaged: {error}") from error
 
@@ -276,7 +305,30 @@ class PatchCore(AnomalyDetector):
         # In the order of the patches, so that the bank reads as the images do.
         kept = np.sort(selected)
         bank = self._make_bank(points[kept], origins_of(kept, grid), settings.device)
-        return {"grid_": grid, "memory_bank_": bank, "n_patches_": len(points)}
+        return {
+            "grid_": grid,
+            "memory_bank_": bank,
+            "n_patches_": len(points),
+            "search_recall_": self._measure_recall(
+                bank, points, kept, settings.random_state
+            ),
+        }
+
+    def _measure_recall(
+        self,
+        bank: MemoryBank,
+        points: Float32Array,
+        kept: Int64Array,
+        seed: int | None,
+    ) -> Recall | None:
+        """Ask a bank that is not exact for training patches that it does not hold."""
+        others = np.delete(np.arange(len(points)), kept)
+        if self.search == "exact" or not len(others):
+            return None
+        if len(others) > RECALL_QUERIES:
+            rng = np.random.default_rng(seed)
+            others = np.sort(rng.choice(others, RECALL_QUERIES, replace=False))
+        return bank.recall(points[others])
 
     def _for_selection(self, points: Float32Array, seed: int | None) -> Float32Array:
         if self.projection is None:
@@ -284,10 +336,18 @@ class PatchCore(AnomalyDetector):
         return random_projection(points, self.projection, random_state=seed)
 
     def _make_bank(
-        self, embeddings: Float32Array, origins: Int64Array, device: str
+        self,
+        embeddings: Float32Array,
+        origins: Int64Array,
+        device: str,
+        index: AnyArray | None = None,
     ) -> MemoryBank:
         return MemoryBank(
-            embeddings, search=self.search, origins=origins, device=device
+            embeddings,
+            search=self.search,
+            origins=origins,
+            device=device,
+            index=index,
         )
 
     def _origins(self) -> Int64Array:
@@ -319,3 +379,23 @@ class PatchCore(AnomalyDetector):
             self.memory_bank_,
             self.n_neighbors,
         )
+
+
+def _recall_text(recall: Recall) -> str:
+    """Word how well the search finds what the exact one finds."""
+    text = (
+        f"recall@1 {recall.recall:.4f} of {recall.n_queries:,} training patches that "
+        "the bank does not hold (the images they came from left in)"
+    )
+    if recall.mean_exact == 0.0:
+        return text
+    excess = 100 * (recall.mean_distance / recall.mean_exact - 1)
+    return f"{text}, distances {excess:.2g} % too long on average"
+
+
+def _recall_of(state: Mapping[str, Any]) -> Recall:
+    """Return the recall in a model file, or raise."""
+    n_queries, share, found, exact = numbers(state, "search_recall", float, length=4)
+    if n_queries < 1 or not 0.0 <= share <= 1.0 or min(found, exact) < 0.0:
+        raise damaged("search_recall", "a count, a share and two distances")
+    return Recall(int(n_queries), share, found, exact)

@@ -8,10 +8,16 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from adlib._device import resolve_device
-from adlib._typing import Float32Array, Int64Array
+from adlib._typing import AnyArray, Float32Array, Int64Array
 from adlib._validation import check_int, check_option, describe, refusal
 from adlib.neighbors._points import as_points
-from adlib.neighbors._search import SEARCH_KINDS, SearchKind, build_search
+from adlib.neighbors._search import (
+    SEARCH_KINDS,
+    UNTRAINED,
+    SearchKind,
+    Trained,
+    build_search,
+)
 
 OWNER = "MemoryBank"
 
@@ -23,17 +29,40 @@ class Neighbours(NamedTuple):
     indices: Int64Array
 
 
+class Recall(NamedTuple):
+    """How well a search finds what the exact one finds, for one nearest neighbour.
+
+    Attributes:
+        n_queries: How many queries were asked.
+        recall: Share of queries whose nearest entry was found, or one as near.
+        mean_distance: Mean distance to what was found.
+        mean_exact: Mean distance to the true nearest entry, at most ``mean_distance``.
+    """
+
+    n_queries: int
+    recall: float
+    mean_distance: float
+    mean_exact: float
+
+
 class MemoryBank:
     """Patch embeddings with nearest-neighbour search and a memory of their origin.
 
     Args:
         X: Patch embeddings, (n_bank, n_features), real numbers, cast to float32.
-        search: "exact" finds the true nearest neighbours; "faiss-flat" uses FAISS's
-            brute-force index (extra ``faiss``).
+        search: "exact" finds the true nearest neighbours. The others take candidates
+            from a FAISS index (extra ``faiss``): "faiss-flat" from brute force in
+            float32, which misses a neighbour only where rounding hides it, and the
+            approximate ones from inverted lists ("faiss-ivf"), the same with 8-bit
+            codes ("faiss-sq") or with product-quantised ones ("faiss-ivfpq"), or from a
+            graph ("faiss-hnsw"). ``recall`` measures what they miss.
         origins: Where each entry came from, (n_bank, 3) integers: image number, row and
             column of the patch grid. None: unknown.
         device: Where the exact search runs: "cpu", "cuda", "cuda:N", or "auto". FAISS
-            runs on the CPU.
+            runs on the CPU; only a FAISS built for GPUs takes its indexes but
+            "faiss-hnsw" there, a path that has not been run yet.
+        index: The trained index of this very bank, as ``index_bytes`` gave it,
+            (n_bytes,) uint8; None trains one where ``search`` needs it.
 
     Attributes:
         embeddings: (n_bank, n_features) float32.
@@ -41,8 +70,17 @@ class MemoryBank:
 
     Raises:
         TypeError: ``X`` or ``origins`` does not hold numbers of the right kind.
-        ValueError: A shape, value or option is not as stated.
+        ValueError: A shape, value or option is not as stated; ``index`` does not
+            belong to such a bank.
         ImportError: FAISS is asked for and not installed.
+
+    Note:
+        Indexes are trained with fixed seeds: the same rows give the same index. They
+        take memory beside the embeddings, from which distances are measured: a copy of
+        them ("faiss-flat", "faiss-ivf"; "faiss-hnsw" with 270 bytes more an entry), a
+        byte a feature ("faiss-sq"), or 48 bytes an entry at most ("faiss-ivfpq").
+        FAISS's reader of indexes checks little: pass ``index`` only from where you
+        trust.
 
     Example:
         >>> import numpy as np
@@ -60,6 +98,7 @@ class MemoryBank:
         search: SearchKind = "exact",
         origins: ArrayLike | None = None,
         device: str = "auto",
+        index: AnyArray | None = None,
     ) -> None:
         # A copy: whoever changes X later must not change what is found.
         points = as_points(np.array(X), "X", OWNER)
@@ -68,8 +107,9 @@ class MemoryBank:
         self.origins = None if origins is None else _as_origins(origins, len(self))
         images = np.full(len(self), -1) if self.origins is None else self.origins[:, 0]
         self._images = np.ascontiguousarray(images, dtype=np.int64)
-        place = resolve_device(device, OWNER)
-        self._search = build_search(kind, points, self._images, place)
+        self._place = resolve_device(device, OWNER)
+        stored = None if index is None else _as_stored(index, kind)
+        self._search = build_search(kind, points, self._images, self._place, stored)
 
     def __len__(self) -> int:
         return len(self.embeddings)
@@ -105,6 +145,12 @@ class MemoryBank:
             instructions they propose candidates, and float64 sums decide all the same.
             On a CPU, memory beyond the result and a float32 copy of queries of other
             kinds stays under 64 MiB; time is O(n_queries * n_bank * n_features).
+
+            With a FAISS index the distances are the true ones to the entries that are
+            named, measured in the same way, but an approximate index may miss an entry
+            that is nearer. Queries for which it names fewer than ``n_neighbors`` are
+            searched exactly. Memory beyond the result: 16 * (n_neighbors + 8) bytes a
+            query, and what FAISS takes.
         """
         asked = as_points(queries, "queries", f"{OWNER}.kneighbors")
         if asked.rows.shape[1] != self.embeddings.shape[1]:
@@ -121,6 +167,45 @@ class MemoryBank:
         )
         squared, indices = self._search.kneighbors(asked, n_neighbors, skipped)
         return Neighbours(np.sqrt(squared).astype(np.float32), indices)
+
+    def recall(self, queries: ArrayLike) -> Recall:
+        """Measure how well this bank's search finds what the exact one finds.
+
+        Args:
+            queries: (n_queries, n_features), real numbers, cast to float32; at best
+                such as will be asked, and not entries of the bank, which every index
+                finds easily.
+
+        Returns:
+            Recall of the one nearest neighbour, and mean distances found and true.
+
+        Raises:
+            TypeError: ``queries`` does not hold numbers.
+            ValueError: Its shape does not fit.
+
+        Note:
+            An exact search is made for it and let go.
+        """
+        found = self.kneighbors(queries).distances[:, 0]
+        exact = MemoryBank(self.embeddings, device=self._place)
+        nearest = exact.kneighbors(queries).distances[:, 0]
+        return Recall(
+            n_queries=len(found),
+            recall=float(np.mean(found <= nearest)),
+            mean_distance=float(found.mean(dtype=np.float64)),
+            mean_exact=float(nearest.mean(dtype=np.float64)),
+        )
+
+    def index_bytes(self) -> AnyArray | None:
+        """Return the trained index as bytes, (n_bytes,) uint8, to store and pass on.
+
+        Returns:
+            What ``index`` takes, or None where the bank itself is all that ``search``
+            needs ("exact" and "faiss-flat").
+        """
+        if isinstance(self._search, Trained):
+            return self._search.index_bytes()
+        return None
 
     def _as_left_out(self, left_out: ArrayLike, n_queries: int) -> Int64Array:
         images = np.asarray(left_out)
@@ -140,6 +225,17 @@ class MemoryBank:
             return 0
         images, counts = np.unique(self._images, return_counts=True)
         return int(counts[np.isin(images, skipped)].max(initial=0))
+
+
+def _as_stored(index: AnyArray, kind: SearchKind) -> AnyArray:
+    array = np.asarray(index)
+    rule = "(n_bytes,) uint8, as index_bytes gives it"
+    if array.ndim != 1 or array.dtype != np.uint8 or not array.size:
+        raise ValueError(refusal("index", OWNER, rule, describe(array)))
+    if kind in UNTRAINED:
+        rule = f"None for search={kind!r}, which trains none"
+        raise ValueError(refusal("index", OWNER, rule, describe(array)))
+    return array
 
 
 def _as_origins(origins: ArrayLike, n_bank: int) -> Int64Array:

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
-from typing import Literal, Protocol, TypeAlias
+from typing import Literal, Protocol, TypeAlias, get_args, runtime_checkable
 
-from adlib._typing import Float64Array, Int64Array
+from adlib._typing import AnyArray, Float64Array, Int64Array
 from adlib.neighbors._points import Points
 
-SearchKind: TypeAlias = Literal["exact", "faiss-flat"]
-SEARCH_KINDS: tuple[SearchKind, ...] = ("exact", "faiss-flat")
+SearchKind: TypeAlias = Literal[
+    "exact", "faiss-flat", "faiss-ivf", "faiss-hnsw", "faiss-ivfpq", "faiss-sq"
+]
+SEARCH_KINDS: tuple[SearchKind, ...] = get_args(SearchKind)
+UNTRAINED: tuple[SearchKind, ...] = ("exact", "faiss-flat")
 
 
 class Search(Protocol):
@@ -24,14 +27,35 @@ class Search(Protocol):
         ...
 
 
-def build_search(
-    kind: SearchKind, points: Points, groups: Int64Array, device: str
-) -> Search:
-    """Return the engine of that kind over the bank; ``groups`` is (n_bank,)."""
-    if kind == "faiss-flat":
-        from adlib.neighbors._search_faiss import FaissFlatSearch  # noqa: PLC0415
+@runtime_checkable
+class Trained(Protocol):
+    """An engine whose index can be stored, to be had again without training."""
 
-        return FaissFlatSearch(points, groups)
+    def index_bytes(self) -> AnyArray | None:
+        """Return the index, (n_bytes,) uint8; None where the bank is all there is."""
+        ...
+
+
+def build_search(
+    kind: SearchKind,
+    points: Points,
+    groups: Int64Array,
+    device: str,
+    stored: AnyArray | None = None,
+) -> Search:
+    """Return the engine of that kind over the bank.
+
+    Args:
+        kind: Which engine.
+        points: The bank.
+        groups: Group of each bank row, (n_bank,).
+        device: "cpu" or "cuda:N".
+        stored: The trained index of a FAISS kind, (n_bytes,) uint8; None trains one.
+    """
+    if kind != "exact":
+        from adlib.neighbors._search_faiss import FaissSearch  # noqa: PLC0415
+
+        return FaissSearch(kind, points, groups, device, stored)
     if device == "cpu":
         from adlib.neighbors._search_cpu import ExactSearchCPU  # noqa: PLC0415
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from pathlib import Path
 
 import numpy as np
@@ -69,6 +70,10 @@ def test_saving_what_was_loaded_gives_the_same_bytes(path, saved):
         {"stages": [2]},
         {"weights": None, "random_state": None},
         {"embedding": "paper", "projection": np.int64(8), "search": "faiss-flat"},
+        {"search": "faiss-ivf"},
+        {"search": "faiss-hnsw", "coreset": 1.0},
+        {"search": "faiss-ivfpq"},
+        {"search": "faiss-sq"},
         {"progress": np.False_, "batch_size": np.int32(2)},
     ],
 )
@@ -77,6 +82,65 @@ def test_every_parameter_that_fits_can_be_saved(parameters, good, tmp_path):
     model.save(tmp_path / "model.adlib")
     loaded = load(tmp_path / "model.adlib")
     np.testing.assert_array_equal(loaded.score(good), model.score(good))
+
+
+@pytest.fixture(scope="module")
+def indexed(good, tmp_path_factory):
+    """A model with a FAISS index, and the bytes of its file."""
+    path = tmp_path_factory.mktemp("indexed") / "model.adlib"
+    model = PatchCore(image_size=64, search="faiss-hnsw", progress=False).fit(good)
+    model.save(path)
+    return model, path.read_bytes()
+
+
+@pytest.fixture
+def indexed_path(indexed, tmp_path):
+    target = tmp_path / "indexed.adlib"
+    target.write_bytes(indexed[1])
+    return target
+
+
+def test_an_index_comes_back_without_training(indexed, indexed_path, mixed):
+    model, content = indexed
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("adlib.neighbors._search_faiss.build_index", None)
+        loaded = load(indexed_path)
+    assert loaded.search_recall_ == model.search_recall_
+    assert loaded.describe() == model.describe()
+    assert loaded.explain(mixed) == model.explain(mixed)
+    np.testing.assert_array_equal(loaded.anomaly_maps(mixed), model.anomaly_maps(mixed))
+    loaded.save(indexed_path)
+    assert indexed_path.read_bytes() == content
+
+
+def test_a_flipped_byte_of_the_index_is_found(indexed, indexed_path):
+    content = indexed[1]
+    index = read_model(indexed_path).tensors["bank.index"].tobytes()
+    first = content.index(index)
+    for offset in np.random.default_rng(0).integers(0, len(index), 20):
+        damaged = bytearray(content)
+        damaged[first + offset] ^= 1
+        indexed_path.write_bytes(damaged)
+        with pytest.raises(ModelFileError, match="checksum does not fit"):
+            load(indexed_path)
+
+
+@pytest.mark.parametrize("saved_flat", [True, False])
+def test_files_from_before_recall_was_measured_are_read(saved_flat, path, good):
+    if saved_flat:
+        model = PatchCore(image_size=64, search="faiss-flat", progress=False).fit(good)
+        model.save(path)
+        rewrite(path, without("state", "search_recall"))
+    loaded = load(path)
+    assert loaded.search_recall_ is None
+    assert "search" not in loaded.describe()
+    assert np.isfinite(loaded.score(good)).all()
+
+
+def test_an_index_needs_faiss_to_load(indexed_path, monkeypatch):
+    monkeypatch.setitem(sys.modules, "faiss", None)
+    with pytest.raises(ImportError, match=r'"faiss-hnsw" needs.*adlib-vision\[faiss\]'):
+        load(indexed_path)
 
 
 def test_weights_from_a_file_are_saved_in_the_model(fitted, good, tmp_path):
@@ -245,6 +309,44 @@ def test_fields_that_no_model_has_are_refused(damage, path):
     rewrite(path, change)
     with pytest.raises(ModelFileError, match=fragment):
         load(path)
+
+
+INDEX_DAMAGES = {
+    "missing index": (without("tensors", "bank.index"), "'bank.index' must be"),
+    "index in float32": (
+        tensor("bank.index", lambda index: index.astype(np.float32)),
+        "'bank.index' must be a tensor of kind uint8",
+    ),
+    "index cut off": (tensor("bank.index", lambda index: index[:-1]), "index of Mem"),
+    "index of zeros": (tensor("bank.index", np.zeros_like), "cannot read"),
+    "index of another bank": (
+        tensor("bank.embeddings", lambda bank: bank[:-1]),
+        "'bank.origins' must be",
+    ),
+    "index of more rows": (
+        lambda header, tensors: tensors.update(
+            {k: tensors[k][:-1] for k in ("bank.embeddings", "bank.origins")}
+        ),
+        "index of MemoryBank must be",
+    ),
+    "index of another kind": (parameter("search", "faiss-ivf"), "IndexIVFFlat of"),
+    "index empty": (
+        tensor("bank.index", lambda index: index[:0]),
+        "index of MemoryBank must be",
+    ),
+    "recall above one": (state("search_recall", [5, 1.5, 1.0, 1.0]), "'search_recall'"),
+    "recall of none": (state("search_recall", [0, 0.5, 1.0, 1.0]), "'search_recall'"),
+    "recall of three": (state("search_recall", [5, 0.5, 1.0]), "4 numbers"),
+    "recall of text": (state("search_recall", "good"), "4 numbers"),
+}
+
+
+@pytest.mark.parametrize("damage", list(INDEX_DAMAGES))
+def test_fields_that_no_indexed_model_has_are_refused(damage, indexed_path):
+    change, fragment = INDEX_DAMAGES[damage]
+    rewrite(indexed_path, change)
+    with pytest.raises(ModelFileError, match=fragment):
+        load(indexed_path)
 
 
 def test_loading_never_asks_a_hub(path, monkeypatch):

@@ -11,6 +11,9 @@ from sklearn.base import clone
 from adlib import PatchCore
 from adlib.exceptions import ImageError, SkippedImagesWarning, WeightsError
 from adlib.features import patch_embeddings
+from adlib.neighbors import MemoryBank
+
+APPROXIMATE = ["faiss-ivf", "faiss-hnsw", "faiss-ivfpq", "faiss-sq"]
 
 
 def small(**parameters):
@@ -125,6 +128,60 @@ def test_bank_entries_are_the_patches_their_origins_name(fitted, good):
 def test_faiss_agrees_with_the_exact_search(fitted, good, mixed):
     model = small(search="faiss-flat").fit(good)
     np.testing.assert_allclose(model.score(mixed), fitted.score(mixed), rtol=1e-4)
+
+
+@pytest.mark.parametrize("search", ["exact", *APPROXIMATE])
+def test_recall_is_measured_on_patches_that_the_bank_does_not_hold(
+    search, good, monkeypatch
+):
+    asked = []
+    recall = MemoryBank.recall
+
+    def spy(bank, queries):
+        asked.append(queries)
+        return recall(bank, queries)
+
+    monkeypatch.setattr(MemoryBank, "recall", spy)
+    model = small(search=search).fit(good)
+    if search == "exact":
+        assert (model.search_recall_, asked) == (None, [])
+        assert "search" not in model.describe()
+        return
+    [queries] = asked
+    held = {row.tobytes() for row in model.memory_bank_.embeddings}
+    assert len(queries) == 384 - 76
+    assert not any(row.tobytes() in held for row in queries)
+    assert model.search_recall_.n_queries == 308
+    assert model.search_recall_.recall >= 0.9
+    text = model.describe()["search"]
+    assert text.startswith(f"{search}, recall@1 ")
+    assert " of 308 training patches that the bank does not hold" in text
+    assert "% too long on average" in text
+
+
+def test_the_recall_of_many_patches_is_that_of_a_seeded_sample(good, monkeypatch):
+    monkeypatch.setattr("adlib.estimators._patchcore.RECALL_QUERIES", 50)
+    recalls = [
+        small(search="faiss-ivf", random_state=seed).fit(good).search_recall_
+        for seed in (0, 0, 1)
+    ]
+    assert recalls[0] == recalls[1] != recalls[2]
+    assert recalls[0].n_queries == 50
+
+
+def test_there_is_no_recall_where_the_bank_holds_every_patch(good, tmp_path):
+    model = small(search="faiss-hnsw", coreset=1.0).fit(good)
+    assert model.search_recall_ is None
+    np.testing.assert_array_equal(model.score(good), 0.0)
+
+
+@pytest.mark.parametrize("search", APPROXIMATE)
+def test_approximate_scores_are_not_below_the_exact_ones(search, fitted, good, mixed):
+    model = small(search=search, aggregation="max").fit(good)
+    exact = small(aggregation="max").fit(good).score(mixed)
+    assert (model.score(mixed) >= exact).all()
+    np.testing.assert_allclose(model.score(mixed), exact, rtol=0.05)
+    assert clone(model).get_params() == model.get_params()
 
 
 def test_inspect_is_score_maps_and_predict_in_one_pass(fitted, good, mixed):

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 import torch
 
-from adlib.neighbors import MemoryBank
+from adlib.neighbors import SEARCH_KINDS, MemoryBank
 from tests import reference
 
 RNG = np.random.default_rng(0)
@@ -21,7 +21,7 @@ def bank(**settings):
     return MemoryBank(X, **({"device": "cpu", "origins": ORIGINS} | settings))
 
 
-@pytest.mark.parametrize("search", ["exact", "faiss-flat"])
+@pytest.mark.parametrize("search", SEARCH_KINDS)
 @pytest.mark.parametrize("left_out", [None, np.arange(11) % 5])
 def test_neighbours_are_those_of_the_slow_twin(search, left_out):
     found = bank(search=search).kneighbors(QUERIES, 4, left_out=left_out)
@@ -135,7 +135,9 @@ def test_leaving_out_needs_origins():
         bank(origins=None).kneighbors(QUERIES, left_out=np.zeros(11, int))
 
 
-def test_missing_faiss_names_the_extra(monkeypatch):
+@pytest.mark.parametrize("search", [kind for kind in SEARCH_KINDS if kind != "exact"])
+def test_missing_faiss_names_the_extra(search, monkeypatch):
     monkeypatch.setitem(sys.modules, "faiss", None)
-    with pytest.raises(ImportError, match=r'pip install "adlib-vision\[faiss\]"'):
-        bank(search="faiss-flat")
+    match = rf'search="{search}" needs.*pip install "adlib-vision\[faiss\]"'
+    with pytest.raises(ImportError, match=match):
+        bank(search=search)

@@ -13,7 +13,7 @@ from adlib.neighbors import _search_cpu, _search_torch
 from adlib.neighbors._points import as_points
 from adlib.neighbors._search import build_search
 from adlib.neighbors._search_cpu import ExactSearchCPU
-from adlib.neighbors._search_faiss import FaissFlatSearch
+from adlib.neighbors._search_faiss import FaissSearch
 from adlib.neighbors._search_torch import ExactSearchTorch
 from tests import reference
 
@@ -21,7 +21,9 @@ EXACT = {
     "cpu": ExactSearchCPU,
     "torch": lambda points, groups: ExactSearchTorch(points, groups, "cpu"),
 }
-ENGINES = EXACT | {"faiss": FaissFlatSearch}
+ENGINES = EXACT | {
+    "faiss": lambda points, groups: FaissSearch("faiss-flat", points, groups)
+}
 
 
 def search(engine, bank, queries, n_neighbors, groups=None, left_out=None):
@@ -256,7 +258,8 @@ def test_both_exact_engines_agree_where_only_the_order_of_summation_differs():
     ("kind", "device", "engine"),
     [
         ("exact", "cpu", ExactSearchCPU),
-        ("faiss-flat", "cpu", FaissFlatSearch),
+        ("faiss-flat", "cpu", FaissSearch),
+        ("faiss-hnsw", "cpu", FaissSearch),
         ("exact", "meta", ExactSearchTorch),
     ],
 )
