@@ -57,6 +57,20 @@ class Aggregation(StrEnum):
     REWEIGHTED = "reweighted"
 
 
+class Precision(StrEnum):
+    """What the backbone computes in."""
+
+    FLOAT32 = "float32"
+    BFLOAT16 = "bfloat16"
+
+
+class Runtime(StrEnum):
+    """What runs the backbone."""
+
+    TORCH = "torch"
+    OPENVINO = "openvino"
+
+
 class CellKind(StrEnum):
     """Which solar cells the demo takes."""
 
@@ -142,6 +156,12 @@ def fit(
         Aggregation, typer.Option(help="How patch scores become an image score.")
     ] = Aggregation.TOP_MEAN,
     device: Device = "auto",
+    precision: Annotated[
+        Precision, typer.Option(help="What the backbone computes in.")
+    ] = Precision.FLOAT32,
+    runtime: Annotated[
+        Runtime, typer.Option(help="What runs the backbone; openvino: on a CPU alone.")
+    ] = Runtime.TORCH,
     on_error: Errors = OnError.RAISE,
     seed: Annotated[int, typer.Option(help="Seed of everything random.")] = 0,
 ) -> None:
@@ -159,6 +179,8 @@ def fit(
         coreset=int(coreset) if coreset > 1 and coreset.is_integer() else coreset,
         aggregation=aggregation.value,
         device=device,
+        precision=precision.value,
+        runtime=runtime.value,
         on_error=on_error.value,
         random_state=seed,
     )
@@ -231,6 +253,13 @@ def score(
         ),
     ] = False,
     device: Device = "auto",
+    precision: Annotated[
+        Precision | None,
+        typer.Option(help="What the backbone computes in. Default: as in fit."),
+    ] = None,
+    runtime: Annotated[
+        Runtime | None, typer.Option(help="What runs the backbone. Default: as in fit.")
+    ] = None,
     on_error: Errors = OnError.RAISE,
 ) -> None:
     """Score images: a CSV line each with path, score, verdict and error.
@@ -242,7 +271,12 @@ def score(
     """
     from adlib.estimators import load
 
-    model = load(model_file, device=device)
+    model = load(
+        model_file,
+        device=device,
+        precision=None if precision is None else precision.value,
+        runtime=None if runtime is None else runtime.value,
+    )
     model.set_params(on_error=on_error.value)
     if overlays is not None and model.threshold_ is None:
         raise ValueError(

@@ -13,6 +13,7 @@ from PIL import Image
 import adlib
 from adlib.cli import main
 from adlib.datasets import elpv_cells
+from tests.features.test_runtimes import openvino_or_skip
 
 SMALL = ["--image-size", "64", "--coreset", "0.2"]
 
@@ -114,6 +115,7 @@ def test_fit_learns_what_the_library_learns(folder, plain):
 def test_fit_passes_every_option_on(folder, tmp_path):
     model = tmp_path / "part.adlib"
     chosen = ["--aggregation", "max", "--seed", "3", "--device", "cpu"]
+    chosen += ["--precision", "bfloat16", "--runtime", "torch"]
     chosen += ["--backbone", "tf_efficientnet_lite0.in1k", "--on-error", "skip"]
     command = ["fit", str(folder), "-o", str(model), *SMALL, "--holdout", "0"]
     assert main([*command, *chosen]) == 0
@@ -121,6 +123,8 @@ def test_fit_passes_every_option_on(folder, tmp_path):
     wanted = {
         "aggregation": "max",
         "random_state": 3,
+        "precision": "bfloat16",
+        "runtime": "torch",
         "device": "cpu",
         "backbone": "tf_efficientnet_lite0.in1k",
         "on_error": "skip",
@@ -190,6 +194,16 @@ def test_verdicts_are_words_and_set_the_exit_code(judged, camera, others, capsys
     assert "6 images, 3 anomalous (threshold " in told.err
     assert main(["score", str(judged), str(camera)]) == 0
     assert main(["score", str(judged), str(others), "--fail-on-anomaly"]) == 0
+
+
+def test_score_runs_in_another_way_than_fit(judged, camera, capsys):
+    openvino_or_skip()
+    assert main(["score", str(judged), str(camera)]) == 0
+    expected = rows_of(capsys.readouterr().out)
+    assert main(["score", str(judged), str(camera), "--runtime", "openvino"]) == 0
+    for row, wanted in zip(rows_of(capsys.readouterr().out), expected, strict=True):
+        assert row["verdict"] == wanted["verdict"]
+        assert float(row["score"]) == pytest.approx(float(wanted["score"]), rel=1e-4)
 
 
 def test_the_table_goes_to_a_file(judged, camera, tmp_path, capsys):
@@ -323,6 +337,8 @@ def test_debug_raises_the_error_wherever_it_stands(place, tmp_path):
         (["fit", "folder", "-o", "m", "--seed", "x"], "--seed"),
         (["score", "m"], "IMAGES|images"),
         (["score", "m", "folder", "--on-error", "ignore"], "--on-error"),
+        (["score", "m", "folder", "--runtime", "onnx"], "--runtime"),
+        (["fit", "folder", "-o", "m", "--precision", "half"], "--precision"),
         (["demo", "--kind", "wafer"], "--kind"),
         (["paint"], "paint"),
         (["--no-such"], "--no-such"),

@@ -11,7 +11,7 @@ import pytest
 import adlib
 from adlib.estimators import PatchCore, load
 
-HEAVY = {"torch", "numba", "faiss", "sklearn", "timm", "matplotlib"}
+HEAVY = {"torch", "numba", "faiss", "sklearn", "timm", "matplotlib", "openvino"}
 
 
 def test_importing_adlib_loads_nothing_heavy():

@@ -28,7 +28,7 @@ from adlib.estimators._thresholds import (
     conformal_threshold,
 )
 from adlib.exceptions import ImageError, SkippedImagesWarning
-from adlib.features import Backbone
+from adlib.features import Backbone, Precision, Runtime
 from adlib.images import Failure, Images, Source, open_source
 
 MOST_LISTED = 5  # skipped images that a warning names
@@ -61,10 +61,19 @@ class AnomalyDetector(BaseEstimator, metaclass=ABCMeta):
         or calibrated.
     """
 
-    _frozen: tuple[str, ...] = ("backbone", "stages", "embedding", "image_size")
+    _frozen: tuple[str, ...] = (
+        "backbone",
+        "stages",
+        "embedding",
+        "image_size",
+        "precision",
+        "runtime",
+    )
     backbone: str
     weights: str | None
     stages: tuple[int, ...] | None
+    precision: Precision
+    runtime: Runtime
     backbone_: Backbone
     grid_: tuple[int, int]
     training_images_: list[str]
@@ -122,6 +131,7 @@ class AnomalyDetector(BaseEstimator, metaclass=ABCMeta):
                 left.
             TypeError, ValueError: A parameter, ``X`` or ``y`` is not as stated.
             WeightsError: The backbone's weights cannot be had.
+            ImportError: ``runtime`` is "openvino", which is not installed.
 
         Note:
             A failed fit leaves the estimator as it was.
@@ -136,6 +146,8 @@ class AnomalyDetector(BaseEstimator, metaclass=ABCMeta):
             weights=self.weights,
             stages=self.stages,
             device=settings.device,
+            precision=settings.precision,
+            runtime=settings.runtime,
             random_state=settings.random_state,
         )
         names: list[str] = []

@@ -6,32 +6,46 @@ import inspect
 import os
 from typing import Any
 
-from adlib._device import resolve_device
 from adlib.estimators._base import AnomalyDetector
 from adlib.estimators._model_file import ModelContent, read_model
 from adlib.estimators._patchcore import PatchCore
 from adlib.estimators._saving import damaged
+from adlib.estimators._settings import check_runtime, resolve_place
 from adlib.exceptions import ModelFileError
+from adlib.features import Precision, Runtime
 
 DETECTORS: dict[str, type[AnomalyDetector]] = {"PatchCore": PatchCore}
 
+# What files of earlier versions do not hold, with what those versions did.
+ADDED_LATER = {"precision": "float32", "runtime": "torch"}
 
-def load(path: str | os.PathLike[str], *, device: str = "auto") -> AnomalyDetector:
+
+def load(
+    path: str | os.PathLike[str],
+    *,
+    device: str = "auto",
+    precision: Precision | None = None,
+    runtime: Runtime | None = None,
+) -> AnomalyDetector:
     """Load a model that ``save`` wrote.
 
     Args:
         path: The model file.
         device: Where it shall run now: "auto", "cpu", "cuda" or "cuda:N". The device it
             was learned on does not matter.
+        precision: "float32" or "bfloat16" for the backbone; None: as it was learned.
+        runtime: "torch" or "openvino" for the backbone; None: as it was learned.
 
     Returns:
-        The fitted detector, which scores as the saved one did.
+        The fitted detector, which scores as the saved one did; with another precision
+        or runtime, within the tolerances that ``PatchCore`` states.
 
     Raises:
         FileNotFoundError: There is no such file.
         ModelFileError: The file is damaged, not adlib's, or of a later format.
-        ImportError: The model searches with FAISS, and FAISS is not installed.
-        ValueError: ``device`` asks for a GPU and there is none.
+        ImportError: FAISS or OpenVINO is to run and is not installed.
+        ValueError: ``device`` asks for a GPU and there is none or OpenVINO is to run,
+            or another argument is not as stated.
 
     Note:
         Nothing in the file is run: it is read as safetensors and JSON, every field is
@@ -39,15 +53,17 @@ def load(path: str | os.PathLike[str], *, device: str = "auto") -> AnomalyDetect
         search is approximate, after the checksum; it is not built to withstand bytes
         made to harm it, so load such models only from where you trust.
     """
-    place = resolve_device(device, "load")
+    check_runtime(precision or "float32", runtime or "torch", "load")
+    resolve_place(device, runtime or "torch", "load")  # before anything is read
     content = read_model(path)
-    detector = _construct(content, device)
-    detector._restore(content, place)
+    asked = {"device": device, "precision": precision, "runtime": runtime}
+    detector = _construct(content, {k: v for k, v in asked.items() if v is not None})
+    detector._restore(content, resolve_place(device, detector.runtime, "load"))
     return detector
 
 
-def _construct(content: ModelContent, device: str) -> AnomalyDetector:
-    """Return an unfitted detector with the saved parameters."""
+def _construct(content: ModelContent, asked: dict[str, Any]) -> AnomalyDetector:
+    """Return an unfitted detector with the saved parameters, but for those asked."""
     kind = DETECTORS.get(content.header["estimator"])
     if kind is None:
         raise ModelFileError(
@@ -55,8 +71,8 @@ def _construct(content: ModelContent, device: str) -> AnomalyDetector:
             f"{', '.join(sorted(DETECTORS))}."
         )
     known = set(inspect.signature(kind).parameters)
-    parameters: dict[str, Any] = content.header["parameters"]
+    parameters: dict[str, Any] = ADDED_LATER | content.header["parameters"]
     if set(parameters) != known:
         raise damaged("parameters", f"{', '.join(sorted(known))}")
     values = {k: tuple(v) if isinstance(v, list) else v for k, v in parameters.items()}
-    return kind(**{**values, "device": device})
+    return kind(**{**values, **asked})

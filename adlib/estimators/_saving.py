@@ -64,7 +64,7 @@ def restore_detector(
         ModelFileError: A parameter or a field is not what a detector can have.
     """
     try:
-        detector._check_parameters()
+        settings = detector._check_parameters()
     except (TypeError, ValueError) as error:
         raise ModelFileError(f"The model file is damaged: {error}") from error
     state = content.header["state"]
@@ -88,7 +88,13 @@ def restore_detector(
     stages = numbers(state, "stages", int)
     try:
         backbone = Backbone.from_weights(
-            detector.backbone, weights, stages, normalisation, device
+            detector.backbone,
+            weights,
+            stages,
+            normalisation,
+            device,
+            settings.precision,
+            settings.runtime,
         )
     except (ValueError, WeightsError) as error:
         raise ModelFileError(f"The model file is damaged: {error}") from error

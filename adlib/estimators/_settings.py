@@ -16,7 +16,14 @@ from adlib._validation import (
     describe,
     refusal,
 )
-from adlib.features import EMBEDDINGS, Embedding
+from adlib.features import (
+    EMBEDDINGS,
+    PRECISIONS,
+    RUNTIMES,
+    Embedding,
+    Precision,
+    Runtime,
+)
 from adlib.images import ON_ERROR, OnError
 
 
@@ -27,6 +34,8 @@ class Settings(NamedTuple):
     embedding: Embedding
     batch_size: int
     device: str
+    precision: Precision
+    runtime: Runtime
     n_workers: int | None
     on_error: OnError
     progress: bool
@@ -40,16 +49,44 @@ def check_settings(detector: Any) -> Settings:
     workers = detector.n_workers
     if workers is not None:
         workers = check_int(workers, "n_workers", owner, low=1)
+    precision, runtime = check_runtime(detector.precision, detector.runtime, owner)
     return Settings(
         check_image_size(detector.image_size, "image_size", owner),
         check_option(detector.embedding, "embedding", owner, EMBEDDINGS),
         check_int(detector.batch_size, "batch_size", owner, low=1),
-        resolve_device(detector.device, owner),
+        resolve_place(detector.device, runtime, owner),
+        precision,
+        runtime,
         workers,
         check_option(detector.on_error, "on_error", owner, ON_ERROR),
         check_bool(detector.progress, "progress", owner),
         check_random_state(detector.random_state, "random_state", owner),
     )
+
+
+def check_runtime(
+    precision: object, runtime: object, owner: str
+) -> tuple[Precision, Runtime]:
+    """Return precision and runtime, or raise for the first that is wrong."""
+    return (
+        check_option(precision, "precision", owner, PRECISIONS),
+        check_option(runtime, "runtime", owner, RUNTIMES),
+    )
+
+
+def resolve_place(device: object, runtime: Runtime, owner: str) -> str:
+    """Return "cpu" or "cuda:N": what ``device`` asks, as far as ``runtime`` runs there.
+
+    "auto" means the CPU where OpenVINO runs; a GPU that is asked for is refused.
+    """
+    if runtime == "openvino" and device == "auto":
+        return "cpu"
+    place = resolve_device(device, owner)
+    if runtime == "openvino" and place != "cpu":
+        rule = '"cpu" or "auto" with runtime="openvino", which runs on the CPU alone'
+        remedy = 'Pass runtime="torch" to use the GPU.'
+        raise ValueError(refusal("device", owner, rule, describe(device), remedy))
+    return place
 
 
 def check_backbone(backbone: Any, weights: Any, stages: Any, owner: str) -> None:

@@ -7,14 +7,19 @@ from adlib.features._embedding import (
     embedding_length,
     patch_embeddings,
 )
+from adlib.features._runtimes import PRECISIONS, RUNTIMES, Precision, Runtime
 from adlib.features._weights import DEFAULT_BACKBONE, Normalisation
 
 __all__ = [
     "DEFAULT_BACKBONE",
     "EMBEDDINGS",
+    "PRECISIONS",
+    "RUNTIMES",
     "Backbone",
     "Embedding",
     "Normalisation",
+    "Precision",
+    "Runtime",
     "Stage",
     "embedding_length",
     "patch_embeddings",

@@ -11,9 +11,14 @@ from typing import Any, TypeAlias
 
 import timm
 import torch
+from torch import nn
 
 from adlib._validation import describe, refusal
 from adlib.exceptions import WeightsError
+from adlib.features._folding import folded
+from adlib.features._runtime_openvino import OpenVinoRuntime
+from adlib.features._runtime_torch import TorchRuntime, send
+from adlib.features._runtimes import Precision, Runtime
 from adlib.features._weights import (
     DEFAULT_BACKBONE,
     PACKAGED_NORMALISATION,
@@ -46,7 +51,10 @@ class Backbone:
         weights: "pretrained" (packaged with pip, else from timm's hub), the path of a
             local state dict, or None for random weights drawn with ``random_state``.
         stages: timm's stage indices, ascending; None takes those at strides 8 and 16.
-        device: "cpu" or "cuda:N".
+        device: "cpu" or "cuda:N"; OpenVINO runs on "cpu" alone.
+        precision: "float32", or "bfloat16" for weights and activations, which is faster
+            where the processor has instructions for it. Maps are float32 in either.
+        runtime: What runs the network: "torch", or "openvino" (extra ``openvino``).
         random_state: Seed of random weights.
 
     Attributes:
@@ -57,6 +65,11 @@ class Backbone:
     Raises:
         ValueError: timm has no such network, or it has no such stages.
         WeightsError: The weights cannot be had or do not fit.
+        ImportError: ``runtime`` is "openvino", which is not installed.
+
+    Note:
+        What runs is a copy with batch norms folded into convolutions. The network as
+        timm knows it stays on the CPU, for ``state``.
     """
 
     def __init__(
@@ -66,10 +79,13 @@ class Backbone:
         weights: str | Path | None = "pretrained",
         stages: Sequence[int] | None = None,
         device: str = "cpu",
+        precision: Precision = "float32",
+        runtime: Runtime = "torch",
         random_state: int | None = None,
     ) -> None:
         network, normalisation = _create(name, weights, random_state)
-        self._attach(name, network, normalisation, stages, device)
+        self._attach(name, network, normalisation, stages)
+        self._place(device, precision, runtime)
 
     @classmethod
     def from_weights(
@@ -79,21 +95,23 @@ class Backbone:
         stages: Sequence[int],
         normalisation: Normalisation,
         device: str,
+        precision: Precision = "float32",
+        runtime: Runtime = "torch",
     ) -> Backbone:
         """Rebuild a backbone from what ``state`` gave."""
         backbone = cls.__new__(cls)
         network = _architecture(name)
-        backbone._attach(name, network, normalisation, stages, "cpu")
+        backbone._attach(name, network, normalisation, stages)
         wanted = backbone._network.state_dict()
         found = rename_like(weights, wanted, "a model file", by_order=False)
         backbone._network.load_state_dict(found)
-        backbone._place(device)
+        backbone._place(device, precision, runtime)
         return backbone
 
     def state(self) -> Weights:
-        """Return the tensors of the layers that are kept, on the CPU."""
+        """Return the tensors of the layers that are kept, on the CPU, as timm's."""
         return {
-            name: tensor.detach().cpu().contiguous()
+            name: tensor.detach().contiguous()
             for name, tensor in self._network.state_dict().items()
         }
 
@@ -104,22 +122,8 @@ class Backbone:
         Args:
             images: (n, 3, height, width) float32 RGB in [0, 1], on any device.
         """
-        images = images.to(self.device, memory_format=torch.channels_last)
-        images = (images - self._mean) / self._std
-        # On a CPU the activations of one image stay in its caches: twice as fast as
-        # batches of 16, and what an image gives cannot depend on its batch.
-        parts = images[:, None] if self.device == "cpu" else images[None]
-        with _full_precision(self.device):
-            maps = [self._forward(part) for part in parts]
-        return [torch.cat(stage) for stage in zip(*maps, strict=True)]
-
-    def _forward(self, images: torch.Tensor) -> list[torch.Tensor]:
-        maps: list[torch.Tensor] = self._network.forward_intermediates(
-            images,
-            indices=[stage.index for stage in self.stages],
-            intermediates_only=True,
-        )
-        return maps
+        images = send(images, self.device)
+        return self._run((images - self._mean) / self._std)
 
     def _attach(
         self,
@@ -127,7 +131,6 @@ class Backbone:
         network: Network,
         normalisation: Normalisation,
         stages: Sequence[int] | None,
-        device: str,
     ) -> None:
         self.name = name
         self.normalisation = normalisation
@@ -138,14 +141,36 @@ class Backbone:
         network.requires_grad_(False)
         network.eval()
         self._network = network
-        self._place(device)
 
-    def _place(self, device: str) -> None:
+    def _place(self, device: str, precision: Precision, runtime: Runtime) -> None:
         self.device = device
-        self._network.to(device=device, memory_format=torch.channels_last)
+        reader = _StageReader(self._network, [stage.index for stage in self.stages])
+        _, height, width = self._network.pretrained_cfg["input_size"]
+        ready = folded(reader.eval(), (height, width))
+        self._run: TorchRuntime | OpenVinoRuntime
+        if runtime == "openvino":
+            self._run = OpenVinoRuntime(ready, precision)
+        else:
+            self._run = TorchRuntime(ready, device, precision)
         shape = (1, 3, 1, 1)
         self._mean = torch.tensor(self.normalisation.mean, device=device).view(shape)
         self._std = torch.tensor(self.normalisation.std, device=device).view(shape)
+
+
+class _StageReader(nn.Module):
+    """A timm network as a function of images to a tuple of its stages' maps."""
+
+    def __init__(self, network: Network, indices: list[int]) -> None:
+        super().__init__()
+        self.network = network
+        self.indices = indices
+
+    def forward(self, images: torch.Tensor) -> tuple[torch.Tensor, ...]:
+        return tuple(
+            self.network.forward_intermediates(
+                images, indices=self.indices, intermediates_only=True
+            )
+        )
 
 
 def _create(
@@ -229,16 +254,6 @@ def _choose_stages(
         came = "None, the strides 8 and 16" if indices is None else describe(indices)
         raise ValueError(refusal("stages", "Backbone", rule, came))
     return tuple(chosen)
-
-
-@contextmanager
-def _full_precision(device: str) -> Iterator[None]:
-    """Keep convolutions on a GPU from rounding to TF32, torch's default there."""
-    if device == "cpu":
-        yield
-        return
-    with torch.backends.cudnn.flags(enabled=True, deterministic=True, allow_tf32=False):
-        yield
 
 
 @contextmanager

@@ -1,10 +1,11 @@
-"""Decoding, the backbone and patch embeddings."""
+"""The backbone in each runtime and precision, and patch embeddings."""
 
 from __future__ import annotations
 
 import torch
+from torch.nn import functional as F
 
-from adlib.features import Backbone, patch_embeddings
+from adlib.features import PRECISIONS, RUNTIMES, Backbone, patch_embeddings
 from benchmarks._data import batch
 
 
@@ -24,3 +25,22 @@ class Features:
 
     def peakmem_embed(self, n_images, embedding):
         patch_embeddings(self.backbone(self.images), embedding)
+
+
+class Runtimes:
+    """The backbone alone."""
+
+    params = [list(RUNTIMES), list(PRECISIONS), [1, 16], [224, 320]]
+    param_names = ["runtime", "precision", "n_images", "side"]
+
+    def setup(self, runtime, precision, n_images, side):
+        try:
+            self.backbone = Backbone(runtime=runtime, precision=precision)
+        except (ImportError, ValueError) as error:  # absent, or no bfloat16 here
+            raise NotImplementedError(str(error)) from error
+        images = torch.from_numpy(batch()[:n_images])
+        self.images = F.interpolate(images, (side, side))
+        self.backbone(self.images)  # compile and warm up
+
+    def time_maps(self, runtime, precision, n_images, side):
+        self.backbone(self.images)

@@ -1,0 +1,68 @@
+"""Run a backbone with torch, on a CPU or a GPU."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+import torch
+from torch import nn
+
+from adlib.features._runtimes import Precision
+
+DTYPES: dict[Precision, torch.dtype] = {
+    "float32": torch.float32,
+    "bfloat16": torch.bfloat16,
+}
+
+
+class TorchRuntime:
+    """A network placed on a device.
+
+    Args:
+        network: Maps images to a tuple of feature maps. It is changed: moved, and for
+            bfloat16 its weights are rounded once, which on a CPU is faster than
+            autocast, which rounds them at every image, and gives the same bits.
+        device: "cpu" or "cuda:N".
+        precision: What weights, activations and products are held in.
+    """
+
+    def __init__(self, network: nn.Module, device: str, precision: Precision) -> None:
+        self._device = device
+        self._dtype = DTYPES[precision]
+        self._network = network.to(device=device, dtype=self._dtype)
+        self._network.to(memory_format=torch.channels_last)
+
+    def __call__(self, images: torch.Tensor) -> list[torch.Tensor]:
+        """Return one map a stage, (n, channels, height, width) float32, on the device.
+
+        Args:
+            images: (n, 3, height, width) float32, normalised, on the device.
+        """
+        images = images.to(self._dtype, memory_format=torch.channels_last)
+        # On a CPU the activations of one image stay in its caches: twice as fast as
+        # batches of 16, and what an image gives cannot depend on its batch.
+        parts = images[:, None] if self._device == "cpu" else images[None]
+        with _full_precision(self._device):
+            maps = [self._network(part) for part in parts]
+        return [torch.cat(stage).float() for stage in zip(*maps, strict=True)]
+
+
+def send(images: torch.Tensor, device: str) -> torch.Tensor:
+    """Return images on a device, channels last.
+
+    A GPU takes them from page-locked memory while this thread goes on.
+    """
+    if device != "cpu" and images.device.type == "cpu":
+        images = images.pin_memory()
+    return images.to(device, memory_format=torch.channels_last, non_blocking=True)
+
+
+@contextmanager
+def _full_precision(device: str) -> Iterator[None]:
+    """Keep convolutions on a GPU from rounding to TF32, torch's default there."""
+    if device == "cpu":
+        yield
+        return
+    with torch.backends.cudnn.flags(enabled=True, deterministic=True, allow_tf32=False):
+        yield
