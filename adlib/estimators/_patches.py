@@ -11,7 +11,7 @@ import torch
 from adlib._progress import ProgressBar
 from adlib._typing import Float32Array, Int64Array
 from adlib.estimators._settings import Settings
-from adlib.features import Backbone, patch_embeddings
+from adlib.features import Backbone, Embedding, patch_embeddings
 from adlib.images import Batch, Source, read_batches
 
 
@@ -38,13 +38,30 @@ def embed(
     )
     with ProgressBar(description, source.n_items, enabled=settings.progress) as bar:
         for batch in batches:
+            embeddings = np.empty((0, 1, 1, 1), np.float32)
             if batch.names:
-                maps = backbone(torch.from_numpy(batch.images))
-                embeddings = patch_embeddings(maps, settings.embedding).cpu().numpy()
-            else:
-                embeddings = np.empty((0, 1, 1, 1), np.float32)
+                embeddings = _embed_batch(batch.images, backbone, settings.embedding)
             yield Patches(batch, embeddings)
             bar.advance(len(batch.names) + len(batch.failures))
+
+
+def _embed_batch(
+    images: Float32Array, backbone: Backbone, embedding: Embedding
+) -> Float32Array:
+    """Return patch embeddings of images, (n, 3, height, width)."""
+    if backbone.device != "cpu":
+        maps = backbone(torch.from_numpy(images))
+        return np.asarray(patch_embeddings(maps, embedding).cpu())
+    # One at a time: what lies between image and embeddings is several times their size.
+    whole: Float32Array | None = None
+    for i in range(len(images)):
+        maps = backbone(torch.from_numpy(images[i : i + 1]))
+        one = patch_embeddings(maps, embedding).numpy()
+        if whole is None:
+            whole = np.empty((len(images), *one.shape[1:]), np.float32)
+        whole[i] = one[0]
+    assert whole is not None  # there is at least one image
+    return whole
 
 
 class PatchStore:

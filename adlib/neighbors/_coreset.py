@@ -58,7 +58,8 @@ def greedy_coreset(
         lowest index, and duplicates of selected points come last. Time is
         O(n_points * size * n_features) in matrix products, about half of it skipped.
         On a CPU, memory beyond ``X``: the selected rows, about 50 bytes a point, and
-        under 64 MiB of tiles. On a GPU, ``X`` itself and under 1 GiB.
+        under 64 MiB of tiles. On a GPU, ``X``, half as much again, and some 1 GiB; up
+        to 5 GiB where nearly all points lie equally far from each other.
 
     References:
         1. T. F. Gonzalez, "Clustering to minimize the maximum intercluster distance",

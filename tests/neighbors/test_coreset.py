@@ -10,6 +10,7 @@ import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from torch.utils._python_dispatch import TorchDispatchMode
 
 from adlib.features import Backbone, patch_embeddings
 from adlib.images import open_source, read_batches
@@ -34,7 +35,7 @@ def shrink(monkeypatch, block, tile, steps):
     monkeypatch.setattr(_coreset_cpu, "REACH", 1 + tile % 4)
     monkeypatch.setattr(_coreset_torch, "BLOCK", block)
     monkeypatch.setattr(_coreset_torch, "STEPS", steps)
-    monkeypatch.setattr(_coreset_torch, "TILE_ROWS", tile)
+    monkeypatch.setattr(_coreset_torch, "PROMISES_AT_ONCE", tile * block)
 
 
 @pytest.fixture
@@ -289,6 +290,76 @@ def test_a_gpu_that_is_not_there_is_refused(monkeypatch, device):
     monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
     with pytest.raises(ValueError, match=f"shows 0 CUDA devices; got '{device}'"):
         greedy_coreset(np.zeros((5, 2)), 2, device=device)
+
+
+class Waits(TorchDispatchMode):
+    """Count the operations for whose result the host waits, and all others."""
+
+    def __init__(self):
+        super().__init__()
+        self.waits, self.others = [], 0
+
+    def __torch_dispatch__(self, operation, types, args=(), kwargs=None):
+        name = operation.overloadpacket.__name__
+        indices = args[1] if name in {"index", "index_put_"} else []
+        masks = any(i is not None and i.dtype == torch.bool for i in indices)
+        if masks or name in {"nonzero", "_local_scalar_dense", "masked_select"}:
+            self.waits.append(name)
+        else:
+            self.others += 1
+        return operation(*args, **(kwargs or {}))
+
+
+def test_torch_waits_for_the_device_by_the_block_never_by_the_pick(monkeypatch):
+    reads, read, blocks = [], _coreset_torch._read, []
+    monkeypatch.setattr(
+        _coreset_torch, "_read", lambda numbers: reads.append(1) or read(numbers)
+    )
+    X = np.random.default_rng(0).normal(size=(3000, 40)).astype(np.float32)
+    with Waits() as seen:
+        select("torch", X, 900, report=lambda n, radius: blocks.append(n))
+    assert len(blocks) < 900 / 50
+    assert seen.waits == ["nonzero"] * (2 * len(blocks) - 1)
+    assert len(blocks) <= len(reads) <= 3 * len(blocks)
+    assert seen.others > 900
+
+
+@pytest.mark.gpu
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="torch sees no CUDA device")
+def test_the_gpu_picks_inside_a_block_without_waiting():
+    nearest = torch.rand(5000, dtype=torch.float64, device="cuda")
+    among = torch.rand(1024, 1024, dtype=torch.float64, device="cuda")
+    heights, places = nearest.new_empty(64), among.new_empty(64, dtype=torch.int64)
+    torch.cuda.set_sync_debug_mode("error")
+    try:
+        block, _, _ = _coreset_torch._farthest(nearest)
+        _coreset_torch._pick_inside(among, nearest[block], heights, places)
+    finally:
+        torch.cuda.set_sync_debug_mode("default")
+
+
+@pytest.mark.parametrize("offset", [0.0, 1e3])  # in units of the spread
+def test_torch_measures_few_pairs_however_far_the_origin_is(monkeypatch, offset):
+    measured, measure = [], _coreset_torch.pair_distances
+
+    def spy(left, i, right, j):
+        if left is not right:  # outside the block
+            measured.append(len(i))
+        return measure(left, i, right, j)
+
+    monkeypatch.setattr(_coreset_torch, "pair_distances", spy)
+    noise = np.random.default_rng(0).normal(size=(3000, 40))
+    X = (offset + noise).astype(np.float32)
+    select("torch", X, 300)
+    assert sum(measured) < 0.02 * 3000 * 300
+
+
+@pytest.mark.usefixtures("small_blocks")
+def test_torch_selects_the_same_under_autocast():
+    X = make("gaussian")
+    expected = select("torch", X, 100)
+    with torch.autocast("cpu", torch.bfloat16):
+        assert np.array_equal(select("torch", X, 100), expected)
 
 
 @pytest.mark.gpu

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from contextlib import contextmanager, nullcontext
+from contextlib import contextmanager
 
 import numpy as np
 import pytest
@@ -19,7 +19,7 @@ from adlib.neighbors._distances import (
     squared_distance,
     squared_norms,
 )
-from adlib.neighbors._promises_torch import Promises, squared_distances
+from adlib.neighbors._promises_torch import Promises, some, squared_distances
 
 any_rows = hnp.arrays(
     np.float32,
@@ -81,43 +81,75 @@ def test_the_bar_is_not_cleared_by_everybody():
     assert np.array_equal(promises > np.array(bars)[:, None], truly_nearer)
 
 
+def torch_promises(rows):
+    """Return a row's promises, its ceilings, and the bars just above its distances."""
+    points = torch.from_numpy(rows)
+    promises = Promises(points)
+    seekers = promises.seekers(points)
+    nearest = torch.from_numpy(np.nextafter(distances_among(rows), np.inf))
+    promised = promises.of(seekers, seekers)
+    pairs = [index.reshape(-1) for index in np.indices(promised.shape)]
+    i, j = (some(seekers, torch.from_numpy(index)) for index in pairs)
+    ceilings = promises.ceilings(i, j, promised.reshape(-1)).view_as(promised)
+    return promised, promises.bars(seekers.norms[:, None], nearest), ceilings
+
+
 @settings(deadline=None)
 @given(any_rows | close_rows())
 def test_whoever_is_nearer_clears_the_bar_of_torch(rows):
-    points = torch.from_numpy(rows)
-    norms = torch.from_numpy(squared_norms(rows))
-    promises = Promises(points, norms)
-    nearest = torch.from_numpy(np.nextafter(distances_among(rows), np.inf))
-    for i, norm in enumerate(norms):
-        promised = promises.of(points[i : i + 1], slice(None))[0]
-        assert (promised > promises.bars(norm, nearest[i])).all()
+    promised, bars, ceilings = torch_promises(rows)
+    assert (promised > bars).all()
+    assert (ceilings.numpy() >= distances_among(rows)).all()
+
+
+@pytest.mark.parametrize("precision", ["highest", "high", "medium"])
+@settings(deadline=None)
+@given(any_rows | close_rows())
+def test_the_bounds_of_torch_hold_at_any_precision_of_products(precision, rows):
+    with products_of(precision):
+        promised, bars, ceilings = torch_promises(rows)
+    assert (promised > bars).all()
+    assert (ceilings.numpy() >= distances_among(rows)).all()
 
 
 @contextmanager
-def medium_precision():
+def products_of(precision):
     before = torch.get_float32_matmul_precision()
-    torch.set_float32_matmul_precision("medium")
+    torch.set_float32_matmul_precision(precision)
     try:
         yield
     finally:
         torch.set_float32_matmul_precision(before)
 
 
-@pytest.mark.parametrize("lowered", ["before", "after"])
-@settings(deadline=None)
+@settings(deadline=None, max_examples=50)
 @given(any_rows | close_rows())
-def test_whoever_is_nearer_clears_the_bar_of_bfloat16_products(lowered, rows):
+def test_the_bounds_of_torch_hold_for_sums_that_are_cut_off(rows):
     points = torch.from_numpy(rows)
-    norms = torch.from_numpy(squared_norms(rows))
+    promises = Promises(points)
+    seekers = promises.seekers(points)
+    columns = seekers.columns.double().numpy()
+    members = np.concatenate([columns[:, :-2], columns[:, :-3:-1]], axis=1)
     nearest = torch.from_numpy(np.nextafter(distances_among(rows), np.inf))
-    with medium_precision() if lowered == "before" else nullcontext():
-        promises = Promises(points, norms)
-    with medium_precision():
-        coarse = points.bfloat16().float()  # as such a product sees its inputs
-        promises.rows = coarse
-        promised = promises.of(coarse, slice(None))
-        bars = promises.bars(norms[:, None], nearest)
-    assert (promised > bars).all()
+    # The true sums, less all that the bound lets a unit cut off.
+    cut = 4 * columns.shape[1] * 2.0**-24 * (abs(columns) @ abs(members).T)
+    zeros = seekers._replace(columns=torch.zeros_like(seekers.columns))
+    half_norms = -promises.of(zeros, zeros._replace(norms=seekers.norms)).numpy()
+    promised = torch.from_numpy(columns @ members.T - cut - half_norms)
+    assert (promised > promises.bars(seekers.norms[:, None], nearest)).all()
+
+
+@pytest.mark.parametrize("offset", [0.0, 1e3])
+def test_the_bar_of_torch_is_not_cleared_by_everybody(offset):
+    noise = np.random.default_rng(0).normal(size=(50, 16))
+    rows = (offset + noise).astype(np.float32)
+    points = torch.from_numpy(rows)
+    promises = Promises(points)
+    seekers = promises.seekers(points)
+    promised = promises.of(seekers, seekers).numpy()
+    bars = promises.bars(seekers.norms, torch.full((50,), 20.0)).numpy()[:, None]
+    nearer = distances_among(rows) < 20.0
+    assert 1.0 * nearer.sum() <= (promised > bars).sum() <= 1.05 * nearer.sum()
 
 
 @pytest.mark.parametrize("n_features", [1, 7, 8, 9, 64, 1000])

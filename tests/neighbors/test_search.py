@@ -44,6 +44,7 @@ def shrink(monkeypatch, queries, bank):
     monkeypatch.setattr(_search_cpu, "ROWS_AT_ONCE", queries)
     monkeypatch.setattr(_search_torch, "TILE_QUERIES", queries)
     monkeypatch.setattr(_search_torch, "TILE_BANK", bank)
+    monkeypatch.setattr(_search_torch, "PROMISES_AT_ONCE", queries * bank)
 
 
 @pytest.fixture(params=[(2048, 2048), (7, 13), (1, 1)], ids=["whole", "tiles", "ones"])
@@ -220,15 +221,15 @@ def measured_in_full(monkeypatch):
     """Collect the calls of torch's last resort."""
     calls, measure_all = [], ExactSearchTorch._measure_all
 
-    def spy(self, row, *arguments):
-        calls.append(row)
-        return measure_all(self, row, *arguments)
+    def spy(self, rows, *arguments):
+        calls.append(len(rows))
+        return measure_all(self, rows, *arguments)
 
     monkeypatch.setattr(ExactSearchTorch, "_measure_all", spy)
     return calls
 
 
-@pytest.mark.parametrize("kind", ["duplicates", "huge offset", "all equal"])
+@pytest.mark.parametrize("kind", ["duplicates", "all equal"])
 @pytest.mark.parametrize("left_out", [None, np.arange(40) % 4])
 def test_torch_measures_in_full_what_it_cannot_certify(
     measured_in_full, kind, left_out
@@ -238,12 +239,30 @@ def test_torch_measures_in_full_what_it_cannot_certify(
     groups = np.arange(240) % 4
     leaving = {} if left_out is None else {"groups": groups, "left_out": left_out}
     assert_same_as_slow_twin("torch", bank, queries, 2, **leaving)
-    assert measured_in_full
+    assert measured_in_full == [40]  # all at once
 
 
-def test_torch_certifies_well_separated_neighbours(measured_in_full):
-    assert_same_as_slow_twin("torch", *make("gaussian"), 3)
+@pytest.mark.parametrize("at_once", [1, 7 * 240, 39 * 240])
+def test_torch_measures_in_parts_what_it_measures_at_once(
+    monkeypatch, measured_in_full, at_once
+):
+    bank, queries = make("duplicates")
+    monkeypatch.setattr(_search_torch, "PROMISES_AT_ONCE", at_once)
+    assert_same_as_slow_twin("torch", np.concatenate([bank, bank]), queries, 2)
+    assert sum(measured_in_full) == 40
+    assert max(measured_in_full) == max(1, at_once // 240)
+
+
+@pytest.mark.parametrize("kind", ["gaussian", "huge offset"])
+def test_torch_certifies_well_separated_neighbours(measured_in_full, kind):
+    assert_same_as_slow_twin("torch", *make(kind), 3)
     assert not measured_in_full
+
+
+def test_torch_finds_the_same_under_autocast():
+    bank, queries = make("gaussian")
+    with torch.autocast("cpu", torch.bfloat16):
+        assert_same_as_slow_twin("torch", bank, queries, 3)
 
 
 def test_both_exact_engines_agree_where_only_the_order_of_summation_differs():
