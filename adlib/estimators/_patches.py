@@ -14,9 +14,14 @@ from adlib.estimators._settings import Settings
 from adlib.features import Backbone, Embedding, patch_embeddings
 from adlib.images import Batch, Source, read_batches
 
+NO_PIXELS = np.empty((0, 3, 0, 0), np.float32)
+
 
 class Patches(NamedTuple):
-    """Patch embeddings of one batch, (n, grid_height, grid_width, n_features)."""
+    """Patch embeddings of one batch, (n, grid_height, grid_width, n_features).
+
+    The batch no longer holds its pixels.
+    """
 
     batch: Batch
     embeddings: Float32Array
@@ -37,10 +42,12 @@ def embed(
         on_error=settings.on_error,
     )
     with ProgressBar(description, source.n_items, enabled=settings.progress) as bar:
-        for batch in batches:
+        for read in batches:
             embeddings = np.empty((0, 1, 1, 1), np.float32)
-            if batch.names:
-                embeddings = _embed_batch(batch.images, backbone, settings.embedding)
+            if read.names:
+                embeddings = _embed_batch(read.images, backbone, settings.embedding)
+            batch = read._replace(images=NO_PIXELS)
+            del read  # its pixels, before the next are read
             yield Patches(batch, embeddings)
             bar.advance(len(batch.names) + len(batch.failures))
 

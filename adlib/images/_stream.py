@@ -103,7 +103,9 @@ def read_batches(
                 batch.positions.append(item.position)
                 batch.names.append(item.name)
             if len(batch.names) + len(batch.failures) == batch_size:
-                yield _close_batch(batch)
+                closed = [_close_batch(batch)]
+                del batch  # its pixels are the caller's: gone before the next are read
+                yield closed.pop()
                 batch = _open_batch(batch_size, image_size)
         if batch.names or batch.failures:
             yield _close_batch(batch)

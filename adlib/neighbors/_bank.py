@@ -144,7 +144,9 @@ class MemoryBank:
             batched or on the number of threads. Where the processor has bfloat16
             instructions they propose candidates, and float64 sums decide all the same.
             On a CPU, memory beyond the result and a float32 copy of queries of other
-            kinds stays under 64 MiB; time is O(n_queries * n_bank * n_features).
+            kinds is that of the sketches of 16,384 queries, 2 or 4 bytes a feature at
+            most, and under 16 MiB; time is O(n_queries * n_bank * m), with m as in
+            ``greedy_coreset``.
 
             With a FAISS index the distances are the true ones to the entries that are
             named, measured in the same way, but an approximate index may miss an entry

@@ -56,10 +56,12 @@ def greedy_coreset(
     Note:
         Distances are summed in float64 over the float32 coordinates; ties go to the
         lowest index, and duplicates of selected points come last. Time is
-        O(n_points * size * n_features) in matrix products, about half of it skipped.
-        On a CPU, memory beyond ``X``: the selected rows, about 50 bytes a point, and
-        under 64 MiB of tiles. On a GPU, ``X``, half as much again, and some 1 GiB; up
-        to 5 GiB where nearly all points lie equally far from each other.
+        O(n_points * size * m) in products of sketches, most of them skipped, where m is
+        how many main directions hold 92 % of the variance (see ``_sketch``).
+        On a CPU, memory beyond ``X``: a sketch of each point, 2 (m + 4) bytes where the
+        processor multiplies bfloat16 and 4 (m + 4) elsewhere, m <= n_features; another
+        40 bytes a point; the selected rows; and under 64 MiB. On a GPU: ``X``, half as
+        much again, and a few GiB at most.
 
     References:
         1. T. F. Gonzalez, "Clustering to minimize the maximum intercluster distance",

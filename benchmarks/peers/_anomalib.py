@@ -28,8 +28,8 @@ def patchcore_model(bank: np.ndarray, n_neighbors: int = 1) -> PatchcoreModel:
     return model.eval()
 
 
-def normalised(images: np.ndarray) -> torch.Tensor:
+def normalised(images: torch.Tensor) -> torch.Tensor:
     """Return images as adlib's backbone normalises them."""
     normalisation = Backbone().normalisation
     mean, std = (torch.tensor(values).view(3, 1, 1) for values in normalisation)
-    return ((torch.from_numpy(images) - mean) / std).contiguous()
+    return ((images - mean) / std).contiguous()

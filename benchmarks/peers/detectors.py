@@ -7,6 +7,7 @@ adlib's memory bank. Each call gives image scores and anomaly maps.
 
 from __future__ import annotations
 
+import tempfile
 import time
 from pathlib import Path
 
@@ -18,44 +19,60 @@ from _work import images, paths_in
 from coresets import _anomalib, _scaled
 from scipy.stats import spearmanr
 
+import adlib
 from adlib import PatchCore
 
-SIDE, RATIO, BATCH, ROUNDS, FIT_ROUNDS = 320, 0.05, 32, 7, 3
+SIDE, RATIO, BATCH, ROUNDS, FIT_ROUNDS = 320, 0.05, 32, 5, 5
+RUNTIMES = [("torch", "float32"), ("openvino", "float32"), ("openvino", "bfloat16")]
 
 
 def measure(data: Path) -> list[dict]:
-    good = images(paths_in(data / "screw" / "train" / "good", 320), SIDE)
-    tests = images(paths_in(data / "screw" / "test"), SIDE)
-    results = []
+    good = _tensor(paths_in(data / "screw" / "train" / "good", 320))
+    tests = _tensor(paths_in(data / "screw" / "test"))
     model = _patchcore()
     seconds = alternate(FIT_ROUNDS, adlib=lambda: model.fit(good))
     seconds["anomalib"] = [_fit_anomalib(good)]
-    results += compared("fit, 320 images of 320x320, 5 %", seconds)
-    bank = model.memory_bank_.embeddings
-    theirs = patchcore_model(bank)
+    results = compared("fit, 320 images of 320x320, 5 %", seconds)
+    theirs = patchcore_model(model.memory_bank_.embeddings)
     asked = normalised(tests)
-    for n_images in (1, BATCH):
-        part = slice(0, n_images)
-        seconds = alternate(
-            ROUNDS,
-            adlib=lambda part=part: list(model.inspect(tests[part])),
-            anomalib=lambda part=part: theirs(asked[part]),
-        )
-        results += compared(f"predict, {n_images} image(s) a call", seconds)
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder) / "model.adlib"
+        model.save(path)
+        for runtime, precision in RUNTIMES:
+            ours = adlib.load(path, runtime=runtime, precision=precision, device="cpu")
+            agreement = _agreement(ours, theirs, tests, asked)
+            ours.set_params(aggregation="max")
+            for n_images in (1, BATCH):
+                part = slice(0, n_images)
+                seconds = alternate(
+                    ROUNDS,
+                    adlib=lambda ours=ours, part=part: list(ours.inspect(tests[part])),
+                    anomalib=lambda part=part: theirs(asked[part]),
+                )
+                task = f"predict, {n_images} at a time, {runtime} {precision}"
+                results += compared(task, seconds, agreement=agreement)
+    return results
+
+
+def _tensor(paths: list[Path]) -> torch.Tensor:
+    return torch.from_numpy(images(paths, SIDE))
+
+
+def _agreement(
+    ours: PatchCore, theirs, tests: torch.Tensor, asked: torch.Tensor
+) -> dict:
+    """Return how both rank the test images, and how far their scores lie apart."""
     agreement = {}
-    for aggregation, n_neighbors in (("max", 1), ("reweighted", 9)):
-        model.set_params(aggregation=aggregation, n_neighbors=max(n_neighbors, 2))
-        scores = model.score(tests)
+    for aggregation, n_neighbors in (("reweighted", 9), ("max", 1)):
+        ours.set_params(aggregation=aggregation, n_neighbors=max(n_neighbors, 2))
+        scores = ours.score(tests)
         theirs.num_neighbors = n_neighbors
         parts = [theirs(asked[i : i + 8]).pred_score for i in range(0, len(asked), 8)]
         others = torch.cat(parts).numpy()
         agreement[f"Spearman, {aggregation}"] = float(spearmanr(scores, others)[0])
         error = np.max(np.abs(scores - others) / others)
         agreement[f"largest relative difference, {aggregation}"] = float(error)
-    for result in results:
-        if result["task"].startswith("predict"):
-            result["agreement"] = agreement
-    return results
+    return agreement
 
 
 def _patchcore() -> PatchCore:
@@ -70,7 +87,7 @@ def _patchcore() -> PatchCore:
 
 
 @torch.no_grad()
-def _fit_anomalib(good: np.ndarray) -> float:
+def _fit_anomalib(good: torch.Tensor) -> float:
     """Return the seconds of anomalib's fit: measured features, scaled coreset."""
     model = patchcore_model(np.empty((0, 1), np.float32))
     asked = normalised(good)
