@@ -2,6 +2,8 @@
 
     pytest benchmarks --benchmark-only
 
+Each parameter takes its values while the others keep their first.
+
 What asv tracks (recall, covering radius) stands in ``extra_info`` of the JSON under its
 unit. Peak memory is taken in a process of its own and stands there too, in MiB; a
 process that only imports is ``baseline``. ``--benchmark-json`` writes the JSON.
@@ -10,17 +12,20 @@ process that only imports is ``baseline``. ``--benchmark-json`` writes the JSON.
 from __future__ import annotations
 
 import importlib
-import itertools
 import math
 import subprocess
 import sys
+from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
 
 HERE = Path(__file__).parent
 sys.path.insert(0, str(HERE))  # asv's own way to find the suites
-SUITES = ["baseline", "coreset", "search", "features", "detector"]
+sys.modules.pop(
+    "benchmarks", None
+)  # pytest's stand-in for this folder, not the package
+SUITES = ["baseline", "coreset", "search", "features", "detector", "quality"]
 MEASURE = """
 import importlib, re, sys
 suite = getattr(importlib.import_module(sys.argv[1]), sys.argv[2])()
@@ -36,55 +41,71 @@ def _methods(prefix):
     for name in SUITES:
         module = importlib.import_module(f"benchmarks.{name}")
         for suite in vars(module).values():
-            if isinstance(suite, type) and suite.__module__ == module.__name__:
-                for method in vars(suite):
+            own = isinstance(suite, type) and suite.__module__ == module.__name__
+            if own and not suite.__name__.startswith("_"):  # asv passes these over too
+                for method in dir(suite):
                     if method.startswith(prefix):
                         yield module, suite, method
 
 
-def _timings():
-    for module, suite, method in _methods("time_"):
-        for values in itertools.product(*getattr(suite, "params", [])):
+def _cases(prefix):
+    for module, suite, method in _methods(prefix):
+        for values in _values(getattr(suite, "params", [])):
             label = "-".join(map(str, values))
-            name = f"{module.__name__}.{method}[{label}]"
+            name = f"{module.__name__}.{suite.__name__}.{method}[{label}]"
             yield pytest.param(suite, method, values, id=name)
 
 
-def _tracks():
-    for module, suite, method in _methods("track_"):
-        for values in itertools.product(*getattr(suite, "params", [])):
-            label = "-".join(map(str, values))
-            name = f"{module.__name__}.{method}[{label}]"
-            yield pytest.param(suite, method, values, id=name)
+def _values(params):
+    """Return the first value of each parameter, and all that differ in one."""
+    first = tuple(values[0] for values in params)
+    changed = [
+        (*first[:place], value, *first[place + 1 :])
+        for place, values in enumerate(params)
+        for value in values[1:]
+    ]
+    return [first, *changed]
 
 
 def _peaks():
+    seen = set()
     for module, suite, method in _methods("peakmem_"):
-        name = f"{module.__name__}.{method}"
+        body = getattr(suite, method)
+        if body in seen:  # inherited: one suite stands for all, a process is slow
+            continue
+        seen.add(body)
+        name = f"{module.__name__}.{suite.__name__}.{method}"
         yield pytest.param(module.__name__, suite.__name__, method, id=name)
 
 
-@pytest.mark.parametrize(("suite", "method", "values"), list(_timings()))
-def test_time(benchmark, suite, method, values):
+@contextmanager
+def _ready(suite, values):
+    """Give an instance between its setup and its teardown, as asv does."""
     instance = suite()
     if hasattr(instance, "setup"):
         try:
             instance.setup(*values)
         except NotImplementedError as error:  # asv's way to skip
             pytest.skip(str(error))
-    timed = getattr(instance, method)
-    rounds = 1 if "import" in method else 3  # a fresh interpreter takes seconds
-    benchmark.pedantic(timed, args=values, rounds=rounds, warmup_rounds=0)
+    yield instance
+    if hasattr(instance, "teardown"):
+        instance.teardown(*values)
 
 
-@pytest.mark.parametrize(("suite", "method", "values"), list(_tracks()))
+@pytest.mark.parametrize(("suite", "method", "values"), list(_cases("time_")))
+def test_time(benchmark, suite, method, values):
+    with _ready(suite, values) as instance:
+        timed = getattr(instance, method)
+        slow = "import" in method or "fit" in method
+        benchmark.pedantic(timed, args=values, rounds=1 if slow else 3)
+
+
+@pytest.mark.parametrize(("suite", "method", "values"), list(_cases("track_")))
 def test_track(benchmark, suite, method, values):
     """Note a figure that is not a time, so that speed is not bought with quality."""
-    instance = suite()
-    if hasattr(instance, "setup"):
-        instance.setup(*values)
-    tracked = getattr(instance, method)
-    value = benchmark.pedantic(tracked, args=values, rounds=1)
+    with _ready(suite, values) as instance:
+        tracked = getattr(instance, method)
+        value = benchmark.pedantic(tracked, args=values, rounds=1)
     benchmark.extra_info[tracked.unit] = value
     assert math.isfinite(value)
 

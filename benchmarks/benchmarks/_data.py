@@ -7,16 +7,22 @@ from functools import lru_cache
 from pathlib import Path
 
 import numpy as np
-from PIL import Image
 
 from adlib.features import Backbone, patch_embeddings
 from adlib.images import open_source, read_batches
+from adlib.neighbors import greedy_coreset
+from benchmarks._textures import texture
 
 LARGE = os.environ.get("ADLIB_BENCH") == "large"
 IMAGES = os.environ.get("ADLIB_BENCH_IMAGES")  # a folder of real images
 SIDE = 224 if LARGE else 128
 N_IMAGES = 300 if LARGE else 24
 RATIOS = [0.01, 0.05, 0.1]
+SIDES = [224, 320, 448] if LARGE else [96, 128, 224]
+BATCH_SIZES = [1, 4, 16]
+BANKS = [3_000, 12_000, 48_000] if LARGE else [200, 800, 3_200]
+POINTS = [29_400, 117_600, 235_200] if LARGE else [1_536, 3_072, 6_144]
+DIMENSIONS = [38, 152, 608]  # of the default backbone: 152
 
 
 @lru_cache(maxsize=1)
@@ -25,7 +31,7 @@ def images() -> list:
     if IMAGES:
         paths = sorted(path for path in Path(IMAGES).rglob("*") if path.is_file())
         return [str(path) for path in paths[:N_IMAGES]]
-    return [_texture(seed) for seed in range(N_IMAGES)]
+    return [texture(seed, SIDE) for seed in range(N_IMAGES)]
 
 
 @lru_cache(maxsize=1)
@@ -48,9 +54,21 @@ def embeddings() -> np.ndarray:
     return found.reshape(-1, found.shape[-1])
 
 
-def _texture(seed: int) -> np.ndarray:
-    rng = np.random.default_rng(seed)
-    coarse = Image.fromarray(rng.integers(40, 215, (24, 24), dtype=np.uint8))
-    plane = np.asarray(coarse.resize((SIDE, SIDE), Image.Resampling.BICUBIC))
-    noise = rng.normal(0, 12, plane.shape)
-    return np.clip(plane + noise, 0, 255).astype(np.uint8)
+@lru_cache(maxsize=1)
+def turned(n_features: int) -> np.ndarray:
+    """Return the patch embeddings in another dimension, (n_patches, n_features).
+
+    A seeded random map keeps about the distances that they have, so that only the
+    arithmetic grows with the dimension.
+    """
+    X = embeddings()
+    rng = np.random.default_rng(0)
+    directions = rng.normal(0, n_features**-0.5, (X.shape[1], n_features))
+    return X @ directions.astype(np.float32)
+
+
+@lru_cache(maxsize=1)
+def bank_rows(size: int) -> np.ndarray:
+    """Return the greedy coreset of the patch embeddings, (size, n_features) float32."""
+    X = embeddings()
+    return X[greedy_coreset(X, size, start=0, device="cpu")]

@@ -1,36 +1,82 @@
-"""Nearest-neighbour search against the size of the coreset."""
+"""Nearest-neighbour search against the bank, its dimension, queries and threads."""
 
 from __future__ import annotations
 
 import numpy as np
 
-from adlib.neighbors import SEARCH_KINDS, MemoryBank, greedy_coreset
-from benchmarks._data import N_IMAGES, RATIOS, embeddings
+from adlib.neighbors import SEARCH_KINDS, MemoryBank
+from benchmarks._data import (
+    BANKS,
+    DIMENSIONS,
+    N_IMAGES,
+    bank_rows,
+    embeddings,
+    turned,
+)
+from benchmarks._threads import THREADS, restore_threads, use_threads
 
 APPROXIMATE = [kind for kind in SEARCH_KINDS if kind not in {"exact", "faiss-flat"}]
-N_QUERIES = 2000  # patches that recall is tracked on
+BASE_BANK = BANKS[1]
+RECALL_QUERIES = 2000
 
 
-class Search:
-    """Finding the nearest bank entry of one image's patches, and of sixteen's."""
+def _one_image(X):
+    """Return one image's patches, moved off those that the bank may hold."""
+    return X[: len(X) // N_IMAGES] * 1.01
 
-    params = [RATIOS, list(SEARCH_KINDS), [1, 16]]
-    param_names = ["coreset", "search", "n_images"]
+
+class _Search:
+    """Finding the nearest bank entry of patches."""
+
     timeout = 600
 
-    def setup(self, ratio, search, n_images):
-        X = embeddings()
-        picked = greedy_coreset(X, int(len(X) * ratio), start=0, device="cpu")
-        self.bank = MemoryBank(X[picked], search=search, device="cpu")
-        n_patches = len(X) // N_IMAGES
-        self.queries = X[: n_images * n_patches] * 1.01
-        self.bank.kneighbors(self.queries)  # compile
+    def prepare(self, rows, queries, search="exact"):
+        self.bank = MemoryBank(rows, search=search, device="cpu")
+        self.queries = queries
+        self.bank.kneighbors(queries[:16])  # compile
 
-    def time_kneighbors(self, ratio, search, n_images):
+    def time_kneighbors(self, *values):
         self.bank.kneighbors(self.queries)
 
-    def peakmem_kneighbors(self, ratio, search, n_images):
+    def peakmem_kneighbors(self, *values):
         self.bank.kneighbors(self.queries)
+
+
+class BankSize(_Search):
+    params = [BANKS, list(SEARCH_KINDS)]
+    param_names = ["n_bank", "search"]
+
+    def setup(self, n_bank, search):
+        self.prepare(bank_rows(n_bank), _one_image(embeddings()), search)
+
+
+class Dimension(_Search):
+    params = [DIMENSIONS]
+    param_names = ["n_features"]
+
+    def setup(self, n_features):
+        X = turned(n_features)
+        self.prepare(X[:: len(X) // BASE_BANK], _one_image(X))
+
+
+class Queries(_Search):
+    params = [[1, 100, 3200]]
+    param_names = ["n_queries"]
+
+    def setup(self, n_queries):
+        self.prepare(bank_rows(BASE_BANK), embeddings()[:n_queries] * 1.01)
+
+
+class ThreadCount(_Search):
+    params = [THREADS]
+    param_names = ["n_threads"]
+
+    def setup(self, n_threads):
+        use_threads(n_threads)
+        self.prepare(bank_rows(BASE_BANK), _one_image(embeddings()))
+
+    def teardown(self, n_threads):
+        restore_threads()
 
 
 class Approximate:
@@ -48,9 +94,9 @@ class Approximate:
     def setup(self, every, search):
         X = embeddings()
         others = np.flatnonzero(np.arange(len(X)) % every)
-        if len(others) > N_QUERIES:
+        if len(others) > RECALL_QUERIES:
             rng = np.random.default_rng(0)
-            others = np.sort(rng.choice(others, N_QUERIES, replace=False))
+            others = np.sort(rng.choice(others, RECALL_QUERIES, replace=False))
         self.bank = MemoryBank(X[::every], search=search, device="cpu")
         self.queries = X[others]
 
