@@ -57,7 +57,7 @@ def greedy_coreset(
         Distances are summed in float64 over the float32 coordinates; ties go to the
         lowest index, and duplicates of selected points come last. Time is
         O(n_points * size * m) in products of sketches, most of them skipped, where m is
-        how many main directions hold 92 % of the variance (see ``_sketch``).
+        how many main directions hold 94 % of the variance (see ``_sketch``).
         On a CPU, memory beyond ``X``: a sketch of each point, 2 (m + 4) bytes where the
         processor multiplies bfloat16 and 4 (m + 4) elsewhere, m <= n_features; another
         40 bytes a point; the selected rows; and under 64 MiB. On a GPU: ``X``, half as
