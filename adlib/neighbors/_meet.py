@@ -13,13 +13,22 @@ import numpy as np
 from numba import njit
 
 from adlib._threads import run_in_slices
-from adlib._typing import AnyArray, Float32Array, Float64Array, Int32Array, Int64Array
+from adlib._typing import (
+    AnyArray,
+    BoolArray,
+    Float32Array,
+    Float64Array,
+    Int32Array,
+    Int64Array,
+)
 from adlib.neighbors._distances import (
+    UNDERFLOW,
     UNIT_ROUNDOFF,
     bar,
     half_norms,
     squared_distance,
 )
+from adlib.neighbors._leaves import MARGIN, grow_leaves
 from adlib.neighbors._sketch import Sketcher
 from adlib.neighbors._tile import COLUMNS, ROWS, promise_tile
 
@@ -28,6 +37,7 @@ NOBODY = -1  # the place of a neighbour not found yet
 # at first, when a seeker's bar lets everybody through.
 FIRST_STRIP, LONGEST_STRIP = 4, 64
 PANELS = 8  # of seekers, which meet a panel of members while it is in the nearest cache
+ROWS_AT_ONCE = 2**14  # whose sketches are held as seekers'
 SLICES_PER_THREAD = 8  # so that a thread that is done early finds more to do
 
 
@@ -52,15 +62,22 @@ class Members(NamedTuple):
 
     Attributes:
         rows: (n, n_features) float32.
+        groups: Group of each, (n,).
+        names: Which row stands in each place of the panels, (n,).
         panels: Their sketches, (n_panels, n_words, COLUMNS).
         starts: -(1 - g) |b|^2 / 2, (n_panels, COLUMNS); -inf where nobody stands.
-        groups: Group of each, (n,).
+        radii: Of the panels' centres, (n_panels,); or empty, where there are none.
+        centre_panels, centre_starts: Sketches of these, as of members.
     """
 
     rows: Float32Array
+    groups: Int64Array
+    names: Int64Array
     panels: AnyArray
     starts: Float32Array
-    groups: Int64Array
+    radii: Float64Array
+    centre_panels: AnyArray
+    centre_starts: Float32Array
 
 
 class Found(NamedTuple):
@@ -78,11 +95,31 @@ class Found(NamedTuple):
 def empty_members(
     rows: Float32Array, groups: Int64Array, sketcher: Sketcher
 ) -> Members:
-    """Return panels for all ``rows`` in which nobody stands yet."""
-    n_panels = -(-len(rows) // COLUMNS)
-    panels = np.zeros((n_panels, sketcher.n_words, COLUMNS), sketcher.word)
-    starts = np.full((n_panels, COLUMNS), -np.inf, np.float32)
-    return Members(rows, panels, starts, groups)
+    """Return panels for all ``rows``, in their order, in which nobody stands yet."""
+    none, no_starts = _empty_panels(0, sketcher)
+    names, radii = np.arange(len(rows)), np.empty(0)
+    panels, starts = _empty_panels(len(rows), sketcher)
+    return Members(rows, groups, names, panels, starts, radii, none, no_starts)
+
+
+def members_in_leaves(
+    rows: Float32Array,
+    groups: Int64Array,
+    sketcher: Sketcher,
+    pool: Executor,
+    n_threads: int,
+) -> Members:
+    """Return all ``rows`` as members, a leaf in each panel."""
+    names, centres, radii = grow_leaves(rows)
+    panels = _empty_panels(len(rows), sketcher)
+    for first in range(0, len(rows), ROWS_AT_ONCE):
+        some = rows[names[first : first + ROWS_AT_ONCE]]
+        words, norms = sketcher.sketch(some, pool, n_threads)
+        _admit(*panels, first, words, norms, sketcher)
+    centre_panels = _empty_panels(len(centres), sketcher)
+    words, norms = sketcher.sketch(centres, pool, n_threads)
+    _admit(*centre_panels, 0, words, norms, sketcher)
+    return Members(rows, groups, names, *panels, radii, *centre_panels)
 
 
 def admit(
@@ -93,10 +130,26 @@ def admit(
     sketcher: Sketcher,
 ) -> None:
     """Let the members from ``first`` on stand in their panels."""
-    places = first + np.arange(len(words))
-    panel, column = np.divmod(places, COLUMNS)
-    members.panels[panel, :, column] = sketcher.as_members(words)
-    members.starts[panel, column] = -half_norms(norms, sketcher.slack)
+    _admit(members.panels, members.starts, first, words, norms, sketcher)
+
+
+def _empty_panels(n_members: int, sketcher: Sketcher) -> tuple[AnyArray, Float32Array]:
+    n_panels = -(-n_members // COLUMNS)
+    panels = np.zeros((n_panels, sketcher.n_words, COLUMNS), sketcher.word)
+    return panels, np.full((n_panels, COLUMNS), -np.inf, np.float32)
+
+
+def _admit(
+    panels: AnyArray,
+    starts: Float32Array,
+    first: int,
+    words: AnyArray,
+    norms: Float64Array,
+    sketcher: Sketcher,
+) -> None:
+    panel, column = np.divmod(first + np.arange(len(words)), COLUMNS)
+    panels[panel, :, column] = sketcher.as_members(words)
+    starts[panel, column] = -half_norms(norms, sketcher.slack)
 
 
 def keep_nearest(
@@ -150,6 +203,10 @@ def _meet(
     strip = np.empty((ROWS, LONGEST_STRIP * COLUMNS), np.float32)
     marks = np.empty((ROWS, LONGEST_STRIP), np.int32)
     last = found.best.shape[1] - 1
+    n_leaves = len(members.radii)
+    wanted = np.ones((PANELS, n_panels), np.bool_)
+    promised = np.empty((ROWS, len(members.centre_panels) * COLUMNS), np.float32)
+    ignored = np.empty((ROWS, len(members.centre_panels)), np.int32)
     for begin in range(0, len(asking), PANELS * ROWS):
         some = asking[begin : begin + PANELS * ROWS]
         bars[:] = np.inf  # nobody seeks in rows that stay empty
@@ -159,14 +216,40 @@ def _meet(
             for k in range(words.shape[1]):
                 packed[panel, k, row] = words[i, k]
             bars[panel, row] = _low_bar(seekers.norms[i], found.best[i, last], slack)
-        met = since[begin : begin + len(some)].min() // COLUMNS
+        n_rows = len(some)
+        for panel in range(-(-n_rows // ROWS) if n_leaves else 0):
+            for k in range(len(members.centre_panels)):
+                promise_tile(
+                    packed, panel, members.centre_panels, k, members.centre_starts,
+                    bars, promised, ignored, k,
+                )  # fmt: skip
+            mine = some[panel * ROWS : (panel + 1) * ROWS]
+            # Everybody's nearest leaf first: it holds a good neighbour or the best.
+            wanted[panel] = False
+            for row in range(len(mine)):
+                leaf = int(np.argmax(promised[row, :n_leaves]))
+                if not wanted[panel, leaf]:
+                    wanted[panel, leaf] = True
+                    promise_tile(
+                        packed, panel, members.panels, leaf, members.starts, bars,
+                        strip, marks, 0,
+                    )  # fmt: skip
+                    _measure(
+                        strip, marks, 1, leaf * COLUMNS, mine, bars[panel], seekers,
+                        members, found, slack,
+                    )  # fmt: skip
+            _want_leaves(promised, mine, wanted[panel], seekers, members, found, slack)
+        met = since[begin : begin + n_rows].min() // COLUMNS
         first, width = met, 0
         while first + width < n_panels:
             first += width
             width = min(max(FIRST_STRIP, 4 * width), LONGEST_STRIP, n_panels - first)
-            for panel in range(-(-len(some) // ROWS)):
+            for panel in range(-(-n_rows // ROWS)):
                 any_above = False
                 for k in range(width):
+                    if not wanted[panel, first + k]:
+                        marks[:, k] = 0
+                        continue
                     any_above |= promise_tile(
                         packed, panel, members.panels, first + k, members.starts, bars,
                         strip, marks, k,
@@ -209,15 +292,40 @@ def _measure(
             if marks[row, tile]:
                 for column in range(tile * COLUMNS, (tile + 1) * COLUMNS):
                     if strip[row, column] > bars[row] and column != best:
-                        j = first + column
-                        bars[row] = _consider(i, j, seekers, members, found, slack)
+                        place = first + column
+                        bars[row] = _consider(i, place, seekers, members, found, slack)
+
+
+@njit(cache=True, nogil=True)
+def _want_leaves(
+    promised: Float32Array,
+    asking: Int64Array,
+    wanted: BoolArray,
+    seekers: Seekers,
+    members: Members,
+    found: Found,
+    slack: float,
+) -> None:  # pragma: no cover - compiled
+    """Say which leaves may hold a nearer member; those wanted so far have been met."""
+    hopeful = np.zeros(len(members.radii), np.bool_)
+    for row in range(len(asking)):
+        i = asking[row]
+        reach = np.sqrt(found.best[i, -1])
+        # What promises leave of the squared distance to a centre, at least.
+        base = (1.0 - slack) * seekers.norms[i] - 2.0 * UNDERFLOW
+        for leaf in range(len(hopeful)):
+            limit = (members.radii[leaf] + reach) * MARGIN
+            hopeful[leaf] |= base - 2.0 * promised[row, leaf] <= limit * limit
+    for leaf in range(len(hopeful)):
+        wanted[leaf] = hopeful[leaf] and not wanted[leaf]
 
 
 @njit(cache=True, nogil=True)
 def _consider(
-    i: int, j: int, seekers: Seekers, members: Members, found: Found, slack: float
+    i: int, place: int, seekers: Seekers, members: Members, found: Found, slack: float
 ) -> Any:  # pragma: no cover - compiled
     """Measure a pair, keep the member if it is near enough, and return the bar."""
+    j = members.names[place]
     if not len(seekers.left_out) or members.groups[j] != seekers.left_out[i]:
         distance = squared_distance(seekers.rows[i], members.rows[j])
         _insert(distance, j, found.best[i], found.places[i])

@@ -15,16 +15,15 @@ from adlib._threads import available_threads
 from adlib._typing import Float64Array, Int64Array
 from adlib.neighbors._meet import (
     NOBODY,
+    ROWS_AT_ONCE,
     Found,
     Seekers,
-    admit,
-    empty_members,
     keep_nearest,
+    members_in_leaves,
 )
 from adlib.neighbors._points import Points
 from adlib.neighbors._sketch import Sketcher
 
-ROWS_AT_ONCE = 2**14  # whose sketches are held as seekers'
 NO_GROUPS = np.empty(0, np.int64)
 
 
@@ -41,12 +40,11 @@ class ExactSearchCPU:
         self, points: Points, groups: Int64Array, sketcher: Sketcher | None = None
     ) -> None:
         self._sketcher = sketcher or Sketcher(points.rows)
-        self._members = empty_members(points.rows, groups, self._sketcher)
-        with ThreadPoolExecutor(available_threads()) as pool:
-            for first in range(0, len(points.rows), ROWS_AT_ONCE):
-                rows = points.rows[first : first + ROWS_AT_ONCE]
-                some = self._sketcher.sketch(rows, pool, available_threads())
-                admit(self._members, first, some.words, some.norms, self._sketcher)
+        n_threads = available_threads()
+        with ThreadPoolExecutor(n_threads) as pool:
+            self._members = members_in_leaves(
+                points.rows, groups, self._sketcher, pool, n_threads
+            )
 
     def kneighbors(
         self, queries: Points, n_neighbors: int, left_out: Int64Array | None
