@@ -353,8 +353,8 @@ def demo(
 ) -> None:
     """Learn functional solar cells, find the defective ones, and write a page.
 
-    Real photographs from the package elpv-dataset; nothing is downloaded. Takes just
-    under two minutes on two cores.
+    Real photographs from the package elpv-dataset; nothing is downloaded. Takes about
+    a minute on two cores.
 
     Example: adlib demo
     """

@@ -24,6 +24,7 @@ from adlib.neighbors._meet import (
 from adlib.neighbors._points import Points
 from adlib.neighbors._sketch import Sketcher
 
+FEWEST_PAIRS = 2**19  # under which waking threads takes longer than they save
 NO_GROUPS = np.empty(0, np.int64)
 
 
@@ -53,7 +54,8 @@ class ExactSearchCPU:
         n_queries = len(queries.rows)
         distances = np.full((n_queries, n_neighbors), np.inf)
         indices = np.full((n_queries, n_neighbors), NOBODY, np.int64)
-        n_threads = available_threads()
+        n_pairs = n_queries * len(self._members.rows)
+        n_threads = 1 if n_pairs < FEWEST_PAIRS else available_threads()
         with ThreadPoolExecutor(n_threads) as pool:
             for first in range(0, n_queries, ROWS_AT_ONCE):
                 part = slice(first, first + ROWS_AT_ONCE)

@@ -196,6 +196,7 @@ def test_results_do_not_depend_on_the_batch(kind, engine):
 @pytest.mark.parametrize("n_threads", ["1", "3", "50"])
 def test_results_do_not_depend_on_the_number_of_threads(monkeypatch, n_threads):
     bank, queries = make("huge offset")
+    monkeypatch.setattr(_search_cpu, "FEWEST_PAIRS", 0)
     monkeypatch.setenv("OMP_NUM_THREADS", n_threads)
     assert_same_as_slow_twin("cpu", bank, queries, 3)
 
