@@ -26,6 +26,7 @@ from adlib._threads import available_threads
 from adlib._typing import Float32Array, Float64Array, Int64Array
 from adlib.neighbors._distances import bar, half_norms, squared_distance
 from adlib.neighbors._meet import (
+    NO_GROUPS,
     Found,
     Seekers,
     admit,
@@ -39,7 +40,6 @@ from adlib.neighbors._sketch import Sketcher
 BLOCK = 2048  # candidates a round; their inner products take BLOCK^2 * 4 = 16 MiB
 REACH = 4  # times as many points are brought up to date, to be sure of the block
 SELECTED = -1.0  # the value of a selected point, under every squared distance
-NO_GROUPS = np.empty(0, np.int64)
 
 
 def select_on_cpu(points: Points, size: int, start: int, report: Report) -> Int64Array:

@@ -32,6 +32,7 @@ from adlib.neighbors._leaves import MARGIN, grow_leaves
 from adlib.neighbors._sketch import Sketcher
 from adlib.neighbors._tile import COLUMNS, ROWS, promise_tile
 
+NO_GROUPS = np.empty(0, np.int64)  # of seekers who leave nobody out
 NOBODY = -1  # the place of a neighbour not found yet
 # Panels of members whose promises are compared before the best of them is measured: few
 # at first, when a seeker's bar lets everybody through.
@@ -216,8 +217,8 @@ def _meet(
             for k in range(words.shape[1]):
                 packed[panel, k, row] = words[i, k]
             bars[panel, row] = _low_bar(seekers.norms[i], found.best[i, last], slack)
-        n_rows = len(some)
-        for panel in range(-(-n_rows // ROWS) if n_leaves else 0):
+        n_seeker_panels = -(-len(some) // ROWS)
+        for panel in range(n_seeker_panels if n_leaves else 0):
             for k in range(len(members.centre_panels)):
                 promise_tile(
                     packed, panel, members.centre_panels, k, members.centre_starts,
@@ -239,12 +240,11 @@ def _meet(
                         members, found, slack,
                     )  # fmt: skip
             _want_leaves(promised, mine, wanted[panel], seekers, members, found, slack)
-        met = since[begin : begin + n_rows].min() // COLUMNS
-        first, width = met, 0
+        first, width = since[begin : begin + len(some)].min() // COLUMNS, 0
         while first + width < n_panels:
             first += width
             width = min(max(FIRST_STRIP, 4 * width), LONGEST_STRIP, n_panels - first)
-            for panel in range(-(-n_rows // ROWS)):
+            for panel in range(n_seeker_panels):
                 any_above = False
                 for k in range(width):
                     if not wanted[panel, first + k]:

@@ -14,6 +14,7 @@ import numpy as np
 from adlib._threads import available_threads
 from adlib._typing import Float64Array, Int64Array
 from adlib.neighbors._meet import (
+    NO_GROUPS,
     NOBODY,
     ROWS_AT_ONCE,
     Found,
@@ -25,7 +26,6 @@ from adlib.neighbors._points import Points
 from adlib.neighbors._sketch import Sketcher
 
 FEWEST_PAIRS = 2**19  # under which waking threads takes longer than they save
-NO_GROUPS = np.empty(0, np.int64)
 
 
 class ExactSearchCPU:
