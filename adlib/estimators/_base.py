@@ -17,7 +17,7 @@ from adlib._typing import BoolArray, Float32Array, Float64Array, Int64Array
 from adlib._validation import check_ratio, describe, refusal
 from adlib.estimators._maps import anomaly_maps
 from adlib.estimators._model_file import ModelContent
-from adlib.estimators._patches import Patches, embed
+from adlib.estimators._patches import Patches, embed, embed_ahead
 from adlib.estimators._results import Inspection
 from adlib.estimators._settings import Settings
 from adlib.estimators._thresholds import (
@@ -231,13 +231,14 @@ class AnomalyDetector(BaseEstimator, metaclass=ABCMeta):
         Note:
             Memory is bounded by a batch, however many images there are. Up to
             ``batch_size + 2 * n_workers`` images are read before the first result: for
-            a live camera set both to 1.
+            a live camera set both to 1. With a ``batch_size`` up to 4 and a source
+            of known length the next batch is embedded while one is searched.
         """
         settings, source = self._prepare(X, "inspect")
         return self._inspect(source, settings)
 
     def _inspect(self, source: Source, settings: Settings) -> Iterator[Inspection]:
-        for patches in embed(source, self.backbone_, settings, "Inspecting"):
+        for patches in embed_ahead(source, self.backbone_, settings, "Inspecting"):
             batch = patches.batch
             unseen = None if self.threshold_ is None else ANOMALOUS
             results = {
@@ -367,7 +368,7 @@ class AnomalyDetector(BaseEstimator, metaclass=ABCMeta):
         scores: dict[int, float] = {}
         maps: dict[int, Float32Array] = {}
         skipped: list[Failure] = []
-        for patches in embed(source, self.backbone_, settings, "Scoring"):
+        for patches in embed_ahead(source, self.backbone_, settings, "Scoring"):
             skipped.extend(patches.batch.failures)
             if not patches.batch.names:
                 continue

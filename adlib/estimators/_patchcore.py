@@ -24,7 +24,7 @@ from adlib.estimators._aggregation import (
 )
 from adlib.estimators._base import AnomalyDetector, Scored, warn_of_skipped
 from adlib.estimators._model_file import ModelContent
-from adlib.estimators._patches import Patches, PatchStore, embed, origins_of
+from adlib.estimators._patches import Patches, PatchStore, embed_ahead, origins_of
 from adlib.estimators._results import Explanation
 from adlib.estimators._saving import (
     damaged,
@@ -204,7 +204,7 @@ class PatchCore(AnomalyDetector):
         origins = self._origins()
         explanations = []
         skipped = []
-        for patches in embed(source, self.backbone_, settings, "Explaining"):
+        for patches in embed_ahead(source, self.backbone_, settings, "Explaining"):
             skipped.extend(patches.batch.failures)
             if not patches.batch.names:
                 continue

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import threading
+
 import numpy as np
 import pytest
 
-from adlib.estimators._patches import PatchStore, embed, origins_of
+from adlib.estimators._patches import PatchStore, embed, embed_ahead, origins_of
 from adlib.estimators._settings import check_settings
+from adlib.exceptions import ImageError
 from adlib.images import open_source
 
 
@@ -75,3 +78,53 @@ def test_a_source_of_failures_alone_embeds_nothing(fitted, tmp_path):
     [only] = embed(source, fitted.backbone_, settings, "")
     assert len(only.batch.failures) == 2
     assert len(only.embeddings) == 0
+
+
+@pytest.mark.parametrize("batch_size", [1, 3, 5])
+def test_looking_ahead_changes_nothing(fitted, good, batch_size):
+    settings = check_settings(fitted)._replace(batch_size=batch_size)
+    plain = embed(open_source(good, "test"), fitted.backbone_, settings, "test")
+    ahead = embed_ahead(open_source(good, "test"), fitted.backbone_, settings, "test")
+    for expected, came in zip(plain, ahead, strict=True):
+        assert came.batch.names == expected.batch.names
+        np.testing.assert_array_equal(came.embeddings, expected.embeddings)
+
+
+def _read_counting(images, read):
+    for image in images:
+        read.append(threading.get_ident())
+        yield image
+
+
+def test_a_small_batch_is_embedded_ahead_in_another_thread(fitted, good):
+    settings = check_settings(fitted)._replace(batch_size=1, n_workers=1)
+    read = []
+    source = open_source(good, "test")
+    source = source._replace(items=_read_counting(source.items, read))
+    patches = embed_ahead(source, fitted.backbone_, settings, "test")
+    next(patches)
+    patches.close()
+    assert threading.get_ident() not in read
+    assert not [t for t in threading.enumerate() if t.name.startswith("adlib-decode")]
+
+
+def test_a_stream_is_read_by_whoever_asks_and_no_sooner(fitted, good):
+    settings = check_settings(fitted)._replace(batch_size=1, n_workers=1)
+    read = []
+    source = open_source(_read_counting([good[0]] * 9, read), "test")
+    patches = embed_ahead(source, fitted.backbone_, settings, "test")
+    next(patches)
+    assert set(read) == {threading.get_ident()}
+    assert len(read) <= 4
+    patches.close()
+
+
+def test_looking_ahead_raises_when_the_bad_batch_is_asked_for(fitted, good, tmp_path):
+    bad = tmp_path / "bad.png"
+    bad.write_bytes(b"no image")
+    settings = check_settings(fitted)._replace(batch_size=1)
+    source = open_source([good[0], bad], "test")
+    patches = embed_ahead(source, fitted.backbone_, settings, "test")
+    assert len(next(patches).batch.names) == 1
+    with pytest.raises(ImageError, match=r"bad\.png"):
+        next(patches)
