@@ -69,6 +69,17 @@ def check_ratio(value: object, parameter: str, owner: str, *, closed: bool) -> f
     return number
 
 
+def check_positive(value: object, parameter: str, owner: str) -> float:
+    """Return a finite real number above 0, or raise."""
+    rule = "a finite number above 0"
+    if isinstance(value, bool) or not isinstance(value, Real):
+        raise TypeError(refusal(parameter, owner, rule, describe(value)))
+    number = float(value)
+    if not 0.0 < number < float("inf"):
+        raise ValueError(refusal(parameter, owner, rule, describe(value)))
+    return number
+
+
 def check_option(
     value: object, parameter: str, owner: str, options: Sequence[Option]
 ) -> Option:

@@ -2,6 +2,7 @@
 
 from adlib.estimators._base import AnomalyDetector
 from adlib.estimators._loading import load
+from adlib.estimators._padim import PaDiM
 from adlib.estimators._patchcore import PatchCore
 from adlib.estimators._results import Explanation, Inspection
 from adlib.estimators._thresholds import lowest_rate
@@ -10,6 +11,7 @@ __all__ = [
     "AnomalyDetector",
     "Explanation",
     "Inspection",
+    "PaDiM",
     "PatchCore",
     "load",
     "lowest_rate",

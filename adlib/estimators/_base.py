@@ -28,17 +28,30 @@ from adlib.estimators._thresholds import (
     conformal_threshold,
 )
 from adlib.exceptions import ImageError, SkippedImagesWarning
-from adlib.features import Backbone, Precision, Runtime
+from adlib.features import Backbone, Embedder, Precision, Runtime
 from adlib.images import Failure, Images, Source, open_source
 
 MOST_LISTED = 5  # skipped images that a warning names
 
 
 class Scored(NamedTuple):
-    """Scores of one batch: per image (n,), per patch (n, grid_height, grid_width)."""
+    """Scores of one batch.
+
+    Attributes:
+        image_scores: (n,).
+        patch_scores: (n, grid_height, grid_width).
+        maps: (n, height, width), where image scores are taken from the maps; else None.
+    """
 
     image_scores: Float32Array
     patch_scores: Float32Array
+    maps: Float32Array | None = None
+
+    def anomaly_maps(self, size: tuple[int, int]) -> Float32Array:
+        """Return the anomaly maps, (n, height, width)."""
+        if self.maps is not None:
+            return self.maps
+        return anomaly_maps(self.patch_scores, size)
 
 
 class AnomalyDetector(BaseEstimator, metaclass=ABCMeta):
@@ -92,8 +105,20 @@ class AnomalyDetector(BaseEstimator, metaclass=ABCMeta):
         """Return the checked shared parameters; raise for any that is wrong."""
 
     @abstractmethod
+    def _new_embedder(self, backbone: Backbone, settings: Settings) -> Embedder:
+        """Return what turns maps into the embeddings that ``_learn`` is given."""
+
+    @abstractmethod
+    def _embedder(self) -> Embedder:
+        """Return what turns maps into the embeddings that are scored."""
+
+    @abstractmethod
     def _learn(
-        self, patches: Iterator[Patches], n_images: int | None, settings: Settings
+        self,
+        patches: Iterator[Patches],
+        n_images: int | None,
+        embedder: Embedder,
+        settings: Settings,
     ) -> dict[str, Any]:
         """Return the learned attributes, ``grid_`` among them, and set none of them."""
 
@@ -150,11 +175,14 @@ class AnomalyDetector(BaseEstimator, metaclass=ABCMeta):
             runtime=settings.runtime,
             random_state=settings.random_state,
         )
+        embedder = self._new_embedder(backbone, settings)
         names: list[str] = []
         skipped: list[Failure] = []
 
         def noting() -> Iterator[Patches]:
-            for patches in embed(source, backbone, settings, "Reading features"):
+            for patches in embed(
+                source, backbone, embedder, settings, "Reading features"
+            ):
                 names.extend(patches.batch.names)
                 skipped.extend(patches.batch.failures)
                 if patches.batch.names:
@@ -165,7 +193,7 @@ class AnomalyDetector(BaseEstimator, metaclass=ABCMeta):
                     f"normal image; got none ({len(skipped)} skipped)."
                 )
 
-        learned = self._learn(noting(), source.n_items, settings)
+        learned = self._learn(noting(), source.n_items, embedder, settings)
         warn_of_skipped(skipped)  # before anything changes: it may raise
         for name, value in learned.items():
             setattr(self, name, value)
@@ -238,7 +266,7 @@ class AnomalyDetector(BaseEstimator, metaclass=ABCMeta):
         return self._inspect(source, settings)
 
     def _inspect(self, source: Source, settings: Settings) -> Iterator[Inspection]:
-        for patches in embed_ahead(source, self.backbone_, settings, "Inspecting"):
+        for patches in self._patches(source, settings, "Inspecting"):
             batch = patches.batch
             unseen = None if self.threshold_ is None else ANOMALOUS
             results = {
@@ -249,7 +277,7 @@ class AnomalyDetector(BaseEstimator, metaclass=ABCMeta):
             }
             if batch.names:
                 scored = self._score_patches(patches.embeddings)
-                maps = anomaly_maps(scored.patch_scores, settings.image_size)
+                maps = scored.anomaly_maps(settings.image_size)
                 for i, position in enumerate(batch.positions):
                     score = float(scored.image_scores[i])
                     verdict = self._verdict(score)
@@ -368,7 +396,7 @@ class AnomalyDetector(BaseEstimator, metaclass=ABCMeta):
         scores: dict[int, float] = {}
         maps: dict[int, Float32Array] = {}
         skipped: list[Failure] = []
-        for patches in embed_ahead(source, self.backbone_, settings, "Scoring"):
+        for patches in self._patches(source, settings, "Scoring"):
             skipped.extend(patches.batch.failures)
             if not patches.batch.names:
                 continue
@@ -376,7 +404,7 @@ class AnomalyDetector(BaseEstimator, metaclass=ABCMeta):
             positions = patches.batch.positions
             scores.update(zip(positions, scored.image_scores.tolist(), strict=True))
             if with_maps:
-                drawn = anomaly_maps(scored.patch_scores, settings.image_size)
+                drawn = scored.anomaly_maps(settings.image_size)
                 maps.update(zip(positions, drawn, strict=True))
         n_images = len(scores) + len(skipped)
         if n_images == 0:
@@ -392,6 +420,14 @@ class AnomalyDetector(BaseEstimator, metaclass=ABCMeta):
             for position in list(maps):
                 all_maps[position] = maps.pop(position)
         return all_scores, all_maps, skipped
+
+    def _patches(
+        self, source: Source, settings: Settings, description: str
+    ) -> Iterator[Patches]:
+        """Yield the embeddings to score, batch by batch."""
+        return embed_ahead(
+            source, self.backbone_, self._embedder(), settings, description
+        )
 
     def _prepare(self, X: Images, method: str) -> tuple[Settings, Source]:
         self._check_fitted()

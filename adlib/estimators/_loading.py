@@ -8,13 +8,17 @@ from typing import Any
 
 from adlib.estimators._base import AnomalyDetector
 from adlib.estimators._model_file import ModelContent, read_model
+from adlib.estimators._padim import PaDiM
 from adlib.estimators._patchcore import PatchCore
 from adlib.estimators._saving import damaged
 from adlib.estimators._settings import check_runtime, resolve_place
 from adlib.exceptions import ModelFileError
 from adlib.features import Precision, Runtime
 
-DETECTORS: dict[str, type[AnomalyDetector]] = {"PatchCore": PatchCore}
+DETECTORS: dict[str, type[AnomalyDetector]] = {
+    "PaDiM": PaDiM,
+    "PatchCore": PatchCore,
+}
 
 # What files of earlier versions do not hold, with what those versions did.
 ADDED_LATER = {"precision": "float32", "runtime": "torch"}

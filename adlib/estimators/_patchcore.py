@@ -24,7 +24,7 @@ from adlib.estimators._aggregation import (
 )
 from adlib.estimators._base import AnomalyDetector, Scored, warn_of_skipped
 from adlib.estimators._model_file import ModelContent
-from adlib.estimators._patches import Patches, PatchStore, embed_ahead, origins_of
+from adlib.estimators._patches import Patches, PatchStore, origins_of
 from adlib.estimators._results import Explanation
 from adlib.estimators._saving import (
     damaged,
@@ -38,6 +38,8 @@ from adlib.estimators._settings import Settings, check_settings
 from adlib.exceptions import ModelFileError
 from adlib.features import (
     DEFAULT_BACKBONE,
+    Backbone,
+    Embedder,
     Embedding,
     Precision,
     Runtime,
@@ -81,8 +83,8 @@ class PatchCore(AnomalyDetector):
         weights: "pretrained", the path of a local state dict, or None for random ones.
         stages: timm's stage indices; None takes those at strides 8 and 16.
         image_size: Side in pixels to which images are resized, or (height, width).
-        embedding: "concat" (3x3 means side by side) or "paper" (1024 features as the
-            published code pools them).
+        embedding: "concat" (3x3 means side by side), "paper" (1024 features as the
+            published code pools them) or "nearest" (no neighbourhood, as in PaDiM).
         coreset: How much is remembered: a fraction of all patches, (0, 1], or a count.
         projection: Features to which a random projection reduces the embeddings for
             the selection of the coreset alone; None selects in full.
@@ -204,7 +206,7 @@ class PatchCore(AnomalyDetector):
         origins = self._origins()
         explanations = []
         skipped = []
-        for patches in embed_ahead(source, self.backbone_, settings, "Explaining"):
+        for patches in self._patches(source, settings, "Explaining"):
             skipped.extend(patches.batch.failures)
             if not patches.batch.names:
                 continue
@@ -303,8 +305,18 @@ class PatchCore(AnomalyDetector):
         check_int(self.n_neighbors, "n_neighbors", owner, low=2)
         return check_settings(self)
 
+    def _new_embedder(self, backbone: Backbone, settings: Settings) -> Embedder:
+        return Embedder(settings.embedding)
+
+    def _embedder(self) -> Embedder:
+        return Embedder(self.embedding)
+
     def _learn(
-        self, patches: Iterator[Patches], n_images: int | None, settings: Settings
+        self,
+        patches: Iterator[Patches],
+        n_images: int | None,
+        embedder: Embedder,
+        settings: Settings,
     ) -> dict[str, Any]:
         store = PatchStore(n_images)
         for batch in patches:

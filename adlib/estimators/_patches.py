@@ -12,7 +12,7 @@ import torch
 from adlib._progress import ProgressBar
 from adlib._typing import Float32Array, Int64Array
 from adlib.estimators._settings import Settings
-from adlib.features import Backbone, Embedding, patch_embeddings
+from adlib.features import Backbone, Embedder
 from adlib.images import Batch, Source, read_batches
 
 NO_PIXELS = np.empty((0, 3, 0, 0), np.float32)
@@ -32,7 +32,11 @@ class Patches(NamedTuple):
 
 
 def embed(
-    source: Source, backbone: Backbone, settings: Settings, description: str
+    source: Source,
+    backbone: Backbone,
+    embedder: Embedder,
+    settings: Settings,
+    description: str,
 ) -> Generator[Patches]:
     """Yield the patch embeddings of a source's images in order, showing progress.
 
@@ -49,7 +53,7 @@ def embed(
         for read in batches:
             embeddings = np.empty((0, 1, 1, 1), np.float32)
             if read.names:
-                embeddings = _embed_batch(read.images, backbone, settings.embedding)
+                embeddings = _embed_batch(read.images, backbone, embedder)
             batch = read._replace(images=NO_PIXELS)
             del read  # its pixels, before the next are read
             yield Patches(batch, embeddings)
@@ -57,14 +61,18 @@ def embed(
 
 
 def embed_ahead(
-    source: Source, backbone: Backbone, settings: Settings, description: str
+    source: Source,
+    backbone: Backbone,
+    embedder: Embedder,
+    settings: Settings,
+    description: str,
 ) -> Iterator[Patches]:
     """Yield what ``embed`` does; small batches one ahead of what is asked for.
 
     Streams are read in the caller's thread, and no sooner than they are asked for: the
     next part may be minutes away, and a camera may belong to its thread.
     """
-    batches = embed(source, backbone, settings, description)
+    batches = embed(source, backbone, embedder, settings, description)
     if settings.batch_size > SMALL_BATCH or source.n_items is None:
         yield from batches
         return
@@ -79,17 +87,17 @@ def embed_ahead(
 
 
 def _embed_batch(
-    images: Float32Array, backbone: Backbone, embedding: Embedding
+    images: Float32Array, backbone: Backbone, embedder: Embedder
 ) -> Float32Array:
     """Return patch embeddings of images, (n, 3, height, width)."""
     if backbone.device != "cpu":
         maps = backbone(torch.from_numpy(images))
-        return np.asarray(patch_embeddings(maps, embedding).cpu())
+        return np.asarray(embedder(maps).cpu())
     # One at a time: what lies between image and embeddings is several times their size.
     whole: Float32Array | None = None
     for i in range(len(images)):
         maps = backbone(torch.from_numpy(images[i : i + 1]))
-        one = patch_embeddings(maps, embedding).numpy()
+        one = embedder(maps).numpy()
         if whole is None:
             whole = np.empty((len(images), *one.shape[1:]), np.float32)
         whole[i] = one[0]

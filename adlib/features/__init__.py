@@ -1,6 +1,7 @@
 """Frozen backbones and the patch embeddings that they give."""
 
 from adlib.features._backbone import Backbone, Stage
+from adlib.features._embedder import Embedder
 from adlib.features._embedding import (
     EMBEDDINGS,
     Embedding,
@@ -16,6 +17,7 @@ __all__ = [
     "PRECISIONS",
     "RUNTIMES",
     "Backbone",
+    "Embedder",
     "Embedding",
     "Normalisation",
     "Precision",

@@ -1,7 +1,6 @@
 """From feature maps to patch embeddings: what one patch of the grid looks like.
 
-Both forms describe a patch by its 3x3 neighbourhood at every stage, bring the stages to
-the first one's grid by bilinear upsampling, and put them side by side.
+Every form brings the stages to the first one's grid and puts them side by side.
 """
 
 from __future__ import annotations
@@ -14,14 +13,14 @@ from typing import Literal, TypeAlias
 import torch
 from torch.nn import functional as F
 
-Embedding: TypeAlias = Literal["concat", "paper"]
-EMBEDDINGS: tuple[Embedding, ...] = ("concat", "paper")
+Embedding: TypeAlias = Literal["concat", "paper", "nearest"]
+EMBEDDINGS: tuple[Embedding, ...] = ("concat", "paper", "nearest")
 PAPER_FEATURES = 1024
 
 
 def embedding_length(embedding: Embedding, channels: Sequence[int]) -> int:
     """Return how many features an embedding of stages with these channels has."""
-    return sum(channels) if embedding == "concat" else PAPER_FEATURES
+    return PAPER_FEATURES if embedding == "paper" else sum(channels)
 
 
 @torch.inference_mode()
@@ -32,10 +31,12 @@ def patch_embeddings(
 
     Args:
         maps: One map a stage, (n, channels, height, width) float32, largest first.
-        embedding: "concat" puts the 3x3 means of the stages side by side (zero padding
-            counts, as in the paper's code): as many features as they have channels.
-            "paper" pools each stage's neighbourhoods to 1024 features and all stages
-            together to 1024, as the published code does.
+        embedding: "concat" puts the 3x3 means of the stages, upsampled bilinearly, side
+            by side (zero padding counts, as in PatchCore's code): as many features as
+            they have channels. "paper" pools each stage's 3x3 neighbourhoods to 1024
+            features and all stages together to 1024, as PatchCore's code does.
+            "nearest" repeats the values of coarser stages and looks at no
+            neighbourhood, as PaDiM's paper does.
 
     Returns:
         (n, grid_height, grid_width, n_features) float32, contiguous; the grid is that
@@ -44,13 +45,17 @@ def patch_embeddings(
     References:
         Roth et al., "Towards total recall in industrial anomaly detection", CVPR 2022,
         section 3.1, and its code, github.com/amazon-science/patchcore-inspection.
+        Defard et al., "PaDiM", ICPR 2021, section III.A.
     """
     grid = maps[0].shape[-2:]
-    if embedding == "concat":
-        means = [F.avg_pool2d(stage, 3, stride=1, padding=1) for stage in maps]
+    used = [stage for stage in maps if stage.shape[1]]
+    if embedding == "paper":
+        joined = _paper_embedding(maps, grid)
+    elif embedding == "concat":
+        means = [F.avg_pool2d(stage, 3, stride=1, padding=1) for stage in used]
         joined = torch.cat([_upsample(mean, grid) for mean in means], dim=1)
     else:
-        joined = _paper_embedding(maps, grid)
+        joined = torch.cat([F.interpolate(stage, grid) for stage in used], dim=1)
     return joined.permute(0, 2, 3, 1).contiguous()
 
 

@@ -1,0 +1,251 @@
+"""A Gaussian at every position of the patch grid, learned in one pass.
+
+With m the mean and S the covariance of what n images hold at a position, and e the
+``regularization``, the squared Mahalanobis distance of x, with r = x - m, is
+
+    r' (S + e I)^-1 r = |F r|^2,    F = L^-1,    S + e I = L L',
+
+with F lower triangular (PaDiM, equations 1 and 2). Where there are few images S = A A'
+with few columns A = (x_i - m) / sqrt(n - 1), and the same distance is that of ridge
+regression, the least over all w of
+
+    |w|^2 + |r - A w|^2 / e,    taken at w = F'F A'r,    A'A + e I = L L', F = L^-1.
+
+That form holds A and a small F instead of a large one. No difference of large numbers
+is taken, and since w is where the least is, its rounding counts only squared.
+"""
+
+from __future__ import annotations
+
+from concurrent.futures import ThreadPoolExecutor
+from typing import NamedTuple, Protocol
+
+import numpy as np
+import torch
+
+from adlib._progress import ProgressBar
+from adlib._threads import available_threads, run_in_slices
+from adlib._typing import Float32Array
+from adlib._validation import refusal
+from adlib.estimators._gaussian_cpu import (
+    SIDE_BY_SIDE,
+    SumsCPU,
+    blocked,
+    n_blocks,
+    n_packed,
+    squared_by_factors,
+    squared_by_spread,
+)
+
+# Up to so many images a feature, A and its F take less memory than the large F.
+FEW_IMAGES = 0.4
+CHUNK_BYTES = 2**25  # of covariances that are factorised at a time
+
+
+class Gaussian(NamedTuple):
+    """What scoring needs of the Gaussians at all positions.
+
+    Attributes:
+        mean: (n_positions, n_features) float32.
+        factors: F, packed row by row, of 16 positions side by side,
+            (n_blocks, k (k + 1) / 2, 16) float32, with k features or columns of A.
+        spread: A, column by column, (n_blocks, k * n_features, 16) float32; None where
+            F is the large one.
+        regularization: e.
+    """
+
+    mean: Float32Array
+    factors: Float32Array
+    spread: Float32Array | None
+    regularization: float
+
+
+class Sums(Protocol):
+    """Running sums, on a CPU or a GPU; see ``SumsCPU``."""
+
+    def add(self, images: Float32Array) -> None:
+        """Add images, (n_images, n_positions, n_features)."""
+        ...
+
+    def moments(
+        self, first: int, last: int, n_images: int
+    ) -> tuple[torch.Tensor, torch.Tensor]:
+        """Return means and covariances of the positions in some blocks, float64."""
+        ...
+
+
+class GaussianFit:
+    """Learns Gaussians from images as they come.
+
+    Images wait until there are enough of them for one pass over the sums, so that what
+    is learned does not depend on batches, and memory not on the number of images. With
+    p positions and d features it takes 1.6 p d^2 bytes for those that wait and, once
+    there are more than that, 4 p d^2 for the sums (on a GPU 8 p d^2).
+
+    Args:
+        regularization: Added to the diagonal of every covariance, above 0.
+        device: "cpu" or "cuda:N"; where sums are kept and factorised.
+    """
+
+    def __init__(self, regularization: float, device: str) -> None:
+        self._regularization = regularization
+        self._device = device
+        self._waiting: Float32Array | None = None
+        self._n_waiting = 0
+        self._sums: Sums | None = None
+        self._n_images = 0
+
+    def add(self, images: Float32Array) -> None:
+        """Learn images, (n_images, n_positions, n_features) float32."""
+        if self._waiting is None:
+            n_positions, n_features = images.shape[1:]
+            most = max(1, int(FEW_IMAGES * n_features))
+            self._waiting = np.empty((most, n_positions, n_features), np.float32)
+        while len(images):
+            if self._n_waiting == len(self._waiting):
+                self._sum_up()
+            room = len(self._waiting) - self._n_waiting
+            some, images = images[:room], images[room:]
+            self._waiting[self._n_waiting : self._n_waiting + len(some)] = some
+            self._n_waiting += len(some)
+            self._n_images += len(some)
+
+    def finish(self, *, progress: bool) -> Gaussian:
+        """Return the Gaussians; nothing can be added afterwards.
+
+        Raises:
+            ValueError: ``regularization`` is so small beside the data that a covariance
+                is not positive definite in float64.
+        """
+        assert self._waiting is not None  # there is at least one image
+        if self._sums is not None:
+            self._sum_up()
+        n_positions, n_features = self._waiting.shape[1:]
+        few = self._sums is None
+        size = self._n_images if few else n_features
+        blocks = n_blocks(n_positions)
+        factors = np.empty((blocks, n_packed(size), SIDE_BY_SIDE), np.float32)
+        spread = None
+        if few:
+            shape = (blocks, size * n_features, SIDE_BY_SIDE)
+            spread = np.empty(shape, np.float32)
+        gaussian = Gaussian(
+            np.empty((n_positions, n_features), np.float32),
+            factors,
+            spread,
+            self._regularization,
+        )
+        chunk = max(1, CHUNK_BYTES // (8 * n_features**2 * SIDE_BY_SIDE))
+        chunks = range(0, blocks, chunk)
+        n_threads = min(available_threads(), len(chunks))
+        with (
+            ProgressBar("Factorising", len(chunks), enabled=progress) as bar,
+            ThreadPoolExecutor(n_threads) as pool,
+        ):
+            work = self._keep_spread if few else self._keep_factors
+            for _ in pool.map(
+                lambda first: work(gaussian, first, min(first + chunk, blocks)), chunks
+            ):
+                bar.advance(1)
+        return gaussian
+
+    def _sum_up(self) -> None:
+        assert self._waiting is not None
+        if self._sums is None:
+            shift = self._waiting[0].copy()
+            self._sums = _sums(shift, self._device)
+        self._sums.add(self._waiting[: self._n_waiting])
+        self._n_waiting = 0
+
+    def _keep_factors(self, gaussian: Gaussian, first: int, last: int) -> None:
+        """Factorise the covariances of some blocks of positions."""
+        assert self._sums is not None
+        means, covariances = self._sums.moments(first, last, self._n_images)
+        some = slice(first * SIDE_BY_SIDE, first * SIDE_BY_SIDE + len(means))
+        gaussian.mean[some] = means.cpu().numpy()
+        gaussian.factors[first:last] = self._inverse_factors(covariances)
+
+    def _keep_spread(self, gaussian: Gaussian, first: int, last: int) -> None:
+        """Keep what some blocks of positions hold of each image, and its factors."""
+        assert self._waiting is not None
+        assert gaussian.spread is not None
+        some = slice(first * SIDE_BY_SIDE, last * SIDE_BY_SIDE)
+        held = torch.from_numpy(self._waiting[: self._n_images, some])
+        x = held.to(self._device, torch.float64).transpose(0, 1)
+        means = x.mean(dim=1, keepdim=True)
+        columns = (x - means) / max(self._n_images - 1, 1) ** 0.5
+        gaussian.mean[some] = means[:, 0].cpu().numpy()
+        narrow = columns.cpu().numpy().astype(np.float32)
+        gaussian.spread[first:last] = blocked(narrow.reshape(len(narrow), -1))
+        inner = torch.bmm(columns, columns.transpose(1, 2))
+        gaussian.factors[first:last] = self._inverse_factors(inner)
+
+    def _inverse_factors(self, matrices: torch.Tensor) -> Float32Array:
+        """Return the packed F of ``matrices`` + e I, whose lower half is read."""
+        size = matrices.shape[-1]
+        matrices.diagonal(dim1=1, dim2=2).add_(self._regularization)
+        lower, info = torch.linalg.cholesky_ex(matrices)
+        if bool((info != 0).any()):
+            rule = "large enough that covariances can be factorised in float64"
+            remedy = "Raise it; the paper's is 0.01."
+            came = f"{self._regularization:g}"
+            raise ValueError(refusal("regularization", "PaDiM", rule, came, remedy))
+        one = torch.eye(size, dtype=lower.dtype, device=lower.device)
+        inverse = torch.linalg.solve_triangular(lower, one, upper=False)
+        rows, columns = np.tril_indices(size)
+        return blocked(inverse.to(torch.float32).cpu().numpy()[:, rows, columns])
+
+
+class Mahalanobis(Protocol):
+    """Measures how far patches are from the Gaussians at their positions."""
+
+    def squared(self, images: Float32Array) -> Float32Array:
+        """Return squared Mahalanobis distances, (n_images, n_positions) float32.
+
+        Args:
+            images: (n_images, n_positions, n_features) float32.
+        """
+        ...
+
+
+class MahalanobisCPU:
+    """Squared Mahalanobis distances on a CPU."""
+
+    def __init__(self, gaussian: Gaussian) -> None:
+        self._gaussian = gaussian
+
+    def squared(self, images: Float32Array) -> Float32Array:
+        """Return (n_images, n_positions) float32; see ``Mahalanobis``."""
+        mean, factors, spread, regularization = self._gaussian
+        squared = np.empty(images.shape[:2], np.float32)
+        n_threads = available_threads()
+
+        def work(first: int, last: int) -> None:
+            if spread is None:
+                squared_by_factors(images, mean, factors, squared, first, last)
+            else:
+                rest = 1.0 / regularization
+                squared_by_spread(
+                    images, mean, spread, factors, rest, squared, first, last
+                )
+
+        with ThreadPoolExecutor(n_threads) as pool:
+            run_in_slices(pool, n_threads, len(factors), work)
+        return squared
+
+
+def mahalanobis(gaussian: Gaussian, device: str) -> Mahalanobis:
+    """Return what measures distances on "cpu" or "cuda:N"."""
+    if device == "cpu":
+        return MahalanobisCPU(gaussian)
+    from adlib.estimators._gaussian_torch import MahalanobisTorch  # noqa: PLC0415
+
+    return MahalanobisTorch(gaussian, device)
+
+
+def _sums(shift: Float32Array, device: str) -> Sums:
+    if device == "cpu":
+        return SumsCPU(shift)
+    from adlib.estimators._gaussian_torch import SumsTorch  # noqa: PLC0415
+
+    return SumsTorch(shift, device)

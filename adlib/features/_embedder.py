@@ -1,0 +1,56 @@
+"""From feature maps to the features of each patch that a detector looks at."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import NamedTuple
+
+import torch
+
+from adlib._typing import Float32Array, Int64Array
+from adlib.features._embedding import Embedding, patch_embeddings
+
+
+class Embedder(NamedTuple):
+    """Patch embeddings, or some of their features, or projections of them.
+
+    Attributes:
+        embedding: How stages become patch embeddings; see ``patch_embeddings``.
+        kept: Which features are kept, ascending, (n_kept,); None keeps all.
+        directions: What they are projected to, (n_features, n_directions); None leaves
+            them as they are.
+    """
+
+    embedding: Embedding
+    kept: Int64Array | None = None
+    directions: Float32Array | None = None
+
+    @torch.inference_mode()
+    def __call__(self, maps: Sequence[torch.Tensor]) -> torch.Tensor:
+        """Return embeddings of maps, (n, grid_height, grid_width, n) float32."""
+        if self.kept is None:
+            embeddings = patch_embeddings(maps, self.embedding)
+        elif self.embedding == "paper":
+            embeddings = patch_embeddings(maps, self.embedding)
+            embeddings = embeddings[..., self._on(embeddings, self.kept)]
+        else:  # features are channels: those that are not kept need no pooling
+            embeddings = patch_embeddings(self._thinned(maps), self.embedding)
+        if self.directions is None:
+            return embeddings
+        return embeddings @ self._on(embeddings, self.directions)
+
+    def _thinned(self, maps: Sequence[torch.Tensor]) -> list[torch.Tensor]:
+        """Return the kept channels of each stage, perhaps none."""
+        thinned, first = [], 0
+        for stage in maps:
+            last = first + stage.shape[1]
+            assert self.kept is not None
+            own = self.kept[(first <= self.kept) & (self.kept < last)] - first
+            whole = len(own) == stage.shape[1]
+            thinned.append(stage if whole else stage[:, self._on(stage, own)])
+            first = last
+        return thinned
+
+    @staticmethod
+    def _on(tensor: torch.Tensor, array: Float32Array | Int64Array) -> torch.Tensor:
+        return torch.from_numpy(array).to(tensor.device)
