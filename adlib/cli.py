@@ -10,7 +10,7 @@ import warnings
 from collections.abc import Iterator
 from enum import StrEnum
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, TextIO
+from typing import TYPE_CHECKING, Annotated, Any, TextIO
 
 import typer
 from rich.console import Console
@@ -22,7 +22,7 @@ from adlib._version import __version__
 from adlib.exceptions import SkippedImagesWarning
 
 if TYPE_CHECKING:
-    from adlib.estimators import AnomalyDetector, Inspection, PatchCore
+    from adlib.estimators import AnomalyDetector, Inspection
 
 DONE, FAILED, FOUND_ANOMALIES = 0, 1, 3  # typer ends with 2 on wrong usage
 EXIT_CODES = (
@@ -49,12 +49,20 @@ class OnError(StrEnum):
     SKIP = "skip"
 
 
+class Method(StrEnum):
+    """Which detector learns."""
+
+    PATCHCORE = "patchcore"
+    PADIM = "padim"
+
+
 class Aggregation(StrEnum):
     """How patch scores become an image score."""
 
     TOP_MEAN = "top_mean"
     MAX = "max"
     REWEIGHTED = "reweighted"
+    MAP_MAX = "map_max"
 
 
 class Precision(StrEnum):
@@ -113,6 +121,13 @@ def fit(
     output: Annotated[
         Path, typer.Option("--output", "-o", help="Model file to write.")
     ],
+    method: Annotated[
+        Method,
+        typer.Option(
+            help="patchcore remembers patches; padim has a Gaussian at every position, "
+            "for parts that always stand in the same place."
+        ),
+    ] = Method.PATCHCORE,
     good: Annotated[
         str | None,
         typer.Option(help="Other good images, to set the threshold with."),
@@ -143,9 +158,12 @@ def fit(
         ),
     ] = None,
     coreset: Annotated[
-        float,
-        typer.Option(help="Patches to remember: a fraction in (0, 1], or a count."),
-    ] = 0.05,
+        float | None,
+        typer.Option(
+            help="Patches that patchcore remembers: a fraction in (0, 1], or a count. "
+            "Default: 0.05."
+        ),
+    ] = None,
     image_size: Annotated[
         int, typer.Option(help="Side in pixels to which images are resized.")
     ] = 320,
@@ -153,8 +171,12 @@ def fit(
         str, typer.Option(help="Name of a timm network.")
     ] = "tf_efficientnet_lite0",
     aggregation: Annotated[
-        Aggregation, typer.Option(help="How patch scores become an image score.")
-    ] = Aggregation.TOP_MEAN,
+        Aggregation | None,
+        typer.Option(
+            help="How patch scores become an image score: top_mean (patchcore's "
+            "default), max (padim's), reweighted (patchcore), map_max (padim)."
+        ),
+    ] = None,
     device: Device = "auto",
     precision: Annotated[
         Precision, typer.Option(help="What the backbone computes in.")
@@ -169,15 +191,12 @@ def fit(
 
     Example: adlib fit parts/good -o part.adlib
     """
-    from adlib.estimators import PatchCore
-
     if not output.parent.is_dir():
         raise FileNotFoundError(f"The folder {str(output.parent)!r} does not exist.")
-    model = PatchCore(
+    model = _new_model(method, coreset, aggregation)
+    model.set_params(
         backbone=backbone,
         image_size=image_size,
-        coreset=int(coreset) if coreset > 1 and coreset.is_integer() else coreset,
-        aggregation=aggregation.value,
         device=device,
         precision=precision.value,
         runtime=runtime.value,
@@ -208,15 +227,32 @@ def fit(
         model.save(output)
     tell.print(
         f"Wrote {output} ({output.stat().st_size / 1e6:.1f} MB): "
-        f"{len(model.memory_bank_):,} of {model.n_patches_:,} patches, "
-        f"{_threshold_text(model)}.",
+        f"{'; '.join(model.describe().values())}; {_threshold_text(model)}.",
         markup=False,
         soft_wrap=True,
     )
 
 
+def _new_model(
+    method: Method, coreset: float | None, aggregation: Aggregation | None
+) -> AnomalyDetector:
+    """Return the detector with what is its own; the rest is set alike for all."""
+    from adlib.estimators import PaDiM, PatchCore
+
+    if method is Method.PADIM and coreset is not None:
+        raise ValueError("--coreset belongs to --method patchcore; padim has none.")
+    own: dict[str, Any] = {}
+    if coreset is not None:
+        own["coreset"] = (
+            int(coreset) if coreset > 1 and coreset.is_integer() else coreset
+        )
+    if aggregation is not None:
+        own["aggregation"] = aggregation.value
+    return PatchCore(**own) if method is Method.PATCHCORE else PaDiM(**own)
+
+
 def _calibrate(
-    model: PatchCore, calibrating: list[str], found: list[str], rate: float
+    model: AnomalyDetector, calibrating: list[str], found: list[str], rate: float
 ) -> None:
     """Set the threshold on good images, and on defects where there are some."""
     if found:

@@ -90,3 +90,18 @@ def _adaptive_average(values, n_out):
         for k in range(n_out)
     ]
     return np.stack(columns, axis=-1)
+
+
+def mahalanobis(learned, asked, regularization):
+    """Fit a Gaussian at every position and invert its covariance, as PaDiM says."""
+    learned, asked = np.asarray(learned, np.float64), np.asarray(asked, np.float64)
+    n_images, n_positions, n_features = learned.shape
+    distances = np.empty(asked.shape[:2])
+    for p in range(n_positions):
+        covariance = regularization * np.eye(n_features)
+        if n_images > 1:
+            covariance += np.atleast_2d(np.cov(learned[:, p], rowvar=False))
+        inverse = np.linalg.inv(covariance)
+        for i, x in enumerate(asked[:, p] - learned[:, p].mean(axis=0)):
+            distances[i, p] = np.sqrt(x @ inverse @ x)
+    return distances

@@ -81,7 +81,10 @@ def test_fit_info_and_score_go_together(folder, camera, tmp_path, capsys):
     told = capsys.readouterr()
     assert told.out == ""
     assert "Learning 6 images" in told.err
-    assert "76 of 384 patches, no threshold" in one_line(told.err)
+    assert (
+        "76 of 384 patches (19.8 %), 152 features, exact search; no threshold"
+        in one_line(told.err)
+    )
     assert main(["info", str(model)]) == 0
     shown = one_line(capsys.readouterr().out)
     for text in ("PatchCore", "6 images", "8 x 8", "76 of 384 patches", "no threshold"):
@@ -132,6 +135,42 @@ def test_fit_passes_every_option_on(folder, tmp_path):
         "coreset": 0.2,
     }
     assert {name: parameters[name] for name in wanted} == wanted
+
+
+def test_padim_learns_and_scores_like_the_library(folder, camera, tmp_path, capsys):
+    model = tmp_path / "part.adlib"
+    command = ["fit", str(folder), "-o", str(model), "--method", "padim"]
+    command += ["--image-size", "64", "--holdout", "0", "--aggregation", "map_max"]
+    assert main(command) == 0
+    assert "64 positions, 152 of 152 features" in one_line(capsys.readouterr().err)
+    loaded = adlib.load(model)
+    assert type(loaded) is adlib.PaDiM
+    assert loaded.aggregation == "map_max"
+    assert main(["info", str(model)]) == 0
+    shown = one_line(capsys.readouterr().out)
+    assert "PaDiM" in shown
+    assert "Gaussians 64 positions" in shown
+    assert main(["score", str(model), str(camera)]) == 0
+    scores = [float(row["score"]) for row in rows_of(capsys.readouterr().out)]
+    expected = adlib.PaDiM(image_size=64, aggregation="map_max").fit(folder)
+    np.testing.assert_allclose(scores, expected.score(camera), rtol=1e-5)
+
+
+@pytest.mark.parametrize(
+    ("options", "fragment"),
+    [
+        (["--method", "padim", "--coreset", "0.1"], "--coreset belongs to"),
+        (["--method", "padim", "--aggregation", "reweighted"], "one of 'max'"),
+        (["--aggregation", "map_max"], "one of 'top_mean'"),
+    ],
+)
+def test_options_of_the_other_method_are_refused(
+    options, fragment, folder, tmp_path, capsys
+):
+    model = tmp_path / "part.adlib"
+    assert main(["fit", str(folder), "-o", str(model), *options]) == 1
+    assert fragment in one_line(capsys.readouterr().err)
+    assert not model.exists()
 
 
 def test_held_out_images_set_the_threshold_and_are_not_learned(

@@ -19,7 +19,7 @@ from sklearn.pipeline import Pipeline
 from torch.utils.data import DataLoader, TensorDataset
 
 import adlib
-from adlib import PatchCore
+from adlib import PaDiM, PatchCore
 from adlib.exceptions import ImageError
 
 ESTIMATORS = {
@@ -41,6 +41,26 @@ ESTIMATORS = {
         random_state=7,
         progress=False,
     ),
+    "padim": PaDiM(image_size=64, progress=False),
+    "padim-paper": PaDiM(
+        image_size=(48, 64),
+        stages=(1, 2, 3),
+        embedding="nearest",
+        n_channels=20,
+        regularization=0.01,
+        aggregation="map_max",
+        random_state=3,
+        progress=False,
+    ),
+    "padim-few-channels": PaDiM(
+        image_size=64,
+        channels="pca",
+        n_channels=6,
+        aggregation="top_mean",
+        top_ratio=0.05,
+        batch_size=5,
+        progress=False,
+    ),
 }
 METHODS = [
     "score",
@@ -49,7 +69,6 @@ METHODS = [
     "calibrate",
     "decision_function",
     "predict",
-    "explain",
 ]
 FOLDS = StratifiedKFold(3, shuffle=True, random_state=0)
 

@@ -17,7 +17,7 @@ from adlib._typing import BoolArray, Float32Array, Float64Array, Int64Array
 from adlib._validation import check_ratio, describe, refusal
 from adlib.estimators._maps import anomaly_maps
 from adlib.estimators._model_file import ModelContent
-from adlib.estimators._patches import Patches, embed, embed_ahead
+from adlib.estimators._patches import Embed, Patches, embed, embed_ahead
 from adlib.estimators._results import Inspection
 from adlib.estimators._settings import Settings
 from adlib.estimators._thresholds import (
@@ -28,7 +28,7 @@ from adlib.estimators._thresholds import (
     conformal_threshold,
 )
 from adlib.exceptions import ImageError, SkippedImagesWarning
-from adlib.features import Backbone, Embedder, Precision, Runtime
+from adlib.features import Backbone, Precision, Runtime
 from adlib.images import Failure, Images, Source, open_source
 
 MOST_LISTED = 5  # skipped images that a warning names
@@ -105,22 +105,29 @@ class AnomalyDetector(BaseEstimator, metaclass=ABCMeta):
         """Return the checked shared parameters; raise for any that is wrong."""
 
     @abstractmethod
-    def _new_embedder(self, backbone: Backbone, settings: Settings) -> Embedder:
-        """Return what turns maps into the embeddings that ``_learn`` is given."""
+    def _new_embedder(self, backbone: Backbone, settings: Settings) -> Embed:
+        """Return what turns images into the embeddings that ``_learn`` is given."""
 
     @abstractmethod
-    def _embedder(self) -> Embedder:
-        """Return what turns maps into the embeddings that are scored."""
+    def _embedder(self) -> Embed:
+        """Return what turns images into the embeddings that are scored."""
 
     @abstractmethod
     def _learn(
         self,
         patches: Iterator[Patches],
         n_images: int | None,
-        embedder: Embedder,
+        embedder: Embed,
         settings: Settings,
     ) -> dict[str, Any]:
-        """Return the learned attributes, ``grid_`` among them, and set none of them."""
+        """Return the learned attributes, ``grid_`` among them, and set none of them.
+
+        Args:
+            patches: What ``embedder`` made of the images.
+            n_images: How many there are, skipped ones included, where that is known.
+            embedder: What ``_new_embedder`` gave.
+            settings: The checked parameters.
+        """
 
     @abstractmethod
     def _score_patches(self, embeddings: Float32Array) -> Scored:
@@ -180,9 +187,7 @@ class AnomalyDetector(BaseEstimator, metaclass=ABCMeta):
         skipped: list[Failure] = []
 
         def noting() -> Iterator[Patches]:
-            for patches in embed(
-                source, backbone, embedder, settings, "Reading features"
-            ):
+            for patches in embed(source, embedder, settings, "Reading features"):
                 names.extend(patches.batch.names)
                 skipped.extend(patches.batch.failures)
                 if patches.batch.names:
@@ -425,9 +430,7 @@ class AnomalyDetector(BaseEstimator, metaclass=ABCMeta):
         self, source: Source, settings: Settings, description: str
     ) -> Iterator[Patches]:
         """Yield the embeddings to score, batch by batch."""
-        return embed_ahead(
-            source, self.backbone_, self._embedder(), settings, description
-        )
+        return embed_ahead(source, self._embedder(), settings, description)
 
     def _prepare(self, X: Images, method: str) -> tuple[Settings, Source]:
         self._check_fitted()

@@ -26,7 +26,7 @@ from adlib.estimators._gaussian import (
 from adlib.estimators._gaussian_cpu import SIDE_BY_SIDE, n_blocks, n_packed
 from adlib.estimators._maps import anomaly_maps
 from adlib.estimators._model_file import ModelContent
-from adlib.estimators._patches import Patches
+from adlib.estimators._patches import Embed, Patches
 from adlib.estimators._saving import (
     damaged,
     restore_detector,
@@ -262,25 +262,28 @@ class PaDiM(AnomalyDetector):
         channels = [stage.channels for stage in backbone.stages]
         return embedding_length(self.embedding, channels)
 
-    def _new_embedder(self, backbone: Backbone, settings: Settings) -> Embedder:
+    def _new_embedder(self, backbone: Backbone, settings: Settings) -> Embed:
         if self.channels != "random":
-            return Embedder(settings.embedding)
+            return Embedder(backbone, settings.embedding)
         n_embedded = self._n_embedded(backbone)
         n_kept = min(self.n_channels, n_embedded)
         rng = np.random.default_rng(settings.random_state)
         kept = np.sort(rng.choice(n_embedded, n_kept, replace=False))
-        return Embedder(settings.embedding, kept.astype(np.int64))
+        return Embedder(backbone, settings.embedding, kept.astype(np.int64))
 
-    def _embedder(self) -> Embedder:
-        return Embedder(self.embedding, self.channels_, self.directions_)
+    def _embedder(self) -> Embed:
+        return Embedder(
+            self.backbone_, self.embedding, self.channels_, self.directions_
+        )
 
     def _learn(
         self,
         patches: Iterator[Patches],
         n_images: int | None,
-        embedder: Embedder,
+        embedder: Embed,
         settings: Settings,
     ) -> dict[str, Any]:
+        assert isinstance(embedder, Embedder)  # as _new_embedder made it
         batches: Iterator[Float32Array] = (batch.embeddings for batch in patches)
         directions = None
         if self.channels == "pca":

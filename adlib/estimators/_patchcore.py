@@ -24,7 +24,7 @@ from adlib.estimators._aggregation import (
 )
 from adlib.estimators._base import AnomalyDetector, Scored, warn_of_skipped
 from adlib.estimators._model_file import ModelContent
-from adlib.estimators._patches import Patches, PatchStore, origins_of
+from adlib.estimators._patches import Embed, Patches, PatchStore, origins_of
 from adlib.estimators._results import Explanation
 from adlib.estimators._saving import (
     damaged,
@@ -305,17 +305,17 @@ class PatchCore(AnomalyDetector):
         check_int(self.n_neighbors, "n_neighbors", owner, low=2)
         return check_settings(self)
 
-    def _new_embedder(self, backbone: Backbone, settings: Settings) -> Embedder:
-        return Embedder(settings.embedding)
+    def _new_embedder(self, backbone: Backbone, settings: Settings) -> Embed:
+        return Embedder(backbone, settings.embedding)
 
-    def _embedder(self) -> Embedder:
-        return Embedder(self.embedding)
+    def _embedder(self) -> Embed:
+        return Embedder(self.backbone_, self.embedding)
 
     def _learn(
         self,
         patches: Iterator[Patches],
         n_images: int | None,
-        embedder: Embedder,
+        embedder: Embed,
         settings: Settings,
     ) -> dict[str, Any]:
         store = PatchStore(n_images)

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Generator, Iterator
+from collections.abc import Callable, Generator, Iterator
 from concurrent.futures import ThreadPoolExecutor
-from typing import NamedTuple
+from typing import NamedTuple, TypeAlias
 
 import numpy as np
 import torch
@@ -12,8 +12,10 @@ import torch
 from adlib._progress import ProgressBar
 from adlib._typing import Float32Array, Int64Array
 from adlib.estimators._settings import Settings
-from adlib.features import Backbone, Embedder
 from adlib.images import Batch, Source, read_batches
+
+# From images, (n, 3, height, width), to (n, grid_height, grid_width, n_features).
+Embed: TypeAlias = Callable[[torch.Tensor], torch.Tensor]
 
 NO_PIXELS = np.empty((0, 3, 0, 0), np.float32)
 # Images a batch up to which the next batch is embedded while the last is searched: 1.4
@@ -33,8 +35,7 @@ class Patches(NamedTuple):
 
 def embed(
     source: Source,
-    backbone: Backbone,
-    embedder: Embedder,
+    embedder: Embed,
     settings: Settings,
     description: str,
 ) -> Generator[Patches]:
@@ -53,7 +54,7 @@ def embed(
         for read in batches:
             embeddings = np.empty((0, 1, 1, 1), np.float32)
             if read.names:
-                embeddings = _embed_batch(read.images, backbone, embedder)
+                embeddings = _embed_batch(read.images, embedder, settings.device)
             batch = read._replace(images=NO_PIXELS)
             del read  # its pixels, before the next are read
             yield Patches(batch, embeddings)
@@ -62,8 +63,7 @@ def embed(
 
 def embed_ahead(
     source: Source,
-    backbone: Backbone,
-    embedder: Embedder,
+    embedder: Embed,
     settings: Settings,
     description: str,
 ) -> Iterator[Patches]:
@@ -72,7 +72,7 @@ def embed_ahead(
     Streams are read in the caller's thread, and no sooner than they are asked for: the
     next part may be minutes away, and a camera may belong to its thread.
     """
-    batches = embed(source, backbone, embedder, settings, description)
+    batches = embed(source, embedder, settings, description)
     if settings.batch_size > SMALL_BATCH or source.n_items is None:
         yield from batches
         return
@@ -86,18 +86,14 @@ def embed_ahead(
         batches.close()
 
 
-def _embed_batch(
-    images: Float32Array, backbone: Backbone, embedder: Embedder
-) -> Float32Array:
+def _embed_batch(images: Float32Array, embedder: Embed, device: str) -> Float32Array:
     """Return patch embeddings of images, (n, 3, height, width)."""
-    if backbone.device != "cpu":
-        maps = backbone(torch.from_numpy(images))
-        return np.asarray(embedder(maps).cpu())
+    if device != "cpu":
+        return np.asarray(embedder(torch.from_numpy(images)).cpu())
     # One at a time: what lies between image and embeddings is several times their size.
     whole: Float32Array | None = None
     for i in range(len(images)):
-        maps = backbone(torch.from_numpy(images[i : i + 1]))
-        one = embedder(maps).numpy()
+        one = embedder(torch.from_numpy(images[i : i + 1])).numpy()
         if whole is None:
             whole = np.empty((len(images), *one.shape[1:]), np.float32)
         whole[i] = one[0]

@@ -1,33 +1,41 @@
-"""From feature maps to the features of each patch that a detector looks at."""
+"""From images to the features of each patch that a detector looks at."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import NamedTuple
+from dataclasses import dataclass
 
 import torch
 
 from adlib._typing import Float32Array, Int64Array
+from adlib.features._backbone import Backbone
 from adlib.features._embedding import Embedding, patch_embeddings
 
 
-class Embedder(NamedTuple):
-    """Patch embeddings, or some of their features, or projections of them.
+@dataclass(frozen=True)
+class Embedder:
+    """Turns images into patch embeddings, some of their features, or projections.
 
     Attributes:
+        backbone: The frozen network.
         embedding: How stages become patch embeddings; see ``patch_embeddings``.
         kept: Which features are kept, ascending, (n_kept,); None keeps all.
         directions: What they are projected to, (n_features, n_directions); None leaves
             them as they are.
     """
 
+    backbone: Backbone
     embedding: Embedding
     kept: Int64Array | None = None
     directions: Float32Array | None = None
 
-    @torch.inference_mode()
-    def __call__(self, maps: Sequence[torch.Tensor]) -> torch.Tensor:
-        """Return embeddings of maps, (n, grid_height, grid_width, n) float32."""
+    def __call__(self, images: torch.Tensor) -> torch.Tensor:
+        """Return (n, grid_height, grid_width, n_features) float32.
+
+        Args:
+            images: (n, 3, height, width) float32 RGB in [0, 1].
+        """
+        maps = self.backbone(images)
         if self.kept is None:
             embeddings = patch_embeddings(maps, self.embedding)
         elif self.embedding == "paper":
