@@ -446,7 +446,7 @@ def test_images_of_different_sizes_are_one_set(fitted, good):
         ("image_size", (64, 64, 3), ValueError, r"a pair \(height, width\)"),
         ("image_size", (64, 8), ValueError, "at least 16; got 8"),
         ("image_size", "64", TypeError, "got '64'"),
-        ("embedding", "sum", ValueError, "one of 'concat', 'paper'; got 'sum'"),
+        ("embedding", "sum", ValueError, "one of 'concat', 'paper', 'nearest'; got 'sum'"),
         ("embedding", None, TypeError, "one of 'concat', 'paper'; got None"),
         ("coreset", 0, ValueError, "at least 1; got 0"),
         ("coreset", 0.0, ValueError, r"a ratio in \(0, 1\] or a count"),
