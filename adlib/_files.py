@@ -29,8 +29,10 @@ def replacing(path: str | os.PathLike[str]) -> Iterator[Path]:
     temporary = target.with_name(f".{target.name}.{secrets.token_hex(4)}.tmp")
     # Made at once and only if new, with the permissions that a new file gets here.
     os.close(os.open(temporary, os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o666))
+    permissions = temporary.stat().st_mode
     try:
         yield temporary
+        temporary.chmod(permissions)  # a writer may have put its own file there
         _flush(temporary)
         temporary.replace(target)
     except BaseException:

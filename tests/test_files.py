@@ -82,3 +82,13 @@ def test_permissions_follow_the_umask(tmp_path, umask):
     mode = stat.S_IMODE((tmp_path / "model").stat().st_mode)
     assert mode == 0o666 & ~umask
     assert after == umask
+
+
+def test_a_writer_that_puts_its_own_file_there_does_not_set_permissions(tmp_path):
+    with replacing(tmp_path / "model") as temporary:
+        temporary.unlink()
+        temporary.write_text("new")
+        temporary.chmod(0o600)
+    (tmp_path / "plain").write_text("")
+    modes = [(tmp_path / name).stat().st_mode for name in ("model", "plain")]
+    assert modes[0] == modes[1]
