@@ -17,13 +17,22 @@ SIDE, RATIO, N_IMAGES, BATCH = 320, 0.05, 320, 32  # anomalib's batch
 
 
 def measure(data: Path) -> list[dict]:
-    megabytes = {}
-    for library in ("adlib", "anomalib"):
-        command = [sys.executable, __file__, library, str(data)]
-        done = subprocess.run(command, stdout=subprocess.PIPE, check=True)
-        megabytes[library] = json.loads(done.stdout)
-    embeddings = N_IMAGES * (SIDE // 8) ** 2 * 152 * 4 / 2**20
-    return [{"embeddings MiB": embeddings, "peak MiB": megabytes}]
+    results = []
+    sizes = {
+        "PatchCore": (SIDE // 8) ** 2 * 152,
+        "PaDiM, paper's settings": (SIDE // 4) ** 2 * 100,
+    }
+    for method, size in sizes.items():
+        megabytes = {}
+        for library in RUNS[method]:
+            command = [sys.executable, __file__, method, library, str(data)]
+            done = subprocess.run(command, stdout=subprocess.PIPE, check=True)
+            megabytes[library] = json.loads(done.stdout)
+        embeddings = N_IMAGES * size * 4 / 2**20
+        results.append(
+            {"method": method, "embeddings MiB": embeddings, "peak MiB": megabytes}
+        )
+    return results
 
 
 def _kilobytes(key: str) -> int:
@@ -37,7 +46,7 @@ def _above_idle(work) -> float:
     return (_kilobytes("VmHWM") - idle) / 1024
 
 
-def _adlib(data: Path) -> float:
+def _patchcore(data: Path) -> float:
     from _work import paths_in
 
     from adlib import PatchCore
@@ -49,7 +58,7 @@ def _adlib(data: Path) -> float:
     return _above_idle(lambda: model.fit(paths))
 
 
-def _anomalib(data: Path) -> float:
+def _anomalib_patchcore(data: Path) -> float:
     import numpy as np
     import torch
     from _anomalib import normalised, patchcore_model
@@ -79,7 +88,60 @@ def _anomalib(data: Path) -> float:
     return _above_idle(lambda: fit(paths))
 
 
+def _padim(data: Path, **settings) -> float:
+    from _work import paths_in
+
+    from adlib import PaDiM
+
+    paths = paths_in(data / "screw" / "train" / "good", N_IMAGES)
+    options = {"image_size": SIDE, "device": "cpu", "progress": False} | settings
+    PaDiM(**options).fit(paths[:48])
+    model = PaDiM(**options)
+    return _above_idle(lambda: model.fit(paths))
+
+
+def _papers_padim(data: Path) -> float:
+    from gaussians import PAPER
+
+    return _padim(data, **PAPER)
+
+
+def _anomalib_padim(data: Path) -> float:
+    import numpy as np
+    import torch
+    from _anomalib import normalised, padim_model
+    from _work import paths_in
+    from gaussians import SIGMA
+
+    from adlib.images import open_source, read_batches
+
+    paths = paths_in(data / "screw" / "train" / "good", N_IMAGES)
+    model = padim_model(np.arange(100), SIGMA).train()
+    model.feature_extractor.eval()
+
+    def fit(some: list[Path]) -> None:
+        source = open_source(some, "peers")
+        sizes = {"image_size": (SIDE, SIDE), "batch_size": BATCH}
+        for batch in read_batches(source, **sizes):
+            with torch.no_grad():
+                model(normalised(torch.from_numpy(batch.images)))
+        model.fit()
+
+    fit(paths[:4])
+    model.gaussian = type(model.gaussian)()
+    return _above_idle(lambda: fit(paths))
+
+
+RUNS = {
+    "PatchCore": {"adlib": _patchcore, "anomalib": _anomalib_patchcore},
+    "PaDiM, paper's settings": {
+        "adlib": _papers_padim,
+        "adlib's defaults": _padim,
+        "anomalib": _anomalib_padim,
+    },
+}
+
 if __name__ == "__main__":
     answer, sys.stdout = sys.stdout, sys.stderr
-    measured = {"adlib": _adlib, "anomalib": _anomalib}[sys.argv[1]](Path(sys.argv[2]))
-    json.dump(measured, answer)
+    method, library, data = sys.argv[1:]
+    json.dump(RUNS[method][library](Path(data)), answer)

@@ -41,18 +41,22 @@ def page(found: dict) -> str:
         "| task | adlib | peer | its time | adlib is faster by |",
         "|---|---|---|---|---|",
     ]
-    for part in ("coresets", "searches", "detectors"):
+    for part in ("coresets", "searches", "detectors", "gaussians"):
         lines += [_row(result) for result in found.get(part, [])]
     lines += ["", *_agreements(found)]
+    if "memory" in found:
+        lines += [
+            "",
+            "## Peak memory of fit above the idle process",
+            "",
+            "320 images of 320x320 from files; PatchCore with a coreset of 5 %.",
+        ]
     for result in found.get("memory", []):
         peak = result["peak MiB"]
         whole = result["embeddings MiB"]
         lines += [
             "",
-            "## Peak memory of fit above the idle process",
-            "",
-            "320 images of 320x320 from files, coreset 5 %; the embeddings alone take",
-            f"{whole:.0f} MiB in float32.",
+            f"{result['method']}: embeddings of {whole:.0f} MiB in float32.",
             "",
             "| library | MiB | times the embeddings |",
             "|---|---|---|",
@@ -96,7 +100,7 @@ def _time(seconds: float) -> str:
 def _agreements(found: dict) -> list[str]:
     """Return a line for each kind of agreement, and for which tasks it was found."""
     tasks: dict[str, list[str]] = {}
-    for part in ("searches", "detectors"):
+    for part in ("searches", "detectors", "gaussians"):
         for result in found.get(part, []):
             told = result.get("agreement", {})
             said = ", ".join(f"{name}: {value:.6g}" for name, value in told.items())
