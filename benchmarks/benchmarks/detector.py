@@ -10,18 +10,20 @@ from benchmarks._threads import THREADS, restore_threads, use_threads
 class _Detector:
     """Learning all images, then scoring one."""
 
+    kind = PatchCore
+
     def prepare(self, **options):
         self.options = {"image_size": SIDE, "device": "cpu", "progress": False}
         self.options.update(options)
         self.images = images()
-        self.model = PatchCore(**self.options).fit(self.images)
+        self.model = self.kind(**self.options).fit(self.images)
         self.model.score(self.images[:1])  # compile
 
     def time_fit(self, value):
-        PatchCore(**self.options).fit(self.images)
+        self.kind(**self.options).fit(self.images)
 
     def peakmem_fit(self, value):
-        PatchCore(**self.options).fit(self.images)
+        self.kind(**self.options).fit(self.images)
 
     def time_score_one(self, value):
         self.model.score(self.images[:1])

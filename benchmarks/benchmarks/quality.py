@@ -28,13 +28,14 @@ def _scenes(side):
 
 
 class _Quality:
+    kind = PatchCore
     options = {}  # what varies
 
     def track_auroc(self, value):
         options = {"image_size": SIDE, "device": "cpu", "progress": False}
         options.update(self.options)
         good, scored = _scenes(options["image_size"])
-        scores = PatchCore(**options).fit(good).score(scored)
+        scores = self.kind(**options).fit(good).score(scored)
         return float(roc_auc_score([0] * N_SCORED + [1] * N_SCORED, scores))
 
     track_auroc.unit = "image AUROC"
