@@ -7,6 +7,8 @@ from collections.abc import Callable
 from concurrent.futures import Executor, wait
 from itertools import pairwise
 
+SLICES_PER_THREAD = 8  # so that a thread that is done early finds more to do
+
 
 def available_threads() -> int:
     """Return how many threads to use: ``OMP_NUM_THREADS``, else the cores allowed."""

@@ -25,7 +25,7 @@ import numpy as np
 import torch
 
 from adlib._progress import ProgressBar
-from adlib._threads import available_threads, run_in_slices
+from adlib._threads import SLICES_PER_THREAD, available_threads, run_in_slices
 from adlib._typing import Float32Array
 from adlib._validation import refusal
 from adlib.estimators._gaussian_cpu import (
@@ -231,7 +231,8 @@ class MahalanobisCPU:
                 )
 
         with ThreadPoolExecutor(n_threads) as pool:
-            run_in_slices(pool, n_threads, len(factors), work)
+            n_slices = n_threads * SLICES_PER_THREAD
+            run_in_slices(pool, n_slices, len(factors), work)
         return squared
 
 

@@ -13,7 +13,7 @@ import numpy as np
 import torch
 from numba import njit
 
-from adlib._threads import available_threads, run_in_slices
+from adlib._threads import SLICES_PER_THREAD, available_threads, run_in_slices
 from adlib._typing import AnyArray, Float32Array, Float64Array
 
 SIDE_BY_SIDE = 16  # positions: one vector of float32, two of float64, with AVX-512
@@ -67,7 +67,8 @@ class SumsCPU:
             _add(images, self._shift, self._sums, self._products, first, last)
 
         with ThreadPoolExecutor(n_threads) as pool:
-            run_in_slices(pool, n_threads, len(self._sums), work)
+            n_slices = n_threads * SLICES_PER_THREAD
+            run_in_slices(pool, n_slices, len(self._sums), work)
 
     def moments(
         self, first: int, last: int, n_images: int

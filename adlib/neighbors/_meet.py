@@ -12,7 +12,7 @@ from typing import Any, NamedTuple
 import numpy as np
 from numba import njit
 
-from adlib._threads import run_in_slices
+from adlib._threads import SLICES_PER_THREAD, run_in_slices
 from adlib._typing import (
     AnyArray,
     BoolArray,
@@ -39,7 +39,6 @@ NOBODY = -1  # the place of a neighbour not found yet
 FIRST_STRIP, LONGEST_STRIP = 4, 64
 PANELS = 8  # of seekers, which meet a panel of members while it is in the nearest cache
 ROWS_AT_ONCE = 2**14  # whose sketches are held as seekers'
-SLICES_PER_THREAD = 8  # so that a thread that is done early finds more to do
 
 
 class Seekers(NamedTuple):
