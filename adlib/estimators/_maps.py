@@ -30,16 +30,19 @@ def anomaly_maps(patch_scores: Float32Array, size: tuple[int, int]) -> Float32Ar
         pixels, scaled with the size, cut at 4 sigma, reflecting at the borders.
     """
     rows = _upsample_and_blur(patch_scores.shape[1], size[0])
-    columns = _upsample_and_blur(patch_scores.shape[2], size[1])
-    maps: Float32Array = np.matmul(np.matmul(rows, patch_scores), columns.T)
+    columns = _upsample_and_blur(patch_scores.shape[2], size[1]).T
+    maps = np.empty((len(patch_scores), *size), np.float32)
+    # By torch, as the network: NumPy's threads would spin on the network's cores.
+    for scores, drawn in zip(torch.from_numpy(patch_scores), maps, strict=True):
+        torch.mm(rows @ scores, columns, out=torch.from_numpy(drawn))
     return maps
 
 
 @lru_cache(maxsize=8)
-def _upsample_and_blur(n_in: int, n_out: int) -> Float32Array:
-    """Return one axis of the operation as a matrix, (n_out, n_in)."""
+def _upsample_and_blur(n_in: int, n_out: int) -> torch.Tensor:
+    """Return one axis of the operation as a matrix, (n_out, n_in) float32."""
     impulses = torch.eye(n_in, dtype=torch.float64)[None]
     upsampled = F.interpolate(impulses, n_out, mode="linear", align_corners=False)
     sigma = SIGMA * n_out / REFERENCE_SIZE
     matrix = gaussian_filter1d(upsampled[0].numpy(), sigma, axis=1, mode="reflect")
-    return np.ascontiguousarray(matrix.T.astype(np.float32))
+    return torch.from_numpy(np.ascontiguousarray(matrix.T.astype(np.float32)))
