@@ -33,7 +33,8 @@ def anomaly_maps(patch_scores: Float32Array, size: tuple[int, int]) -> Float32Ar
     columns = _upsample_and_blur(patch_scores.shape[2], size[1]).T
     maps = np.empty((len(patch_scores), *size), np.float32)
     # By torch, as the network: NumPy's threads would spin on the network's cores.
-    for scores, drawn in zip(torch.from_numpy(patch_scores), maps, strict=True):
+    grids = torch.from_numpy(np.ascontiguousarray(patch_scores))
+    for scores, drawn in zip(grids, maps, strict=True):
         torch.mm(rows @ scores, columns, out=torch.from_numpy(drawn))
     return maps
 

@@ -56,7 +56,7 @@ def page(found: dict) -> str:
         whole = result["embeddings MiB"]
         lines += [
             "",
-            f"{result['method']}: embeddings of {whole:.0f} MiB in float32.",
+            f"{result.get('method', 'PatchCore')}: embeddings of {whole:.0f} MiB in float32.",
             "",
             "| library | MiB | times the embeddings |",
             "|---|---|---|",
