@@ -34,6 +34,7 @@ from adlib.estimators._gaussian_cpu import (
     blocked,
     n_blocks,
     n_packed,
+    pack_inverses,
     squared_by_factors,
     squared_by_spread,
 )
@@ -125,7 +126,7 @@ class GaussianFit:
         few = self._sums is None
         size = self._n_images if few else n_features
         blocks = n_blocks(n_positions)
-        factors = np.empty((blocks, n_packed(size), SIDE_BY_SIDE), np.float32)
+        factors = np.zeros((blocks, n_packed(size), SIDE_BY_SIDE), np.float32)
         spread = None
         if few:
             shape = (blocks, size * n_features, SIDE_BY_SIDE)
@@ -164,7 +165,7 @@ class GaussianFit:
         means, covariances = self._sums.moments(first, last, self._n_images)
         some = slice(first * SIDE_BY_SIDE, first * SIDE_BY_SIDE + len(means))
         gaussian.mean[some] = means.cpu().numpy()
-        gaussian.factors[first:last] = self._inverse_factors(covariances)
+        self._keep_inverses(covariances, gaussian.factors[first:last])
 
     def _keep_spread(self, gaussian: Gaussian, first: int, last: int) -> None:
         """Keep what some blocks of positions hold of each image, and its factors."""
@@ -179,11 +180,10 @@ class GaussianFit:
         narrow = columns.cpu().numpy().astype(np.float32)
         gaussian.spread[first:last] = blocked(narrow.reshape(len(narrow), -1))
         inner = torch.bmm(columns, columns.transpose(1, 2))
-        gaussian.factors[first:last] = self._inverse_factors(inner)
+        self._keep_inverses(inner, gaussian.factors[first:last])
 
-    def _inverse_factors(self, matrices: torch.Tensor) -> Float32Array:
-        """Return the packed F of ``matrices`` + e I, whose lower half is read."""
-        size = matrices.shape[-1]
+    def _keep_inverses(self, matrices: torch.Tensor, factors: Float32Array) -> None:
+        """Pack the F of ``matrices`` + e I, whose lower half is read."""
         matrices.diagonal(dim1=1, dim2=2).add_(self._regularization)
         lower, info = torch.linalg.cholesky_ex(matrices)
         if bool((info != 0).any()):
@@ -191,10 +191,7 @@ class GaussianFit:
             remedy = "Raise it; the paper's is 0.01."
             came = f"{self._regularization:g}"
             raise ValueError(refusal("regularization", "PaDiM", rule, came, remedy))
-        one = torch.eye(size, dtype=lower.dtype, device=lower.device)
-        inverse = torch.linalg.solve_triangular(lower, one, upper=False)
-        rows, columns = np.tril_indices(size)
-        return blocked(inverse.to(torch.float32).cpu().numpy()[:, rows, columns])
+        pack_inverses(lower.contiguous().cpu().numpy(), factors)
 
 
 class Mahalanobis(Protocol):

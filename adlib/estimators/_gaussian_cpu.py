@@ -82,11 +82,8 @@ class SumsCPU:
         shift = self._shift[first * SIDE_BY_SIDE : last * SIDE_BY_SIDE]
         count, n_features = shift.shape
         means = unblocked(self._sums[first:last])[:count] / n_images
-        rows, columns = np.tril_indices(n_features)
-        packed = unblocked(self._products[first:last])[:count]
-        packed = packed - n_images * means[:, rows] * means[:, columns]
         covariances = np.zeros((count, n_features, n_features))
-        covariances[:, rows, columns] = packed / max(n_images - 1, 1)
+        _unpack(self._products[first:last], means, n_images, covariances)
         return torch.from_numpy(means + shift), torch.from_numpy(covariances)
 
 
@@ -132,6 +129,54 @@ def _add(
                             + x[i, m + 7, lane] * x[j, m + 7, lane]
                         )
                 k += 1
+
+
+@njit(cache=True, nogil=True)
+def _unpack(
+    products: Float64Array,
+    means: Float64Array,
+    n_images: int,
+    covariances: Float64Array,
+) -> None:  # pragma: no cover - compiled
+    """Write the lower triangles of the covariances that packed sums amount to."""
+    degrees = max(n_images - 1, 1)
+    for position in range(len(means)):
+        block, lane = divmod(position, SIDE_BY_SIDE)
+        mean = means[position]
+        k = 0
+        for i in range(len(mean)):
+            for j in range(i + 1):
+                product = products[block, k, lane] - n_images * mean[i] * mean[j]
+                covariances[position, i, j] = product / degrees
+                k += 1
+
+
+@njit(cache=True, nogil=True, fastmath={"contract"})
+def pack_inverses(
+    lower: Float64Array, factors: Float32Array
+) -> None:  # pragma: no cover - compiled
+    """Invert lower triangles by substitution, row by row, and pack what comes.
+
+    Args:
+        lower: (n_positions, n, n), of which the upper half is not read.
+        factors: Packed inverses, (n_blocks, n_packed(n), 16); written to.
+    """
+    size = lower.shape[1]
+    inverse = np.zeros((size, size))
+    for position in range(len(lower)):
+        block, lane = divmod(position, SIDE_BY_SIDE)
+        packed = 0
+        for i in range(size):
+            inverse[i] = 0.0
+            for k in range(i):
+                share = lower[position, i, k]
+                for j in range(k + 1):
+                    inverse[i, j] -= share * inverse[k, j]
+            inverse[i, i] = 1.0
+            for j in range(i + 1):
+                inverse[i, j] /= lower[position, i, i]
+                factors[block, packed, lane] = inverse[i, j]
+                packed += 1
 
 
 @njit(cache=True, nogil=True, fastmath={"contract"})

@@ -54,9 +54,10 @@ def page(found: dict) -> str:
     for result in found.get("memory", []):
         peak = result["peak MiB"]
         whole = result["embeddings MiB"]
+        method = result.get("method", "PatchCore")
         lines += [
             "",
-            f"{result.get('method', 'PatchCore')}: embeddings of {whole:.0f} MiB in float32.",
+            f"{method}: embeddings of {whole:.0f} MiB in float32.",
             "",
             "| library | MiB | times the embeddings |",
             "|---|---|---|",
