@@ -7,6 +7,7 @@ import json
 import subprocess
 import sys
 from concurrent.futures import ThreadPoolExecutor
+from importlib.util import find_spec
 
 import numpy as np
 import pytest
@@ -19,7 +20,7 @@ from sklearn.pipeline import Pipeline
 from torch.utils.data import DataLoader, TensorDataset
 
 import adlib
-from adlib import PaDiM, PatchCore
+from adlib import AnomalibPadim, AnomalibPatchcore, PaDiM, PatchCore
 from adlib.exceptions import ImageError
 
 ESTIMATORS = {
@@ -62,6 +63,30 @@ ESTIMATORS = {
         progress=False,
     ),
 }
+if find_spec("anomalib"):  # an extra that the other estimators do without
+    ESTIMATORS |= {
+        "anomalib-padim": AnomalibPadim(image_size=64, progress=False),
+        "anomalib-padim-few": AnomalibPadim(
+            image_size=(48, 64),
+            stages=(2, 3),
+            n_features=20,
+            batch_size=4,
+            random_state=3,
+            progress=False,
+        ),
+        "anomalib-patchcore": AnomalibPatchcore(
+            image_size=64, coreset=0.2, progress=False
+        ),
+        "anomalib-patchcore-maximum": AnomalibPatchcore(
+            image_size=(48, 64),
+            stages=(1, 2, 3),
+            coreset=0.1,
+            n_neighbors=1,
+            batch_size=5,
+            random_state=7,
+            progress=False,
+        ),
+    }
 METHODS = [
     "score",
     "anomaly_maps",

@@ -11,7 +11,17 @@ import pytest
 import adlib
 from adlib.estimators import PatchCore, load
 
-HEAVY = {"torch", "numba", "faiss", "sklearn", "timm", "matplotlib", "openvino"}
+HEAVY = {
+    "anomalib",
+    "faiss",
+    "lightning",
+    "matplotlib",
+    "numba",
+    "openvino",
+    "sklearn",
+    "timm",
+    "torch",
+}
 
 
 def test_importing_adlib_loads_nothing_heavy():
@@ -30,7 +40,14 @@ def test_lazy_names_are_the_real_objects():
 
 
 def test_all_names_exist_and_dir_lists_them():
-    assert set(adlib.__all__) == {"PatchCore", "__version__", "load"}
+    assert set(adlib.__all__) == {
+        "AnomalibPadim",
+        "AnomalibPatchcore",
+        "PaDiM",
+        "PatchCore",
+        "__version__",
+        "load",
+    }
     assert sorted(dir(adlib)) == sorted(adlib.__all__)
     assert all(hasattr(adlib, name) for name in adlib.__all__)
 

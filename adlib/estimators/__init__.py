@@ -1,5 +1,7 @@
 """The detectors, what they return, and the model file."""
 
+from adlib.estimators._anomalib_padim import AnomalibPadim
+from adlib.estimators._anomalib_patchcore import AnomalibPatchcore
 from adlib.estimators._base import AnomalyDetector
 from adlib.estimators._loading import load
 from adlib.estimators._padim import PaDiM
@@ -8,6 +10,8 @@ from adlib.estimators._results import Explanation, Inspection
 from adlib.estimators._thresholds import lowest_rate
 
 __all__ = [
+    "AnomalibPadim",
+    "AnomalibPatchcore",
     "AnomalyDetector",
     "Explanation",
     "Inspection",

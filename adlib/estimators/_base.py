@@ -28,7 +28,7 @@ from adlib.estimators._thresholds import (
     conformal_threshold,
 )
 from adlib.exceptions import ImageError, SkippedImagesWarning
-from adlib.features import Backbone, Precision, Runtime
+from adlib.features import DEFAULT_STRIDES, Backbone, Precision, Runtime
 from adlib.images import Failure, Images, Source, open_source
 
 MOST_LISTED = 5  # skipped images that a warning names
@@ -39,7 +39,7 @@ class Scored(NamedTuple):
 
     Attributes:
         image_scores: (n,).
-        patch_scores: (n, grid_height, grid_width).
+        patch_scores: (n, grid_height, grid_width); not read where there are maps.
         maps: (n, height, width), where image scores are taken from the maps; else None.
     """
 
@@ -82,6 +82,7 @@ class AnomalyDetector(BaseEstimator, metaclass=ABCMeta):
         "precision",
         "runtime",
     )
+    _strides: tuple[int, ...] = DEFAULT_STRIDES  # of the stages that None means
     backbone: str
     weights: str | None
     stages: tuple[int, ...] | None
@@ -163,7 +164,7 @@ class AnomalyDetector(BaseEstimator, metaclass=ABCMeta):
                 left.
             TypeError, ValueError: A parameter, ``X`` or ``y`` is not as stated.
             WeightsError: The backbone's weights cannot be had.
-            ImportError: ``runtime`` is "openvino", which is not installed.
+            ImportError: A library that the parameters ask for is not installed.
 
         Note:
             A failed fit leaves the estimator as it was.
@@ -177,6 +178,7 @@ class AnomalyDetector(BaseEstimator, metaclass=ABCMeta):
             self.backbone,
             weights=self.weights,
             stages=self.stages,
+            strides=self._strides,
             device=settings.device,
             precision=settings.precision,
             runtime=settings.runtime,

@@ -6,6 +6,9 @@ import inspect
 import os
 from typing import Any
 
+from adlib._validation import refusal
+from adlib.estimators._anomalib_padim import AnomalibPadim
+from adlib.estimators._anomalib_patchcore import AnomalibPatchcore
 from adlib.estimators._base import AnomalyDetector
 from adlib.estimators._model_file import ModelContent, read_model
 from adlib.estimators._padim import PaDiM
@@ -16,6 +19,8 @@ from adlib.exceptions import ModelFileError
 from adlib.features import Precision, Runtime
 
 DETECTORS: dict[str, type[AnomalyDetector]] = {
+    "AnomalibPadim": AnomalibPadim,
+    "AnomalibPatchcore": AnomalibPatchcore,
     "PaDiM": PaDiM,
     "PatchCore": PatchCore,
 }
@@ -47,9 +52,10 @@ def load(
     Raises:
         FileNotFoundError: There is no such file.
         ModelFileError: The file is damaged, not adlib's, or of a later format.
-        ImportError: FAISS or OpenVINO is to run and is not installed.
+        ImportError: FAISS, OpenVINO or anomalib is to run and is not installed.
         ValueError: ``device`` asks for a GPU and there is none or OpenVINO is to run,
-            or another argument is not as stated.
+            another argument is not as stated, or the detector has no ``precision`` or
+            ``runtime`` to choose.
 
     Note:
         Nothing in the file is run: it is read as safetensors and JSON, every field is
@@ -75,8 +81,12 @@ def _construct(content: ModelContent, asked: dict[str, Any]) -> AnomalyDetector:
             f"{', '.join(sorted(DETECTORS))}."
         )
     known = set(inspect.signature(kind).parameters)
-    parameters: dict[str, Any] = ADDED_LATER | content.header["parameters"]
+    added = {name: value for name, value in ADDED_LATER.items() if name in known}
+    parameters: dict[str, Any] = added | content.header["parameters"]
     if set(parameters) != known:
         raise damaged("parameters", f"{', '.join(sorted(known))}")
     values = {k: tuple(v) if isinstance(v, list) else v for k, v in parameters.items()}
+    for name in sorted(set(asked) - known):
+        rule = f"None for a model of {kind.__name__}, which has no such parameter"
+        raise ValueError(refusal(name, "load", rule, repr(asked[name])))
     return kind(**{**values, **asked})

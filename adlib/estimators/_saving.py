@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from importlib.metadata import version
 from typing import TYPE_CHECKING, Any
 
@@ -28,8 +28,12 @@ def save_detector(
     path: str | os.PathLike[str],
     state: Mapping[str, Any],
     tensors: Mapping[str, AnyArray],
+    packages: Sequence[str] = (),
 ) -> None:
-    """Write a fitted detector: what all share, its own ``state`` and ``tensors``."""
+    """Write a fitted detector: what all share, its own ``state`` and ``tensors``.
+
+    ``packages`` are those whose versions are noted beyond the ones that all need.
+    """
     backbone = detector.backbone_
     shared = {
         "grid": list(detector.grid_),
@@ -43,7 +47,7 @@ def save_detector(
         BACKBONE_PREFIX + name: tensor.numpy()
         for name, tensor in backbone.state().items()
     }
-    versions = {package: version(package) for package in RECORDED}
+    versions = {package: version(package) for package in (*RECORDED, *packages)}
     parameters = detector.get_params(deep=False)
     header = {
         "format": FORMAT,

@@ -1,6 +1,6 @@
 """Frozen backbones and the patch embeddings that they give."""
 
-from adlib.features._backbone import Backbone, Stage
+from adlib.features._backbone import DEFAULT_STRIDES, Backbone, Stage
 from adlib.features._embedder import Embedder
 from adlib.features._embedding import (
     EMBEDDINGS,
@@ -9,10 +9,11 @@ from adlib.features._embedding import (
     patch_embeddings,
 )
 from adlib.features._runtimes import PRECISIONS, RUNTIMES, Precision, Runtime
-from adlib.features._weights import DEFAULT_BACKBONE, Normalisation
+from adlib.features._weights import DEFAULT_BACKBONE, Normalisation, Weights
 
 __all__ = [
     "DEFAULT_BACKBONE",
+    "DEFAULT_STRIDES",
     "EMBEDDINGS",
     "PRECISIONS",
     "RUNTIMES",
@@ -23,6 +24,7 @@ __all__ = [
     "Precision",
     "Runtime",
     "Stage",
+    "Weights",
     "embedding_length",
     "patch_embeddings",
 ]

@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
 from dataclasses import dataclass
 from difflib import get_close_matches
 from pathlib import Path
@@ -13,6 +12,7 @@ import timm
 import torch
 from torch import nn
 
+from adlib._random import torch_seeded
 from adlib._validation import describe, refusal
 from adlib.exceptions import WeightsError
 from adlib.features._folding import folded
@@ -50,7 +50,8 @@ class Backbone:
         name: Any timm convolutional network, e.g. "wide_resnet50_2.tv_in1k".
         weights: "pretrained" (packaged with pip, else from timm's hub), the path of a
             local state dict, or None for random weights drawn with ``random_state``.
-        stages: timm's stage indices, ascending; None takes those at strides 8 and 16.
+        stages: timm's stage indices, ascending; None takes those at ``strides``.
+        strides: In pixels; used where ``stages`` is None.
         device: "cpu" or "cuda:N"; OpenVINO runs on "cpu" alone.
         precision: "float32", or "bfloat16" for weights and activations, which is faster
             where the processor has instructions for it. Maps are float32 in either.
@@ -78,13 +79,14 @@ class Backbone:
         *,
         weights: str | Path | None = "pretrained",
         stages: Sequence[int] | None = None,
+        strides: Sequence[int] = DEFAULT_STRIDES,
         device: str = "cpu",
         precision: Precision = "float32",
         runtime: Runtime = "torch",
         random_state: int | None = None,
     ) -> None:
         network, normalisation = _create(name, weights, random_state)
-        self._attach(name, network, normalisation, stages)
+        self._attach(name, network, normalisation, stages, strides)
         self._place(device, precision, runtime)
 
     @classmethod
@@ -115,6 +117,11 @@ class Backbone:
             for name, tensor in self._network.state_dict().items()
         }
 
+    def layers(self) -> list[str]:
+        """Return the names by which timm knows the modules that end the stages."""
+        info = self._network.feature_info
+        return [info[stage.index]["module"] for stage in self.stages]
+
     @torch.inference_mode()
     def __call__(self, images: torch.Tensor) -> list[torch.Tensor]:
         """Return one feature map a stage, (n, channels, height, width) float32.
@@ -131,10 +138,11 @@ class Backbone:
         network: Network,
         normalisation: Normalisation,
         stages: Sequence[int] | None,
+        strides: Sequence[int] = DEFAULT_STRIDES,
     ) -> None:
         self.name = name
         self.normalisation = normalisation
-        self.stages = _choose_stages(network, name, stages)
+        self.stages = _choose_stages(network, name, stages, strides)
         network.prune_intermediate_layers(
             [stage.index for stage in self.stages], prune_norm=True, prune_head=True
         )
@@ -203,7 +211,7 @@ def _architecture(name: str, random_state: int | None = None) -> Network:
         remedy = f"Close names: {', '.join(near)}." if near else ""
         raise ValueError(refusal("backbone", "Backbone", rule, describe(name), remedy))
     try:
-        with _seeded(random_state):
+        with torch_seeded(random_state):
             network: Network = timm.create_model(name, pretrained=False)
     except RuntimeError as error:  # a tag, behind the dot, that timm does not know
         raise ValueError(
@@ -214,7 +222,7 @@ def _architecture(name: str, random_state: int | None = None) -> Network:
 
 def _from_hub(name: str) -> Network:
     try:
-        with _seeded(None):
+        with torch_seeded(None):
             network: Network = timm.create_model(name, pretrained=True)
     except Exception as error:  # the hub's client raises many kinds
         raise WeightsError(
@@ -232,9 +240,12 @@ def _timm_normalisation(network: Network) -> Normalisation:
 
 
 def _choose_stages(
-    network: Network, name: str, indices: Sequence[int] | None
+    network: Network,
+    name: str,
+    indices: Sequence[int] | None,
+    strides: Sequence[int],
 ) -> tuple[Stage, ...]:
-    """Return the stages asked for, by index or by the default strides."""
+    """Return the stages asked for, by index or, where that is None, by stride."""
     if not hasattr(network, "forward_intermediates"):
         rule = "a network whose stages timm can return (forward_intermediates)"
         raise ValueError(refusal("backbone", "Backbone", rule, describe(name)))
@@ -243,25 +254,15 @@ def _choose_stages(
         for index, info in enumerate(network.feature_info)
     ]
     if indices is None:
-        chosen = [stage for stage in available if stage.stride in DEFAULT_STRIDES]
+        chosen = [stage for stage in available if stage.stride in strides]
     else:
         known = {stage.index: stage for stage in available}
         chosen = [known[i] for i in sorted(set(indices)) if i in known]
-    wanted = len(DEFAULT_STRIDES) if indices is None else len(indices)
+    wanted = len(strides) if indices is None else len(indices)
     if len(chosen) != wanted or not chosen:
         offers = ", ".join(f"{s.index} (stride {s.stride})" for s in available)
         rule = f"different stage indices of {name}, which offers {offers}"
-        came = "None, the strides 8 and 16" if indices is None else describe(indices)
+        by_stride = f"None, the strides {' and '.join(map(str, strides))}"
+        came = by_stride if indices is None else describe(indices)
         raise ValueError(refusal("stages", "Backbone", rule, came))
     return tuple(chosen)
-
-
-@contextmanager
-def _seeded(random_state: int | None) -> Iterator[None]:
-    """Seed torch's CPU generator for the block, None anew, and put it back."""
-    with torch.random.fork_rng(devices=[]):
-        if random_state is None:
-            torch.default_generator.seed()
-        else:
-            torch.default_generator.manual_seed(random_state)
-        yield

@@ -243,7 +243,8 @@ def with_nan(bank):
 DAMAGES = {
     "unknown estimator": (
         lambda header, tensors: header.update(estimator="PaintCore"),
-        "holds a 'PaintCore'; this adlib knows PaDiM, PatchCore",
+        "holds a 'PaintCore'; this adlib knows AnomalibPadim, AnomalibPatchcore, "
+        "PaDiM, PatchCore",
     ),
     "missing parameter": (without("parameters", "coreset"), "'parameters' must be"),
     "extra parameter": (parameter("colour", 1), "'parameters' must be"),

@@ -1,0 +1,230 @@
+"""What both adapters of anomalib's torch models share (extra ``anomalib``)."""
+
+from __future__ import annotations
+
+import warnings
+from abc import abstractmethod
+from collections.abc import Iterator
+from dataclasses import dataclass
+from importlib import import_module
+from typing import Any, ClassVar
+
+import numpy as np
+import torch
+
+from adlib._random import torch_seeded
+from adlib._typing import AnyArray, Float32Array
+from adlib._validation import describe, refusal
+from adlib.estimators._base import AnomalyDetector, Scored
+from adlib.estimators._model_file import ModelContent
+from adlib.estimators._patches import Embed
+from adlib.estimators._saving import damaged, restore_detector, tensor_of
+from adlib.estimators._settings import Settings, check_settings
+from adlib.exceptions import WeightsError
+from adlib.features import (
+    Backbone,
+    Embedding,
+    Normalisation,
+    Precision,
+    Runtime,
+    Weights,
+)
+
+SMALLEST = 17  # pixels: anomalib's blur reflects 16 of them at each border
+
+
+@dataclass(frozen=True)
+class NormalisedImages:
+    """Normalises images, which anomalib's models take as they are.
+
+    Attributes:
+        normalisation: The backbone's.
+        model: anomalib's untrained model, on its way to ``_learn``; None in scoring.
+        grid: (height, width) of the model's patch grid.
+    """
+
+    normalisation: Normalisation
+    model: Any = None
+    grid: tuple[int, int] = (0, 0)
+
+    def __call__(self, images: torch.Tensor) -> torch.Tensor:
+        """Return normalised images, (n, height, width, 3) float32, on the CPU.
+
+        Args:
+            images: (n, 3, height, width) float32 RGB in [0, 1].
+        """
+        mean, std = (torch.tensor(part).view(3, 1, 1) for part in self.normalisation)
+        return ((images - mean) / std).permute(0, 2, 3, 1)
+
+
+class AnomalibDetector(AnomalyDetector):
+    """A detector that learns and scores by a torch model of anomalib.
+
+    It gives the model adlib's weights and adlib's images, normalised as the backbone
+    asks. Image scores and anomaly maps are the model's own.
+
+    Attributes:
+        model_: anomalib's torch model, in evaluation mode.
+    """
+
+    _frozen = ("backbone", "stages", "image_size")
+    _model_path: ClassVar[tuple[str, str]]  # module and name in anomalib
+    # The shared code asks for these; anomalib's models leave no choice of them.
+    embedding: Embedding = "nearest"
+    precision: Precision = "float32"
+    runtime: Runtime = "torch"
+    model_: Any
+
+    @abstractmethod
+    def _options(self, backbone: Backbone) -> dict[str, Any]:
+        """Return what anomalib's model is constructed with, beyond the network."""
+
+    def _check_parameters(self) -> Settings:
+        settings = check_settings(self)
+        if min(settings.image_size) < SMALLEST:
+            rule = f"at least {SMALLEST} pixels a side, which anomalib's blur needs"
+            owner = type(self).__name__
+            raise ValueError(
+                refusal("image_size", owner, rule, describe(self.image_size))
+            )
+        return settings
+
+    def _new_embedder(self, backbone: Backbone, settings: Settings) -> Embed:
+        model, grid = self._new_model(backbone, settings)
+        return NormalisedImages(backbone.normalisation, model, grid)
+
+    def _embedder(self) -> Embed:
+        return NormalisedImages(self.backbone_.normalisation)
+
+    def _new_model(
+        self, backbone: Backbone, settings: Settings
+    ) -> tuple[Any, tuple[int, int]]:
+        """Return anomalib's untrained model with adlib's weights, and its patch grid.
+
+        Raises:
+            ImportError: anomalib is not installed.
+            ValueError: anomalib does not read the backbone as adlib does.
+            WeightsError: The backbone's weights do not fit anomalib's network.
+        """
+        owner = type(self).__name__
+        kind = _import_model(*self._model_path, owner)
+        with torch_seeded(settings.random_state):
+            model = kind(
+                backbone=backbone.name,
+                layers=backbone.layers(),
+                pre_trained=False,
+                **self._options(backbone),
+            )
+        extractor = model.feature_extractor
+        channels = [stage.channels for stage in backbone.stages]
+        if list(extractor.out_dims) != channels:  # it drops layers that it cannot find
+            rule = f"a network in which anomalib finds {', '.join(backbone.layers())}"
+            raise ValueError(refusal("backbone", owner, rule, describe(backbone.name)))
+        _fill(extractor.feature_extractor, backbone.state(), backbone.name)
+        model.requires_grad_(requires_grad=False)
+        with torch.no_grad():
+            maps = list(extractor(torch.zeros(1, 3, *settings.image_size)).values())
+        if not all(bool(stage.isfinite().all()) for stage in maps):
+            raise WeightsError(
+                f"anomalib's network of backbone {backbone.name!r} computes the stages "
+                "with tensors that adlib's network does not have."
+            )
+        height, width = maps[0].shape[-2:]
+        return model.to(settings.device), (height, width)
+
+    def _score_patches(self, embeddings: Float32Array) -> Scored:
+        scores, maps = [], []
+        with torch.inference_mode():
+            for images in images_for(self.model_, embeddings):
+                result = self.model_(images)
+                scores.append(result.pred_score.reshape(-1).cpu().numpy())
+                maps.append(result.anomaly_map[:, 0].cpu().numpy())
+        drawn = np.concatenate(maps)
+        return Scored(np.concatenate(scores), drawn, drawn)
+
+    def _restore_model(self, content: ModelContent, device: str) -> Any:
+        """Take over what all detectors share and return the model, yet untrained."""
+        restore_detector(self, content, device)
+        settings = check_settings(self)._replace(device="cpu")
+        model, grid = self._new_model(self.backbone_, settings)
+        if grid != self.grid_:
+            raise damaged("grid", f"{list(grid)}, which image_size gives")
+        return model
+
+
+def images_for(model: Any, embeddings: Float32Array) -> Iterator[torch.Tensor]:
+    """Yield normalised images as anomalib's model takes them, on its device.
+
+    On a CPU one at a time, so that what an image gives cannot depend on its batch; that
+    is faster there too, since what lies between then stays in the caches.
+
+    Args:
+        model: The model.
+        embeddings: What ``NormalisedImages`` gave, (n, height, width, 3).
+
+    Yields:
+        (n, 3, height, width) float32.
+    """
+    images = torch.from_numpy(embeddings).permute(0, 3, 1, 2).contiguous()
+    device = next(model.parameters()).device
+    size = 1 if device.type == "cpu" else len(images)
+    for first in range(0, len(images), size):
+        yield images[first : first + size].to(device)
+
+
+def finite_tensor(
+    content: ModelContent, name: str, shape: tuple[int | None, ...]
+) -> torch.Tensor:
+    """Return a float32 tensor of a model file, which must be finite, or raise."""
+    array: AnyArray = tensor_of(content, name, np.float32, shape)
+    if not array.size or not np.isfinite(array).all():
+        raise damaged(name, "finite numbers, one at least")
+    return torch.from_numpy(array)
+
+
+def _import_model(module: str, name: str, owner: str) -> Any:
+    """Return a class of anomalib, or raise ImportError with the extra that brings it.
+
+    anomalib imports its other models too, and some of them what is deprecated, which is
+    no matter of adlib's callers.
+    """
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", FutureWarning)
+            warnings.simplefilter("ignore", DeprecationWarning)
+            return getattr(import_module(module), name)
+    except ImportError as error:
+        raise ImportError(
+            f"{owner} needs anomalib, which cannot be imported ({error}). "
+            "Run: pip install 'adlib-vision[anomalib]'"
+        ) from error
+
+
+def _fill(network: Any, weights: Weights, backbone: str) -> None:
+    """Put adlib's tensors into anomalib's network.
+
+    adlib's network ends behind the last stage that is read. What anomalib's holds
+    beyond becomes NaN: if it did matter, no score would be a number.
+
+    Raises:
+        WeightsError: A tensor has no place there.
+    """
+    places = {_flat(name): tensor for name, tensor in network.state_dict().items()}
+    unfilled = dict(places)
+    for name, tensor in weights.items():
+        place = unfilled.pop(_flat(name), None)
+        if place is None or place.shape != tensor.shape:
+            raise WeightsError(
+                f"The weights of backbone {backbone!r} do not fit anomalib's network "
+                f"of that name: it has no place for {name!r} of shape "
+                f"{tuple(tensor.shape)}."
+            )
+        place.copy_(tensor)
+    for place in unfilled.values():
+        if place.is_floating_point():
+            place.fill_(torch.nan)
+
+
+def _flat(name: str) -> str:
+    """Return a tensor's name as it is where timm flattens "stages.0" to "stages_0"."""
+    return name.replace(".", "_")

@@ -1,0 +1,222 @@
+"""anomalib's PaDiM behind adlib's contract."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+from typing import Any
+
+import numpy as np
+import torch
+
+from adlib._random import torch_seeded
+from adlib._validation import check_int
+from adlib.estimators._anomalib import (
+    AnomalibDetector,
+    NormalisedImages,
+    finite_tensor,
+    images_for,
+)
+from adlib.estimators._model_file import ModelContent
+from adlib.estimators._patches import Embed, Patches
+from adlib.estimators._saving import damaged, save_detector, tensor_of
+from adlib.estimators._settings import Settings
+from adlib.exceptions import ImageError
+from adlib.features import DEFAULT_BACKBONE, Backbone
+from adlib.images import OnError
+
+FEWEST = 2  # images that a covariance can be estimated from
+
+
+class AnomalibPadim(AnomalibDetector):
+    """Run anomalib's PaDiM with adlib's weights and images, to compare or to migrate.
+
+    Scores and maps are those of anomalib's ``PadimModel`` for the same normalised
+    images. Needs the extra ``anomalib``. ``PaDiM`` is adlib's own; with
+    ``PaDiM(stages=(1, 2, 3), embedding="nearest", regularization=0.01001)`` and the
+    same channels its patch scores, before they become a map, are the same to 1e-3
+    relative. What differs:
+
+    - The covariance, with 0.01 + 1e-5 on its diagonal, is inverted in float32, which
+      costs those 1e-3; adlib factors it in float64 and is exact to 1e-5.
+    - An image scores the maximum of its map alone; adlib's "map_max".
+    - The map's blur has a sigma of 4 pixels at any size, and mirrors at the border
+      without repeating the last pixel; adlib's is 4 pixels at 224, scaled with the
+      size, and repeats it. Maps, and with them image scores, thus differ.
+    - All embeddings are kept until the last image is read.
+
+    ``score`` returns one value per image, unlike scikit-learn's ``score``.
+
+    Args:
+        backbone: Name of a timm convolutional network. The default's weights come with
+            pip.
+        weights: "pretrained", the path of a local state dict, or None for random ones.
+        stages: timm's stage indices; None takes those at strides 4, 8 and 16, as in
+            the paper.
+        image_size: Side in pixels to which images are resized, or (height, width); at
+            least 17.
+        n_features: How many features the Gaussians have at most; a random choice of
+            all. Memory and time grow with its square.
+        batch_size: Images a batch; changes speed and memory, not results on a CPU.
+        device: "auto" (the GPU where there is one), "cpu", "cuda" or "cuda:N".
+        n_workers: Threads that decode images; None: one a core, at most 8.
+        on_error: "raise" at an unusable image, or "skip" it and report.
+        progress: Show a bar on a terminal for what takes longer than two seconds.
+        random_state: Seed of the features chosen and of random weights; None draws new
+            ones every time.
+
+    Attributes:
+        model_: anomalib's ``PadimModel``, in evaluation mode.
+        backbone_: adlib's network, whose weights ``model_`` has.
+        grid_: (height, width) of the patch grid.
+        training_images_: Names of the images learned from, in order.
+        skipped_: Images that ``fit`` skipped, with reasons.
+        threshold_: What ``calibrate`` set, or None.
+
+    Note:
+        With n images, p positions and d features ``fit`` holds 4 n p d bytes of
+        embeddings twice for a moment, then about 16 p d^2 bytes; the model takes
+        4 p d^2 bytes. The GPU's path has not been run on a GPU yet.
+
+    References:
+        Defard et al., "PaDiM: a patch distribution modeling framework for anomaly
+        detection and localization", ICPR 2021; Akcay et al., "Anomalib: a deep learning
+        library for anomaly detection", ICIP 2022.
+
+    Example:
+        >>> import numpy as np
+        >>> from adlib import AnomalibPadim
+        >>> good = np.random.default_rng(0).random((4, 64, 64), dtype=np.float32)
+        >>> model = AnomalibPadim(image_size=64).fit(good)  # doctest: +SKIP
+        >>> model.score(good).shape  # doctest: +SKIP
+        (4,)
+    """
+
+    _model_path = ("anomalib.models.image.padim.torch_model", "PadimModel")
+    _strides = (4, 8, 16)
+
+    def __init__(
+        self,
+        *,
+        backbone: str = DEFAULT_BACKBONE,
+        weights: str | None = "pretrained",
+        stages: tuple[int, ...] | None = None,
+        image_size: int | tuple[int, int] = 320,
+        n_features: int = 100,
+        batch_size: int = 16,
+        device: str = "auto",
+        n_workers: int | None = None,
+        on_error: OnError = "raise",
+        progress: bool = True,
+        random_state: int | None = 0,
+    ) -> None:
+        self.backbone = backbone
+        self.weights = weights
+        self.stages = stages
+        self.image_size = image_size
+        self.n_features = n_features
+        self.batch_size = batch_size
+        self.device = device
+        self.n_workers = n_workers
+        self.on_error = on_error
+        self.progress = progress
+        self.random_state = random_state
+
+    def describe(self) -> dict[str, str]:
+        """Return what was learned, as short texts by name."""
+        self._check_fitted()
+        gaussian = self.model_.gaussian
+        n_features, n_positions = gaussian.mean.shape
+        megabytes = (gaussian.mean.nbytes + gaussian.inv_covariance.nbytes) / 1e6
+        return {
+            "Gaussians": f"{n_positions:,} positions, {n_features} of "
+            f"{_n_available(self.backbone_)} features, {megabytes:.1f} MB, by anomalib"
+        }
+
+    def save(self, path: str | os.PathLike[str]) -> None:
+        """Write the model to one file, whole or not at all.
+
+        The file holds parameters, threshold, means, inverse covariances, the features
+        chosen and the backbone's tensors. ``adlib.load`` reads it, where anomalib is
+        installed. Nothing in it is code.
+
+        Raises:
+            NotFittedError: ``fit`` was not called.
+            OSError: The folder does not exist, is not writable, or the disk is full.
+        """
+        self._check_fitted()
+        buffers = {
+            "gaussian.mean": self.model_.gaussian.mean,
+            "gaussian.inv_covariance": self.model_.gaussian.inv_covariance,
+            "features": self.model_.idx,
+        }
+        tensors = {
+            name: buffer.contiguous().cpu().numpy() for name, buffer in buffers.items()
+        }
+        save_detector(self, path, {}, tensors, ("anomalib",))
+
+    def _restore(self, content: ModelContent, device: str) -> None:
+        model = self._restore_model(content, device)
+        n_available = _n_available(self.backbone_)
+        n_features = len(model.idx)
+        chosen = tensor_of(content, "features", np.int64, (n_features,))
+        inside = (chosen >= 0).all() and (chosen < n_available).all()
+        if not inside or len(np.unique(chosen)) < n_features:
+            raise damaged("features", f"different numbers below {n_available}")
+        n_positions = self.grid_[0] * self.grid_[1]
+        model.gaussian.mean = finite_tensor(
+            content, "gaussian.mean", (n_features, n_positions)
+        )
+        shape = (n_positions, n_features, n_features)
+        inverses = finite_tensor(content, "gaussian.inv_covariance", shape)
+        model.gaussian.inv_covariance = _by_columns(inverses)
+        model.idx = torch.from_numpy(chosen)
+        self.model_ = model.to(device).eval()
+
+    def _check_parameters(self) -> Settings:
+        check_int(self.n_features, "n_features", type(self).__name__, low=1)
+        return super()._check_parameters()
+
+    def _options(self, backbone: Backbone) -> dict[str, Any]:
+        return {"n_features": min(int(self.n_features), _n_available(backbone))}
+
+    def _learn(
+        self,
+        patches: Iterator[Patches],
+        n_images: int | None,
+        embedder: Embed,
+        settings: Settings,
+    ) -> dict[str, Any]:
+        assert isinstance(embedder, NormalisedImages)  # as _new_embedder made it
+        model = embedder.model.train()
+        n_learned = 0
+        with torch.no_grad():
+            for batch in patches:
+                n_learned += len(batch.embeddings)
+                for images in images_for(model, batch.embeddings):
+                    model(images)  # which it remembers
+            if n_learned < FEWEST:
+                raise ImageError(
+                    f"X of {type(self).__name__}.fit must hold at least {FEWEST} "
+                    "usable normal images, since anomalib's covariance of fewer is not "
+                    f"a number; got {n_learned}."
+                )
+            with torch_seeded(settings.random_state, settings.device):
+                model.fit()
+            gaussian = model.gaussian
+            gaussian.inv_covariance = _by_columns(gaussian.inv_covariance)
+        return {"grid_": embedder.grid, "model_": model.eval()}
+
+
+def _by_columns(matrices: torch.Tensor) -> torch.Tensor:
+    """Return matrices, (n, d, d), that lie in memory column by column.
+
+    A CPU's inverses do so already; the products of float32 with matrices that lie row
+    by row differ by up to 1e-4, and a loaded model would score other than the saved.
+    """
+    return matrices.mT.contiguous().mT
+
+
+def _n_available(backbone: Backbone) -> int:
+    """Return how many features a position has before any are left out."""
+    return sum(stage.channels for stage in backbone.stages)
