@@ -19,7 +19,7 @@ from scipy.stats import spearmanr
 from adlib import PaDiM
 from adlib.features import Backbone, Embedder
 
-SIDE, BATCH, ROUNDS, FIT_ROUNDS = 320, 32, 5, 3
+SIDE, BATCH, ROUNDS, FIT_ROUNDS = 320, 32, 5, 2
 SIGMA = 4 * SIDE / 224
 REGULARIZATION = 0.01 + 1e-5
 PAPER = {
