@@ -29,7 +29,6 @@ METHODS = {"PatchCore": PatchCore, "PaDiM": PaDiM}
 CELLS = {"elpv-mono": "mono", "elpv-poly": "poly"}
 DATA = ["screw", "magnetic_tile", "elpv-mono"]
 STATUS = Path("/proc/self/status")
-SINGLES = 20  # calls with one image
 
 
 def main() -> None:
@@ -46,7 +45,7 @@ def main() -> None:
         json.dump(measure(arguments.root, name, method, arguments.seed), answer)
         return
     columns = ["data", "method", "learned", "scored", "image AUROC", "fit"]
-    columns += ["an image from its file", "one image a call", "peak of fit", "model"]
+    columns += ["an image from its file", "peak of fit", "model"]
     print(f"| {' | '.join(columns)} |\n{'|---' * len(columns)}|", flush=True)
     for name in arguments.data:
         for method in arguments.methods:
@@ -91,22 +90,9 @@ def measure(root: Path, name: str, method: str, seed: int) -> list:
         f"{roc_auc_score(anomalous, scores):.4f}",
         f"{fit:.1f} s",
         f"{1000 * score / len(tests):.0f} ms",
-        f"{1000 * _single(model):.0f} ms",
         f"{peak:.0f} MiB",
         f"{megabytes:.0f} MB",
     ]
-
-
-def _single(model) -> float:
-    """Return the median seconds of a call with one decoded image."""
-    image = np.random.default_rng(0).random((1, 320, 320), dtype=np.float32)
-    taken = []
-    for _ in range(SINGLES):
-        time.sleep(0.2)
-        started = time.perf_counter()
-        model.score(image)
-        taken.append(time.perf_counter() - started)
-    return float(np.median(taken))
 
 
 def _mebibytes(key: str) -> float:

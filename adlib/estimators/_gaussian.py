@@ -41,7 +41,7 @@ from adlib.estimators._gaussian_cpu import (
 
 # Up to so many images a feature, A and its F take less memory than the large F.
 FEW_IMAGES = 0.4
-CHUNK_BYTES = 2**25  # of covariances that are factorised at a time
+CHUNK_BYTES = 2**23  # of covariances that a thread factorises at a time
 
 
 class Gaussian(NamedTuple):
@@ -120,10 +120,11 @@ class GaussianFit:
                 is not positive definite in float64.
         """
         assert self._waiting is not None  # there is at least one image
-        if self._sums is not None:
-            self._sum_up()
         n_positions, n_features = self._waiting.shape[1:]
         few = self._sums is None
+        if not few:
+            self._sum_up()
+            self._waiting = None  # its memory is needed for the factors
         size = self._n_images if few else n_features
         blocks = n_blocks(n_positions)
         factors = np.zeros((blocks, n_packed(size), SIDE_BY_SIDE), np.float32)
