@@ -1,5 +1,27 @@
 """Data sets as typed records."""
 
 from adlib.datasets._elpv import CellKind, SolarCell, elpv_cells
+from adlib.datasets._layouts import Layout, class_names, read_samples
+from adlib.datasets._samples import ANOMALOUS, NORMAL, Sample
+from adlib.datasets._splits import (
+    CleanSplit,
+    create_clean_split,
+    load_clean_splits,
+    save_clean_splits,
+)
 
-__all__ = ["CellKind", "SolarCell", "elpv_cells"]
+__all__ = [
+    "ANOMALOUS",
+    "NORMAL",
+    "CellKind",
+    "CleanSplit",
+    "Layout",
+    "Sample",
+    "SolarCell",
+    "class_names",
+    "create_clean_split",
+    "elpv_cells",
+    "load_clean_splits",
+    "read_samples",
+    "save_clean_splits",
+]

@@ -1,0 +1,253 @@
+"""Data sets in folders, as their publishers lay them out, as samples.
+
+No image is opened here.
+"""
+
+from __future__ import annotations
+
+import csv
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from pathlib import Path
+from typing import Literal, NamedTuple, TypeAlias
+
+from adlib._validation import check_option, describe, refusal
+from adlib.datasets._samples import ANOMALOUS, GOOD, NORMAL, Sample, Split
+
+Layout: TypeAlias = Literal["mvtec", "mvtec-ad-2", "visa", "btad", "folder"]
+SUFFIXES = {".png", ".jpg", ".jpeg", ".bmp", ".tif", ".tiff", ".webp"}
+VISA_TABLE = Path("split_csv") / "1cls.csv"
+
+
+class _Part(NamedTuple):
+    """Where a layout keeps the images of one split of a class."""
+
+    folder: str
+    split: Split
+    masks: str | None
+
+
+class _Layout(NamedTuple):
+    """How a class folder is laid out: ``part/defect type/image``.
+
+    Attributes:
+        parts: Its folders of images.
+        good: The name of the folders of normal images.
+        mask_stem: What follows an image's stem in its mask's.
+    """
+
+    parts: tuple[_Part, ...]
+    good: str
+    mask_stem: str
+
+
+LAYOUTS: dict[str, _Layout] = {
+    # MVTec LOCO keeps a folder of masks for each image, under the image's stem.
+    "mvtec": _Layout(
+        (
+            _Part("train", "train", None),
+            _Part("validation", "validation", None),
+            _Part("test", "test", "ground_truth"),
+        ),
+        GOOD,
+        "_mask",
+    ),
+    # Its two private test sets have no labels, and are left out.
+    "mvtec-ad-2": _Layout(
+        (
+            _Part("train", "train", None),
+            _Part("validation", "validation", None),
+            _Part("test_public", "test", "test_public/ground_truth"),
+        ),
+        GOOD,
+        "_mask",
+    ),
+    "btad": _Layout(
+        (_Part("train", "train", None), _Part("test", "test", "ground_truth")),
+        "ok",
+        "",
+    ),
+}
+NAMES: tuple[Layout, ...] = ("mvtec", "mvtec-ad-2", "visa", "btad", "folder")
+
+
+def read_samples(
+    root: str | Path,
+    classes: Sequence[str] | None = None,
+    *,
+    layout: Layout | None = None,
+) -> list[Sample]:
+    """Return the samples of a data set on disk.
+
+    Args:
+        root: Its folder, which holds a folder for each class; of a plain folder, the
+            one that holds ``good`` and others.
+        classes: Which classes; None: all.
+        layout: "mvtec" (MVTec AD and LOCO: ``train/good``, ``test/<defect>``,
+            ``ground_truth/<defect>``), "mvtec-ad-2" (``test_public`` instead of
+            ``test``), "visa" (a table, ``split_csv/1cls.csv``), "btad" (``ok`` and
+            ``ko``), "folder" (``good`` and any other folders beside it, all of them
+            to test with), or None: the one that the folders look like.
+
+    Returns:
+        Samples by class, split, defect type and name. Those of normal images and of
+        sets without masks have no ``mask_path``.
+
+    Raises:
+        FileNotFoundError: There is no such folder, class or table.
+        ValueError: No layout fits, ``classes`` is empty, or a table is not as stated.
+
+    References:
+        Bergmann et al., "MVTec AD", CVPR 2019; "Beyond dents and scratches" (LOCO),
+        IJCV 2022; Heckler-Kram et al., "The MVTec AD 2 dataset", 2025; Zou et al.,
+        "SPot-the-difference" (VisA), ECCV 2022; Mishra et al., "VT-ADL" (BTAD), 2021.
+    """
+    folder = Path(root)
+    if not folder.is_dir():
+        raise FileNotFoundError(f"There is no folder {str(folder)!r}.")
+    if classes is not None and (isinstance(classes, str) or not len(classes)):
+        rule = "None or a list of class names, not empty"
+        raise ValueError(refusal("classes", "read_samples", rule, describe(classes)))
+    if layout is not None:
+        check_option(layout, "layout", "read_samples", NAMES)
+    kind = layout or _guess(folder)
+    if kind == "visa":
+        return sorted(_visa(folder, classes), key=_order)
+    if kind == "folder":
+        if classes is not None and list(classes) != [folder.name]:
+            rule = f"None or [{folder.name!r}] for a plain folder"
+            raise ValueError(
+                refusal("classes", "read_samples", rule, describe(classes))
+            )
+        return sorted(_plain(folder), key=_order)
+    samples: list[Sample] = []
+    for class_folder in _class_folders(folder, classes, LAYOUTS[kind]):
+        samples += _class_samples(class_folder, LAYOUTS[kind])
+    return sorted(samples, key=_order)
+
+
+def class_names(samples: Iterable[Sample]) -> list[str]:
+    """Return the names of the classes, in order."""
+    return sorted({sample.class_name for sample in samples})
+
+
+def image_files(folder: Path) -> list[Path]:
+    """Return the image files right in a folder, in order of names."""
+    if not folder.is_dir():
+        return []
+    return sorted(p for p in folder.iterdir() if p.suffix.lower() in SUFFIXES)
+
+
+def _order(sample: Sample) -> tuple[str, str, str, str]:
+    where = str(sample.image_path)
+    return sample.class_name, sample.split, sample.defect_type, where
+
+
+def _guess(root: Path) -> Layout:
+    """Return the layout that a folder looks like, or raise."""
+    if (root / VISA_TABLE).is_file():
+        return "visa"
+    tests: dict[Layout, Callable[[Path], bool]] = {
+        "mvtec-ad-2": lambda f: (f / "test_public").is_dir(),
+        "btad": lambda f: (f / "train" / "ok").is_dir(),
+        "mvtec": lambda f: (f / "train" / GOOD).is_dir(),
+    }
+    folders = sorted(f for f in root.iterdir() if f.is_dir())
+    for layout, fits in tests.items():
+        if any(fits(folder) for folder in folders):
+            return layout
+    if image_files(root / GOOD):
+        return "folder"
+    raise ValueError(
+        f"The folder {str(root)!r} looks like no data set that adlib knows. It must "
+        "hold classes with train/good (MVTec AD), train/ok (BTAD), test_public (MVTec "
+        f"AD 2), {VISA_TABLE} (VisA), or images in good/ (a plain folder)."
+    )
+
+
+def _class_folders(
+    root: Path, classes: Sequence[str] | None, layout: _Layout
+) -> list[Path]:
+    """Return the folders of the classes asked for, or of all there are."""
+    first = layout.parts[0].folder
+    known = sorted(f for f in root.iterdir() if (f / first / layout.good).is_dir())
+    if classes is None:
+        return known
+    return [_known(root, name, [folder.name for folder in known]) for name in classes]
+
+
+def _known(root: Path, name: str, names: Sequence[str]) -> Path:
+    if name not in names:
+        raise FileNotFoundError(
+            f"There is no class {name!r} in {str(root)!r}, which has "
+            f"{', '.join(names) or 'none'}."
+        )
+    return root / name
+
+
+def _class_samples(folder: Path, layout: _Layout) -> Iterator[Sample]:
+    for part in layout.parts:
+        place = folder / part.folder
+        kinds = sorted(f for f in place.glob("*") if f.is_dir())
+        for kind in kinds:
+            if kind.name == "ground_truth":
+                continue
+            good = kind.name == layout.good
+            masks = None
+            if part.masks is not None and not good:
+                masks = _masks(folder / part.masks / kind.name, layout.mask_stem)
+            for path in image_files(kind):
+                yield Sample(
+                    path,
+                    NORMAL if good else ANOMALOUS,
+                    GOOD if good else kind.name,
+                    masks.get(path.stem) if masks else None,
+                    folder.name,
+                    part.split,
+                )
+
+
+def _masks(folder: Path, mask_stem: str) -> dict[str, Path]:
+    """Return the mask, or folder of masks, of each image by its stem."""
+    if not folder.is_dir():
+        return {}
+    masks = {p.stem.removesuffix(mask_stem): p for p in image_files(folder)}
+    return masks | {f.name: f for f in sorted(folder.iterdir()) if f.is_dir()}
+
+
+def _plain(root: Path) -> Iterator[Sample]:
+    """Yield a plain folder's samples, every one to test with but those in ``good``."""
+    for kind in sorted(f for f in root.iterdir() if f.is_dir()):
+        good = kind.name == GOOD
+        for path in image_files(kind):
+            label = NORMAL if good else ANOMALOUS
+            split: Split = "train" if good else "test"
+            yield Sample(path, label, kind.name, None, root.name, split)
+
+
+def _visa(root: Path, classes: Sequence[str] | None) -> Iterator[Sample]:
+    table = root / VISA_TABLE
+    if not table.is_file():
+        raise FileNotFoundError(f"VisA's table {str(table)!r} is missing.")
+    with table.open(newline="", encoding="utf-8") as file:
+        rows = list(csv.DictReader(file))
+    fields = {"object", "split", "label", "image", "mask"}
+    if not rows or not fields <= rows[0].keys():
+        raise ValueError(
+            f"{str(table)!r} must have the columns {', '.join(sorted(fields))}."
+        )
+    names = sorted({row["object"] for row in rows})
+    wanted = set(names if classes is None else classes)
+    for name in sorted(wanted):
+        _known(root, name, names)
+    for row in rows:
+        if row["object"] not in wanted:
+            continue
+        good = row["label"] == "normal"
+        yield Sample(
+            root / row["image"],
+            NORMAL if good else ANOMALOUS,
+            GOOD if good else "anomaly",
+            root / row["mask"] if row["mask"] else None,
+            row["object"],
+            "train" if row["split"] == "train" else "test",
+        )
