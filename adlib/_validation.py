@@ -60,9 +60,7 @@ def check_int(
 def check_ratio(value: object, parameter: str, owner: str, *, closed: bool) -> float:
     """Return a real number of (0, 1], or of (0, 1) where not ``closed``, or raise."""
     rule = "a number in (0, 1]" if closed else "a number in (0, 1)"
-    if isinstance(value, bool) or not isinstance(value, Real):
-        raise TypeError(refusal(parameter, owner, rule, describe(value)))
-    number = float(value)
+    number = _real(value, parameter, owner, rule)
     inside = 0.0 < number <= 1.0 if closed else 0.0 < number < 1.0
     if not inside:
         raise ValueError(refusal(parameter, owner, rule, describe(value)))
@@ -72,12 +70,17 @@ def check_ratio(value: object, parameter: str, owner: str, *, closed: bool) -> f
 def check_positive(value: object, parameter: str, owner: str) -> float:
     """Return a finite real number above 0, or raise."""
     rule = "a finite number above 0"
-    if isinstance(value, bool) or not isinstance(value, Real):
-        raise TypeError(refusal(parameter, owner, rule, describe(value)))
-    number = float(value)
+    number = _real(value, parameter, owner, rule)
     if not 0.0 < number < float("inf"):
         raise ValueError(refusal(parameter, owner, rule, describe(value)))
     return number
+
+
+def _real(value: object, parameter: str, owner: str, rule: str) -> float:
+    """Return a real number, or raise; a bool is none here."""
+    if isinstance(value, bool) or not isinstance(value, Real):
+        raise TypeError(refusal(parameter, owner, rule, describe(value)))
+    return float(value)
 
 
 def check_option(

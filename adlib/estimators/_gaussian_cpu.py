@@ -116,18 +116,7 @@ def _add(
                 for lane in range(SIDE_BY_SIDE):
                     sums[block, i, lane] += x[i, image, lane]
             for j in range(i + 1):
-                for m in range(0, n_rounds, STRIDE):
-                    for lane in range(SIDE_BY_SIDE):
-                        products[block, k, lane] += (
-                            x[i, m, lane] * x[j, m, lane]
-                            + x[i, m + 1, lane] * x[j, m + 1, lane]
-                            + x[i, m + 2, lane] * x[j, m + 2, lane]
-                            + x[i, m + 3, lane] * x[j, m + 3, lane]
-                            + x[i, m + 4, lane] * x[j, m + 4, lane]
-                            + x[i, m + 5, lane] * x[j, m + 5, lane]
-                            + x[i, m + 6, lane] * x[j, m + 6, lane]
-                            + x[i, m + 7, lane] * x[j, m + 7, lane]
-                        )
+                _add_products(x[i], 0, x[j], n_rounds, products[block, k])
                 k += 1
 
 
@@ -210,7 +199,8 @@ def squared_by_factors(
             total[:] = 0.0
             k = 0
             for i in range(n_features):
-                _dot(factors[block], k, x, i + 1, y)
+                y[:] = np.float32(0.0)
+                _add_products(factors[block], k, x, i + 1, y)
                 k += i + 1
                 for lane in range(SIDE_BY_SIDE):
                     total[lane] += np.float64(y[lane]) * np.float64(y[lane])
@@ -254,7 +244,8 @@ def squared_by_spread(
         for image in range(n_images):
             _centre(images[image], mean, start, n_here, x)
             for i in range(n_columns):
-                _dot(spread[block], i * n_features, x, n_features, along[i])
+                along[i] = np.float32(0.0)
+                _add_products(spread[block], i * n_features, x, n_features, along[i])
             _solve(factors[block], along, y, w)
             total[:] = 0.0
             for i in range(n_columns):
@@ -290,7 +281,8 @@ def _solve(
     w[:] = np.float32(0.0)
     k = 0
     for i in range(len(w)):
-        _dot(factors, k, along, i + 1, y)
+        y[:] = np.float32(0.0)
+        _add_products(factors, k, along, i + 1, y)
         for j in range(i + 1):
             for lane in range(SIDE_BY_SIDE):
                 w[j, lane] += factors[k + j, lane] * y[lane]
@@ -298,12 +290,11 @@ def _solve(
 
 
 @njit(cache=True, nogil=True, inline="always")
-def _dot(
-    rows: Float32Array, k: int, x: Float32Array, count: int, y: Float32Array
+def _add_products(
+    rows: AnyArray, k: int, x: AnyArray, count: int, y: AnyArray
 ) -> None:  # pragma: no cover - compiled
-    """Write the product of ``count`` numbers from ``rows[k]`` on and those of x."""
+    """Add to y the products of ``count`` numbers from ``rows[k]`` on and those of x."""
     whole = count - count % STRIDE
-    y[:] = np.float32(0.0)
     for j in range(0, whole, STRIDE):
         for lane in range(SIDE_BY_SIDE):
             y[lane] += (

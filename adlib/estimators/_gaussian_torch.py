@@ -61,7 +61,7 @@ class MahalanobisTorch:
         self._mean = torch.from_numpy(gaussian.mean).to(device)
         n_positions, n_features = gaussian.mean.shape
         packed = unblocked(gaussian.factors)[:n_positions]
-        size = round(((8 * packed.shape[1] + 1) ** 0.5 - 1) / 2)
+        size = gaussian.size
         rows, columns = torch.tril_indices(size, size, device=device)
         self._factors = torch.zeros((n_positions, size, size), device=device)
         self._factors[:, rows, columns] = torch.from_numpy(packed.copy()).to(device)

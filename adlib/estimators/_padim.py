@@ -11,6 +11,7 @@ import numpy as np
 
 from adlib._typing import AnyArray, Float32Array, Int64Array
 from adlib._validation import (
+    check_image_size,
     check_int,
     check_option,
     check_positive,
@@ -111,7 +112,7 @@ class PaDiM(AnomalyDetector):
 
     Note:
         Images are learned in one pass, in memory that does not grow with their number:
-        with p positions and d features at most 5.6 p d^2 bytes on a CPU (9.6 on a GPU)
+        with p positions and d features at most 6 p d^2 bytes on a CPU (9.6 on a GPU)
         beyond the network and a batch of images; the model then takes 2 p d^2 bytes.
         Sums and factors are computed in float64, distances from them in float32 with an
         error of about 1e-6. The same images, seed and versions give the same model; on
@@ -312,7 +313,7 @@ class PaDiM(AnomalyDetector):
             return Scored(distances.max(axis=1), patch_scores)
         if self.aggregation == "top_mean":
             return Scored(top_mean_scores(distances, self.top_ratio), patch_scores)
-        size = check_settings(self).image_size
+        size = check_image_size(self.image_size, "image_size", type(self).__name__)
         maps = anomaly_maps(patch_scores, size)
         return Scored(maps.max(axis=(1, 2)), patch_scores, maps)
 
