@@ -22,8 +22,7 @@ import numpy as np
 from sklearn.metrics import roc_auc_score
 
 from adlib import PaDiM, PatchCore
-from adlib.datasets import elpv_cells
-from adlib.study._demo import _split as split_cells
+from adlib.datasets import elpv_cells, split_cells
 
 METHODS = {"PatchCore": PatchCore, "PaDiM": PaDiM}
 CELLS = {"elpv-mono": "mono", "elpv-poly": "poly"}
@@ -60,7 +59,7 @@ def main() -> None:
 def measure(root: Path, name: str, method: str, seed: int) -> list:
     """Return the cells of one row, behind its names."""
     if name in CELLS:
-        training, held_out = split_cells(elpv_cells(CELLS[name]), None, seed)
+        training, held_out = split_cells(elpv_cells(CELLS[name]), random_state=seed)
         learned = [cell.path for cell in training]
         tests = [cell.path for cell in held_out]
         anomalous = np.array([cell.defect_probability == 1.0 for cell in held_out])

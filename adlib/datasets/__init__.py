@@ -1,7 +1,14 @@
 """Data sets as typed records."""
 
-from adlib.datasets._elpv import CellKind, SolarCell, elpv_cells
+from adlib.datasets._elpv import (
+    CellKind,
+    SolarCell,
+    elpv_cells,
+    elpv_samples,
+    split_cells,
+)
 from adlib.datasets._layouts import Layout, class_names, read_samples
+from adlib.datasets._masks import read_mask
 from adlib.datasets._samples import ANOMALOUS, NORMAL, Sample
 from adlib.datasets._splits import (
     CleanSplit,
@@ -21,7 +28,10 @@ __all__ = [
     "class_names",
     "create_clean_split",
     "elpv_cells",
+    "elpv_samples",
     "load_clean_splits",
+    "read_mask",
     "read_samples",
     "save_clean_splits",
+    "split_cells",
 ]

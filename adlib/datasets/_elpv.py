@@ -3,14 +3,18 @@
 from __future__ import annotations
 
 import csv
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Literal, NamedTuple, TypeAlias
 
-from adlib._validation import check_option
+import numpy as np
+
+from adlib._validation import check_int, check_option
+from adlib.datasets._samples import ANOMALOUS, GOOD, NORMAL, Sample
 
 CellKind: TypeAlias = Literal["mono", "poly"]
 CELL_KINDS: tuple[CellKind, ...] = ("mono", "poly")
+TRAINING_RATIO = 0.6  # of the functional cells; the others are held out
 
 
 class SolarCell(NamedTuple):
@@ -41,6 +45,58 @@ def elpv_cells(kind: CellKind) -> list[SolarCell]:
     """
     wanted = check_option(kind, "kind", "elpv_cells", CELL_KINDS)
     return [cell for cell in _read_all() if cell.kind == wanted]
+
+
+def elpv_samples(kind: CellKind) -> list[Sample]:
+    """Return the cells of one kind on which experts were sure, as samples.
+
+    There are no masks and no published split: functional cells are to train with,
+    defective ones to test with, and ``create_clean_split`` holds functional ones out.
+
+    Raises:
+        ImportError: The package elpv-dataset is not installed.
+        ValueError: ``kind`` is neither "mono" nor "poly".
+    """
+    name = f"elpv-{kind}"
+    samples = []
+    for cell in elpv_cells(kind):
+        if cell.defect_probability == 0.0:
+            samples.append(Sample(cell.path, NORMAL, GOOD, None, name, "train"))
+        elif cell.defect_probability == 1.0:
+            samples.append(
+                Sample(cell.path, ANOMALOUS, "defective", None, name, "test")
+            )
+    return samples
+
+
+def split_cells(
+    cells: Sequence[SolarCell],
+    *,
+    n_training: int | None = None,
+    random_state: int = 42,
+) -> tuple[list[SolarCell], list[SolarCell]]:
+    """Return functional cells to learn from, and functional and defective ones to test.
+
+    Cells on which the experts were unsure (probability 1/3 and 2/3) are left out.
+
+    Args:
+        cells: As ``elpv_cells`` gave them.
+        n_training: How many functional cells to learn from; None: 60 %.
+        random_state: Seed of the draw; the study uses 42 throughout.
+
+    Raises:
+        ValueError: ``n_training`` leaves no functional cell to compare with.
+    """
+    functional = [cell for cell in cells if cell.defect_probability == 0.0]
+    defective = [cell for cell in cells if cell.defect_probability == 1.0]
+    if n_training is None:
+        n_training = int(len(functional) * TRAINING_RATIO)
+    most = len(functional) - 1
+    n_training = check_int(n_training, "n_training", "split_cells", low=1, high=most)
+    drawn = np.random.default_rng(random_state).permutation(len(functional))
+    training = [functional[i] for i in sorted(drawn[:n_training])]
+    held_out = [functional[i] for i in sorted(drawn[n_training:])]
+    return training, held_out + defective
 
 
 def _read_all() -> Iterator[SolarCell]:

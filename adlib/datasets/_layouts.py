@@ -12,9 +12,9 @@ from typing import Literal, NamedTuple, TypeAlias
 
 from adlib._validation import check_option, describe, refusal
 from adlib.datasets._samples import ANOMALOUS, GOOD, NORMAL, Sample, Split
+from adlib.images import SUFFIXES
 
 Layout: TypeAlias = Literal["mvtec", "mvtec-ad-2", "visa", "btad", "folder"]
-SUFFIXES = {".png", ".jpg", ".jpeg", ".bmp", ".tif", ".tiff", ".webp"}
 VISA_TABLE = Path("split_csv") / "1cls.csv"
 
 

@@ -16,7 +16,7 @@ from adlib._validation import check_int, check_ratio
 from adlib.datasets._samples import ANOMALOUS, NORMAL, Sample
 
 VERSION = 1
-PARTS = ("train", "validation", "test")
+PARTS = ("train", "val", "test")
 
 
 @dataclass(frozen=True)
@@ -29,7 +29,7 @@ class CleanSplit:
         train_ratio: Share of ``train/good`` that is learned.
         val_anomaly_ratio: Share of each defect type that sets thresholds.
         train: Normal images to learn from.
-        validation: Normal and anomalous images to set thresholds with.
+        val: Normal and anomalous images to set thresholds with.
         test: All others, to report on.
     """
 
@@ -38,7 +38,7 @@ class CleanSplit:
     train_ratio: float
     val_anomaly_ratio: float
     train: tuple[Sample, ...]
-    validation: tuple[Sample, ...]
+    val: tuple[Sample, ...]
     test: tuple[Sample, ...]
 
     def counts(self) -> dict[str, dict[str, int]]:
@@ -63,7 +63,8 @@ def create_clean_split(
         samples: The data set, as ``read_samples`` gave it.
         class_name: The class.
         train_ratio: Share of the training images to learn, (0, 1); the others set
-            thresholds.
+            thresholds. Where the publisher kept no normal images to test with, every
+            second one of the others is reported on instead.
         val_anomaly_ratio: Share of the anomalous test images to set thresholds with,
             (0, 1), of each defect type; at least one of each, and one is left.
         seed: Of the draw; the study's is 42.
@@ -86,8 +87,10 @@ def create_clean_split(
             f"The class {class_name!r} must have at least 2 normal training images to "
             f"split; it has {len(learnable)}."
         )
-    train, validation = _drawn(learnable, train_ratio, rng)
+    train, val = _drawn(learnable, train_ratio, rng)
     test = [s for s in own if s.split != "train" and s.label == NORMAL]
+    if not test:
+        val, test = _drawn(val, 0.5, rng) if len(val) > 1 else (val, [])
     anomalous = [s for s in own if s.label == ANOMALOUS]
     for defect_type in sorted({s.defect_type for s in anomalous}):
         alike = [s for s in anomalous if s.defect_type == defect_type]
@@ -95,7 +98,7 @@ def create_clean_split(
             test += alike
             continue
         chosen, others = _drawn(alike, val_anomaly_ratio, rng)
-        validation += chosen
+        val += chosen
         test += others
     return CleanSplit(
         class_name,
@@ -103,7 +106,7 @@ def create_clean_split(
         train_ratio,
         val_anomaly_ratio,
         tuple(_by_path(train)),
-        tuple(_by_path(validation)),
+        tuple(_by_path(val)),
         tuple(_by_path(test)),
     )
 

@@ -1,6 +1,6 @@
 """Any image source becomes decoded, resized batches; what is wrong is found here."""
 
-from adlib.images._decode import read_image
+from adlib.images._decode import SUFFIXES, read_image
 from adlib.images._pixels import as_pixels, resize
 from adlib.images._sources import ImageLike, Images, Source, open_source
 from adlib.images._stream import (
@@ -13,6 +13,7 @@ from adlib.images._stream import (
 
 __all__ = [
     "ON_ERROR",
+    "SUFFIXES",
     "Batch",
     "Failure",
     "ImageLike",

@@ -9,11 +9,8 @@ from dataclasses import dataclass
 import numpy as np
 
 from adlib._typing import BoolArray, Float32Array
-from adlib._validation import check_int
-from adlib.datasets import CellKind, SolarCell, elpv_cells
+from adlib.datasets import CellKind, elpv_cells, split_cells
 from adlib.estimators import Explanation, PatchCore
-
-TRAINING_RATIO = 0.6  # of the functional cells; the others are held out
 
 
 @dataclass(frozen=True)
@@ -72,7 +69,9 @@ def run_demo(
     """
     from sklearn.metrics import roc_auc_score  # noqa: PLC0415 - slow to import
 
-    training, held_out = _split(elpv_cells(kind), n_training, random_state)
+    training, held_out = split_cells(
+        elpv_cells(kind), n_training=n_training, random_state=random_state
+    )
     say(f"Learning {len(training)} functional {kind} cells ...")
     started = time.perf_counter()
     model.fit([cell.path for cell in training])
@@ -105,19 +104,3 @@ def run_demo(
         fit_seconds=fit_seconds,
         score_seconds=score_seconds,
     )
-
-
-def _split(
-    cells: list[SolarCell], n_training: int | None, random_state: int
-) -> tuple[list[SolarCell], list[SolarCell]]:
-    """Return training cells, and held-out functional and defective ones."""
-    functional = [cell for cell in cells if cell.defect_probability == 0.0]
-    defective = [cell for cell in cells if cell.defect_probability == 1.0]
-    if n_training is None:
-        n_training = int(len(functional) * TRAINING_RATIO)
-    most = len(functional) - 1  # one functional cell must be left to compare with
-    n_training = check_int(n_training, "n_training", "run_demo", low=1, high=most)
-    drawn = np.random.default_rng(random_state).permutation(len(functional))
-    training = [functional[i] for i in sorted(drawn[:n_training])]
-    held_out = [functional[i] for i in sorted(drawn[n_training:])]
-    return training, held_out + defective

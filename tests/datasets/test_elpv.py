@@ -8,7 +8,7 @@ from collections import Counter
 import pytest
 from PIL import Image
 
-from adlib.datasets import elpv_cells
+from adlib.datasets import create_clean_split, elpv_cells, elpv_samples
 
 
 @pytest.mark.parametrize(("kind", "n_cells"), [("mono", 1074), ("poly", 1550)])
@@ -45,3 +45,19 @@ def test_a_missing_package_is_named_with_how_to_get_it(monkeypatch):
     monkeypatch.setitem(sys.modules, "elpv_dataset", None)
     with pytest.raises(ImportError, match=r"elpv-dataset.*adlib-vision\[demo\]"):
         elpv_cells("mono")
+
+
+def test_samples_are_the_cells_on_which_experts_were_sure():
+    samples = elpv_samples("mono")
+    found = Counter((s.label, s.defect_type, s.split) for s in samples)
+    assert found == {(0, "good", "train"): 588, (1, "defective", "test"): 313}
+    assert {(s.class_name, s.mask_path) for s in samples} == {("elpv-mono", None)}
+
+
+def test_a_set_without_a_published_split_keeps_normal_images_to_test_with():
+    split = create_clean_split(elpv_samples("mono"), "elpv-mono")
+    assert split.counts() == {
+        "train": {"good": 470},
+        "val": {"good": 59, "defective": 94},
+        "test": {"good": 59, "defective": 219},
+    }

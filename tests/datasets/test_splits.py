@@ -36,7 +36,7 @@ def test_shares_are_those_of_the_study(root):
     split = create_clean_split(read_samples(root), "nut")
     assert split.counts() == {
         "train": {"good": 16},
-        "validation": {"good": 4, "crack": 3, "hole": 2},
+        "val": {"good": 4, "crack": 3, "hole": 2},
         "test": {"crack": 7, "good": 4, "hole": 3, "thread": 1},
     }
     assert {s.label for s in split.train} == {NORMAL}
@@ -58,11 +58,11 @@ def test_every_image_is_in_one_part(counts, ratios, seed, tmp_path_factory):
     train_ratio, val_anomaly_ratio = ratios
     options = {"train_ratio": train_ratio, "val_anomaly_ratio": val_anomaly_ratio}
     split = create_clean_split(samples, "nut", **options, seed=seed)
-    parts = [split.train, split.validation, split.test]
+    parts = [split.train, split.val, split.test]
     paths = [sample.image_path for part in parts for sample in part]
     assert sorted(paths) == sorted(s.image_path for s in samples)
     assert split.train
-    assert any(s.label == NORMAL for s in split.validation)
+    assert any(s.label == NORMAL for s in split.val)
     again = create_clean_split(samples[::-1], "nut", **options, seed=seed)
     assert again == split
 

@@ -7,9 +7,9 @@ import pytest
 from sklearn.metrics import roc_auc_score
 
 from adlib import PatchCore
-from adlib.datasets import elpv_cells
+from adlib.datasets import elpv_cells, split_cells
 from adlib.report import write_demo_page
-from adlib.study import _demo, run_demo
+from adlib.study import run_demo
 
 
 def cells_of(kind):
@@ -84,14 +84,15 @@ def test_it_says_what_it_does(result, told):
 
 def test_the_seed_governs_the_split(few_cells):
     splits = [
-        _demo._split(cells_of("mono"), 20, random_state) for random_state in (0, 0, 1)
+        split_cells(cells_of("mono"), n_training=20, random_state=random_state)
+        for random_state in (0, 0, 1)
     ]
     assert splits[0] == splits[1]
     assert splits[0] != splits[2]
 
 
 def test_sixty_percent_are_learned_unless_told_otherwise():
-    training, held_out = _demo._split(cells_of("mono"), None, 0)
+    training, held_out = split_cells(cells_of("mono"), random_state=0)
     assert (len(training), len(held_out)) == (18, 12 + 10)
 
 
