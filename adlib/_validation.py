@@ -76,6 +76,19 @@ def check_positive(value: object, parameter: str, owner: str) -> float:
     return number
 
 
+def check_range(
+    value: object, parameter: str, owner: str, *, low: float, high: float
+) -> tuple[float, float]:
+    """Return two real numbers of [low, high] in ascending order, or raise."""
+    rule = f"two numbers in [{low:g}, {high:g}], the lower one first"
+    if isinstance(value, str) or not isinstance(value, Sequence):
+        raise TypeError(refusal(parameter, owner, rule, describe(value)))
+    numbers = [_real(number, parameter, owner, rule) for number in value]
+    if len(numbers) != 2 or not low <= numbers[0] <= numbers[1] <= high:  # noqa: PLR2004 - a pair
+        raise ValueError(refusal(parameter, owner, rule, describe(value)))
+    return numbers[0], numbers[1]
+
+
 def _real(value: object, parameter: str, owner: str, rule: str) -> float:
     """Return a real number, or raise; a bool is none here."""
     if isinstance(value, bool) or not isinstance(value, Real):

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal, TypeAlias
+from typing import Any, Literal, Self, TypeAlias
 
 Split: TypeAlias = Literal["train", "validation", "test"]
 NORMAL, ANOMALOUS = 0, 1
@@ -31,3 +32,36 @@ class Sample:
     mask_path: Path | None
     class_name: str
     split: Split
+
+    def as_json(self, root: Path) -> dict[str, Any]:
+        """Return all but the class as JSON has it, with paths relative to ``root``.
+
+        Raises:
+            ValueError: A path lies outside ``root``.
+        """
+        mask = self.mask_path
+        return {
+            "image_path": self.image_path.relative_to(root).as_posix(),
+            "mask_path": None if mask is None else mask.relative_to(root).as_posix(),
+            "label": self.label,
+            "defect_type": self.defect_type,
+            "split": self.split,
+        }
+
+    @classmethod
+    def from_json(cls, entry: Mapping[str, Any], class_name: str, root: Path) -> Self:
+        """Undo ``as_json``.
+
+        Raises:
+            KeyError: An entry is missing.
+            TypeError: A path is none.
+        """
+        mask = entry["mask_path"]
+        return cls(
+            image_path=root / entry["image_path"],
+            label=entry["label"],
+            defect_type=entry["defect_type"],
+            mask_path=None if mask is None else root / mask,
+            class_name=class_name,
+            split=entry["split"],
+        )

@@ -2,51 +2,37 @@
 
 from __future__ import annotations
 
-import json
-from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from adlib._files import replacing
 from adlib._validation import check_int, check_ratio
+from adlib.datasets._class_split import ClassSplit, read_splits, write_splits
 from adlib.datasets._samples import ANOMALOUS, NORMAL, Sample
-
-VERSION = 1
-PARTS = ("train", "val", "test")
 
 
 @dataclass(frozen=True)
-class CleanSplit:
-    """Which images of a class are learned, set thresholds, and are reported.
+class CleanSplit(ClassSplit):
+    """A split of a data set as it was published.
 
     Attributes:
-        class_name: The class.
-        seed: What the split was drawn with.
         train_ratio: Share of ``train/good`` that is learned.
         val_anomaly_ratio: Share of each defect type that sets thresholds.
-        train: Normal images to learn from.
-        val: Normal and anomalous images to set thresholds with.
-        test: All others, to report on.
     """
 
-    class_name: str
-    seed: int
     train_ratio: float
     val_anomaly_ratio: float
-    train: tuple[Sample, ...]
-    val: tuple[Sample, ...]
-    test: tuple[Sample, ...]
 
-    def counts(self) -> dict[str, dict[str, int]]:
-        """Return how many images of each defect type every part has."""
-        return {
-            part: dict(Counter(s.defect_type for s in getattr(self, part)))
-            for part in PARTS
+    def as_json(self, root: Path) -> dict[str, Any]:
+        """Return the split as JSON has it, with paths relative to ``root``."""
+        ratios = {
+            "train_ratio": self.train_ratio,
+            "val_anomaly_ratio": self.val_anomaly_ratio,
         }
+        return {**ratios, **super().as_json(root)}
 
 
 def create_clean_split(
@@ -103,11 +89,11 @@ def create_clean_split(
     return CleanSplit(
         class_name,
         seed,
-        train_ratio,
-        val_anomaly_ratio,
         tuple(_by_path(train)),
         tuple(_by_path(val)),
         tuple(_by_path(test)),
+        train_ratio,
+        val_anomaly_ratio,
     )
 
 
@@ -149,12 +135,7 @@ def save_clean_splits(
     names = [split.class_name for split in splits]
     if len(set(names)) != len(names):
         raise ValueError(f"Each class must come once; got {', '.join(names)}.")
-    content = {
-        "version": VERSION,
-        "classes": {split.class_name: _as_json(split, Path(root)) for split in splits},
-    }
-    with replacing(target) as temporary:
-        temporary.write_text(json.dumps(content, indent=1) + "\n", encoding="utf-8")
+    write_splits(target, {s.class_name: s.as_json(Path(root)) for s in splits})
 
 
 def load_clean_splits(path: str | Path, root: str | Path) -> dict[str, CleanSplit]:
@@ -168,85 +149,12 @@ def load_clean_splits(path: str | Path, root: str | Path) -> dict[str, CleanSpli
         FileNotFoundError: There is no such file, or no image that it names.
         ValueError: It is not what ``save_clean_splits`` writes.
     """
-    source = Path(path)
-    try:
-        content = json.loads(source.read_text(encoding="utf-8"))
-        if content["version"] != VERSION:
-            raise ValueError(
-                f"{str(source)!r} has version {content['version']!r}; this adlib reads "
-                f"version {VERSION}."
-            )
-        splits = {
-            name: _from_json(name, entry, Path(root))
-            for name, entry in content["classes"].items()
-        }
-    except (KeyError, TypeError, AttributeError, json.JSONDecodeError) as error:
-        raise ValueError(
-            f"{str(source)!r} does not hold splits that adlib wrote: {error!r}."
-        ) from error
-    for split in splits.values():
-        _check(split, source)
-    return splits
 
+    def build(fields: dict[str, Any], entry: Mapping[str, Any]) -> CleanSplit:
+        return CleanSplit(
+            **fields,
+            train_ratio=float(entry["train_ratio"]),
+            val_anomaly_ratio=float(entry["val_anomaly_ratio"]),
+        )
 
-def _check(split: CleanSplit, source: Path) -> None:
-    """Raise if an image is missing or in two parts."""
-    seen: set[Path] = set()
-    for part in PARTS:
-        for sample in getattr(split, part):
-            if sample.image_path in seen:
-                raise ValueError(
-                    f"{str(source)!r} has {str(sample.image_path)!r} twice."
-                )
-            seen.add(sample.image_path)
-            if not sample.image_path.is_file():
-                raise FileNotFoundError(
-                    f"{str(source)!r} names {str(sample.image_path)!r}, which is not "
-                    "there. Pass the root of the data set that was split."
-                )
-
-
-def _as_json(split: CleanSplit, root: Path) -> dict[str, Any]:
-    entry: dict[str, Any] = {
-        "seed": split.seed,
-        "train_ratio": split.train_ratio,
-        "val_anomaly_ratio": split.val_anomaly_ratio,
-        "counts": split.counts(),
-    }
-    for part in PARTS:
-        entry[part] = [_sample_json(s, root) for s in getattr(split, part)]
-    return entry
-
-
-def _sample_json(sample: Sample, root: Path) -> dict[str, Any]:
-    entry = asdict(sample)
-    del entry["class_name"]
-    for name in ("image_path", "mask_path"):
-        if entry[name] is not None:
-            entry[name] = entry[name].relative_to(root).as_posix()
-    return entry
-
-
-def _from_json(name: str, entry: Mapping[str, Any], root: Path) -> CleanSplit:
-    parts = {}
-    for part in PARTS:
-        samples = []
-        for given in entry[part]:
-            mask = given["mask_path"]
-            changed = {
-                "image_path": root / given["image_path"],
-                "mask_path": None if mask is None else root / mask,
-                "class_name": name,
-            }
-            samples.append(Sample(**{**given, **changed}))
-        parts[part] = tuple(samples)
-    split = CleanSplit(
-        name,
-        int(entry["seed"]),
-        float(entry["train_ratio"]),
-        float(entry["val_anomaly_ratio"]),
-        **parts,
-    )
-    if split.counts() != entry["counts"]:
-        raise ValueError(f"The counts of class {name!r} do not fit its images.")
-    return split
+    return read_splits(Path(path), Path(root), build)

@@ -58,7 +58,8 @@ def open_source(X: Images, owner: str) -> Source:
             array (n, h, w) or (n, h, w, 1, 3 or 4); a tensor (n, 1, 3 or 4, h, w); a
             PIL image; or a list, torch Dataset, DataLoader or iterator of paths,
             images or batches. Of a tuple that such an iterator gives, (image, label,
-            ...), the first entry counts; of a mapping, the entry "image".
+            ...), the first entry counts; of a mapping, the entry "image". A field
+            "image_path" of a named tuple or a mapping names the images.
         owner: What errors call the function that was given ``X``.
 
     Raises:
@@ -165,7 +166,8 @@ def _expand(entry: Any, position: int) -> Iterator[Item]:
         else:
             yield _array_item(position, entry)
     elif isinstance(entry, Mapping) and "image" in entry:
-        yield from _expand(entry["image"], position)
+        items = _expand(entry["image"], position)
+        yield from _named(items, entry.get("image_path"))
     elif isinstance(entry, list) and entry and all(map(_is_single, entry)):
         for offset, image in enumerate(entry):
             yield from _expand(image, position + offset)
@@ -179,12 +181,28 @@ def _expand(entry: Any, position: int) -> Iterator[Item]:
     elif isinstance(entry, list | tuple) and entry:
         first = entry[0]
         batch = list(first) if isinstance(first, tuple) else first
-        yield from _expand(batch, position)
+        items = _expand(batch, position)
+        yield from _named(items, getattr(entry, "image_path", None))
     else:
         raise TypeError(
             f"image {position} of X must be a path, a PIL image, an array or a tensor; "
             f"got {describe(entry)}."
         )
+
+
+def _named(items: Iterator[Item], paths: Any) -> Iterator[Item]:
+    """Give the images of one entry the paths that it came with, if there are any."""
+    names = [paths] if isinstance(paths, str | os.PathLike) else list(paths or [])
+    for number, item in enumerate(items):
+        load = item.load
+        if (
+            number < len(names)
+            and isinstance(load, partial)
+            and load.func is _load_array
+        ):
+            yield _array_item(item.position, load.args[0], str(names[number]))
+        else:
+            yield item
 
 
 def _is_single(entry: Any) -> bool:
@@ -215,8 +233,8 @@ def _file_item(position: int, path: Path) -> Item:
     return Item(position, str(path), partial(_load_file, path))
 
 
-def _array_item(position: int, image: Any) -> Item:
-    name = f"image {position}"
+def _array_item(position: int, image: Any, name: str | None = None) -> Item:
+    name = name or f"image {position}"
     return Item(position, name, partial(_load_array, image, name))
 
 
@@ -239,7 +257,7 @@ def _detached(item: Item) -> Item:
         return item
     image = load.args[0]
     own = image.clone() if _is_tensor(image) else image.copy()
-    return _array_item(item.position, own)
+    return _array_item(item.position, own, item.name)
 
 
 def _load_file(path: Path) -> Float32Array:

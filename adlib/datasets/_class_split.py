@@ -1,0 +1,142 @@
+"""Which images of a class are for what, and the file that says so."""
+
+from __future__ import annotations
+
+import json
+from collections import Counter
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, TypeVar
+
+from adlib._files import replacing
+from adlib.datasets._samples import Sample
+
+VERSION = 1
+PARTS = ("train", "val", "test")
+AnySplit = TypeVar("AnySplit", bound="ClassSplit")
+
+
+@dataclass(frozen=True)
+class ClassSplit:
+    """Which images of a class are learned, set thresholds, and are reported.
+
+    Attributes:
+        class_name: The class.
+        seed: What it was drawn with.
+        train: Normal images to learn from.
+        val: Normal and anomalous images to set thresholds with.
+        test: All others, to report on.
+    """
+
+    class_name: str
+    seed: int
+    train: tuple[Sample, ...]
+    val: tuple[Sample, ...]
+    test: tuple[Sample, ...]
+
+    def parts(self) -> dict[str, tuple[Sample, ...]]:
+        """Return train, val and test, by name."""
+        return {part: getattr(self, part) for part in PARTS}
+
+    def counts(self) -> dict[str, dict[str, int]]:
+        """Return how many images of each defect type every part has."""
+        return {
+            part: dict(Counter(sample.defect_type for sample in samples))
+            for part, samples in self.parts().items()
+        }
+
+    def as_json(self, root: Path) -> dict[str, Any]:
+        """Return the split as JSON has it, with paths relative to ``root``."""
+        parts = {
+            part: [sample.as_json(root) for sample in samples]
+            for part, samples in self.parts().items()
+        }
+        return {"seed": self.seed, "counts": self.counts(), **parts}
+
+
+def write_splits(path: Path, entries: Mapping[str, Mapping[str, Any]]) -> None:
+    """Write what ``as_json`` gave for each class to one file, whole or not at all."""
+    content = {"version": VERSION, "classes": dict(entries)}
+    with replacing(path) as temporary:
+        temporary.write_text(json.dumps(content, indent=1) + "\n", encoding="utf-8")
+
+
+def read_splits(
+    path: Path,
+    root: Path,
+    build: Callable[[dict[str, Any], Mapping[str, Any]], AnySplit],
+) -> dict[str, AnySplit]:
+    """Read splits back, by class.
+
+    Args:
+        path: The JSON file.
+        root: Where the images' folder is now.
+        build: Makes a split of its fields that all splits have, and of its entry.
+
+    Raises:
+        FileNotFoundError: There is no such file, or no image that it names.
+        ValueError: It is not what ``write_splits`` writes, or an image comes twice.
+    """
+    try:
+        splits = {
+            name: build(_fields(name, entry, root), entry)
+            for name, entry in read_entries(path).items()
+        }
+    except (KeyError, TypeError, AttributeError) as error:
+        raise _foreign(path, error) from error
+    for split in splits.values():
+        _check_images(split, path)
+    return splits
+
+
+def read_entries(path: Path) -> dict[str, dict[str, Any]]:
+    """Return what a file holds for each class, as it stands there.
+
+    Raises:
+        FileNotFoundError: There is no such file.
+        ValueError: It is not what ``write_splits`` writes.
+    """
+    try:
+        content = json.loads(path.read_text(encoding="utf-8"))
+        version, entries = content["version"], content["classes"]
+        entries = {name: dict(entry) for name, entry in entries.items()}
+    except (KeyError, TypeError, ValueError, AttributeError) as error:
+        raise _foreign(path, error) from error
+    if version != VERSION:
+        raise ValueError(
+            f"{str(path)!r} has version {version!r}; this adlib reads version "
+            f"{VERSION}."
+        )
+    return entries
+
+
+def _foreign(path: Path, error: Exception) -> ValueError:
+    return ValueError(f"{str(path)!r} does not hold splits that adlib wrote: {error!r}")
+
+
+def _fields(name: str, entry: Mapping[str, Any], root: Path) -> dict[str, Any]:
+    """Return the fields that every split has, checked against the counts."""
+    parts = {
+        part: tuple(Sample.from_json(sample, name, root) for sample in entry[part])
+        for part in PARTS
+    }
+    split = ClassSplit(name, int(entry["seed"]), **parts)
+    if split.counts() != entry["counts"]:
+        raise ValueError(f"The counts of class {name!r} do not fit its images.")
+    return {"class_name": name, "seed": split.seed, **parts}
+
+
+def _check_images(split: ClassSplit, path: Path) -> None:
+    """Raise if an image is missing or comes twice."""
+    seen: set[Path] = set()
+    for samples in split.parts().values():
+        for sample in samples:
+            if sample.image_path in seen:
+                raise ValueError(f"{str(path)!r} has {str(sample.image_path)!r} twice.")
+            seen.add(sample.image_path)
+            if not sample.image_path.is_file():
+                raise FileNotFoundError(
+                    f"{str(path)!r} names {str(sample.image_path)!r}, which is not "
+                    "there. Pass the root of the data set that was split."
+                )

@@ -1,0 +1,296 @@
+"""The shifted twin of a data set, written to disk in its splits."""
+
+from __future__ import annotations
+
+import hashlib
+import io
+import json
+from collections import Counter
+from collections.abc import Iterable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
+from pathlib import Path
+from typing import NamedTuple
+
+import numpy as np
+import torch
+from PIL import Image
+
+from adlib._files import replacing
+from adlib._progress import ProgressBar
+from adlib._threads import available_threads
+from adlib._typing import AnyArray
+from adlib._validation import check_int
+from adlib.datasets._class_split import ClassSplit, read_entries, write_splits
+from adlib.datasets._masks import read_mask
+from adlib.datasets._samples import Sample
+from adlib.datasets._shift import Shift, ShiftDomainTransform
+from adlib.datasets._shift_settings import ShiftSettings
+from adlib.datasets._shifted_splits import ShiftedSplit, digest
+from adlib.images import as_pixels, read_image
+
+VERSION = 1  # of what a shift draws and how it is written
+MARKER = "shift.json"
+KEPT = 0.5  # share of a defect that must stay in sight
+MOST_ATTEMPTS = 20
+COMPRESSION = 3  # noise does not get much smaller with more
+
+
+class _Job(NamedTuple):
+    """One image to shift.
+
+    Attributes:
+        number: Its number in the class.
+        part: "train", "val" or "test".
+        source: The original.
+        shifted: What comes of it.
+    """
+
+    number: int
+    part: str
+    source: Sample
+    shifted: Sample
+
+
+def generate_shifted_set(
+    splits: Iterable[ClassSplit],
+    root: str | Path,
+    target: str | Path,
+    record: str | Path,
+    *,
+    settings: ShiftSettings | None = None,
+    seed: int = 42,
+    n_workers: int | None = None,
+    progress: bool = True,
+) -> dict[str, ShiftedSplit]:
+    """Write the shifted twin of each class, divided into its parts.
+
+    Files are ``{target}/{class}/{train,val,test}/{images,masks}/*_shifted.png``, named
+    after defect type and original, 8 bits; normal images, and sets without masks, have
+    none. Image i of a class, counted through train, val and test, has the seed
+    ``seed + i``. If a pose would hide more than half of a defect, another is drawn.
+
+    Started again after it was stopped, it goes on where it was; finished, it does
+    nothing. The bytes depend neither on that nor on workers, but may change with the
+    versions of torch, torchvision and Pillow.
+
+    Args:
+        splits: One a class, as ``create_clean_split`` draws them.
+        root: The data set's folder; it is only read.
+        target: Where to write, e.g. ``data/shifted``.
+        record: The JSON file that says what is there, ``shifted_splits.json``.
+        settings: What shifts are drawn from; None: the study's.
+        seed: Base seed.
+        n_workers: Threads; None: one a core. While they run, torch uses one thread for
+            each of its operations in this process.
+        progress: Show a bar on a terminal.
+
+    Returns:
+        The splits of the shifted set, by class.
+
+    Raises:
+        FileExistsError: ``target`` holds a class that was shifted in another way, or
+            that adlib did not write.
+        ImageError: An image or a mask is unusable; what was written stays.
+        ValueError: An original lies outside ``root``.
+    """
+    owner = "generate_shifted_set"
+    workers = n_workers or available_threads()
+    check_int(workers, "n_workers", owner, low=1)
+    transform = ShiftDomainTransform(settings, seed=seed)
+    source, folder, file = Path(root), Path(target), Path(record)
+    listed = list(splits)
+    jobs = {split.class_name: _jobs(split, folder) for split in listed}
+    prints = {name: _fingerprint(jobs[name], transform, source) for name in jobs}
+    for name, fingerprint in prints.items():
+        _check_free(folder / name, fingerprint)
+    file.parent.mkdir(parents=True, exist_ok=True)
+    kept = read_entries(file) if file.exists() else {}
+    entries = {name: entry for name, entry in kept.items() if name not in jobs}
+    result = {}
+    with (
+        ProgressBar("Shifting", sum(map(len, jobs.values())), enabled=progress) as bar,
+        _one_torch_thread(),
+    ):
+        for split in listed:
+            name = split.class_name
+            _prepare(folder / name, prints[name])
+            digests: dict[Path, str] = {}
+            for written in _run(jobs[name], transform, workers):
+                digests |= written
+                bar.advance(note=name)
+            parts = {
+                part: tuple(job.shifted for job in jobs[name] if job.part == part)
+                for part in split.parts()
+            }
+            result[name] = ShiftedSplit(
+                name,
+                seed,
+                **parts,
+                settings=transform.settings,
+                sources={
+                    job.shifted.image_path: job.source.image_path.relative_to(
+                        source
+                    ).as_posix()
+                    for job in jobs[name]
+                },
+                digests=digests,
+            )
+            entries[name] = result[name].as_json(folder)
+            write_splits(file, dict(sorted(entries.items())))
+    return result
+
+
+def _jobs(split: ClassSplit, folder: Path) -> list[_Job]:
+    """Return what is to be done for a class, in the order that gives images numbers."""
+    originals = [
+        (part, sample) for part, samples in split.parts().items() for sample in samples
+    ]
+    names = [f"{part}/{s.defect_type}_{s.image_path.stem}" for part, s in originals]
+    seen = Counter(names)
+    jobs = []
+    for number, (part, sample) in enumerate(originals):
+        stem = Path(names[number]).name
+        if seen[names[number]] > 1:  # several suffixes, or folders of the publisher
+            stem = f"{sample.split}_{stem}_{sample.image_path.suffix[1:]}"
+        place, name = folder / split.class_name / part, f"{stem}_shifted.png"
+        shifted = Sample(
+            place / "images" / name,
+            sample.label,
+            sample.defect_type,
+            None if sample.mask_path is None else place / "masks" / name,
+            sample.class_name,
+            sample.split,
+        )
+        jobs.append(_Job(number, part, sample, shifted))
+    if len({job.shifted.image_path for job in jobs}) != len(jobs):
+        raise ValueError(
+            f"Images of class {split.class_name!r} must differ in defect type, name or "
+            "suffix; some do not. Rename them."
+        )
+    return jobs
+
+
+def _fingerprint(
+    jobs: Iterable[_Job], transform: ShiftDomainTransform, root: Path
+) -> str:
+    """Return what changes when a class would come out otherwise."""
+    content = [
+        VERSION,
+        transform.seed,
+        transform.settings.as_dict(),
+        [
+            [
+                job.part,
+                job.source.image_path.relative_to(root).as_posix(),
+                job.source.image_path.stat().st_size,
+                job.source.mask_path is not None,
+            ]
+            for job in jobs
+        ],
+    ]
+    return hashlib.sha256(json.dumps(content).encode()).hexdigest()
+
+
+def _check_free(folder: Path, fingerprint: str) -> None:
+    """Raise if a class's folder holds anything but a beginning of the same set."""
+    if not folder.exists() or not any(folder.iterdir()):
+        return
+    marker = folder / MARKER
+    if not marker.is_file():
+        raise FileExistsError(
+            f"{str(folder)!r} holds files that no shifted set has. Choose another "
+            "target, or delete it."
+        )
+    if marker.read_text(encoding="utf-8").strip() != json.dumps(fingerprint):
+        raise FileExistsError(
+            f"{str(folder)!r} was shifted with other settings, another seed or split, "
+            "or by another version. Delete it to generate it anew, or choose another "
+            "target."
+        )
+
+
+def _prepare(folder: Path, fingerprint: str) -> None:
+    """Make a class's folders and clear what a kill left half-written."""
+    for part in ("train", "val", "test"):
+        for kind in ("images", "masks"):
+            place = folder / part / kind
+            place.mkdir(parents=True, exist_ok=True)
+            for debris in place.glob(".*.tmp"):
+                debris.unlink()
+    with replacing(folder / MARKER) as temporary:
+        temporary.write_text(json.dumps(fingerprint) + "\n", encoding="utf-8")
+
+
+def _run(
+    jobs: list[_Job], transform: ShiftDomainTransform, n_workers: int
+) -> Iterator[dict[Path, str]]:
+    """Yield the digests of each job's files, in order."""
+    pool = ThreadPoolExecutor(n_workers, thread_name_prefix="adlib-shift")
+    try:
+        yield from pool.map(lambda job: _shift(job, transform), jobs)
+    finally:
+        pool.shutdown(wait=True, cancel_futures=True)
+
+
+def _shift(job: _Job, transform: ShiftDomainTransform) -> dict[Path, str]:
+    """Write one image and its mask, unless they are there; return their digests."""
+    paths = [job.shifted.image_path, job.shifted.mask_path]
+    files = [path for path in paths if path is not None]
+    if all(path.is_file() for path in files):
+        return {path: digest(path.read_bytes()) for path in files}
+    pixels = as_pixels(read_image(job.source.image_path), str(job.source.image_path))
+    planes = pixels[None] if pixels.ndim == 2 else pixels.transpose(2, 0, 1)  # noqa: PLR2004 - grey
+    size = planes.shape[1:]
+    mask = np.zeros(size, np.uint8)
+    if job.source.mask_path is not None:
+        mask = read_mask(job.source.mask_path).astype(np.uint8)
+    image, moved = _drawn(job, transform, mask)(
+        torch.from_numpy(np.ascontiguousarray(planes)), torch.from_numpy(mask)[None]
+    )
+    values = (image * 255).round().to(torch.uint8).numpy()
+    grey = len(values) == 1
+    written = {job.shifted.image_path: values[0] if grey else values.transpose(1, 2, 0)}
+    if job.shifted.mask_path is not None:
+        written[job.shifted.mask_path] = moved[0].numpy() * 255
+    return {path: _write(path, picture) for path, picture in written.items()}
+
+
+def _drawn(job: _Job, transform: ShiftDomainTransform, mask: AnyArray) -> Shift:
+    """Return a shift that keeps enough of the defect in sight."""
+    n_before = int(mask.sum())
+    whole = torch.from_numpy(mask)[None]
+    for attempt in range(MOST_ATTEMPTS):
+        shift = transform.at(job.number, attempt=attempt)
+        if int(shift.move(whole, nearest=True).sum()) >= KEPT * n_before:
+            return shift
+    raise ValueError(
+        f"No pose of {MOST_ATTEMPTS} keeps {KEPT:.0%} of the defect of "
+        f"{job.source.image_path} in sight. Narrow rotation, crop and translation of "
+        "the settings."
+    )
+
+
+def _write(path: Path, values: AnyArray) -> str:
+    """Write a PNG, whole or not at all, and return its digest."""
+    buffer = io.BytesIO()
+    picture = Image.fromarray(np.ascontiguousarray(values))
+    picture.save(buffer, format="PNG", compress_level=COMPRESSION)
+    with replacing(path) as temporary:
+        temporary.write_bytes(buffer.getvalue())
+    return digest(buffer.getvalue())
+
+
+@contextmanager
+def _one_torch_thread() -> Iterator[None]:
+    """Let each torch operation run in the thread that asks for it.
+
+    Images are what is done in parallel; and a mean over all pixels must not depend on
+    the number of threads that share it.
+    """
+    before = torch.get_num_threads()
+    torch.set_num_threads(1)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(before)

@@ -1,0 +1,141 @@
+"""The record of a shifted data set: what is in it, where from, and if it is whole."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from PIL import Image
+
+from adlib._progress import ProgressBar
+from adlib.datasets._class_split import ClassSplit, read_entries, read_splits
+from adlib.datasets._samples import Sample
+from adlib.datasets._shift_settings import ShiftSettings
+
+
+@dataclass(frozen=True)
+class ShiftedSplit(ClassSplit):
+    """The shifted twin of a class's split, already divided on disk.
+
+    Attributes:
+        settings: What the shifts were drawn from.
+        sources: Of each image, its original's path relative to the data set's folder.
+        digests: SHA-256 of each file, images and masks.
+    """
+
+    settings: ShiftSettings
+    sources: Mapping[Path, str]
+    digests: Mapping[Path, str]
+
+    def as_json(self, root: Path) -> dict[str, Any]:
+        """Return the split as JSON has it, with paths relative to ``root``."""
+
+        def relative(paths: Mapping[Path, str]) -> dict[str, str]:
+            return {
+                path.relative_to(root).as_posix(): text for path, text in paths.items()
+            }
+
+        return {
+            "settings": self.settings.as_dict(),
+            **super().as_json(root),
+            "sources": relative(self.sources),
+            "sha256": relative(self.digests),
+        }
+
+
+def load_shifted_splits(path: str | Path, root: str | Path) -> dict[str, ShiftedSplit]:
+    """Read the record of a shifted data set back, by class.
+
+    Args:
+        path: ``shifted_splits.json``.
+        root: Where the shifted set is now.
+
+    Raises:
+        FileNotFoundError: There is no such file, or no image that it names.
+        ValueError: It is not what ``generate_shifted_set`` writes.
+    """
+    folder = Path(root)
+
+    def build(fields: dict[str, Any], entry: Mapping[str, Any]) -> ShiftedSplit:
+        return ShiftedSplit(
+            **fields,
+            settings=ShiftSettings(**entry["settings"]),
+            sources={folder / name: text for name, text in entry["sources"].items()},
+            digests={folder / name: text for name, text in entry["sha256"].items()},
+        )
+
+    return read_splits(Path(path), folder, build)
+
+
+def check_shifted_set(
+    path: str | Path, root: str | Path, *, progress: bool = True
+) -> list[str]:
+    """Return what is wrong with a shifted set on disk, a line each; [] if it is whole.
+
+    Counts must fit the record, every file its digest, every mask its image's size and
+    be 0 or 255 throughout, and no other file may lie beside them.
+
+    Args:
+        path: ``shifted_splits.json``.
+        root: Where the shifted set is.
+        progress: Show a bar on a terminal.
+
+    Raises:
+        FileNotFoundError: There is no such record.
+        ValueError: It is not what ``generate_shifted_set`` writes.
+    """
+    folder = Path(root)
+    entries = read_entries(Path(path))
+    wrong: list[str] = []
+    n_files = sum(len(entry["sha256"]) for entry in entries.values())
+    with ProgressBar("Checking", n_files, enabled=progress) as bar:
+        for name, entry in entries.items():
+            digests: dict[str, str] = entry["sha256"]
+            for file, recorded in digests.items():
+                problem = _file_problem(folder / file, recorded)
+                wrong += [problem] if problem else []
+                bar.advance()
+            found = {
+                file.relative_to(folder).as_posix()
+                for file in (folder / name).glob("*/*/*")
+            }
+            wrong += [
+                f"{folder / file} is not in the record. Delete it."
+                for file in sorted(found - digests.keys())
+            ]
+    if wrong:
+        return wrong
+    for split in load_shifted_splits(path, root).values():
+        for samples in split.parts().values():
+            wrong += [problem for s in samples if (problem := _mask_problem(s))]
+    return wrong
+
+
+def digest(data: bytes) -> str:
+    """Return the SHA-256 of a file's bytes."""
+    return hashlib.sha256(data).hexdigest()
+
+
+def _file_problem(path: Path, recorded: str) -> str | None:
+    if not path.is_file():
+        return f"{path} is missing. Generate the set again to restore it."
+    if digest(path.read_bytes()) != recorded:
+        return f"{path} was changed. Delete it and generate the set again."
+    return None
+
+
+def _mask_problem(sample: Sample) -> str | None:
+    if sample.mask_path is None:
+        return None
+    with Image.open(sample.image_path) as image, Image.open(sample.mask_path) as mask:
+        values = np.unique(np.asarray(mask)).tolist()
+        if mask.size != image.size or not set(values) <= {0, 255}:
+            return (
+                f"{sample.mask_path} must be 0 or 255 and as large as its image, "
+                f"{image.size}; it is {mask.size} and holds {values[:5]}."
+            )
+    return None
