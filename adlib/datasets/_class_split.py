@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections import Counter
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, TypeVar
@@ -66,6 +66,7 @@ def read_splits(
     path: Path,
     root: Path,
     build: Callable[[dict[str, Any], Mapping[str, Any]], AnySplit],
+    classes: Sequence[str] | None = None,
 ) -> dict[str, AnySplit]:
     """Read splits back, by class.
 
@@ -73,15 +74,23 @@ def read_splits(
         path: The JSON file.
         root: Where the images' folder is now.
         build: Makes a split of its fields that all splits have, and of its entry.
+        classes: Which classes; None: all.
 
     Raises:
         FileNotFoundError: There is no such file, or no image that it names.
-        ValueError: It is not what ``write_splits`` writes, or an image comes twice.
+        ValueError: It is not what ``write_splits`` writes, an image comes twice, or a
+            class is not there.
     """
+    entries = read_entries(path)
+    for name in classes or ():
+        if name not in entries:
+            held = ", ".join(entries) or "none"
+            raise ValueError(f"{str(path)!r} has no class {name!r}; it has {held}.")
     try:
         splits = {
             name: build(_fields(name, entry, root), entry)
-            for name, entry in read_entries(path).items()
+            for name, entry in entries.items()
+            if classes is None or name in classes
         }
     except (KeyError, TypeError, AttributeError) as error:
         raise _foreign(path, error) from error

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -47,16 +47,19 @@ class ShiftedSplit(ClassSplit):
         }
 
 
-def load_shifted_splits(path: str | Path, root: str | Path) -> dict[str, ShiftedSplit]:
+def load_shifted_splits(
+    path: str | Path, root: str | Path, classes: Sequence[str] | None = None
+) -> dict[str, ShiftedSplit]:
     """Read the record of a shifted data set back, by class.
 
     Args:
         path: ``shifted_splits.json``.
         root: Where the shifted set is now.
+        classes: Which classes; None: all in the file.
 
     Raises:
         FileNotFoundError: There is no such file, or no image that it names.
-        ValueError: It is not what ``generate_shifted_set`` writes.
+        ValueError: It is not what ``generate_shifted_set`` writes, or lacks a class.
     """
     folder = Path(root)
 
@@ -68,7 +71,7 @@ def load_shifted_splits(path: str | Path, root: str | Path) -> dict[str, Shifted
             digests={folder / name: text for name, text in entry["sha256"].items()},
         )
 
-    return read_splits(Path(path), folder, build)
+    return read_splits(Path(path), folder, build, classes)
 
 
 def check_shifted_set(

@@ -10,7 +10,12 @@ from typing import Any
 import numpy as np
 
 from adlib._validation import check_int, check_ratio
-from adlib.datasets._class_split import ClassSplit, read_splits, write_splits
+from adlib.datasets._class_split import (
+    ClassSplit,
+    read_entries,
+    read_splits,
+    write_splits,
+)
 from adlib.datasets._samples import ANOMALOUS, NORMAL, Sample
 
 
@@ -115,7 +120,7 @@ def _drawn(
 def save_clean_splits(
     path: str | Path, splits: Sequence[CleanSplit], root: str | Path
 ) -> None:
-    """Write splits to a file that does not exist yet, whole or not at all.
+    """Add splits to a file, which is made if need be, all of them or none.
 
     Args:
         path: The JSON file, e.g. ``clean_splits.json``.
@@ -123,31 +128,39 @@ def save_clean_splits(
         root: The data set's folder; paths are written relative to it.
 
     Raises:
-        FileExistsError: The file exists: a split is drawn once. Delete it to draw anew.
-        ValueError: A sample lies outside ``root``, or a class comes twice.
+        FileExistsError: The file holds one of the classes: a split is drawn once.
+            Delete the file to draw anew.
+        ValueError: A sample lies outside ``root``, a class comes twice, or the file
+            holds something else.
     """
     target = Path(path)
-    if target.exists():
-        raise FileExistsError(
-            f"{str(target)!r} holds splits already. Read them with load_clean_splits, "
-            "or delete the file to draw them anew."
-        )
     names = [split.class_name for split in splits]
     if len(set(names)) != len(names):
         raise ValueError(f"Each class must come once; got {', '.join(names)}.")
-    write_splits(target, {s.class_name: s.as_json(Path(root)) for s in splits})
+    entries = read_entries(target) if target.exists() else {}
+    held = [name for name in names if name in entries]
+    if held:
+        raise FileExistsError(
+            f"{str(target)!r} holds splits of {', '.join(held)} already. Read them "
+            "with load_clean_splits, or delete the file to draw them anew."
+        )
+    added = {split.class_name: split.as_json(Path(root)) for split in splits}
+    write_splits(target, entries | added)
 
 
-def load_clean_splits(path: str | Path, root: str | Path) -> dict[str, CleanSplit]:
+def load_clean_splits(
+    path: str | Path, root: str | Path, classes: Sequence[str] | None = None
+) -> dict[str, CleanSplit]:
     """Read splits back, by class.
 
     Args:
         path: The JSON file.
         root: Where the data set's folder is now.
+        classes: Which classes; None: all in the file.
 
     Raises:
         FileNotFoundError: There is no such file, or no image that it names.
-        ValueError: It is not what ``save_clean_splits`` writes.
+        ValueError: It is not what ``save_clean_splits`` writes, or lacks a class.
     """
 
     def build(fields: dict[str, Any], entry: Mapping[str, Any]) -> CleanSplit:
@@ -157,4 +170,4 @@ def load_clean_splits(path: str | Path, root: str | Path) -> dict[str, CleanSpli
             val_anomaly_ratio=float(entry["val_anomaly_ratio"]),
         )
 
-    return read_splits(Path(path), Path(root), build)
+    return read_splits(Path(path), Path(root), build, classes)

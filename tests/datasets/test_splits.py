@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
 
 import pytest
@@ -91,9 +92,23 @@ def test_a_split_is_never_drawn_over(root, tmp_path):
     path = tmp_path / "clean_splits.json"
     save_clean_splits(path, [split], root)
     before = path.read_bytes()
-    with pytest.raises(FileExistsError, match="holds splits already"):
+    with pytest.raises(FileExistsError, match="holds splits of nut already"):
         save_clean_splits(path, [split], root)
     assert path.read_bytes() == before
+
+
+def test_another_class_is_added_and_the_first_stays_as_it_was(root, tmp_path):
+    samples = read_samples(root)
+    split = create_clean_split(samples, "nut")
+    bolts = [dataclasses.replace(sample, class_name="bolt") for sample in samples]
+    other = create_clean_split(bolts, "bolt", seed=1)
+    path = tmp_path / "clean_splits.json"
+    save_clean_splits(path, [split], root)
+    save_clean_splits(path, [other], root)
+    assert load_clean_splits(path, root) == {"nut": split, "bolt": other}
+    assert load_clean_splits(path, root, ["bolt"]) == {"bolt": other}
+    with pytest.raises(ValueError, match="has no class 'screw'; it has nut, bolt"):
+        load_clean_splits(path, root, ["screw"])
 
 
 def test_what_does_not_fit_is_refused(root, tmp_path):
