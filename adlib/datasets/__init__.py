@@ -26,6 +26,7 @@ from adlib.datasets._shift_settings import (
 )
 from adlib.datasets._splits import (
     CleanSplit,
+    classes_with_splits,
     create_clean_split,
     load_clean_splits,
     save_clean_splits,
@@ -90,6 +91,7 @@ __all__ = [
     "SolarCell",
     "check_shifted_set",
     "class_names",
+    "classes_with_splits",
     "create_clean_split",
     "elpv_cells",
     "elpv_samples",

@@ -148,6 +148,15 @@ def save_clean_splits(
     write_splits(target, entries | added)
 
 
+def classes_with_splits(path: str | Path) -> list[str]:
+    """Return the classes that a file of splits holds; [] if there is no such file.
+
+    Raises:
+        ValueError: It is not what ``save_clean_splits`` writes.
+    """
+    return list(read_entries(Path(path))) if Path(path).exists() else []
+
+
 def load_clean_splits(
     path: str | Path, root: str | Path, classes: Sequence[str] | None = None
 ) -> dict[str, CleanSplit]:

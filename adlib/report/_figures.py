@@ -39,7 +39,7 @@ def score_histogram(
         anomalous: (n_images,) bool.
         names: What normal and what anomalous images are called.
     """
-    figure = _figure(6.4, 3.0)
+    figure = new_figure(6.4, 3.0)
     axes = figure.subplots()
     edges = np.histogram_bin_edges(scores, bins=40)
     kinds = ((~anomalous, BLUE, names[0]), (anomalous, ORANGE, names[1]))
@@ -66,7 +66,7 @@ def inspection_grid(
         from matplotlib.cm import ScalarMappable  # noqa: PLC0415 - optional
         from matplotlib.colors import Normalize  # noqa: PLC0415
     n_columns = len(rows[0][1])
-    figure = _figure(1.55 * n_columns + 0.9, 3.75 * len(rows))
+    figure = new_figure(1.55 * n_columns + 0.9, 3.75 * len(rows))
     parts = figure.subfigures(len(rows), 1, squeeze=False)[:, 0]
     for part, (heading, panels) in zip(parts, rows, strict=True):
         part.suptitle(heading, fontsize=11, fontweight="bold")
@@ -88,7 +88,8 @@ def save_figure(figure: Figure, path: Path) -> None:
     figure.savefig(path, dpi=DOTS_PER_INCH, format="png", metadata={"Software": None})
 
 
-def _figure(width: float, height: float) -> Figure:
+def new_figure(width: float, height: float) -> Figure:
+    """Return an empty figure of a size in inches that lays itself out."""
     with needs_report_extra("A figure"):
         from matplotlib.figure import Figure  # noqa: PLC0415 - optional
     return Figure(figsize=(width, height), layout="constrained")

@@ -1,0 +1,198 @@
+"""The study's configuration: one typed YAML file, checked before anything runs."""
+
+from __future__ import annotations
+
+from dataclasses import fields
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any, Literal, Self, TypeAlias
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
+
+from adlib._validation import describe
+from adlib.datasets import ShiftSettings
+from adlib.study._seed import LARGEST
+
+if TYPE_CHECKING:
+    from pydantic_core import ErrorDetails
+
+# Strict: neither True nor "42" is a number.
+Ratio: TypeAlias = Annotated[float, Field(gt=0, lt=1, strict=True)]
+Metric: TypeAlias = Literal[
+    "image_auroc",
+    "image_auprc",
+    "image_f1",
+    "image_accuracy",
+    "image_precision",
+    "image_recall",
+    "pixel_auroc",
+    "aupro",
+]
+
+
+class _Section(BaseModel):
+    model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
+
+
+class DataConfig(_Section):
+    """Which images.
+
+    Attributes:
+        root: The data set's folder; None: the demo set.
+        classes: Which classes; None: all.
+    """
+
+    root: Path | None = None
+    classes: Annotated[tuple[str, ...], Field(min_length=1)] | None = None
+
+    @field_validator("classes")
+    @classmethod
+    def _once_each(cls, names: tuple[str, ...] | None) -> tuple[str, ...] | None:
+        if names is not None and len(set(names)) != len(names):
+            raise ValueError("must name each class once")
+        return names
+
+
+class SplitConfig(_Section):
+    """How images are divided; see ``adlib.datasets.create_clean_split``."""
+
+    train_ratio: Ratio = 0.8
+    val_anomaly_ratio: Ratio = 0.3
+
+
+class PathsConfig(_Section):
+    """Where things are written.
+
+    Attributes:
+        processed: Folder of ``clean_splits.json`` and ``shifted_splits.json``.
+        shifted: Folder of the shifted set.
+        outputs: Folder of models, thresholds, results and pictures.
+    """
+
+    processed: Path = Path("data/processed")
+    shifted: Path = Path("data/shifted")
+    outputs: Path = Path("outputs")
+
+    @property
+    def clean_splits(self) -> Path:
+        """The file of the clean splits."""
+        return self.processed / "clean_splits.json"
+
+    @property
+    def shifted_splits(self) -> Path:
+        """The record of the shifted set."""
+        return self.processed / "shifted_splits.json"
+
+
+class BackboneConfig(_Section):
+    """The frozen network that both methods share; see ``adlib.PatchCore``."""
+
+    name: str = "tf_efficientnet_lite0"
+    image_size: Annotated[int, Field(ge=16, strict=True)] = 320
+
+
+class PatchCoreConfig(_Section):
+    """PatchCore's own parameters.
+
+    Attributes:
+        coreset: Share of the patches that is remembered.
+    """
+
+    coreset: Annotated[float, Field(gt=0, le=1, strict=True)] = 0.05
+
+
+class Config(_Section):
+    """Everything that a run of the study depends on.
+
+    Attributes:
+        seed: Of splits, shifts and estimators.
+        data: Which images.
+        split: How they are divided.
+        paths: Where things are written.
+        backbone: The network.
+        patchcore: PatchCore's own parameters.
+        shift: What the domain shift draws from.
+        metrics: What is reported; pixel metrics are absent for sets without masks.
+    """
+
+    seed: Annotated[int, Field(ge=0, le=LARGEST, strict=True)] = 42
+    data: DataConfig = DataConfig()
+    split: SplitConfig = SplitConfig()
+    paths: PathsConfig = PathsConfig()
+    backbone: BackboneConfig = BackboneConfig()
+    patchcore: PatchCoreConfig = PatchCoreConfig()
+    shift: ShiftSettings = ShiftSettings()
+    metrics: Annotated[tuple[Metric, ...], Field(min_length=1)] = (
+        "image_auroc",
+        "image_auprc",
+        "image_f1",
+        "image_accuracy",
+        "image_precision",
+        "image_recall",
+        "pixel_auroc",
+        "aupro",
+    )
+
+    @classmethod
+    def from_dict(cls, values: object, source: str = "the configuration") -> Self:
+        """Return the configuration that some values state; others are the defaults.
+
+        Args:
+            values: A mapping, as YAML gives it.
+            source: What errors call it.
+
+        Raises:
+            ValueError: A key is unknown, or a value has the wrong type or is
+                impossible; a line for each says which, and what is allowed.
+        """
+        if not isinstance(values, dict):
+            raise ValueError(f"{source} must be a mapping; got {describe(values)}.")
+        try:
+            return cls.model_validate(values)
+        except ValidationError as error:
+            lines = {_key(one): _line(cls, one) for one in reversed(error.errors())}
+            text = "\n".join(reversed(lines.values()))  # the first of each key
+            raise ValueError(f"{source}: {text}") from None
+
+
+def read_config(path: str | Path) -> Config:
+    """Read a YAML file.
+
+    Raises:
+        FileNotFoundError: There is no such file.
+        ValueError: It is no YAML, or ``Config.from_dict`` refuses it.
+    """
+    import yaml  # noqa: PLC0415 - only here
+
+    source = Path(path)
+    try:
+        values = yaml.safe_load(source.read_text(encoding="utf-8"))
+    except (yaml.YAMLError, UnicodeDecodeError) as error:
+        raise ValueError(f"{source} must be YAML: {error}") from error
+    return Config.from_dict({} if values is None else values, str(source))
+
+
+def _key(details: ErrorDetails) -> str:
+    return ".".join(str(part) for part in details["loc"] if not isinstance(part, int))
+
+
+def _line(config: type[BaseModel], details: ErrorDetails) -> str:
+    """Word one refusal: which key, what is allowed, what came."""
+    key = _key(details)
+    if details["type"] in ("extra_forbidden", "unexpected_keyword_argument"):
+        allowed = ", ".join(_keys(config, key.split(".")[:-1]))
+        return f"{key} is not a key. Allowed are: {allowed}."
+    rule = details["msg"].removeprefix("Value error, ").removesuffix(".")
+    if "ShiftSettings" in rule:  # it says which part, and what came
+        return f"{key}: {rule}."
+    rule = rule.removeprefix("Input ").replace("should", "must", 1)
+    return f"{key}: {rule}; got {describe(details['input'])}."
+
+
+def _keys(config: type[BaseModel], places: list[str]) -> list[str]:
+    """Return the keys of a section."""
+    section: Any = config
+    for place in places:
+        section = section.model_fields[place].annotation
+    if issubclass(section, BaseModel):
+        return list(section.model_fields)
+    return [field.name for field in fields(section)]
