@@ -8,8 +8,10 @@ from typing import Annotated
 import typer
 
 from adlib._version import __version__
+from adlib.cli._arguments import spread
 from adlib.cli._console import DONE, EXIT_CODES, FAILED, tell
 from adlib.cli._demo import demo
+from adlib.cli._download import download
 from adlib.cli._fit import fit
 from adlib.cli._info import info
 from adlib.cli._score import score
@@ -25,6 +27,16 @@ app = typer.Typer(
 )
 for command in (fit, score, info, demo):
     app.command(epilog=EXIT_CODES)(command)
+
+data = typer.Typer(
+    name="data",
+    help="Get data sets.",
+    epilog=EXIT_CODES,
+    no_args_is_help=True,
+    rich_markup_mode=None,
+)
+data.command(epilog=EXIT_CODES)(download)
+app.add_typer(data)
 
 
 @app.callback(invoke_without_command=True)
@@ -46,7 +58,7 @@ def main(arguments: list[str] | None = None) -> int:
     """Run the command line and return the exit code; errors become one line."""
     given = sys.argv[1:] if arguments is None else arguments
     debug = "--debug" in given
-    given = [argument for argument in given if argument != "--debug"]
+    given = spread(argument for argument in given if argument != "--debug")
     try:
         app(given, prog_name="adlib")
     except SystemExit as end:  # how typer ends, well or not

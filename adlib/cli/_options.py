@@ -42,3 +42,10 @@ Errors = Annotated[
     OnError,
     typer.Option(help="At an unusable image: stop, or skip it and report."),
 ]
+Classes = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--classes",
+        help="Classes, one or several, up to the next option or `--`. Default: all.",
+    ),
+]

@@ -1,5 +1,6 @@
 """Data sets as typed records."""
 
+from adlib.datasets._download import Downloadable, download, license_notice
 from adlib.datasets._elpv import (
     CellKind,
     SolarCell,
@@ -22,13 +23,16 @@ __all__ = [
     "NORMAL",
     "CellKind",
     "CleanSplit",
+    "Downloadable",
     "Layout",
     "Sample",
     "SolarCell",
     "class_names",
     "create_clean_split",
+    "download",
     "elpv_cells",
     "elpv_samples",
+    "license_notice",
     "load_clean_splits",
     "read_mask",
     "read_samples",
