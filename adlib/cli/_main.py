@@ -15,6 +15,7 @@ from adlib.cli._download import download
 from adlib.cli._fit import fit
 from adlib.cli._info import info
 from adlib.cli._score import score
+from adlib.cli._verify import verify
 
 app = typer.Typer(
     name="adlib",
@@ -30,12 +31,13 @@ for command in (fit, score, info, demo):
 
 data = typer.Typer(
     name="data",
-    help="Get data sets.",
+    help="Get data sets, and look whether they are sound.",
     epilog=EXIT_CODES,
     no_args_is_help=True,
     rich_markup_mode=None,
 )
 data.command(epilog=EXIT_CODES)(download)
+data.command(epilog=EXIT_CODES)(verify)
 app.add_typer(data)
 
 

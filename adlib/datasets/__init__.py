@@ -10,6 +10,7 @@ from adlib.datasets._elpv import (
 )
 from adlib.datasets._layouts import Layout, class_names, read_samples
 from adlib.datasets._masks import read_mask
+from adlib.datasets._problems import Problem
 from adlib.datasets._samples import ANOMALOUS, NORMAL, Sample
 from adlib.datasets._splits import (
     CleanSplit,
@@ -17,16 +18,20 @@ from adlib.datasets._splits import (
     load_clean_splits,
     save_clean_splits,
 )
+from adlib.datasets._verify import ClassReport, VerifyReport, verify
 
 __all__ = [
     "ANOMALOUS",
     "NORMAL",
     "CellKind",
+    "ClassReport",
     "CleanSplit",
     "Downloadable",
     "Layout",
+    "Problem",
     "Sample",
     "SolarCell",
+    "VerifyReport",
     "class_names",
     "create_clean_split",
     "download",
@@ -38,4 +43,5 @@ __all__ = [
     "read_samples",
     "save_clean_splits",
     "split_cells",
+    "verify",
 ]
