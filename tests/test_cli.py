@@ -408,7 +408,9 @@ def test_an_option_may_take_several_values(given, wanted):
     assert spread(given.split()) == wanted.split()
 
 
-@pytest.mark.parametrize("command", ["fit", "score", "info", "demo", "data download"])
+@pytest.mark.parametrize(
+    "command", ["fit", "score", "info", "demo", "data download", "data verify"]
+)
 def test_help_of_every_command_shows_an_example(command, capsys):
     assert main([*command.split(), "--help"]) == 0
     shown = one_line(capsys.readouterr().out)

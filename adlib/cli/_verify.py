@@ -63,32 +63,37 @@ def verify(
 
 
 def _table(report: VerifyReport) -> Table:
+    rows = [_row(classed, report) for classed in report.classes]
     table = Table(box=None, padding=(0, 2, 0, 0))
-    longest = max((len(row.class_name) for row in report.classes), default=0)
-    for title in COLUMNS:
-        # No word and no name is cut, however narrow the terminal.
+    for title, *cells in zip(COLUMNS, *rows, strict=True):
         table.add_column(
             title,
-            justify="left" if title == "class" else "right",
-            min_width=max(map(len, title.split())) if title != "class" else longest,
+            justify="left" if title == COLUMNS[0] else "right",
+            # No word is cut, however narrow the terminal.
+            min_width=max(
+                len(word) for cell in (title, *cells) for word in cell.split()
+            ),
         )
-    for row in report.classes:
-        n_problems = sum(p.class_name == row.class_name for p in report.problems)
-        counts = (
-            row.n_train,
-            row.n_validation,
-            row.n_test_good,
-            row.n_test_anomalous,
-            len(row.defect_types),
-            row.n_masks,
-        )
-        table.add_row(
-            Text(row.class_name), *map(str, counts), _sizes(row), str(n_problems)
-        )
+    for row in rows:
+        table.add_row(*map(Text, row))
     return table
 
 
-def _sizes(row: ClassReport) -> str:
-    if len(row.image_sizes) == 1:
-        return "{}x{}".format(*row.image_sizes[0])
-    return f"{len(row.image_sizes)} sizes"
+def _row(classed: ClassReport, report: VerifyReport) -> list[str]:
+    """Return the cells of a class, in the order of the columns."""
+    sizes = [f"{height}x{width}" for height, width in classed.image_sizes]
+    n_problems = sum(p.class_name == classed.class_name for p in report.problems)
+    counts = (
+        classed.n_train,
+        classed.n_validation,
+        classed.n_test_good,
+        classed.n_test_anomalous,
+        len(classed.defect_types),
+        classed.n_masks,
+    )
+    return [
+        classed.class_name,
+        *map(str, counts),
+        sizes[0] if len(sizes) == 1 else f"{len(sizes)} sizes",
+        str(n_problems),
+    ]

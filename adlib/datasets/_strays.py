@@ -25,6 +25,8 @@ def places_of(root: Path, name: str, layout: Layout, samples: list[Sample]) -> P
         parts = LAYOUTS[layout].parts
         masks = [root / name / part.masks for part in parts if part.masks is not None]
         return Places([root / name / part.folder for part in parts], masks)
+    if layout == "folder":
+        return Places(sorted(f for f in root.iterdir() if f.is_dir()), [])
     masks_named = {s.mask_path.parent for s in samples if s.mask_path is not None}
     return Places(
         sorted({sample.image_path.parent for sample in samples}), sorted(masks_named)

@@ -121,7 +121,7 @@ def verify(
     folder = Path(root)
     samples = read_samples(folder, classes, layout=layout)
     kind = layout or guess_layout(folder)
-    names = class_names(samples)
+    names = [folder.name] if kind == "folder" else class_names(samples)
     problems: list[Problem] = []
     if kind in LAYOUTS:
         names = [f.name for f in class_folders(folder, classes, LAYOUTS[kind])]
