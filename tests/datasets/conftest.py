@@ -21,6 +21,8 @@ class FileServer(ThreadingHTTPServer):
         self.knows_ranges = True
         self.heeds_if_range = True
         self.cuts = []  # bytes after which the next answers break off
+        self.stalls = []  # like cuts, but the connection stays open and silent
+        self.released = threading.Event()
         self.asked = []  # (path, Range or None)
         self.n_served = 0
 
@@ -70,8 +72,13 @@ class Handler(BaseHTTPRequestHandler):
         if server.cuts:
             body = body[: server.cuts.pop(0)]
             self.close_connection = True
-        self.wfile.write(body)
-        server.n_served += len(body)
+        n_sent = server.stalls.pop(0) if server.stalls else len(body)
+        server.n_served += n_sent  # before the client can be done with it
+        self.wfile.write(body[:n_sent])
+        if n_sent < len(body):
+            self.close_connection = True
+            self.wfile.flush()
+            server.released.wait()
 
     def log_message(self, *_):
         pass
@@ -87,5 +94,6 @@ def server(monkeypatch):
         thread = threading.Thread(target=running.serve_forever, args=(0.01,))
         thread.start()
         yield running
+        running.released.set()
         running.shutdown()
         thread.join()

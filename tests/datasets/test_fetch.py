@@ -8,6 +8,7 @@ from types import SimpleNamespace
 
 import pytest
 
+from adlib.datasets import _fetch
 from adlib.datasets._fetch import TRIES, fetch
 from adlib.exceptions import DownloadError
 
@@ -42,6 +43,14 @@ def test_a_cut_connection_goes_on_where_it_stopped(url, server, target):
     assert target.read_bytes() == CONTENT
     assert server.ranges == [None, "bytes=600000-"]
     assert server.n_served == len(CONTENT)
+
+
+def test_a_silent_server_is_asked_again(url, server, target, monkeypatch):
+    monkeypatch.setattr(_fetch, "TIMEOUT", 0.2)
+    server.stalls = [600_000]
+    fetch(url, target, MD5)
+    assert target.read_bytes() == CONTENT
+    assert server.ranges == [None, "bytes=600000-"]
 
 
 def test_a_line_that_drops_often_gets_there(url, server, target):
