@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import time
 from types import TracebackType
-from typing import TYPE_CHECKING, Self
+from typing import TYPE_CHECKING, Literal, Self, TypeAlias
 
 if TYPE_CHECKING:
     from rich.progress import Progress as RichProgress
 
+Unit: TypeAlias = Literal["steps", "bytes"]
 SECONDS_OF_SILENCE = 2.0
 
 
@@ -16,15 +17,22 @@ class ProgressBar:
     """A bar on standard error that appears once the work has lasted two seconds.
 
     Nothing is drawn where standard error is neither a terminal nor a notebook, so logs
-    stay clean. rich is imported only when a bar is about to appear.
+    stay clean. rich is imported only when a bar is about to appear. Steps are shown as
+    "7/10", bytes as "7.0/10.0 MB" with their speed.
     """
 
     def __init__(
-        self, description: str, total: int | None, *, enabled: bool = True
+        self,
+        description: str,
+        total: int | None,
+        *,
+        enabled: bool = True,
+        unit: Unit = "steps",
     ) -> None:
         self._description = description
         self._total = total
         self._enabled = enabled
+        self._unit = unit
         self._done = 0
         self._note = ""
         self._started = time.monotonic()
@@ -50,19 +58,26 @@ class ProgressBar:
         from rich.console import Console  # noqa: PLC0415 - heavy, often not needed
         from rich.progress import (  # noqa: PLC0415
             BarColumn,
+            DownloadColumn,
             MofNCompleteColumn,
             Progress,
             TextColumn,
             TimeRemainingColumn,
+            TransferSpeedColumn,
         )
 
         console = Console(stderr=True)
         if not (console.is_terminal or console.is_jupyter):
             return None
+        counts = (
+            (DownloadColumn(), TransferSpeedColumn())
+            if self._unit == "bytes"
+            else (MofNCompleteColumn(),)
+        )
         bar = Progress(
             TextColumn("{task.description}"),
             BarColumn(),
-            MofNCompleteColumn(),
+            *counts,
             TimeRemainingColumn(),
             TextColumn("{task.fields[note]}"),
             console=console,

@@ -12,6 +12,10 @@ class WeightsError(RuntimeError):
     """A backbone's weights cannot be had, or do not fit it."""
 
 
+class DownloadError(RuntimeError):
+    """A file cannot be downloaded, is not the published one, or cannot be unpacked."""
+
+
 class ModelFileError(ValueError):
     """A model file is damaged, foreign, or of a version that this adlib cannot read."""
 

@@ -12,6 +12,7 @@ from PIL import Image
 
 import adlib
 from adlib.cli import main
+from adlib.cli._arguments import spread
 from adlib.datasets import elpv_cells
 from tests.features.test_runtimes import openvino_or_skip
 
@@ -379,6 +380,8 @@ def test_debug_raises_the_error_wherever_it_stands(place, tmp_path):
         (["score", "m", "folder", "--runtime", "onnx"], "--runtime"),
         (["fit", "folder", "-o", "m", "--precision", "half"], "--precision"),
         (["demo", "--kind", "wafer"], "--kind"),
+        (["data"], "Commands"),
+        (["data", "download", "visa"], "mvtec-ad"),
         (["paint"], "paint"),
         (["--no-such"], "--no-such"),
         ([], "Commands"),
@@ -390,9 +393,26 @@ def test_wrong_usage_exits_with_2_and_says_what_is_wrong(command, fragment, caps
     assert re.search(fragment, told.out + told.err)
 
 
-@pytest.mark.parametrize("command", ["fit", "score", "info", "demo"])
+@pytest.mark.parametrize(
+    ("given", "wanted"),
+    [
+        ("--classes a", "--classes a"),
+        ("--classes a b -o c", "--classes a --classes b -o c"),
+        ("--classes=a b --classes c", "--classes=a --classes b --classes c"),
+        ("--classes a b -- c d", "--classes a --classes b -- c d"),
+        ("root -- --classes a b", "root -- --classes a b"),
+        ("--classes --flag a", "--classes --flag a"),
+    ],
+)
+def test_an_option_may_take_several_values(given, wanted):
+    assert spread(given.split()) == wanted.split()
+
+
+@pytest.mark.parametrize(
+    "command", ["fit", "score", "info", "demo", "data download", "data verify"]
+)
 def test_help_of_every_command_shows_an_example(command, capsys):
-    assert main([command, "--help"]) == 0
+    assert main([*command.split(), "--help"]) == 0
     shown = one_line(capsys.readouterr().out)
     assert f"Example: adlib {command}" in shown
     assert "Exit codes: 0 done, 1 failed, 2 wrong usage, 3 images anomalous or" in shown
@@ -401,7 +421,9 @@ def test_help_of_every_command_shows_an_example(command, capsys):
 def test_help_lists_every_command(capsys):
     assert main(["--help"]) == 0
     shown = capsys.readouterr().out
-    assert all(f"  {name} " in shown for name in ("fit", "score", "info", "demo"))
+    assert all(
+        f"  {name} " in shown for name in ("fit", "score", "info", "demo", "data")
+    )
 
 
 def test_version_is_the_librarys(capsys):

@@ -24,8 +24,9 @@ HEAVY = {
 }
 
 
-def test_importing_adlib_loads_nothing_heavy():
-    code = "import adlib, json, sys; print(json.dumps(list(sys.modules)))"
+@pytest.mark.parametrize("module", ["adlib", "adlib.cli"])
+def test_importing_loads_nothing_heavy(module):
+    code = f"import {module}, json, sys; print(json.dumps(list(sys.modules)))"
     run = subprocess.run(
         [sys.executable, "-c", code], capture_output=True, text=True, check=True
     )

@@ -76,6 +76,13 @@ def test_a_bar_without_a_total_counts(clock, screen):
     assert "5/?" in screen.getvalue()
 
 
+def test_a_bar_of_bytes_shows_megabytes(clock, screen):
+    with ProgressBar("Downloading", 10_000_000, unit="bytes") as bar:
+        clock.now += 3.0
+        bar.advance(2_500_000)
+    assert "2.5/10.0 MB" in screen.getvalue()
+
+
 @pytest.mark.parametrize("error", [None, KeyError])
 def test_a_bar_leaves_the_screen_and_no_thread(clock, screen, error):
     threads = set(threading.enumerate())

@@ -6,6 +6,7 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 from adlib.datasets._class_split import ClassSplit
+from adlib.datasets._download import Downloadable, download, license_notice
 from adlib.datasets._elpv import (
     CellKind,
     SolarCell,
@@ -15,6 +16,7 @@ from adlib.datasets._elpv import (
 )
 from adlib.datasets._layouts import Layout, class_names, read_samples
 from adlib.datasets._masks import read_mask
+from adlib.datasets._problems import Problem
 from adlib.datasets._samples import ANOMALOUS, NORMAL, Sample
 from adlib.datasets._shift_settings import (
     GEOMETRIC,
@@ -31,6 +33,7 @@ from adlib.datasets._splits import (
     load_clean_splits,
     save_clean_splits,
 )
+from adlib.datasets._verify import ClassReport, VerifyReport, verify
 
 if TYPE_CHECKING:
     from adlib.datasets._shift import (
@@ -77,11 +80,14 @@ __all__ = [
     "UNKNOWN",
     "CellKind",
     "Chain",
+    "ClassReport",
     "ClassSplit",
     "CleanSplit",
+    "Downloadable",
     "Layout",
     "LightGradient",
     "MVTecDataset",
+    "Problem",
     "Sample",
     "Severity",
     "Shift",
@@ -89,21 +95,25 @@ __all__ = [
     "ShiftSettings",
     "ShiftedSplit",
     "SolarCell",
+    "VerifyReport",
     "check_shifted_set",
     "class_names",
     "classes_with_splits",
     "create_clean_split",
+    "download",
     "elpv_cells",
     "elpv_samples",
     "generate_shifted_set",
     "get_clean_transforms",
     "get_shift_transforms",
+    "license_notice",
     "load_clean_splits",
     "load_shifted_splits",
     "read_mask",
     "read_samples",
     "save_clean_splits",
     "split_cells",
+    "verify",
 ]
 
 

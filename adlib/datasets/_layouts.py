@@ -26,7 +26,7 @@ class _Part(NamedTuple):
     masks: str | None
 
 
-class _Layout(NamedTuple):
+class FolderLayout(NamedTuple):
     """How a class folder is laid out: ``part/defect type/image``.
 
     Attributes:
@@ -40,9 +40,9 @@ class _Layout(NamedTuple):
     mask_stem: str
 
 
-LAYOUTS: dict[str, _Layout] = {
+LAYOUTS: dict[str, FolderLayout] = {
     # MVTec LOCO keeps a folder of masks for each image, under the image's stem.
-    "mvtec": _Layout(
+    "mvtec": FolderLayout(
         (
             _Part("train", "train", None),
             _Part("validation", "validation", None),
@@ -52,7 +52,7 @@ LAYOUTS: dict[str, _Layout] = {
         "_mask",
     ),
     # Its two private test sets have no labels, and are left out.
-    "mvtec-ad-2": _Layout(
+    "mvtec-ad-2": FolderLayout(
         (
             _Part("train", "train", None),
             _Part("validation", "validation", None),
@@ -61,7 +61,7 @@ LAYOUTS: dict[str, _Layout] = {
         GOOD,
         "_mask",
     ),
-    "btad": _Layout(
+    "btad": FolderLayout(
         (_Part("train", "train", None), _Part("test", "test", "ground_truth")),
         "ok",
         "",
@@ -109,7 +109,7 @@ def read_samples(
         raise ValueError(refusal("classes", "read_samples", rule, describe(classes)))
     if layout is not None:
         check_option(layout, "layout", "read_samples", NAMES)
-    kind = layout or _guess(folder)
+    kind = layout or guess_layout(folder)
     if kind == "visa":
         return sorted(_visa(folder, classes), key=_order)
     if kind == "folder":
@@ -120,7 +120,7 @@ def read_samples(
             )
         return sorted(_plain(folder), key=_order)
     samples: list[Sample] = []
-    for class_folder in _class_folders(folder, classes, LAYOUTS[kind]):
+    for class_folder in class_folders(folder, classes, LAYOUTS[kind]):
         samples += _class_samples(class_folder, LAYOUTS[kind])
     return sorted(samples, key=_order)
 
@@ -142,7 +142,7 @@ def _order(sample: Sample) -> tuple[str, str, str, str]:
     return sample.class_name, sample.split, sample.defect_type, where
 
 
-def _guess(root: Path) -> Layout:
+def guess_layout(root: Path) -> Layout:
     """Return the layout that a folder looks like, or raise."""
     if (root / VISA_TABLE).is_file():
         return "visa"
@@ -164,8 +164,8 @@ def _guess(root: Path) -> Layout:
     )
 
 
-def _class_folders(
-    root: Path, classes: Sequence[str] | None, layout: _Layout
+def class_folders(
+    root: Path, classes: Sequence[str] | None, layout: FolderLayout
 ) -> list[Path]:
     """Return the folders of the classes asked for, or of all there are."""
     first = layout.parts[0].folder
@@ -184,7 +184,7 @@ def _known(root: Path, name: str, names: Sequence[str]) -> Path:
     return root / name
 
 
-def _class_samples(folder: Path, layout: _Layout) -> Iterator[Sample]:
+def _class_samples(folder: Path, layout: FolderLayout) -> Iterator[Sample]:
     for part in layout.parts:
         place = folder / part.folder
         kinds = sorted(f for f in place.glob("*") if f.is_dir())

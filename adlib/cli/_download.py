@@ -1,0 +1,74 @@
+"""The command that downloads a data set, once its terms are accepted."""
+
+from __future__ import annotations
+
+import sys
+from enum import StrEnum
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from adlib.cli._console import FAILED, tell
+from adlib.cli._options import Classes
+
+
+class Dataset(StrEnum):
+    """Which data set."""
+
+    MVTEC_AD = "mvtec-ad"
+
+
+def download(
+    dataset: Annotated[Dataset, typer.Argument(help="Which data set.")],
+    classes: Classes = None,
+    output: Annotated[
+        Path | None,
+        typer.Option(
+            "--output",
+            "-o",
+            help="Folder to hold a folder for each class. Default: data/raw/mvtec_ad.",
+        ),
+    ] = None,
+    accept_license: Annotated[
+        bool,
+        typer.Option(
+            "--accept-license", help="Accept the terms shown, without being asked."
+        ),
+    ] = False,
+    base_url: Annotated[
+        str | None,
+        typer.Option(
+            envvar="ADLIB_BASE_URL",
+            help="A mirror that has BASE_URL/<class>.tar.xz. Default: the publisher.",
+        ),
+    ] = None,
+) -> None:
+    """Download classes of a data set; one that was cut off goes on where it stopped.
+
+    The terms are shown first. Classes that are there already are left as they are.
+
+    Example: adlib data download mvtec-ad --classes hazelnut carpet zipper
+    """
+    from adlib import datasets
+
+    tell.print(datasets.license_notice(dataset.value), markup=False, soft_wrap=True)
+    if not accept_license:
+        if not sys.stdin.isatty():
+            raise ValueError(
+                "The terms must be accepted, and there is no terminal to ask at. Pass "
+                "--accept-license to accept them."
+            )
+        if not typer.confirm("\nDo you accept these terms?", err=True):
+            tell.print("Nothing was downloaded.")
+            raise typer.Exit(FAILED)
+    root = output or Path("data", "raw", dataset.value.replace("-", "_"))
+    datasets.download(
+        dataset.value,
+        root,
+        classes,
+        accept_license=True,
+        base_url=base_url,
+        say=lambda text: tell.print(text, markup=False, soft_wrap=True),
+    )
+    tell.print(f"The classes are in {root}.", markup=False, soft_wrap=True)

@@ -1,0 +1,99 @@
+"""The command that looks through a data set on disk."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+from rich.console import Console
+from rich.table import Table
+from rich.text import Text
+
+from adlib.cli._console import FAILED
+from adlib.cli._options import Classes
+
+if TYPE_CHECKING:
+    from adlib.datasets import ClassReport, VerifyReport
+
+COLUMNS = (
+    "class",
+    "train",
+    "val",
+    "test good",
+    "test anomalous",
+    "defect types",
+    "masks",
+    "image sizes",
+    "problems",
+)
+
+
+def verify(
+    root: Annotated[
+        Path, typer.Argument(help="Folder that holds a folder for each class.")
+    ],
+    classes: Classes = None,
+) -> None:
+    """Read every image and mask of a data set, and say what is wrong and what mends it.
+
+    Knows the layouts of MVTec AD, MVTec LOCO, MVTec AD 2, VisA and BTAD, and a plain
+    folder of good/ and others. Ends with 1 if there are errors; warnings alone do not
+    count. Image sizes are height x width.
+
+    Example: adlib data verify data/raw/mvtec_ad --classes hazelnut carpet
+    """
+    from adlib import datasets
+
+    report = datasets.verify(root, classes)
+    out = Console(highlight=False)
+    out.print(_table(report), crop=False)
+    for problem in report.problems:
+        out.print(
+            f"{problem.severity}: {problem.class_name}: {problem.kind}: {problem.path} "
+            f"{problem.text}. {problem.remedy}",
+            markup=False,
+            soft_wrap=True,
+        )
+    verdict = "sound" if report.sound else "broken"
+    counts = f"{len(report.errors)} errors, {len(report.warnings)} warnings"
+    out.print(f"{root} is {verdict}: {counts}.", markup=False, soft_wrap=True)
+    if not report.sound:
+        raise typer.Exit(FAILED)
+
+
+def _table(report: VerifyReport) -> Table:
+    rows = [_row(classed, report) for classed in report.classes]
+    table = Table(box=None, padding=(0, 2, 0, 0))
+    for title, *cells in zip(COLUMNS, *rows, strict=True):
+        table.add_column(
+            title,
+            justify="left" if title == COLUMNS[0] else "right",
+            # No word is cut, however narrow the terminal.
+            min_width=max(
+                len(word) for cell in (title, *cells) for word in cell.split()
+            ),
+        )
+    for row in rows:
+        table.add_row(*map(Text, row))
+    return table
+
+
+def _row(classed: ClassReport, report: VerifyReport) -> list[str]:
+    """Return the cells of a class, in the order of the columns."""
+    sizes = [f"{height}x{width}" for height, width in classed.image_sizes]
+    n_problems = sum(p.class_name == classed.class_name for p in report.problems)
+    counts = (
+        classed.n_train,
+        classed.n_validation,
+        classed.n_test_good,
+        classed.n_test_anomalous,
+        len(classed.defect_types),
+        classed.n_masks,
+    )
+    return [
+        classed.class_name,
+        *map(str, counts),
+        sizes[0] if len(sizes) == 1 else f"{len(sizes)} sizes",
+        str(n_problems),
+    ]

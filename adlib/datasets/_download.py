@@ -1,0 +1,129 @@
+"""Download a data set class by class, from its publisher or a mirror."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Literal, TypeAlias
+
+from adlib._validation import check_option, describe, refusal
+from adlib.datasets._archives import check_can_unpack, unpack
+from adlib.datasets._fetch import check_url, fetch
+from adlib.datasets._mvtec_ad import MVTEC_AD
+from adlib.datasets._publication import Publication
+
+Downloadable: TypeAlias = Literal["mvtec-ad"]
+DOWNLOADABLE: tuple[Downloadable, ...] = ("mvtec-ad",)
+PUBLICATIONS: dict[Downloadable, Publication] = {"mvtec-ad": MVTEC_AD}
+
+
+def license_notice(dataset: Downloadable) -> str:
+    """Return the terms of a data set, and the paper to cite, to be read first.
+
+    Raises:
+        ValueError: adlib cannot download such a data set.
+    """
+    name = check_option(dataset, "dataset", "license_notice", DOWNLOADABLE)
+    return PUBLICATIONS[name].notice()
+
+
+def download(
+    dataset: Downloadable,
+    root: str | Path,
+    classes: Sequence[str] | None = None,
+    *,
+    accept_license: bool = False,
+    base_url: str | None = None,
+    progress: bool = True,
+    say: Callable[[str], None] = lambda text: None,
+) -> list[Path]:
+    """Download classes of a data set and unpack them.
+
+    A class whose folder is there is left as it is. A download that was cut or killed
+    goes on where it stopped. An archive that somebody put into ``root`` as
+    ``<class>.tar.xz`` is used, once its sum is right. Archives are deleted after they
+    are unpacked. One process at a time may download into a folder.
+
+    Args:
+        dataset: "mvtec-ad".
+        root: The folder to hold a folder for each class; made if need be.
+        classes: Which classes; None: all.
+        accept_license: True says that the user has read ``license_notice(dataset)``
+            and accepts it.
+        base_url: A mirror, http or https, that has ``<base_url>/<class>.tar.xz``; None:
+            the publisher's server. The sums must be the publisher's either way.
+        progress: Whether to draw bars on a terminal.
+        say: Called with a line for each class.
+
+    Returns:
+        The folders of the classes, in the order asked for.
+
+    Raises:
+        DownloadError: A file cannot be had, is not the published one, or the disk has
+            no room.
+        RuntimeError: This Python (3.11.0 to 3.11.3) cannot unpack safely.
+        ValueError: The licence is not accepted, there is no such data set or class, or
+            ``base_url`` is no such address.
+
+    Note:
+        The publisher's addresses and sums come from public code and were not checked
+        against its server, which was out of reach where adlib was written.
+
+    References:
+        Bergmann et al., "MVTec AD", CVPR 2019. The images are under CC BY-NC-SA 4.0.
+    """
+    name = check_option(dataset, "dataset", "download", DOWNLOADABLE)
+    publication = PUBLICATIONS[name]
+    wanted = _check_classes(classes, publication)
+    if accept_license is not True:
+        rule = "True, which accepts the terms that license_notice returns"
+        raise ValueError(refusal("accept_license", "download", rule, accept_license))
+    if base_url is not None:
+        check_url(base_url, "base_url", "download")
+    check_can_unpack()
+    folder = Path(root)
+    folder.mkdir(parents=True, exist_ok=True)
+    return [
+        _download_class(class_name, folder, publication, base_url, progress, say)
+        for class_name in wanted
+    ]
+
+
+def _download_class(
+    class_name: str,
+    root: Path,
+    publication: Publication,
+    base_url: str | None,
+    progress: bool,
+    say: Callable[[str], None],
+) -> Path:
+    place = root / class_name
+    if place.exists():
+        say(f"{class_name}: already there.")
+        return place
+    url, md5 = publication.archives[class_name]
+    if base_url is not None:
+        url = f"{base_url.rstrip('/')}/{class_name}.tar.xz"
+    archive = root / f"{class_name}.tar.xz"
+    fetch(url, archive, md5, progress=progress)
+    n_bytes = archive.stat().st_size
+    unpack(archive, root, class_name)
+    archive.unlink()
+    say(f"{class_name}: downloaded ({n_bytes / 1e6:.1f} MB) and unpacked.")
+    return place
+
+
+def _check_classes(
+    classes: Sequence[str] | None, publication: Publication
+) -> list[str]:
+    """Return the classes asked for, each once, or raise with those there are."""
+    known = list(publication.archives)
+    if classes is None:
+        return known
+    rule = f"None or a list of some of {', '.join(known)}"
+    if isinstance(classes, str) or not len(classes):
+        raise ValueError(refusal("classes", "download", rule, describe(classes)))
+    for class_name in classes:
+        if class_name not in known:
+            raise ValueError(refusal("classes", "download", rule, repr(class_name)))
+    return list(dict.fromkeys(classes))

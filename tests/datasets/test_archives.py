@@ -1,0 +1,133 @@
+"""An archive becomes a folder, whole or not at all, and writes nowhere else."""
+
+from __future__ import annotations
+
+import io
+import tarfile
+
+import pytest
+
+from adlib.datasets import _archives
+from adlib.datasets._archives import unpack
+from adlib.exceptions import DownloadError
+
+GOOD = "nut/train/good/000.png"
+
+
+def packed(path, files=(GOOD,), *members):
+    """Write an archive of files, and of members of other kinds."""
+    with tarfile.open(path, "w:xz") as tar:
+        for name in files:
+            member = tarfile.TarInfo(name)
+            member.size = 4
+            tar.addfile(member, io.BytesIO(b"some"))
+        for member in members:
+            tar.addfile(member)
+    return path
+
+
+def member(name, kind, link=""):
+    info = tarfile.TarInfo(name)
+    info.type, info.linkname = kind, link
+    return info
+
+
+@pytest.fixture
+def root(tmp_path):
+    root = tmp_path / "data"
+    root.mkdir()
+    return root
+
+
+@pytest.fixture
+def archive(tmp_path):
+    return tmp_path / "nut.tar.xz"
+
+
+def test_an_archive_becomes_its_folder(root, archive):
+    folder = unpack(packed(archive, [GOOD, "nut/license.txt"]), root, "nut")
+    assert folder == root / "nut"
+    assert (root / GOOD).read_bytes() == b"some"
+    assert list(root.iterdir()) == [folder]
+
+
+@pytest.mark.parametrize(
+    "files",
+    [["../evil"], ["nut/../../evil"], ["/tmp/evil"], ["bolt/000.png"], ["evil"]],
+)
+def test_a_path_outside_the_folder_is_refused(files, root, archive, tmp_path):
+    packed(archive, [GOOD, *files])
+    with pytest.raises(DownloadError, match="files and folders under 'nut' alone"):
+        unpack(archive, root, "nut")
+    assert sorted(tmp_path.rglob("*")) == [root, archive]
+
+
+@pytest.mark.parametrize(
+    "odd",
+    [
+        member("nut/out", tarfile.SYMTYPE, "../../evil"),
+        member("nut/root", tarfile.SYMTYPE, "/etc/passwd"),
+        member("nut/hard", tarfile.LNKTYPE, "/etc/passwd"),
+        member("nut/device", tarfile.CHRTYPE),
+        member("nut/pipe", tarfile.FIFOTYPE),
+    ],
+    ids=lambda odd: odd.name,
+)
+def test_links_and_devices_are_refused(odd, root, archive):
+    packed(archive, [GOOD], odd)
+    with pytest.raises(DownloadError, match=f"it holds '{odd.name}'"):
+        unpack(archive, root, "nut")
+    assert list(root.iterdir()) == []
+
+
+def test_a_kill_in_the_middle_leaves_no_folder(root, archive, monkeypatch):
+    packed(archive, [GOOD, "nut/train/good/001.png"])
+    whole = tarfile.TarFile.extract
+
+    def killed(tar, member, *rest, **options):
+        if member.name != GOOD:
+            raise KeyboardInterrupt
+        whole(tar, member, *rest, **options)
+
+    monkeypatch.setattr(tarfile.TarFile, "extract", killed)
+    with pytest.raises(KeyboardInterrupt):
+        unpack(archive, root, "nut")
+    assert list(root.iterdir()) == []
+
+
+def test_what_a_harder_kill_left_is_swept_away(root, archive):
+    left = root / ".nut.abc.tmp" / "nut"
+    left.mkdir(parents=True)
+    unpack(packed(archive), root, "nut")
+    assert [path.name for path in root.iterdir()] == ["nut"]
+
+
+def test_a_folder_that_is_there_is_not_touched(root, archive):
+    (root / "nut").mkdir()
+    with pytest.raises(FileExistsError, match="is there already"):
+        unpack(packed(archive), root, "nut")
+
+
+@pytest.mark.parametrize("name", ["MOST_BYTES", "MOST_MEMBERS"])
+def test_an_archive_beyond_all_bounds_is_refused(name, root, archive, monkeypatch):
+    monkeypatch.setattr(_archives, name, 1)
+    packed(archive, [GOOD, "nut/train/good/001.png"])
+    with pytest.raises(DownloadError, match="must unpack to at most"):
+        unpack(archive, root, "nut")
+    assert list(root.iterdir()) == []
+
+
+def test_a_damaged_archive_is_refused(root, archive):
+    whole = packed(archive).read_bytes()
+    for content in (b"no archive", whole[: len(whole) // 2]):
+        archive.write_bytes(content)
+        with pytest.raises(DownloadError, match="cannot be unpacked"):
+            unpack(archive, root, "nut")
+    with pytest.raises(DownloadError, match="must hold a folder 'nut'"):
+        unpack(packed(archive, []), root, "nut")
+
+
+def test_a_python_that_cannot_unpack_safely_is_refused(root, archive, monkeypatch):
+    monkeypatch.delattr(tarfile, "data_filter")
+    with pytest.raises(RuntimeError, match=r"needs Python 3\.11\.4 or later"):
+        unpack(packed(archive), root, "nut")
