@@ -2,8 +2,8 @@
 
     python examples/phase00_setup.py [--data ROOT] [--classes NAME ...]
 
-Without an argument it builds the demo set: real textures with synthetic defects. MVTec
-AD comes with `adlib data download mvtec-ad --classes hazelnut carpet zipper`.
+Without an argument it builds the demo set: real textures with synthetic defects. To have
+MVTec AD, run `adlib data download mvtec-ad --classes hazelnut carpet zipper`.
 """
 
 # %%
@@ -34,11 +34,16 @@ for name, value in machine.items():
 
 root = data_root(config)
 report = verify(root, config.data.classes)
-print(f"\n{root}")
-for row in report.rows:
-    print(f"  {row}")
+print(f"\n{root}, laid out as {report.layout}")
+for found in report.classes:
+    print(
+        f"  {found.class_name}: {found.n_train} to train with; to test with "
+        f"{found.n_test_good} good and {found.n_test_anomalous} anomalous; "
+        f"{found.n_masks} masks"
+    )
+    print(f"    defect types: {', '.join(found.defect_types) or 'none'}")
 for problem in report.problems:
-    print(f"  {problem}")
+    print(f"  {problem.severity}: {problem.path} {problem.text}. {problem.remedy}")
 if not report.sound:
     raise SystemExit("The data is not whole: mend what is listed above.")
 print(f"The data is whole. Written to {outputs}.")
