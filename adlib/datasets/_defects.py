@@ -17,7 +17,9 @@ from adlib._typing import BoolArray, Float64Array, UInt8Array
 from adlib.datasets._textures import grain, quantised
 
 VISIBLE = 0.1  # below this opacity a layer leaves the pixel alone
-LARGENESS = (0.5, 1.0, 1.8)  # small, medium, large, in turn
+LARGENESS = (0.65, 1.1, 1.8)  # small, medium, large, in turn
+# Busy surfaces hide what is small, from people too.
+CLASS_LARGENESS = {"brick": 1.0, "grass": 1.6, "gravel": 1.6}
 
 
 class Layer(NamedTuple):
@@ -52,18 +54,25 @@ Draw: TypeAlias = Callable[
 
 
 def add_defect(
-    clean: UInt8Array, other: UInt8Array, kind: str, index: int, rng: np.random.Generator
+    clean: UInt8Array,
+    other: UInt8Array,
+    name: str,
+    kind: str,
+    index: int,
+    rng: np.random.Generator,
 ) -> Flawed:
     """Return a normal image with its flawed twin.
 
     Args:
         clean: The image, (height, width, 3).
         other: What a misplaced patch shows, alike in shape.
+        name: The class.
         kind: One of ``DEFECTS``.
         index: Sizes go round with it: small, medium, large.
         rng: Where chance comes from.
     """
-    size = LARGENESS[index % len(LARGENESS)] * rng.uniform(0.85, 1.15)
+    size = CLASS_LARGENESS[name] * LARGENESS[index % len(LARGENESS)]
+    size *= rng.uniform(0.85, 1.15)
     below = clean.astype(np.float64)
     matte, look = DEFECTS[kind](rng, below, other.astype(np.float64), size)
     mask = matte >= VISIBLE
@@ -77,10 +86,10 @@ def _crack(
     rng: np.random.Generator, below: Float64Array, _: Float64Array, size: float
 ) -> Layer:
     """Draw a dark jagged line that thins out at its ends, at times with a branch."""
-    length = round(60 * size)
+    length = round(70 * size)
     angle = rng.uniform(0.0, 2 * math.pi)
     path = _walk(_inside(below, rng, length / 4), angle, length, rng)
-    width = rng.uniform(0.7, 1.3) * size**0.3
+    width = rng.uniform(0.9, 1.4) * size**0.8
     matte = _stroke(below, path, width * _tapered(length, rng))
     if size > 1 or rng.random() < 0.4:  # noqa: PLR2004 - some small ones branch too
         start = int(rng.integers(length // 4, 3 * length // 4))
@@ -88,7 +97,7 @@ def _crack(
         branch = _walk(path[start], fork, length // 2, rng)
         thinner = 0.7 * width * _tapered(length // 2, rng)
         matte = np.maximum(matte, _stroke(below, branch, thinner))
-    return Layer(matte, below * rng.uniform(0.3, 0.7))
+    return Layer(matte, below * rng.uniform(0.15, 0.5))
 
 
 def _hole(
@@ -98,7 +107,7 @@ def _hole(
     radius = 9 * size
     centre = _inside(below, rng, radius)
     matte, slope = _blob(below, centre, radius, rng, roughness=0.12, softness=1.5)
-    depth = rng.uniform(0.25, 0.65)
+    depth = rng.uniform(0.25, 0.6)
     tone = ndimage.gaussian_filter(below, (2.0, 2.0, 0.0)).mean(axis=(0, 1))
     shade = (depth + 0.25 * np.clip(slope, -1.0, 1.0))[..., np.newaxis]
     # Some of the surface's own relief goes on inside.
@@ -112,9 +121,9 @@ def _stain(
     """Draw a discolouration with soft edges, through which the surface shows."""
     radius = 16 * size
     centre = _inside(below, rng, radius / 2)
-    matte, _slope = _blob(below, centre, radius, rng, roughness=0.2, softness=8.0)
+    matte, _slope = _blob(below, centre, radius, rng, roughness=0.15, softness=8.0)
     mottle = ndimage.gaussian_filter(rng.normal(size=below.shape[:2]), 4.0)
-    strength = rng.uniform(0.15, 0.5)
+    strength = rng.uniform(0.3, 0.75)
     hue = np.array(STAINS[int(rng.integers(len(STAINS)))])
     filtered = below * (1.0 - strength * (1.0 - hue))
     cover = np.clip(0.85 + 1.5 * mottle, 0.5, 1.0)
@@ -138,20 +147,19 @@ def _patch(
 def _thread(
     rng: np.random.Generator, below: Float64Array, _: Float64Array, size: float
 ) -> Layer:
-    """Draw a thin smooth curve, bright or dark, with its shadow beside it."""
-    length = round(75 * size)
+    """Draw a thin smooth curve, white, black or blue, with its shadow beside it."""
+    length = round(90 * size)
     bend = ndimage.gaussian_filter1d(rng.normal(size=length), length / 8)
-    angle = rng.uniform(0.0, 2 * math.pi) + np.cumsum(bend) * 6 / length**0.5
+    angle = rng.uniform(0.0, 2 * math.pi) + np.cumsum(bend) * 1.6 / length**0.5
     steps = np.stack([np.sin(angle), np.cos(angle)], axis=-1)
     path = np.cumsum(steps, axis=0)
     path += _inside(below, rng, length / 4) - path[length // 2]
-    width = rng.uniform(0.6, 1.1)
+    width = rng.uniform(0.7, 1.2) * size**0.6
     thread = _stroke(below, path, np.full(length, width))
     shadow = 0.4 * _stroke(below, path + [1.2, 1.0], np.full(length, width))
     tone = below.mean(axis=(0, 1))
-    bright = rng.random() < 0.6  # noqa: PLR2004
-    aim = np.array((235.0, 230.0, 215.0) if bright else (30.0, 28.0, 34.0))
-    colour = tone + rng.uniform(0.4, 1.0) * (aim - tone) + grain(below.shape, rng)
+    dye = np.array(THREADS[int(rng.integers(len(THREADS)))])
+    colour = tone + rng.uniform(0.5, 1.0) * (dye - tone) + grain(below.shape, rng)
     cover = thread[..., np.newaxis]
     return Layer(np.maximum(thread, shadow), cover * colour + (1 - cover) * below * 0.4)
 
@@ -165,6 +173,7 @@ DEFECTS: dict[str, Draw] = {
 }
 # What is left of red, green and blue under oil, rust, water and bleach.
 STAINS = ((0.25, 0.2, 0.15), (1.0, 0.55, 0.2), (0.5, 0.5, 0.5), (1.6, 1.6, 1.5))
+THREADS = ((238.0, 232.0, 218.0), (30.0, 28.0, 34.0), (70.0, 95.0, 165.0))
 
 
 def _inside(
@@ -231,8 +240,8 @@ def _blob(
     across = across * rng.uniform(1.0, 1.6)  # longer than wide
     around = np.arctan2(across, along)
     outline = np.full(around.shape, radius)
-    for lobes in range(2, 7):
-        size = radius * rng.normal(0.0, roughness) / lobes**0.5
+    for lobes in range(2, 8):
+        size = radius * rng.normal(0.0, roughness) / lobes
         outline += size * np.cos(lobes * around + rng.uniform(0.0, 2 * math.pi))
     matte = _edge(outline - np.hypot(along, across), softness)
     down, right = _turned(below, centre, 0.0)

@@ -192,15 +192,15 @@ def flawed_image(
 
     rng = _generator(name, kind, index)
     clean = develop(cut(textures[name].test, rng), name, rng)
-    # Every third patch is of the class itself, turned and closer; the others are of
-    # the other two classes, in the colours of this one.
+    # A third of the patches are of the class itself, turned and closer; the others are
+    # of the other two classes, in the colours of this one. Pairs, as sizes go by threes.
     place = CLASSES.index(name)
-    origin = textures[CLASSES[(place + index) % len(CLASSES)]].test
+    origin = textures[CLASSES[(place + index // 2) % len(CLASSES)]].test
     turned = {"turn": rng.uniform(40.0, 140.0), "side": rng.uniform(90.0, 120.0)}
     other = clean
     if kind == "patch":
         other = develop(cut(origin, rng, **turned), name, rng)
-    return add_defect(clean, other, kind, index, rng)
+    return add_defect(clean, other, name, kind, index, rng)
 
 
 def _generator(name: str, part: str, index: int) -> np.random.Generator:
