@@ -1,5 +1,6 @@
 """Data sets as typed records."""
 
+from adlib.datasets._demo_set import demo_root
 from adlib.datasets._elpv import (
     CellKind,
     SolarCell,
@@ -27,6 +28,7 @@ __all__ = [
     "SolarCell",
     "class_names",
     "create_clean_split",
+    "demo_root",
     "elpv_cells",
     "elpv_samples",
     "load_clean_splits",

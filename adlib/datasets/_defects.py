@@ -1,7 +1,8 @@
 """Five kinds of defects, each drawn as a layer to lay over a normal image.
 
 A layer says how opaque it is at each pixel and what is seen where it is. Pixels where
-its matte is 0 stay as they are, bit for bit; all others are the mask.
+it is hardly opaque stay as they are, bit for bit; all others are the mask. What covers
+the surface has a sensor's noise too; what tints it lets the surface's noise through.
 """
 
 from __future__ import annotations
@@ -77,7 +78,6 @@ def add_defect(
     matte, look = DEFECTS[kind](rng, below, other.astype(np.float64), size)
     mask = matte >= VISIBLE
     opacity = np.where(mask, matte, 0.0)[..., np.newaxis]
-    # What covers the surface has a sensor's noise too; what tints it lets it through.
     image = quantised(below + opacity * (look - below))
     return Flawed(clean, image, mask)
 
@@ -88,8 +88,9 @@ def _crack(
     """Draw a dark jagged line that thins out at its ends, at times with a branch."""
     length = round(70 * size)
     angle = rng.uniform(0.0, 2 * math.pi)
-    path = _walk(_inside(below, rng, length / 4), angle, length, rng)
-    width = rng.uniform(0.9, 1.4) * size**0.8
+    path = _walk(np.zeros(2), angle, length, rng)
+    path += _inside(below, rng, length / 4) - path[length // 2]
+    width = rng.uniform(0.9, 1.4) * size
     matte = _stroke(below, path, width * _tapered(length, rng))
     if size > 1 or rng.random() < 0.4:  # noqa: PLR2004 - some small ones branch too
         start = int(rng.integers(length // 4, 3 * length // 4))
@@ -156,7 +157,7 @@ def _thread(
     path += _inside(below, rng, length / 4) - path[length // 2]
     width = rng.uniform(0.7, 1.2) * size**0.6
     thread = _stroke(below, path, np.full(length, width))
-    shadow = 0.4 * _stroke(below, path + [1.2, 1.0], np.full(length, width))
+    shadow = 0.4 * _stroke(below, path + SHADOW, np.full(length, width))
     tone = below.mean(axis=(0, 1))
     dye = np.array(THREADS[int(rng.integers(len(THREADS)))])
     colour = tone + rng.uniform(0.5, 1.0) * (dye - tone) + grain(below.shape, rng)
@@ -173,6 +174,7 @@ DEFECTS: dict[str, Draw] = {
 }
 # What is left of red, green and blue under oil, rust, water and bleach.
 STAINS = ((0.25, 0.2, 0.15), (1.0, 0.55, 0.2), (0.5, 0.5, 0.5), (1.6, 1.6, 1.5))
+SHADOW = np.array((1.2, 1.0))  # how far a thread's lies from it, in pixels
 THREADS = ((238.0, 232.0, 218.0), (30.0, 28.0, 34.0), (70.0, 95.0, 165.0))
 
 

@@ -46,9 +46,10 @@ def demo_root(cache: str | Path | None = None) -> Path:
     defects are drawn: outside of its mask, a flawed image equals its normal twin.
     It shows how things work; figures measured on it say nothing of real parts.
 
-    The set takes seconds to make and about 16 MB. It appears whole or not at all. The
-    same version makes the same pictures everywhere; the files' bytes may differ where
-    Pillow compresses differently.
+    The set takes seconds to make and about 16 MB. It appears whole or not at all; one
+    of another version, or with files missing, is made anew. Its bytes do not depend on
+    threads or on the order of drawing; other releases of NumPy, SciPy or Pillow may
+    round or compress a few pictures differently.
 
     Args:
         cache: Where to keep it; None: ``$ADLIB_CACHE``, else ``adlib`` in
@@ -59,7 +60,7 @@ def demo_root(cache: str | Path | None = None) -> Path:
 
     Raises:
         ImportError: The set is still to be made and scikit-image is not installed.
-        FileExistsError: Something else that adlib did not make is in its place.
+        FileExistsError: Something that adlib did not make is in its place.
 
     References:
         The photographs lie in scikit-image's package (``skimage.data.brick``,
@@ -69,6 +70,7 @@ def demo_root(cache: str | Path | None = None) -> Path:
     folder = cache_folder() if cache is None else Path(cache)
     root = folder / FOLDER
     if not _fits(root):
+        _check_replaceable(root)
         folder.mkdir(parents=True, exist_ok=True)
         with _folder_beside(root) as temporary:
             _build(temporary)
@@ -100,6 +102,15 @@ def _counts() -> dict[str, Any]:
     return dict.fromkeys(CLASSES, parts)
 
 
+def _check_replaceable(root: Path) -> None:
+    """Raise if what is in the set's place was not made here, and must not go."""
+    if root.exists() and _marker(root) is None:
+        raise FileExistsError(
+            f"{str(root)!r} is not a demo set that adlib made. Move it away, or pass "
+            "another cache."
+        )
+
+
 @contextmanager
 def _folder_beside(root: Path) -> Iterator[Path]:
     """Give a new folder beside ``root`` and leave none behind."""
@@ -116,11 +127,7 @@ def _put(built: Path, root: Path) -> None:
     if _fits(root):
         return
     if root.exists():
-        if _marker(root) is None:
-            raise FileExistsError(
-                f"{str(root)!r} is not a demo set that adlib made. Move it away, or "
-                "pass another cache."
-            )
+        _check_replaceable(root)
         with _folder_beside(root) as aside:  # a damaged or older one
             root.rename(aside / root.name)
     try:
@@ -171,7 +178,8 @@ def _pictures(
         for i in range(N_DEFECTS):
             flawed = flawed_image(textures, name, kind, i)
             yield f"test/{kind}/{i:03d}.png", Image.fromarray(flawed.image)
-            yield f"ground_truth/{kind}/{i:03d}_mask.png", Image.fromarray(flawed.mask)
+            mask = np.where(flawed.mask, np.uint8(255), np.uint8(0))
+            yield f"ground_truth/{kind}/{i:03d}_mask.png", Image.fromarray(mask)
 
 
 def normal_image(texture: Texture, part: str, index: int) -> UInt8Array:
@@ -192,10 +200,10 @@ def flawed_image(
 
     rng = _generator(name, kind, index)
     clean = develop(cut(textures[name].test, rng), name, rng)
-    # A third of the patches are of the class itself, turned and closer; the others are
-    # of the other two classes, in the colours of this one. Pairs, as sizes go by threes.
+    # Two patches are of each other class, in the colours of this one, and two of the
+    # class itself, turned and closer; none of these is small, or nobody could see it.
     place = CLASSES.index(name)
-    origin = textures[CLASSES[(place + index // 2) % len(CLASSES)]].test
+    origin = textures[CLASSES[(place + 1 + index // 2) % len(CLASSES)]].test
     turned = {"turn": rng.uniform(40.0, 140.0), "side": rng.uniform(90.0, 120.0)}
     other = clean
     if kind == "patch":
@@ -206,6 +214,4 @@ def flawed_image(
 def _generator(name: str, part: str, index: int) -> np.random.Generator:
     """Return one image's own source of chance, whatever else is drawn."""
     parts = ("train", "test", *KINDS)
-    return np.random.default_rng(
-        [SEED, CLASSES.index(name), parts.index(part), index]
-    )
+    return np.random.default_rng([SEED, CLASSES.index(name), parts.index(part), index])
