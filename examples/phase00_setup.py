@@ -2,7 +2,7 @@
 
     python examples/phase00_setup.py [--data ROOT] [--classes NAME ...]
 
-Without an argument it builds the demo set: real textures with synthetic defects. To have
+Without an argument it builds the demo set: real textures with synthetic defects. For
 MVTec AD, run `adlib data download mvtec-ad --classes hazelnut carpet zipper`.
 """
 

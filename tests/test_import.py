@@ -18,6 +18,7 @@ HEAVY = {
     "matplotlib",
     "numba",
     "openvino",
+    "skimage",
     "sklearn",
     "timm",
     "torch",

@@ -6,6 +6,7 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 from adlib.datasets._class_split import ClassSplit
+from adlib.datasets._demo_set import demo_root
 from adlib.datasets._download import Downloadable, download, license_notice
 from adlib.datasets._elpv import (
     CellKind,
@@ -100,6 +101,7 @@ __all__ = [
     "class_names",
     "classes_with_splits",
     "create_clean_split",
+    "demo_root",
     "download",
     "elpv_cells",
     "elpv_samples",

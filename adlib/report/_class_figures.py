@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from adlib.report._figures import BLUE, ORANGE, new_figure
+from adlib.report._missing import needs_report_extra
 from adlib.study import ClassSummary
 
 if TYPE_CHECKING:
@@ -91,7 +92,9 @@ def _draw_sizes(axes: Axes, summary: ClassSummary) -> None:
 
 
 def _draw_defects(axes: Axes, summary: ClassSummary) -> None:
-    """Draw how much of the image each mask marks, on a scale of powers of ten."""
+    """Draw how much of the image each mask marks, on a logarithmic scale."""
+    with needs_report_extra("A figure"):
+        from matplotlib.ticker import LogLocator, NullFormatter  # noqa: PLC0415
     types = sorted(summary.defect_ratios)
     for place, kind in enumerate(types):
         shares = np.array(summary.defect_ratios[kind])
@@ -102,4 +105,7 @@ def _draw_defects(axes: Axes, summary: ClassSummary) -> None:
     axes.set_yticks(range(len(types)), types)
     axes.invert_yaxis()
     axes.set_xscale("log")
+    axes.xaxis.set_major_locator(LogLocator(subs=(1, 2, 5), numticks=12))
+    axes.xaxis.set_major_formatter("{x:g}")
+    axes.xaxis.set_minor_formatter(NullFormatter())
     axes.set_xlabel("marked part of the image in percent (bar: median)")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from importlib.resources import files
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 
@@ -17,7 +18,9 @@ from adlib.report._figures import (
 )
 from adlib.report._missing import needs_report_extra
 from adlib.report._overlay import overlay
-from adlib.study import DemoResult
+
+if TYPE_CHECKING:
+    from adlib.study import DemoResult
 
 
 def write_demo_page(result: DemoResult, folder: Path) -> Path:

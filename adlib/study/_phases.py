@@ -12,6 +12,7 @@ from adlib.datasets import (
     class_names,
     classes_with_splits,
     create_clean_split,
+    demo_root,
     generate_shifted_set,
     load_clean_splits,
     read_samples,
@@ -20,10 +21,6 @@ from adlib.datasets import (
 
 if TYPE_CHECKING:
     from adlib.study._config import Config
-
-
-def demo_root() -> Path:
-    raise NotImplementedError  # XXX until merged
 
 
 def data_root(config: Config) -> Path:
