@@ -46,10 +46,10 @@ class MVTecDataset(Dataset[Entry]):
     Args:
         image_paths: The images.
         mask_paths: The mask of each, None where it has none; None: there are no masks.
-        transform: Applied to image and mask, (image, mask) -> (image, mask); one with a
-            method ``at``, such as ``ShiftDomainTransform``, depends on the image's
-            position in ``image_paths``. None: images keep their sizes, and a DataLoader
-            can only batch them if these are equal.
+        transform: Applied to image (1 or 3, height, width) and mask, (image, mask) ->
+            (image, mask); one with a method ``at``, such as ``ShiftDomainTransform``,
+            depends on the image's position in ``image_paths``. None: images keep their
+            sizes, and a DataLoader can only batch them if these are equal.
         phase: "train" keeps the normal images alone; "val" and "test" keep all.
         labels: 0 normal, 1 anomalous, for each image. None: in training all are normal;
             else those with a mask are anomalous.
@@ -137,15 +137,14 @@ class MVTecDataset(Dataset[Entry]):
         """Return image, mask, label and path."""
         index, image_path, mask_path, label = self._entries[position]
         pixels = as_pixels(read_image(image_path), str(image_path))
-        planes = (
-            np.repeat(pixels[None], 3, axis=0)
-            if pixels.ndim == 2  # noqa: PLR2004 - grey
-            else np.ascontiguousarray(pixels.transpose(2, 0, 1))
-        )
-        image = torch.from_numpy(planes)
+        grey = pixels.ndim == 2  # noqa: PLR2004 - dimensions
+        planes = pixels[None] if grey else pixels.transpose(2, 0, 1)
+        image = torch.from_numpy(np.ascontiguousarray(planes))
         mask = torch.from_numpy(_mask(mask_path, label, pixels.shape[:2], image_path))
         if self.transform is not None:
             image, mask = at(self.transform, index)(image, mask)
+        if len(image) == 1:  # at last, so that transforms have less to do
+            image = image.expand(3, -1, -1).contiguous()
         return Entry(image, mask, label, str(image_path))
 
 
