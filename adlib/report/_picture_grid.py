@@ -6,13 +6,14 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING, NamedTuple
 
 from adlib._typing import BoolArray, Float32Array
-from adlib.report._figures import ORANGE, new_figure
+from adlib.report._figures import new_figure
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 PANEL = 1.7  # inches
 LONGEST_TITLE = 22
+OUTLINE = "#56e0ff"
 
 
 class Picture(NamedTuple):
@@ -54,7 +55,9 @@ def picture_grid(
             ax.imshow(picture.pixels, cmap="gray", vmin=0, vmax=1)
             ax.set_title(shortened(picture.title), fontsize=8)
             if picture.mask is not None and picture.mask.any():
-                ax.contour(picture.mask, [0.5], colors=ORANGE, linewidths=0.9)
+                # Light on dark, so that it shows on pictures of any colour.
+                ax.contour(picture.mask, [0.5], colors="black", linewidths=2.2)
+                ax.contour(picture.mask, [0.5], colors=OUTLINE, linewidths=0.9)
     return figure
 
 
