@@ -3,3 +3,23 @@
 Arrays only: labels are 0 (normal) and 1 (anomalous), scores and maps are higher for
 stranger images and pixels.
 """
+
+from adlib.metrics._pixel_metrics import (
+    PixelCurves,
+    PixelF1,
+    ProCurve,
+    compute_pixel_auprc,
+    compute_pixel_auroc,
+    compute_pixel_f1,
+    compute_pro,
+)
+
+__all__ = [
+    "PixelCurves",
+    "PixelF1",
+    "ProCurve",
+    "compute_pixel_auprc",
+    "compute_pixel_auroc",
+    "compute_pixel_f1",
+    "compute_pro",
+]
