@@ -1,8 +1,8 @@
 """Count pixels above every threshold that matters, without sorting them all.
 
-Only anomalous pixels change the true-positive rate and the regions' overlap, and they are
-few. So their distinct scores are the levels, and each normal pixel is only counted: at
-which level, or between which two, its score lies. All curves follow exactly from that.
+Only anomalous pixels change the true-positive rate and the regions' overlap, and they
+are few. So their distinct scores are the levels, and each normal pixel is only counted:
+at which level, or between which two, its score lies. All curves follow from that.
 """
 
 from __future__ import annotations
@@ -163,8 +163,8 @@ def _count_normal(pairs: _Pairs, levels: Float32Array) -> Int64Array:
     """Return how many normal pixels lie at each of the rising levels and between them.
 
     Returns:
-        (2 n + 1,): entry 2 k those below level k and above the one before, entry 2 k + 1
-        those at level k, the last those above all.
+        (2 n + 1,): entry 2 k those below level k and above the one before, entry
+        2 k + 1 those at level k, the last those above all.
     """
     low, span = levels[0], np.float32(levels[-1] - levels[0])
     scale = np.float32((BUCKETS - 1) / span) if span > 0 else np.float32(0)
@@ -194,7 +194,7 @@ def _count_normal(pairs: _Pairs, levels: Float32Array) -> Int64Array:
 @njit(cache=True, nogil=True, inline="always")
 def _bucket_of(
     value: np.float32, low: np.float32, scale: np.float32
-) -> int:  # pragma: no cover - compiled
+) -> np.int64:  # pragma: no cover - compiled
     """Return the bucket of a value; it never falls as values rise.
 
     Each operation rounds in order, so that of two values in different buckets the one

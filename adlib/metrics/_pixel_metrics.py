@@ -54,7 +54,7 @@ class PixelCurves:
 
     @classmethod
     def of(cls, masks_true: Iterable[Any], heatmaps: Iterable[Any]) -> PixelCurves:
-        """Look at all maps; see ``compute_pixel_auroc`` for what is given and raised."""
+        """Look at all maps, as ``compute_pixel_auroc`` takes them."""
         return cls(count_pixels(masks_true, heatmaps))
 
     @cached_property

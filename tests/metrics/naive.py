@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from itertools import pairwise
+
 import numpy as np
 from scipy import ndimage
 
@@ -49,7 +51,7 @@ def pro_points(masks, maps):
 def aupro(masks, maps, limit):
     """Return the area under the points up to a limit, trapezium by trapezium."""
     area, points = 0.0, pro_points(masks, maps)
-    for (x0, y0), (x1, y1) in zip(points, points[1:], strict=False):
+    for (x0, y0), (x1, y1) in pairwise(points):
         if x1 <= limit:
             area += (x1 - x0) * (y0 + y1) / 2
         else:
