@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import signal
+
 import numpy as np
 import pytest
 import torch
@@ -78,6 +80,19 @@ def test_samples_become_a_data_set(files):
     assert [entry.label for entry in dataset] == [0, 0, 0, 0, 1, 1]
 
 
+@pytest.fixture
+def child_signals():
+    """Put back the handler that torch sets for its workers' ends and leaves behind.
+
+    Later tests start other processes; with that handler, on the signal stack that
+    another library left, the end of one of those crashed the whole run.
+    """
+    before = signal.getsignal(signal.SIGCHLD)
+    yield
+    signal.signal(signal.SIGCHLD, before)
+
+
+@pytest.mark.usefixtures("child_signals")
 def test_a_loader_with_workers_gives_batches(files):
     dataset = MVTecDataset(*files, get_clean_transforms(48))
     loader = DataLoader(dataset, batch_size=4, num_workers=2)
