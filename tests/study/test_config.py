@@ -52,7 +52,7 @@ def test_what_is_stated_counts_and_the_rest_stays(tmp_path):
     ("text", "message"),
     [
         ("sead: 1", r"sead is not a key. Allowed are: seed, data, split, paths"),
-        ("data: {clases: [a]}", r"data.clases is not a key. Allowed are: root, cl"),
+        ("data: {names: [a]}", r"data.names is not a key. Allowed are: root, cl"),
         ("shift: {hue: [0, 1]}", r"shift.hue is not a key. Allowed are: rotation, "),
         ("seed: -1", r"seed: must be greater than or equal to 0; got -1"),
         ("seed: true", r"seed: must be a valid integer; got True"),
