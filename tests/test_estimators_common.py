@@ -389,3 +389,94 @@ def test_threads_that_score_at_once_agree_with_one(trained, images, expected):
         futures = [pool.submit(trained.score, images) for _ in range(6)]
     for future in futures:
         np.testing.assert_array_equal(future.result(), expected)
+
+
+@pytest.fixture(scope="module")
+def own_threshold(estimator, good):
+    """The estimator with a threshold from its training images, where it has one."""
+    if "false_positive_rate" not in estimator.get_params():
+        pytest.skip("the adapters of anomalib cannot leave images out")
+    return clone(estimator).set_params(false_positive_rate=0.3).fit(good)
+
+
+def test_fit_alone_gives_a_threshold(own_threshold, trained, good, mixed):
+    left_out = own_threshold.left_out_scores_
+    np.testing.assert_array_equal(trained.leave_one_out_scores(good), left_out)
+    assert left_out.dtype == np.float32
+    assert left_out.shape == (len(good),)
+    assert own_threshold.threshold_ == np.sort(left_out)[-2]  # 0.3 * 7 allows 2 above
+    np.testing.assert_array_equal(own_threshold.score(mixed), trained.score(mixed))
+    assert set(own_threshold.predict(mixed)) <= {1, -1}
+    assert trained.left_out_scores_ is None
+
+
+def test_images_that_are_left_out_score_no_lower_than_those_that_are_known(
+    own_threshold, good
+):
+    higher = own_threshold.left_out_scores_ - own_threshold.score(good)
+    assert higher.min() >= 0  # an image without an entry in the bank scores the same
+    assert higher.max() > 0
+
+
+def test_batches_do_not_matter_for_what_is_left_out(own_threshold, good):
+    other = clone(own_threshold).set_params(batch_size=4).fit(good)
+    np.testing.assert_array_equal(
+        other.left_out_scores_, own_threshold.left_out_scores_
+    )
+
+
+def test_what_was_left_out_is_saved(own_threshold, tmp_path):
+    own_threshold.save(tmp_path / "model.adlib")
+    loaded = adlib.load(tmp_path / "model.adlib")
+    assert loaded.threshold_ == own_threshold.threshold_
+    np.testing.assert_array_equal(
+        loaded.left_out_scores_, own_threshold.left_out_scores_
+    )
+
+
+def test_labels_say_which_images_are_left_out(own_threshold, good, mixed):
+    y = np.array([1, -1] * len(good))
+    images = np.empty((2 * len(good), *good.shape[1:]), good.dtype)
+    images[::2], images[1::2] = good, mixed[: len(good)]
+    model = clone(own_threshold).fit(images, y)
+    np.testing.assert_array_equal(
+        model.left_out_scores_, own_threshold.left_out_scores_
+    )
+    np.testing.assert_array_equal(
+        model.leave_one_out_scores(images, y), own_threshold.left_out_scores_
+    )
+
+
+def test_only_the_training_images_can_be_left_out(own_threshold, good, tmp_path):
+    model = own_threshold
+    with pytest.raises(ValueError, match=r"the 6 images that fit .* got 5 images"):
+        model.leave_one_out_scores(good[:5])
+    with pytest.raises(ValueError, match="the 6 images that fit learned from"):
+        model.leave_one_out_scores(np.concatenate([good, good]))
+    folder = save_all(good, tmp_path / "good")
+    paths = sorted(folder.iterdir())
+    model = clone(model).fit(paths)
+    with pytest.raises(ValueError, match=r"same order; got .*05.png' as number 0"):
+        model.leave_one_out_scores(paths[::-1])
+    with pytest.raises(ValueError, match=r"read twice, .* Pass a list or a folder"):
+        model.leave_one_out_scores(iter(paths))
+
+
+@pytest.mark.parametrize(
+    ("rate", "n_images", "error", "message"),
+    [
+        (0.1, 6, ValueError, r"must be at least 0.143 for 6 images; got 0.1"),
+        (0.4, 2, ValueError, r"must be at least 3 images, to leave each one out"),
+        (0.0, 6, ValueError, r"must be a number in \(0, 1\); got 0.0"),
+        ("0.1", 6, TypeError, r"must be a number in \(0, 1\)"),
+    ],
+)
+def test_a_rate_that_cannot_be_had_stops_fit_before_it_starts(
+    own_threshold, good, rate, n_images, error, message
+):
+    model = clone(own_threshold).set_params(false_positive_rate=rate)
+    with pytest.raises(error, match=message):
+        model.fit(good[:n_images])
+    assert not hasattr(model, "backbone_")
+    with pytest.raises(ValueError, match="read twice"):
+        model.set_params(false_positive_rate=0.4).fit(iter(good))

@@ -36,6 +36,7 @@ def reweighted_scores(
     embeddings: Float32Array,
     bank: MemoryBank,
     n_neighbors: int,
+    left_out: Int64Array | None = None,
 ) -> Float32Array:
     """Return each image's highest patch score, weighted by the density around it.
 
@@ -52,6 +53,8 @@ def reweighted_scores(
         embeddings: (n_images, n_patches, n_features).
         bank: The memory bank.
         n_neighbors: b, at least 2; a smaller bank lowers it to its size.
+        left_out: For each image the training image whose entries do not count,
+            (n_images,); None: all count.
 
     Returns:
         (n_images,) float32.
@@ -74,7 +77,8 @@ def reweighted_scores(
     entries = bank.embeddings[nearest[images, worst]].astype(np.float64)
     # In float64 as below, so that the fraction cannot exceed 1.
     highest = np.linalg.norm(patches - entries, axis=1)
-    around = bank.kneighbors(entries, min(n_neighbors, len(bank))).indices
+    n_neighbors = min(n_neighbors, bank.fewest_left(left_out))
+    around = bank.kneighbors(entries, n_neighbors, left_out=left_out).indices
     neighbours = bank.embeddings[around].astype(np.float64)
     distances = np.linalg.norm(patches[:, None] - neighbours, axis=2)
     # The fraction is that of a softmax; subtracting the maximum keeps exp finite.

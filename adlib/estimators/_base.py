@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import os
 import warnings
 from abc import ABCMeta, abstractmethod
@@ -15,6 +16,7 @@ from sklearn.exceptions import NotFittedError
 
 from adlib._typing import BoolArray, Float32Array, Float64Array, Int64Array
 from adlib._validation import check_ratio, describe, refusal
+from adlib.estimators._left_out import check_left_out, left_out_scores
 from adlib.estimators._maps import anomaly_maps
 from adlib.estimators._model_file import ModelContent
 from adlib.estimators._patches import Embed, Patches, embed, embed_ahead
@@ -66,7 +68,10 @@ class AnomalyDetector(BaseEstimator, metaclass=ABCMeta):
         grid_: (height, width) of the patch grid.
         training_images_: Names of the images learned from, in order.
         skipped_: Images that ``fit`` skipped (``on_error="skip"``), with reasons.
-        threshold_: What ``calibrate`` set, or None.
+        threshold_: What ``calibrate``, or ``fit`` with ``false_positive_rate``, set; or
+            None.
+        left_out_scores_: With ``false_positive_rate``, what ``leave_one_out_scores``
+            gave in ``fit``, (n_images,) float32; else None.
         learned_with_: The parameters that must not change between fit and scoring.
 
     Note:
@@ -88,11 +93,13 @@ class AnomalyDetector(BaseEstimator, metaclass=ABCMeta):
     stages: tuple[int, ...] | None
     precision: Precision
     runtime: Runtime
+    false_positive_rate: float | None = None
     backbone_: Backbone
     grid_: tuple[int, int]
     training_images_: list[str]
     skipped_: list[Failure]
     threshold_: float | None
+    left_out_scores_: Float32Array | None
     learned_with_: dict[str, Any]
 
     def __sklearn_tags__(self) -> Any:
@@ -134,6 +141,17 @@ class AnomalyDetector(BaseEstimator, metaclass=ABCMeta):
     def _score_patches(self, embeddings: Float32Array) -> Scored:
         """Score the patches and images of one batch of embeddings."""
 
+    def _score_left_out(
+        self, embeddings: Float32Array, images: Int64Array
+    ) -> Float32Array:
+        """Score training images as if each had not been learned from.
+
+        Args:
+            embeddings: (n, grid_height, grid_width, n_features).
+            images: Their numbers in ``training_images_``, (n,).
+        """
+        raise NotImplementedError(f"{type(self).__name__} cannot leave images out.")
+
     @abstractmethod
     def _restore(self, content: ModelContent, device: str) -> None:
         """Take over the learned state of a model file, or raise ModelFileError."""
@@ -162,7 +180,9 @@ class AnomalyDetector(BaseEstimator, metaclass=ABCMeta):
         Raises:
             ImageError: An image is unusable and ``on_error`` is "raise", or none is
                 left.
-            TypeError, ValueError: A parameter, ``X`` or ``y`` is not as stated.
+            TypeError, ValueError: A parameter, ``X`` or ``y`` is not as stated; or
+                ``X`` cannot be read twice, or is too small, for
+                ``false_positive_rate``.
             WeightsError: The backbone's weights cannot be had.
             ImportError: A library that the parameters ask for is not installed.
 
@@ -171,9 +191,12 @@ class AnomalyDetector(BaseEstimator, metaclass=ABCMeta):
         """
         settings = self._check_parameters()
         owner = f"{type(self).__name__}.fit"
-        source = open_source(X, owner)
-        if y is not None:
-            source = _keep_normal(source, as_anomalous(y, owner), owner)
+        anomalous = None if y is None else as_anomalous(y, owner)
+        source = _open_normal(X, anomalous, owner)
+        rate = self.false_positive_rate
+        if rate is not None:
+            rate = check_ratio(rate, "false_positive_rate", owner, closed=False)
+            check_left_out(X, source.n_items, rate, owner)
         backbone = Backbone(
             self.backbone,
             weights=self.weights,
@@ -201,15 +224,65 @@ class AnomalyDetector(BaseEstimator, metaclass=ABCMeta):
                 )
 
         learned = self._learn(noting(), source.n_items, embedder, settings)
-        warn_of_skipped(skipped)  # before anything changes: it may raise
-        for name, value in learned.items():
-            setattr(self, name, value)
-        self.backbone_ = backbone
-        self.training_images_ = names
-        self.skipped_ = skipped
-        self.threshold_ = None
-        self.learned_with_ = self._frozen_parameters()
+        # All on a copy, so that whatever fails from here on changes nothing.
+        fitted = copy.copy(self)
+        fitted.__dict__.update(
+            learned,
+            backbone_=backbone,
+            training_images_=names,
+            skipped_=skipped,
+            threshold_=None,
+            left_out_scores_=None,
+            learned_with_=self._frozen_parameters(),
+        )
+        if rate is not None:
+            again = _open_normal(X, anomalous, owner)
+            left_out = fitted._leave_one_out(again, settings, owner)
+            fitted.left_out_scores_ = left_out
+            fitted.threshold_ = conformal_threshold(left_out.astype(np.float64), rate)
+        warn_of_skipped(skipped)
+        self.__dict__.update(fitted.__dict__)
         return self
+
+    def leave_one_out_scores(
+        self, X: Images, y: ArrayLike | None = None
+    ) -> Float32Array:
+        """Score the training images, each as if it alone had not been learned from.
+
+        What an image's own patches say about it does not count, so that good images
+        need not be held out to see how good images score.
+
+        Args:
+            X: The images that ``fit`` learned from, in the same order.
+            y: Their labels, where ``fit`` was given labels.
+
+        Returns:
+            (n_images,) float32, one for each of ``training_images_``.
+
+        Raises:
+            ValueError: ``X`` holds other images, or there are too few.
+            ImageError: An image is unusable and ``on_error`` is "raise".
+            NotFittedError: ``fit`` was not called.
+
+        Note:
+            These are scores of almost, not exactly, the model that scores new images,
+            and what a coreset or main directions owe to an image stays; so a threshold
+            from them comes without the guarantee that ``calibrate`` gives. Several
+            images of one part vouch for each other and score too low.
+        """
+        owner = f"{type(self).__name__}.leave_one_out_scores"
+        settings, _ = self._prepare(X, "leave_one_out_scores")
+        anomalous = None if y is None else as_anomalous(y, owner)
+        check_left_out(X, len(self.training_images_), 0.5, owner)
+        return self._leave_one_out(_open_normal(X, anomalous, owner), settings, owner)
+
+    def _leave_one_out(
+        self, source: Source, settings: Settings, owner: str
+    ) -> Float32Array:
+        patches = embed(source, self._embedder(), settings, "Leaving one out")
+        return left_out_scores(
+            patches, self.training_images_, self._score_left_out, owner
+        )
 
     def score(self, X: Images, y: object = None) -> Float32Array:
         """Return one anomaly score an image; higher = more anomalous.
@@ -466,6 +539,12 @@ def _check_both_classes(anomalous: BoolArray, owner: str) -> None:
         rule = "labels of normal and of anomalous usable images, since F1 needs both"
         remedy = "For good images alone pass false_positive_rate and no y."
         raise ValueError(refusal("y", owner, rule, f"only {kind} ones", remedy))
+
+
+def _open_normal(X: Images, anomalous: BoolArray | None, owner: str) -> Source:
+    """Open a source; keep what labels, where there are any, call normal."""
+    source = open_source(X, owner)
+    return source if anomalous is None else _keep_normal(source, anomalous, owner)
 
 
 def _keep_normal(source: Source, anomalous: BoolArray, owner: str) -> Source:

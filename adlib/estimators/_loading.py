@@ -26,7 +26,11 @@ DETECTORS: dict[str, type[AnomalyDetector]] = {
 }
 
 # What files of earlier versions do not hold, with what those versions did.
-ADDED_LATER = {"precision": "float32", "runtime": "torch"}
+ADDED_LATER: dict[str, Any] = {
+    "precision": "float32",
+    "runtime": "torch",
+    "false_positive_rate": None,
+}
 
 
 def load(

@@ -25,6 +25,7 @@ from adlib.estimators._gaussian import (
     mahalanobis,
 )
 from adlib.estimators._gaussian_cpu import SIDE_BY_SIDE, n_blocks, n_packed
+from adlib.estimators._left_out import left_out_squared
 from adlib.estimators._maps import anomaly_maps
 from adlib.estimators._model_file import ModelContent
 from adlib.estimators._patches import Embed, Patches
@@ -87,6 +88,9 @@ class PaDiM(AnomalyDetector):
             value of the anomaly map, as in the paper's code; or "top_mean", the mean of
             the ``top_ratio`` highest patch scores.
         top_ratio: Fraction of patches for "top_mean", (0, 1].
+        false_positive_rate: None, or the share of good images that may be called
+            anomalous, in (0, 1): ``fit`` then reads ``X`` twice and sets the threshold
+            from ``leave_one_out_scores``, with no image held out and no guarantee.
         batch_size: Images a batch; changes speed and memory, not results.
         device: "auto" (the GPU where there is one), "cpu", "cuda" or "cuda:N".
         precision: What the backbone computes in: "float32", or "bfloat16", faster where
@@ -108,7 +112,10 @@ class PaDiM(AnomalyDetector):
         grid_: (height, width) of the patch grid.
         training_images_: Names of the images learned from, in order.
         skipped_: Images that ``fit`` skipped, with reasons.
-        threshold_: What ``calibrate`` set, or None.
+        threshold_: What ``calibrate``, or ``fit`` with ``false_positive_rate``, set; or
+            None.
+        left_out_scores_: With ``false_positive_rate``, the ``leave_one_out_scores``
+            that it was set from, (n_images,) float32; else None.
 
     Note:
         Images are learned in one pass, in memory that does not grow with their number:
@@ -150,6 +157,7 @@ class PaDiM(AnomalyDetector):
         regularization: float = 0.1,
         aggregation: GaussianAggregation = "max",
         top_ratio: float = 0.01,
+        false_positive_rate: float | None = None,
         batch_size: int = 16,
         device: str = "auto",
         precision: Precision = "float32",
@@ -169,6 +177,7 @@ class PaDiM(AnomalyDetector):
         self.regularization = regularization
         self.aggregation = aggregation
         self.top_ratio = top_ratio
+        self.false_positive_rate = false_positive_rate
         self.batch_size = batch_size
         self.device = device
         self.precision = precision
@@ -305,10 +314,24 @@ class PaDiM(AnomalyDetector):
         }
 
     def _score_patches(self, embeddings: Float32Array) -> Scored:
-        n_images, height, width, n_features = embeddings.shape
-        flat = embeddings.reshape(n_images, -1, n_features)
-        distances = np.sqrt(self._mahalanobis.squared(flat))
-        patch_scores = distances.reshape(n_images, height, width)
+        return self._score_squared(self._squared(embeddings), embeddings.shape[1:3])
+
+    def _score_left_out(
+        self, embeddings: Float32Array, images: Int64Array
+    ) -> Float32Array:
+        squared = left_out_squared(
+            self._squared(embeddings), len(self.training_images_)
+        )
+        return self._score_squared(squared, embeddings.shape[1:3]).image_scores
+
+    def _squared(self, embeddings: Float32Array) -> Float32Array:
+        """Return squared distances, (n_images, n_positions)."""
+        n_images, _, _, n_features = embeddings.shape
+        return self._mahalanobis.squared(embeddings.reshape(n_images, -1, n_features))
+
+    def _score_squared(self, squared: AnyArray, grid: tuple[int, ...]) -> Scored:
+        distances = np.sqrt(squared)
+        patch_scores = distances.reshape(-1, *grid)
         if self.aggregation == "max":
             return Scored(distances.max(axis=1), patch_scores)
         if self.aggregation == "top_mean":

@@ -98,6 +98,9 @@ class PatchCore(AnomalyDetector):
             patch scores; "max"; or "reweighted", the paper's equation 7.
         top_ratio: Fraction of patches for "top_mean", (0, 1].
         n_neighbors: b of "reweighted", at least 2.
+        false_positive_rate: None, or the share of good images that may be called
+            anomalous, in (0, 1): ``fit`` then reads ``X`` twice and sets the threshold
+            from ``leave_one_out_scores``, with no image held out and no guarantee.
         batch_size: Images a batch; changes speed and memory, not results.
         device: "auto" (the GPU where there is one), "cpu", "cuda" or "cuda:N".
         precision: What the backbone computes in: "float32", or "bfloat16", faster where
@@ -121,7 +124,10 @@ class PatchCore(AnomalyDetector):
             patch is in the bank.
         training_images_: Names of the images learned from, in order.
         skipped_: Images that ``fit`` skipped, with reasons.
-        threshold_: What ``calibrate`` set, or None.
+        threshold_: What ``calibrate``, or ``fit`` with ``false_positive_rate``, set; or
+            None.
+        left_out_scores_: With ``false_positive_rate``, the ``leave_one_out_scores``
+            that it was set from, (n_images,) float32; else None.
 
     Note:
         Memory peak of ``fit`` beyond the network and a batch of images: the embeddings,
@@ -163,6 +169,7 @@ class PatchCore(AnomalyDetector):
         aggregation: Aggregation = "top_mean",
         top_ratio: float = 0.01,
         n_neighbors: int = 9,
+        false_positive_rate: float | None = None,
         batch_size: int = 16,
         device: str = "auto",
         precision: Precision = "float32",
@@ -183,6 +190,7 @@ class PatchCore(AnomalyDetector):
         self.aggregation = aggregation
         self.top_ratio = top_ratio
         self.n_neighbors = n_neighbors
+        self.false_positive_rate = false_positive_rate
         self.batch_size = batch_size
         self.device = device
         self.precision = precision
@@ -386,11 +394,20 @@ class PatchCore(AnomalyDetector):
         assert origins is not None  # PatchCore's own banks always know them
         return origins
 
-    def _look_up(self, embeddings: Float32Array) -> _Lookup:
-        """Find the bank entry nearest to each patch of (n, height, width, features)."""
+    def _look_up(
+        self, embeddings: Float32Array, left_out: Int64Array | None = None
+    ) -> _Lookup:
+        """Find the bank entry nearest to each patch of (n, height, width, features).
+
+        Entries that came from the training image ``left_out``, one for each of the n,
+        do not count.
+        """
         n_images = len(embeddings)
         queries = embeddings.reshape(-1, embeddings.shape[3])
-        distances, nearest = self.memory_bank_.kneighbors(queries)
+        without = None
+        if left_out is not None:
+            without = np.repeat(left_out, len(queries) // n_images)
+        distances, nearest = self.memory_bank_.kneighbors(queries, left_out=without)
         return _Lookup(distances.reshape(n_images, -1), nearest.reshape(n_images, -1))
 
     def _score_patches(self, embeddings: Float32Array) -> Scored:
@@ -398,7 +415,18 @@ class PatchCore(AnomalyDetector):
         grid_scores = lookup.distances.reshape(embeddings.shape[:3])
         return Scored(self._score_images(lookup, embeddings), grid_scores)
 
-    def _score_images(self, lookup: _Lookup, embeddings: Float32Array) -> Float32Array:
+    def _score_left_out(
+        self, embeddings: Float32Array, images: Int64Array
+    ) -> Float32Array:
+        lookup = self._look_up(embeddings, images)
+        return self._score_images(lookup, embeddings, images)
+
+    def _score_images(
+        self,
+        lookup: _Lookup,
+        embeddings: Float32Array,
+        left_out: Int64Array | None = None,
+    ) -> Float32Array:
         if self.aggregation == "max":
             return np.asarray(lookup.distances.max(axis=1))
         if self.aggregation == "top_mean":
@@ -409,6 +437,7 @@ class PatchCore(AnomalyDetector):
             embeddings.reshape(*lookup.distances.shape, -1),
             self.memory_bank_,
             self.n_neighbors,
+            left_out,
         )
 
 

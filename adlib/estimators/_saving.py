@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import torch
 
-from adlib._typing import AnyArray
+from adlib._typing import AnyArray, Float32Array
 from adlib._version import __version__
 from adlib.estimators._model_file import FORMAT, ModelContent, write_model
 from adlib.exceptions import ModelFileError, WeightsError
@@ -38,6 +38,7 @@ def save_detector(
     shared = {
         "grid": list(detector.grid_),
         "threshold": detector.threshold_,
+        "left_out_scores": _plain_scores(detector.left_out_scores_),
         "training_images": detector.training_images_,
         "stages": [stage.index for stage in backbone.stages],
         "mean": list(backbone.normalisation.mean),
@@ -76,6 +77,10 @@ def restore_detector(
     threshold = state.get("threshold")
     if threshold is not None:
         threshold = number(state, "threshold", float)
+    left_out = None
+    if state.get("left_out_scores") is not None:  # older files know none
+        scores = numbers(state, "left_out_scores", float)
+        left_out = np.array(scores, np.float32)
     names = state.get("training_images")
     if not isinstance(names, list) or not all(isinstance(name, str) for name in names):
         raise damaged("training_images", "a list of names")
@@ -104,6 +109,7 @@ def restore_detector(
         raise ModelFileError(f"The model file is damaged: {error}") from error
     detector.grid_ = (height, width)
     detector.threshold_ = threshold
+    detector.left_out_scores_ = left_out
     detector.training_images_ = names
     detector.skipped_ = []
     detector.backbone_ = backbone
@@ -153,6 +159,10 @@ def tensor_of(
 def damaged(field: str, rule: str) -> ModelFileError:
     """Return the error for a field that is not as it must be."""
     return ModelFileError(f"The model file is damaged: {field!r} must be {rule}.")
+
+
+def _plain_scores(scores: Float32Array | None) -> list[float] | None:
+    return None if scores is None else scores.tolist()
 
 
 def _plain(value: Any) -> Any:

@@ -163,12 +163,23 @@ class MemoryBank:
         skipped = (
             None if left_out is None else self._as_left_out(left_out, len(asked.rows))
         )
-        n_left = len(self) - self._most_left_out(skipped)
+        n_left = self.fewest_left(skipped)
         n_neighbors = check_int(
             n_neighbors, "n_neighbors", f"{OWNER}.kneighbors", low=1, high=n_left
         )
         squared, indices = self._search.kneighbors(asked, n_neighbors, skipped)
         return Neighbours(np.sqrt(squared).astype(np.float32), indices)
+
+    def fewest_left(self, left_out: Int64Array | None) -> int:
+        """Return how many entries remain for the query that goes without the most.
+
+        Args:
+            left_out: As ``kneighbors`` takes it.
+        """
+        if left_out is None:
+            return len(self)
+        images, counts = np.unique(self._images, return_counts=True)
+        return len(self) - int(counts[np.isin(images, left_out)].max(initial=0))
 
     def recall(self, queries: ArrayLike) -> Recall:
         """Measure how well this bank's search finds what the exact one finds.
@@ -220,13 +231,6 @@ class MemoryBank:
             rule = "None for a bank that does not know its origins"
             raise ValueError(refusal("left_out", f"{OWNER}.kneighbors", rule, images))
         return np.ascontiguousarray(images, dtype=np.int64)
-
-    def _most_left_out(self, skipped: Int64Array | None) -> int:
-        """Return how many entries the query with the largest image goes without."""
-        if skipped is None:
-            return 0
-        images, counts = np.unique(self._images, return_counts=True)
-        return int(counts[np.isin(images, skipped)].max(initial=0))
 
 
 def _as_stored(index: AnyArray, kind: SearchKind) -> AnyArray:
