@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from numbers import Real
 from typing import Any
 
 import numpy as np
@@ -39,18 +40,18 @@ def check_labels_and_scores(
     return anomalous, values
 
 
-def check_labels(y_true: Any, owner: str) -> BoolArray:
+def check_labels(values: Any, owner: str, parameter: str = "y_true") -> BoolArray:
     """Return which images are anomalous, or raise; see above."""
-    labels = np.asarray(y_true)
+    labels = np.asarray(values)
     rule = "(n,) labels, 0 (normal) or 1 (anomalous), not empty"
     if labels.dtype.kind not in "buif":
-        raise TypeError(refusal("y_true", owner, rule, describe(labels)))
+        raise TypeError(refusal(parameter, owner, rule, describe(labels)))
     if labels.ndim != 1 or not len(labels):
-        raise ValueError(refusal("y_true", owner, rule, describe(labels)))
+        raise ValueError(refusal(parameter, owner, rule, describe(labels)))
     if not np.isin(labels, (0, 1)).all():
         found = ", ".join(map(str, np.unique(labels)[:5]))
-        remedy = "Of scikit-learn's labels +1 and -1 pass y == -1."
-        raise ValueError(refusal("y_true", owner, rule, found, remedy))
+        remedy = "Of scikit-learn's labels, +1 and -1, pass y == -1."
+        raise ValueError(refusal(parameter, owner, rule, found, remedy))
     return labels.astype(np.bool_)
 
 
@@ -69,3 +70,14 @@ def check_scores(scores: Any, parameter: str, owner: str) -> Float64Array:
         came = f"{n_bad} of {len(values)} NaN or infinite"
         raise ValueError(refusal(parameter, owner, rule, came, remedy))
     return values
+
+
+def check_number(value: Any, parameter: str, owner: str) -> float:
+    """Return a real number that is not NaN, or raise; infinity is one here."""
+    rule = "a number"
+    if isinstance(value, bool) or not isinstance(value, Real):
+        raise TypeError(refusal(parameter, owner, rule, describe(value)))
+    number = float(value)
+    if np.isnan(number):
+        raise ValueError(refusal(parameter, owner, rule, describe(value)))
+    return number

@@ -27,7 +27,7 @@ class ProCurve(NamedTuple):
 
 
 class PixelF1(NamedTuple):
-    """The best F1 of pixels, and the lowest score that then counts as anomalous."""
+    """The best F1 of pixels, and the threshold that scores exceed."""
 
     f1: float
     threshold: float
@@ -79,7 +79,9 @@ class PixelCurves:
         found = counts.n_anomalous + counts.n_normal
         f1 = 2 * counts.n_anomalous / (found + counts.n_anomalous[-1])
         best = int(f1.argmax())
-        return PixelF1(float(f1[best]), float(counts.levels[best]))
+        # Pixels at the level are found, so the threshold is the next number below it.
+        threshold = np.nextafter(counts.levels[best], np.float32(-np.inf))
+        return PixelF1(float(f1[best]), float(threshold))
 
     @cached_property
     def pro_curve(self) -> ProCurve:
@@ -139,8 +141,8 @@ def compute_pro(
     """Return AUPRO: the area under the per-region overlap up to a false-positive rate.
 
     At each threshold the overlap is the mean, over all regions of all masks, of the
-    share of the region's pixels that score at or above it: small defects count as much
-    as large ones. Regions are 8-connected. The false-positive rate is that of all
+    share of the region's pixels that exceed it: small defects count as much as large
+    ones. Regions are 8-connected. The false-positive rate is that of all
     normal pixels, those of normal images included. The curve is linear between its
     points and is cut, by interpolation, at the limit; the area is divided by the limit.
 

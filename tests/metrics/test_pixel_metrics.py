@@ -107,7 +107,7 @@ def test_perfect_maps_reach_one_and_inverted_ones_zero():
     perfect = [mask.astype(np.float32) for mask in masks]
     curves = PixelCurves.of(masks, perfect)
     assert (curves.auroc, curves.average_precision, curves.best_f1.f1) == (1, 1, 1)
-    assert curves.best_f1.threshold == 1.0
+    assert curves.best_f1.threshold == np.nextafter(np.float32(1), np.float32(0))
     assert curves.aupro(0.3) == pytest.approx(1.0)
     inverted = PixelCurves.of(masks, [1 - scores for scores in perfect])
     assert inverted.auroc == 0
