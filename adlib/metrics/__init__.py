@@ -4,6 +4,12 @@ Arrays only: labels are 0 (normal) and 1 (anomalous), scores and maps are higher
 stranger images and pixels.
 """
 
+from adlib.metrics._conformal import (
+    RateInterval,
+    conformal_rate_interval,
+    conformal_threshold,
+    lowest_rate,
+)
 from adlib.metrics._pixel_metrics import (
     PixelCurves,
     PixelF1,
@@ -13,13 +19,25 @@ from adlib.metrics._pixel_metrics import (
     compute_pixel_f1,
     compute_pro,
 )
+from adlib.metrics._thresholds import (
+    calibrate_threshold,
+    quantile_threshold,
+    sigma_threshold,
+)
 
 __all__ = [
     "PixelCurves",
     "PixelF1",
     "ProCurve",
+    "RateInterval",
+    "calibrate_threshold",
     "compute_pixel_auprc",
     "compute_pixel_auroc",
     "compute_pixel_f1",
     "compute_pro",
+    "conformal_rate_interval",
+    "conformal_threshold",
+    "lowest_rate",
+    "quantile_threshold",
+    "sigma_threshold",
 ]
