@@ -4,6 +4,14 @@ Arrays only: labels are 0 (normal) and 1 (anomalous), scores and maps are higher
 stranger images and pixels.
 """
 
+from adlib.metrics._aggregations import (
+    MAP_AGGREGATIONS,
+    AggregationRow,
+    MapAggregation,
+    aggregate_maps,
+    compare_aggregations,
+    top_mean_scores,
+)
 from adlib.metrics._conformal import (
     RateInterval,
     conformal_rate_interval,
@@ -19,6 +27,11 @@ from adlib.metrics._pixel_metrics import (
     compute_pixel_f1,
     compute_pro,
 )
+from adlib.metrics._threshold_comparison import (
+    ThresholdRow,
+    ThresholdRule,
+    compare_thresholds,
+)
 from adlib.metrics._thresholds import (
     calibrate_threshold,
     quantile_threshold,
@@ -26,11 +39,19 @@ from adlib.metrics._thresholds import (
 )
 
 __all__ = [
+    "MAP_AGGREGATIONS",
+    "AggregationRow",
+    "MapAggregation",
     "PixelCurves",
     "PixelF1",
     "ProCurve",
     "RateInterval",
+    "ThresholdRow",
+    "ThresholdRule",
+    "aggregate_maps",
     "calibrate_threshold",
+    "compare_aggregations",
+    "compare_thresholds",
     "compute_pixel_auprc",
     "compute_pixel_auroc",
     "compute_pixel_f1",
@@ -40,4 +61,5 @@ __all__ = [
     "lowest_rate",
     "quantile_threshold",
     "sigma_threshold",
+    "top_mean_scores",
 ]

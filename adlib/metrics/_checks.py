@@ -1,4 +1,4 @@
-"""Check labels and scores in one place."""
+"""Check labels, scores and maps in one place."""
 
 from __future__ import annotations
 
@@ -6,8 +6,10 @@ from typing import Any
 
 import numpy as np
 
-from adlib._typing import BoolArray, Float64Array
+from adlib._typing import BoolArray, Float32Array, Float64Array
 from adlib._validation import describe, refusal
+
+PLANE = 2  # dimensions of a map
 
 
 def check_labels_and_scores(
@@ -67,5 +69,32 @@ def check_scores(scores: Any, parameter: str, owner: str) -> Float64Array:
     if n_bad:
         remedy = "Leave out images that were skipped."
         came = f"{n_bad} of {len(values)} NaN or infinite"
+        raise ValueError(refusal(parameter, owner, rule, came, remedy))
+    return values
+
+
+def check_heatmap(
+    heatmap: Any, number: int, parameter: str, owner: str
+) -> Float32Array:
+    """Return a map, (height, width) float32 and finite, or raise.
+
+    Args:
+        heatmap: The anomaly map.
+        number: Which of the maps it is, for errors.
+        parameter: What errors call the maps.
+        owner: What errors call the function that was given them.
+    """
+    values = np.asarray(heatmap)
+    rule = f"finite (height, width) numbers for image {number}"
+    if values.dtype.kind not in "buif":
+        raise TypeError(refusal(parameter, owner, rule, describe(values)))
+    if values.ndim != PLANE or not values.size:
+        raise ValueError(refusal(parameter, owner, rule, describe(values)))
+    with np.errstate(over="ignore"):  # what becomes infinite is refused below
+        values = np.ascontiguousarray(values, dtype=np.float32)
+    n_bad = int((~np.isfinite(values)).sum())
+    if n_bad:
+        came = f"{n_bad} of {values.size} pixels NaN or infinite"
+        remedy = "Leave out images that were skipped."
         raise ValueError(refusal(parameter, owner, rule, came, remedy))
     return values
