@@ -27,6 +27,7 @@ from adlib.metrics._pixel_metrics import (
     compute_pixel_f1,
     compute_pro,
 )
+from adlib.metrics._pixel_thresholds import pixel_threshold, pixel_threshold_per_image
 from adlib.metrics._threshold_comparison import (
     ThresholdRow,
     ThresholdRule,
@@ -37,6 +38,7 @@ from adlib.metrics._thresholds import (
     quantile_threshold,
     sigma_threshold,
 )
+from adlib.metrics._zone_thresholds import RateOf, ZoneThresholds, zone_thresholds
 
 __all__ = [
     "MAP_AGGREGATIONS",
@@ -46,8 +48,10 @@ __all__ = [
     "PixelF1",
     "ProCurve",
     "RateInterval",
+    "RateOf",
     "ThresholdRow",
     "ThresholdRule",
+    "ZoneThresholds",
     "aggregate_maps",
     "calibrate_threshold",
     "compare_aggregations",
@@ -59,7 +63,10 @@ __all__ = [
     "conformal_rate_interval",
     "conformal_threshold",
     "lowest_rate",
+    "pixel_threshold",
+    "pixel_threshold_per_image",
     "quantile_threshold",
     "sigma_threshold",
     "top_mean_scores",
+    "zone_thresholds",
 ]

@@ -74,18 +74,20 @@ def check_scores(scores: Any, parameter: str, owner: str) -> Float64Array:
 
 
 def check_heatmap(
-    heatmap: Any, number: int, parameter: str, owner: str
+    heatmap: Any, number: int | None, parameter: str, owner: str
 ) -> Float32Array:
     """Return a map, (height, width) float32 and finite, or raise.
 
     Args:
         heatmap: The anomaly map.
-        number: Which of the maps it is, for errors.
+        number: Which of the maps it is, for errors; None: there is only this.
         parameter: What errors call the maps.
         owner: What errors call the function that was given them.
     """
     values = np.asarray(heatmap)
-    rule = f"finite (height, width) numbers for image {number}"
+    rule = "finite (height, width) numbers"
+    if number is not None:
+        rule += f" for image {number}"
     if values.dtype.kind not in "buif":
         raise TypeError(refusal(parameter, owner, rule, describe(values)))
     if values.ndim != PLANE or not values.size:

@@ -33,3 +33,25 @@ def conformal(scores, rate):
     """Return the score of rank ceil((n + 1) (1 - rate)), counted from the lowest."""
     rank = math.ceil((len(scores) + 1) * (1 - Fraction(str(rate))))
     return sorted(scores)[rank - 1]
+
+
+def zone(values, zones, row, column):
+    """Return the pixels of one zone of a map, found one by one."""
+    height, width = values.shape
+    return [
+        float(values[y, x])
+        for y in range(height)
+        for x in range(width)
+        if math.floor(Fraction(y * zones[0], height)) == row
+        and math.floor(Fraction(x * zones[1], width)) == column
+    ]
+
+
+def zone_quantiles(maps, zones, rate):
+    """Return each zone's quantile, from all its pixels at once."""
+    thresholds = np.empty(zones)
+    for row, column in np.ndindex(zones):
+        pixels = sorted(p for m in maps for p in zone(m, zones, row, column))
+        allowed = math.floor(Fraction(str(rate)) * len(pixels))
+        thresholds[row, column] = pixels[max(0, len(pixels) - 1 - allowed)]
+    return thresholds
