@@ -28,6 +28,15 @@ from adlib.metrics._pixel_metrics import (
     compute_pro,
 )
 from adlib.metrics._pixel_thresholds import pixel_threshold, pixel_threshold_per_image
+from adlib.metrics._probabilities import ProbabilityMethod, fit_probabilities
+from adlib.metrics._probability_maps import IsotonicMap, LogisticMap, ProbabilityMap
+from adlib.metrics._reliability import (
+    Bins,
+    ReliabilityCurve,
+    brier_score,
+    expected_calibration_error,
+    reliability,
+)
 from adlib.metrics._threshold_comparison import (
     ThresholdRow,
     ThresholdRule,
@@ -43,16 +52,23 @@ from adlib.metrics._zone_thresholds import RateOf, ZoneThresholds, zone_threshol
 __all__ = [
     "MAP_AGGREGATIONS",
     "AggregationRow",
+    "Bins",
+    "IsotonicMap",
+    "LogisticMap",
     "MapAggregation",
     "PixelCurves",
     "PixelF1",
     "ProCurve",
+    "ProbabilityMap",
+    "ProbabilityMethod",
     "RateInterval",
     "RateOf",
+    "ReliabilityCurve",
     "ThresholdRow",
     "ThresholdRule",
     "ZoneThresholds",
     "aggregate_maps",
+    "brier_score",
     "calibrate_threshold",
     "compare_aggregations",
     "compare_thresholds",
@@ -62,10 +78,13 @@ __all__ = [
     "compute_pro",
     "conformal_rate_interval",
     "conformal_threshold",
+    "expected_calibration_error",
+    "fit_probabilities",
     "lowest_rate",
     "pixel_threshold",
     "pixel_threshold_per_image",
     "quantile_threshold",
+    "reliability",
     "sigma_threshold",
     "top_mean_scores",
     "zone_thresholds",

@@ -13,7 +13,12 @@ PLANE = 2  # dimensions of a map
 
 
 def check_labels_and_scores(
-    y_true: Any, scores: Any, owner: str, *, both: bool = True
+    y_true: Any,
+    scores: Any,
+    owner: str,
+    *,
+    both: bool = True,
+    parameter: str = "scores",
 ) -> tuple[BoolArray, Float64Array]:
     """Return which images are anomalous, and their scores, or raise.
 
@@ -22,6 +27,7 @@ def check_labels_and_scores(
         scores: (n,) finite numbers, higher = more anomalous.
         owner: What errors call the function that was given them.
         both: There must be normal and anomalous ones.
+        parameter: What errors call the scores.
 
     Raises:
         TypeError: They are not numbers.
@@ -30,10 +36,10 @@ def check_labels_and_scores(
             needed.
     """
     anomalous = check_labels(y_true, owner)
-    values = check_scores(scores, "scores", owner)
+    values = check_scores(scores, parameter, owner)
     if len(values) != len(anomalous):
         rule = f"as long as y_true ({len(anomalous)})"
-        raise ValueError(refusal("scores", owner, rule, f"{len(values)}"))
+        raise ValueError(refusal(parameter, owner, rule, f"{len(values)}"))
     if both and (anomalous.all() or not anomalous.any()):
         kind = "anomalous" if anomalous[0] else "normal"
         rule = "of both kinds, 0 (normal) and 1 (anomalous)"
