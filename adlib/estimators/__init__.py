@@ -7,7 +7,7 @@ from adlib.estimators._loading import load
 from adlib.estimators._padim import PaDiM
 from adlib.estimators._patchcore import PatchCore
 from adlib.estimators._results import Explanation, Inspection
-from adlib.estimators._thresholds import lowest_rate
+from adlib.metrics import lowest_rate
 
 __all__ = [
     "AnomalibPadim",

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from typing import Literal, TypeAlias
 
 import numpy as np
@@ -12,22 +11,6 @@ from adlib.neighbors import MemoryBank
 
 Aggregation: TypeAlias = Literal["top_mean", "max", "reweighted"]
 AGGREGATIONS: tuple[Aggregation, ...] = ("top_mean", "max", "reweighted")
-
-
-def top_mean_scores(patch_scores: Float32Array, top_ratio: float) -> Float32Array:
-    """Return the mean of each image's highest patch scores, (n_images,) float32.
-
-    Args:
-        patch_scores: (n_images, n_patches).
-        top_ratio: Which fraction of an image's patches counts, in (0, 1]; at least one
-            patch does.
-    """
-    n_patches = patch_scores.shape[1]
-    n_top = max(1, math.floor(top_ratio * n_patches))
-    top = np.partition(patch_scores, n_patches - n_top, axis=1)[:, -n_top:]
-    # Sorted, so that the sum does not depend on the order partition left.
-    mean: Float32Array = np.sort(top, axis=1).mean(axis=1, dtype=np.float64)
-    return mean.astype(np.float32)
 
 
 def reweighted_scores(

@@ -16,22 +16,17 @@ from sklearn.exceptions import NotFittedError
 
 from adlib._typing import BoolArray, Float32Array, Float64Array, Int64Array
 from adlib._validation import check_ratio, describe, refusal
+from adlib.estimators._labels import ANOMALOUS, NORMAL, as_anomalous
 from adlib.estimators._left_out import check_left_out, left_out_scores
 from adlib.estimators._maps import anomaly_maps
 from adlib.estimators._model_file import ModelContent
 from adlib.estimators._patches import Embed, Patches, embed, embed_ahead
 from adlib.estimators._results import Inspection
 from adlib.estimators._settings import Settings
-from adlib.estimators._thresholds import (
-    ANOMALOUS,
-    NORMAL,
-    as_anomalous,
-    best_f1_threshold,
-    conformal_threshold,
-)
 from adlib.exceptions import ImageError, SkippedImagesWarning
 from adlib.features import DEFAULT_STRIDES, Backbone, Precision, Runtime
 from adlib.images import Failure, Images, Source, open_source
+from adlib.metrics import calibrate_threshold, conformal_threshold
 
 MOST_LISTED = 5  # skipped images that a warning names
 
@@ -399,7 +394,9 @@ class AnomalyDetector(BaseEstimator, metaclass=ABCMeta):
             rate = 0.05 if false_positive_rate is None else false_positive_rate
             rate = check_ratio(rate, "false_positive_rate", owner, closed=False)
             scores = self._usable_scores(X)
-            self.threshold_ = conformal_threshold(scores[~np.isnan(scores)], rate)
+            self.threshold_ = conformal_threshold(
+                scores[~np.isnan(scores)], rate, owner="calibrate"
+            )
             return self
         if false_positive_rate is not None:
             rule = "None where y is given, since the threshold then maximises F1"
@@ -414,7 +411,7 @@ class AnomalyDetector(BaseEstimator, metaclass=ABCMeta):
             raise ValueError(refusal("y", owner, rule, describe(anomalous)))
         usable = ~np.isnan(scores)
         _check_both_classes(anomalous[usable], owner)
-        self.threshold_ = best_f1_threshold(
+        self.threshold_ = calibrate_threshold(
             scores[usable & ~anomalous], scores[usable & anomalous]
         )
         return self

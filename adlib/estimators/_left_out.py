@@ -10,8 +10,8 @@ import numpy as np
 from adlib._typing import Float32Array, Int64Array
 from adlib._validation import describe, refusal
 from adlib.estimators._patches import Patches
-from adlib.estimators._thresholds import lowest_rate
 from adlib.images import Images
+from adlib.metrics import lowest_rate
 
 FEWEST_IMAGES = 3  # two others, of which a covariance can be made
 

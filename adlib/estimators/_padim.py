@@ -17,7 +17,6 @@ from adlib._validation import (
     check_positive,
     check_ratio,
 )
-from adlib.estimators._aggregation import top_mean_scores
 from adlib.estimators._base import AnomalyDetector, Scored
 from adlib.estimators._gaussian import (
     Gaussian,
@@ -46,6 +45,7 @@ from adlib.features import (
     embedding_length,
 )
 from adlib.images import OnError
+from adlib.metrics import top_mean_scores
 
 Channels: TypeAlias = Literal["random", "all", "pca"]
 CHANNELS: tuple[Channels, ...] = get_args(Channels)

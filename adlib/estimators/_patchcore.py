@@ -20,7 +20,6 @@ from adlib.estimators._aggregation import (
     AGGREGATIONS,
     Aggregation,
     reweighted_scores,
-    top_mean_scores,
 )
 from adlib.estimators._base import AnomalyDetector, Scored, warn_of_skipped
 from adlib.estimators._model_file import ModelContent
@@ -46,6 +45,7 @@ from adlib.features import (
     embedding_length,
 )
 from adlib.images import Images, OnError
+from adlib.metrics import top_mean_scores
 from adlib.neighbors import (
     SEARCH_KINDS,
     UNTRAINED,

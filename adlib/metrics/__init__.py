@@ -4,6 +4,20 @@ Arrays only: labels are 0 (normal) and 1 (anomalous), scores and maps are higher
 stranger images and pixels.
 """
 
+from adlib.metrics._aggregations import (
+    MAP_AGGREGATIONS,
+    AggregationRow,
+    MapAggregation,
+    aggregate_maps,
+    compare_aggregations,
+    top_mean_scores,
+)
+from adlib.metrics._conformal import (
+    RateInterval,
+    conformal_rate_interval,
+    conformal_threshold,
+    lowest_rate,
+)
 from adlib.metrics._curves import (
     PrecisionRecallCurve,
     RocCurve,
@@ -31,16 +45,56 @@ from adlib.metrics._pixel_metrics import (
     compute_pixel_f1,
     compute_pro,
 )
+from adlib.metrics._pixel_thresholds import pixel_threshold, pixel_threshold_per_image
+from adlib.metrics._probabilities import ProbabilityMethod, fit_probabilities
+from adlib.metrics._probability_maps import IsotonicMap, LogisticMap, ProbabilityMap
+from adlib.metrics._reliability import (
+    Bins,
+    ReliabilityCurve,
+    brier_score,
+    expected_calibration_error,
+    reliability,
+)
+from adlib.metrics._threshold_comparison import (
+    ThresholdRow,
+    ThresholdRule,
+    compare_thresholds,
+)
+from adlib.metrics._thresholds import (
+    calibrate_threshold,
+    quantile_threshold,
+    sigma_threshold,
+)
+from adlib.metrics._zone_thresholds import RateOf, ZoneThresholds, zone_thresholds
 
 __all__ = [
+    "MAP_AGGREGATIONS",
+    "AggregationRow",
     "BestF1",
+    "Bins",
     "Confusion",
+    "IsotonicMap",
+    "LogisticMap",
+    "MapAggregation",
     "PixelCurves",
     "PixelF1",
     "PrecisionRecallCurve",
     "ProCurve",
+    "ProbabilityMap",
+    "ProbabilityMethod",
+    "RateInterval",
+    "RateOf",
     "Rates",
+    "ReliabilityCurve",
     "RocCurve",
+    "ThresholdRow",
+    "ThresholdRule",
+    "ZoneThresholds",
+    "aggregate_maps",
+    "brier_score",
+    "calibrate_threshold",
+    "compare_aggregations",
+    "compare_thresholds",
     "compute_accuracy_precision_recall",
     "compute_auprc",
     "compute_auroc",
@@ -52,6 +106,18 @@ __all__ = [
     "compute_pixel_auroc",
     "compute_pixel_f1",
     "compute_pro",
+    "conformal_rate_interval",
+    "conformal_threshold",
+    "expected_calibration_error",
+    "fit_probabilities",
+    "lowest_rate",
+    "pixel_threshold",
+    "pixel_threshold_per_image",
     "precision_recall_curve",
+    "quantile_threshold",
+    "reliability",
     "roc_curve",
+    "sigma_threshold",
+    "top_mean_scores",
+    "zone_thresholds",
 ]

@@ -1,4 +1,4 @@
-"""Check labels and scores in one place."""
+"""Check labels, scores and maps in one place."""
 
 from __future__ import annotations
 
@@ -7,12 +7,19 @@ from typing import Any
 
 import numpy as np
 
-from adlib._typing import BoolArray, Float64Array
+from adlib._typing import BoolArray, Float32Array, Float64Array
 from adlib._validation import describe, refusal
+
+PLANE = 2  # dimensions of a map
 
 
 def check_labels_and_scores(
-    y_true: Any, scores: Any, owner: str, *, both: bool = True
+    y_true: Any,
+    scores: Any,
+    owner: str,
+    *,
+    both: bool = True,
+    parameter: str = "scores",
 ) -> tuple[BoolArray, Float64Array]:
     """Return which images are anomalous, and their scores, or raise.
 
@@ -21,6 +28,7 @@ def check_labels_and_scores(
         scores: (n,) finite numbers, higher = more anomalous.
         owner: What errors call the function that was given them.
         both: There must be normal and anomalous ones.
+        parameter: What errors call the scores.
 
     Raises:
         TypeError: They are not numbers.
@@ -29,10 +37,10 @@ def check_labels_and_scores(
             needed.
     """
     anomalous = check_labels(y_true, owner)
-    values = check_scores(scores, "scores", owner)
+    values = check_scores(scores, parameter, owner)
     if len(values) != len(anomalous):
         rule = f"as long as y_true ({len(anomalous)})"
-        raise ValueError(refusal("scores", owner, rule, f"{len(values)}"))
+        raise ValueError(refusal(parameter, owner, rule, f"{len(values)}"))
     if both and (anomalous.all() or not anomalous.any()):
         kind = "anomalous" if anomalous[0] else "normal"
         rule = "of both kinds, 0 (normal) and 1 (anomalous)"
@@ -81,3 +89,32 @@ def check_number(value: Any, parameter: str, owner: str) -> float:
     if np.isnan(number):
         raise ValueError(refusal(parameter, owner, rule, describe(value)))
     return number
+
+
+def check_heatmap(
+    heatmap: Any, number: int | None, parameter: str, owner: str
+) -> Float32Array:
+    """Return a map, (height, width) float32 and finite, or raise.
+
+    Args:
+        heatmap: The anomaly map.
+        number: Which of the maps it is, for errors; None: there is only this.
+        parameter: What errors call the maps.
+        owner: What errors call the function that was given them.
+    """
+    values = np.asarray(heatmap)
+    rule = "finite (height, width) numbers"
+    if number is not None:
+        rule += f" for image {number}"
+    if values.dtype.kind not in "buif":
+        raise TypeError(refusal(parameter, owner, rule, describe(values)))
+    if values.ndim != PLANE or not values.size:
+        raise ValueError(refusal(parameter, owner, rule, describe(values)))
+    with np.errstate(over="ignore"):  # what becomes infinite is refused below
+        values = np.ascontiguousarray(values, dtype=np.float32)
+    n_bad = int((~np.isfinite(values)).sum())
+    if n_bad:
+        came = f"{n_bad} of {values.size} pixels NaN or infinite"
+        remedy = "Leave out images that were skipped."
+        raise ValueError(refusal(parameter, owner, rule, came, remedy))
+    return values

@@ -55,9 +55,17 @@ class Counts(NamedTuple):
     def thresholds(self) -> Float64Array:
         """What exactly these images exceed: half way down to the next score."""
         below = np.append(self.levels[1:], np.nextafter(self.levels[-1], -np.inf))
-        middle = below / 2 + self.levels / 2  # in this order, so that none overflows
-        # Of neighbours the middle may round up to the level, which it would then lose.
-        return np.where(middle < self.levels, middle, below)
+        middle = below / 2 + self.levels / 2  # the sum could overflow
+        # Between neighbours there is no middle; it would be rounded to one of them.
+        between = (below < middle) & (middle < self.levels)
+        return np.where(between, middle, below)
+
+    @property
+    def f1(self) -> Float64Array:
+        """F1 of calling these images anomalous."""
+        called = self.n_anomalous + self.n_normal
+        f1: Float64Array = 2 * self.n_anomalous / (called + self.n_anomalous[-1])
+        return f1
 
 
 def count_scores(anomalous: BoolArray, scores: Float64Array) -> Counts:

@@ -104,10 +104,8 @@ def compute_best_f1(y_true: Any, scores: Any) -> BestF1:
     those of ``compute_auroc``.
     """
     counts = count_scores(*check_labels_and_scores(y_true, scores, "compute_best_f1"))
-    called = counts.n_anomalous + counts.n_normal
-    f1 = 2 * counts.n_anomalous / (called + counts.n_anomalous[-1])
-    best = int(f1.argmax())
-    return BestF1(float(f1[best]), float(counts.thresholds[best]))
+    best = int(counts.f1.argmax())
+    return BestF1(float(counts.f1[best]), float(counts.thresholds[best]))
 
 
 def compute_f1_at_threshold(y_true: Any, scores: Any, threshold: float) -> float:

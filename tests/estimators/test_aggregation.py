@@ -1,4 +1,4 @@
-"""Image scores against obvious loops, and equation 7 by hand."""
+"""Reweighted scores against equation 7, in words and by hand."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ import math
 import numpy as np
 import pytest
 
-from adlib.estimators._aggregation import reweighted_scores, top_mean_scores
+from adlib.estimators._aggregation import reweighted_scores
 from adlib.neighbors import MemoryBank
 
 
@@ -38,30 +38,6 @@ def reweighted(embeddings, bank, b):
         bank,
         b,
     )
-
-
-@pytest.mark.parametrize("top_ratio", [0.001, 0.01, 0.1, 0.35, 0.5, 1.0])
-def test_top_mean_is_the_mean_of_the_highest(top_ratio):
-    scores = np.random.default_rng(0).random((5, 49), dtype=np.float32)
-    n_top = max(1, int(top_ratio * 49))
-    wanted = [np.mean(sorted(map(float, row))[-n_top:]) for row in scores]
-    found = top_mean_scores(scores, top_ratio)
-    assert found.dtype == np.float32
-    np.testing.assert_allclose(found, wanted, rtol=1e-7)
-
-
-def test_top_mean_does_not_depend_on_the_order_of_patches():
-    rng = np.random.default_rng(1)
-    scores = rng.lognormal(sigma=3, size=(1, 400)).astype(np.float32)
-    orders = [rng.permutation(400) for _ in range(20)]
-    shuffled = np.concatenate([scores[:, order] for order in orders])
-    assert set(top_mean_scores(shuffled, 0.5)) == set(top_mean_scores(scores, 0.5))
-
-
-def test_top_mean_leaves_its_input_alone():
-    scores = np.array([[3.0, 1.0, 2.0]], np.float32)
-    scores.setflags(write=False)
-    np.testing.assert_allclose(top_mean_scores(scores, 0.7), [2.5])
 
 
 def test_equation_7_by_hand_with_b_larger_than_the_bank():

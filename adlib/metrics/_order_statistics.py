@@ -1,0 +1,156 @@
+"""Exact quantiles of the pixels of many maps, in memory that does not grow with them.
+
+A float32's bits, read as an integer, rise with its value. Two passes over the maps
+find the value of a rank: the first counts the upper halves of these integers, the
+second, where the upper half is that of the rank, the lower halves.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Sequence
+from typing import Any
+
+import numpy as np
+from numba import njit
+from numpy.typing import NDArray
+
+from adlib._typing import Float32Array, Float64Array, Int64Array
+from adlib._validation import refusal
+from adlib.metrics._checks import check_heatmap
+from adlib.metrics._thresholds import share_of
+
+HALF = 16  # bits
+N_HALVES = 2**HALF
+
+
+class Heatmaps:
+    """Checked maps, as often as they are asked for.
+
+    Args:
+        heatmaps: (height, width) each. A sequence is read item by item on each pass; of
+            other iterables the maps are kept.
+        owner: What errors call the function that was given them.
+        zones: Rows and columns that each map must be divisible into.
+    """
+
+    def __init__(
+        self, heatmaps: Iterable[Any], owner: str, zones: tuple[int, int] = (1, 1)
+    ) -> None:
+        is_sequence = hasattr(heatmaps, "__getitem__") and hasattr(heatmaps, "__len__")
+        self._maps: Sequence[Any] = heatmaps if is_sequence else list(heatmaps)  # type: ignore[assignment]
+        self._owner, self._zones = owner, zones
+        if not len(self._maps):
+            rule = "at least one map"
+            raise ValueError(refusal("heatmaps_normal", owner, rule, "none"))
+
+    def __iter__(self) -> Iterator[Float32Array]:
+        """Yield each map, or raise."""
+        for number in range(len(self._maps)):
+            yield self._checked(number)
+
+    def _checked(self, number: int) -> Float32Array:
+        owner = self._owner
+        heatmap = check_heatmap(self._maps[number], number, "heatmaps_normal", owner)
+        if heatmap.shape[0] < self._zones[0] or heatmap.shape[1] < self._zones[1]:
+            rule = "at least as high and wide as there are zones"
+            came = f"{heatmap.shape} for zones {self._zones}"
+            raise ValueError(refusal("heatmaps_normal", owner, rule, came))
+        return heatmap
+
+
+def zone_of(size: int, n_zones: int) -> Int64Array:
+    """Return the zone of each of ``size`` rows or columns: i * n_zones // size."""
+    return np.arange(size, dtype=np.int64) * n_zones // size
+
+
+def zone_maxima(heatmap: Float32Array, zones: tuple[int, int]) -> Float64Array:
+    """Return the highest value in each zone, (rows, columns)."""
+    height, width = heatmap.shape
+    # A zone begins at the first row or column that belongs to it.
+    tops = np.searchsorted(zone_of(height, zones[0]), np.arange(zones[0]))
+    lefts = np.searchsorted(zone_of(width, zones[1]), np.arange(zones[1]))
+    by_rows = np.maximum.reduceat(heatmap, tops, axis=0)
+    return np.maximum.reduceat(by_rows, lefts, axis=1).astype(np.float64)
+
+
+def zone_quantiles(
+    heatmaps: Heatmaps, zones: tuple[int, int], rate: float
+) -> Float64Array:
+    """Return each zone's lowest value that at most a share of its pixels exceed.
+
+    Args:
+        heatmaps: The maps, read twice.
+        zones: Rows and columns of zones.
+        rate: The share, in (0, 1).
+
+    Returns:
+        (rows, columns), exact values of pixels.
+
+    Note:
+        Counts take half a megabyte a zone.
+    """
+    n_zones = zones[0] * zones[1]
+    counts = np.zeros((n_zones, N_HALVES), np.int64)
+    every = np.full(n_zones, -1, np.int64)
+    for heatmap in heatmaps:
+        _count_halves(*_keys_and_zones(heatmap, zones), every, counts)
+    n_pixels = counts.sum(axis=1)
+    allowed = [share_of(int(number), rate) for number in n_pixels]
+    ranks = np.maximum(0, n_pixels - 1 - np.array(allowed))
+    upper, ranks = _find(counts, ranks)
+    counts[:] = 0
+    for heatmap in heatmaps:
+        _count_halves(*_keys_and_zones(heatmap, zones), upper, counts)
+    lower, _ = _find(counts, ranks)
+    return _values(upper << HALF | lower).astype(np.float64).reshape(zones)
+
+
+def _keys_and_zones(
+    heatmap: Float32Array, zones: tuple[int, int]
+) -> tuple[NDArray[np.uint32], Int64Array, Int64Array]:
+    """Return integers that rise with the values, and each row's and column's zone."""
+    bits = (heatmap + np.float32(0)).view(np.uint32)  # the sum makes of -0.0 a 0.0
+    is_negative = bits >> np.uint32(31) == 1
+    keys = np.where(is_negative, ~bits, bits | np.uint32(1 << 31))
+    rows = zone_of(heatmap.shape[0], zones[0]) * zones[1]
+    return keys, rows, zone_of(heatmap.shape[1], zones[1])
+
+
+def _values(keys: Int64Array) -> Float32Array:
+    """Return the values of integers made by ``_keys_and_zones``."""
+    bits = keys.astype(np.uint32)
+    is_negative = bits >> np.uint32(31) == 0
+    return np.where(is_negative, ~bits, bits & np.uint32(2**31 - 1)).view(np.float32)
+
+
+def _find(counts: Int64Array, ranks: Int64Array) -> tuple[Int64Array, Int64Array]:
+    """Return the half in which each zone's rank lies, and the rank within that half."""
+    up_to = np.cumsum(counts, axis=1)
+    found = np.array(
+        [
+            np.searchsorted(row, rank, side="right")
+            for row, rank in zip(up_to, ranks, strict=True)
+        ]
+    )
+    zones = np.arange(len(found))
+    return found, ranks - (up_to[zones, found] - counts[zones, found])
+
+
+@njit(cache=True, nogil=True)
+def _count_halves(
+    keys: NDArray[np.uint32],
+    zone_of_row: Int64Array,
+    zone_of_column: Int64Array,
+    upper: Int64Array,
+    counts: Int64Array,
+) -> None:  # pragma: no cover - compiled
+    """Count upper halves where a zone's ``upper`` is -1, else lower ones below it."""
+    height, width = keys.shape
+    for y in range(height):
+        for x in range(width):
+            zone = zone_of_row[y] + zone_of_column[x]
+            half = np.int64(keys[y, x] >> 16)
+            if upper[zone] < 0:
+                counts[zone, half] += 1
+            elif upper[zone] == half:
+                counts[zone, np.int64(keys[y, x] & 0xFFFF)] += 1
