@@ -12,6 +12,7 @@ from adlib.metrics._aggregations import (
     compare_aggregations,
     top_mean_scores,
 )
+from adlib.metrics._aupimo import Aupimo, compute_aupimo
 from adlib.metrics._conformal import (
     RateInterval,
     conformal_rate_interval,
@@ -70,6 +71,7 @@ from adlib.metrics._zone_thresholds import RateOf, ZoneThresholds, zone_threshol
 __all__ = [
     "MAP_AGGREGATIONS",
     "AggregationRow",
+    "Aupimo",
     "BestF1",
     "Bins",
     "Confusion",
@@ -96,6 +98,7 @@ __all__ = [
     "compare_aggregations",
     "compare_thresholds",
     "compute_accuracy_precision_recall",
+    "compute_aupimo",
     "compute_auprc",
     "compute_auroc",
     "compute_best_f1",

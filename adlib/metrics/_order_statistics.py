@@ -7,7 +7,7 @@ second, where the upper half is that of the rank, the lower halves.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator
 from typing import Any
 
 import numpy as np
@@ -17,6 +17,7 @@ from numpy.typing import NDArray
 from adlib._typing import Float32Array, Float64Array, Int64Array
 from adlib._validation import refusal
 from adlib.metrics._checks import check_heatmap
+from adlib.metrics._masked_maps import as_sequence
 from adlib.metrics._thresholds import share_of
 
 HALF = 16  # bits
@@ -36,8 +37,7 @@ class Heatmaps:
     def __init__(
         self, heatmaps: Iterable[Any], owner: str, zones: tuple[int, int] = (1, 1)
     ) -> None:
-        is_sequence = hasattr(heatmaps, "__getitem__") and hasattr(heatmaps, "__len__")
-        self._maps: Sequence[Any] = heatmaps if is_sequence else list(heatmaps)  # type: ignore[assignment]
+        self._maps = as_sequence(heatmaps)
         self._owner, self._zones = owner, zones
         if not len(self._maps):
             rule = "at least one map"

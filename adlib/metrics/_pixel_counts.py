@@ -7,23 +7,19 @@ at which level, or between which two, its score lies. All curves follow from tha
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any, NamedTuple
 
 import numpy as np
 from numba import njit
-from scipy import ndimage
 
 from adlib._threads import SLICES_PER_THREAD, available_threads, run_in_slices
 from adlib._typing import Float32Array, Float64Array, Int32Array, Int64Array
-from adlib._validation import describe, refusal
+from adlib._validation import refusal
+from adlib.metrics._masked_maps import MaskedMaps
 
 BUCKETS = 2**16  # of the range of levels; each holds few levels to compare with
-EIGHT_CONNECTED = np.ones(
-    (3, 3), np.int8
-)  # pixels that touch at a corner are one region
-PLANE = 2  # dimensions of a map
 
 
 class PixelCounts(NamedTuple):
@@ -49,14 +45,6 @@ class PixelCounts(NamedTuple):
     n_regions: int
 
 
-class _Image(NamedTuple):
-    """A map and the regions of its mask, 0 where it is normal."""
-
-    scores: Float32Array
-    regions: Int32Array
-    n_regions: int
-
-
 def count_pixels(masks_true: Iterable[Any], heatmaps: Iterable[Any]) -> PixelCounts:
     """Return the counts that all pixel and region metrics follow from.
 
@@ -73,11 +61,11 @@ def count_pixels(masks_true: Iterable[Any], heatmaps: Iterable[Any]) -> PixelCou
 
     Note:
         Sequences are read twice, one image at a time, so that maps which are computed
-        or loaded when they are asked for never stand in memory together; of other
-        iterables the maps are kept. Beside that it takes about 50 bytes an anomalous
-        pixel.
+        or loaded when they are asked for never stand in memory together, the second
+        time by several threads; of other iterables the maps are kept. Beside that it
+        takes about 50 bytes an anomalous pixel.
     """
-    pairs = _Pairs(masks_true, heatmaps)
+    pairs = MaskedMaps(masks_true, heatmaps, "pixel metrics")
     scores, weights, regions_before, n_pixels = [], [], 0, 0
     for image in pairs:
         n_pixels += image.scores.size
@@ -111,55 +99,7 @@ def count_pixels(masks_true: Iterable[Any], heatmaps: Iterable[Any]) -> PixelCou
     )
 
 
-class _Pairs:
-    """Checked maps with the regions of their masks, as often as they are asked for."""
-
-    def __init__(self, masks_true: Iterable[Any], heatmaps: Iterable[Any]) -> None:
-        self._masks = _again(masks_true)
-        self._maps = _again(heatmaps)
-        if len(self._masks) != len(self._maps):
-            rule = f"as many as masks_true ({len(self._masks)})"
-            raise ValueError(
-                refusal("heatmaps", "pixel metrics", rule, f"{len(self._maps)}")
-            )
-
-    def __len__(self) -> int:
-        return len(self._maps)
-
-    def __iter__(self) -> Iterator[_Image]:
-        return (self.image(number) for number in range(len(self)))
-
-    def image(self, number: int) -> _Image:
-        """Return one image's map and regions, or raise."""
-        mask, scores = np.asarray(self._masks[number]), np.asarray(self._maps[number])
-        rule = f"(height, width) numbers for image {number}"
-        if scores.dtype.kind not in "buif":
-            raise TypeError(
-                refusal("heatmaps", "pixel metrics", rule, describe(scores))
-            )
-        if scores.ndim != PLANE or mask.shape != scores.shape or not scores.size:
-            came = f"a map {scores.shape} and a mask {mask.shape}"
-            raise ValueError(refusal("heatmaps", "pixel metrics", rule, came))
-        scores = np.ascontiguousarray(scores, dtype=np.float32)
-        if not np.isfinite(scores).all():
-            raise ValueError(
-                refusal("heatmaps", "pixel metrics", "finite", f"NaN in {number}")
-            )
-        anomalous = mask != 0
-        if not anomalous.any():
-            return _Image(scores, np.zeros((1, 1), np.int32), 0)
-        regions, n_regions = ndimage.label(anomalous, EIGHT_CONNECTED)
-        return _Image(scores, regions, n_regions)
-
-
-def _again(images: Iterable[Any]) -> Sequence[Any]:
-    """Return what can be read twice: a sequence as it is, others as a list."""
-    if hasattr(images, "__getitem__") and hasattr(images, "__len__"):
-        return images  # type: ignore[return-value]
-    return list(images)
-
-
-def _count_normal(pairs: _Pairs, levels: Float32Array) -> Int64Array:
+def _count_normal(pairs: MaskedMaps, levels: Float32Array) -> Int64Array:
     """Return how many normal pixels lie at each of the rising levels and between them.
 
     Returns:

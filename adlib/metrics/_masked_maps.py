@@ -1,0 +1,78 @@
+"""Maps with the regions of their masks, one at a time and as often as needed."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Sequence
+from typing import Any, NamedTuple
+
+import numpy as np
+from scipy import ndimage
+
+from adlib._typing import Float32Array, Int32Array
+from adlib._validation import refusal
+from adlib.metrics._checks import check_heatmap
+
+# Pixels that touch at a corner are one region.
+EIGHT_CONNECTED = np.ones((3, 3), np.int8)
+
+
+class MaskedMap(NamedTuple):
+    """A map and the regions of its mask.
+
+    Attributes:
+        scores: (height, width).
+        regions: (height, width), 0 where it is normal, regions from 1 on; of an image
+            without any, (1, 1) of 0.
+        n_regions: How many there are.
+    """
+
+    scores: Float32Array
+    regions: Int32Array
+    n_regions: int
+
+
+class MaskedMaps:
+    """Checked maps with the regions of their masks, as often as they are asked for.
+
+    Args:
+        masks_true: (height, width) each, anomalous where not 0.
+        heatmaps: (height, width) each, as large as its mask.
+        owner: What errors call the function that was given them.
+    """
+
+    def __init__(
+        self, masks_true: Iterable[Any], heatmaps: Iterable[Any], owner: str
+    ) -> None:
+        self._masks = as_sequence(masks_true)
+        self._maps = as_sequence(heatmaps)
+        self._owner = owner
+        if len(self._masks) != len(self._maps):
+            rule = f"as many as masks_true ({len(self._masks)})"
+            raise ValueError(refusal("heatmaps", owner, rule, f"{len(self._maps)}"))
+
+    def __len__(self) -> int:
+        return len(self._maps)
+
+    def __iter__(self) -> Iterator[MaskedMap]:
+        """Yield each map, or raise."""
+        return (self.image(number) for number in range(len(self)))
+
+    def image(self, number: int) -> MaskedMap:
+        """Return one image's map and regions, or raise."""
+        scores = check_heatmap(self._maps[number], number, "heatmaps", self._owner)
+        mask = np.asarray(self._masks[number])
+        if mask.shape != scores.shape:
+            rule = f"as large as the mask of image {number}, {mask.shape}"
+            raise ValueError(refusal("heatmaps", self._owner, rule, str(scores.shape)))
+        anomalous = mask != 0
+        if not anomalous.any():
+            return MaskedMap(scores, np.zeros((1, 1), np.int32), 0)
+        regions, n_regions = ndimage.label(anomalous, EIGHT_CONNECTED)
+        return MaskedMap(scores, regions, n_regions)
+
+
+def as_sequence(images: Iterable[Any]) -> Sequence[Any]:
+    """Return what can be read twice: a sequence as it is, others as a list."""
+    if hasattr(images, "__getitem__") and hasattr(images, "__len__"):
+        return images  # type: ignore[return-value]
+    return list(images)
