@@ -4,6 +4,7 @@ Arrays only: labels are 0 (normal) and 1 (anomalous), scores and maps are higher
 stranger images and pixels.
 """
 
+from adlib.metrics._bootstrap import bootstrap_interval, bootstrap_interval_of
 from adlib.metrics._curves import (
     PrecisionRecallCurve,
     RocCurve,
@@ -31,16 +32,20 @@ from adlib.metrics._pixel_metrics import (
     compute_pixel_f1,
     compute_pro,
 )
+from adlib.metrics._resampling import Interval
 
 __all__ = [
     "BestF1",
     "Confusion",
+    "Interval",
     "PixelCurves",
     "PixelF1",
     "PrecisionRecallCurve",
     "ProCurve",
     "Rates",
     "RocCurve",
+    "bootstrap_interval",
+    "bootstrap_interval_of",
     "compute_accuracy_precision_recall",
     "compute_auprc",
     "compute_auroc",

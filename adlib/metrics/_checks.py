@@ -81,3 +81,9 @@ def check_number(value: Any, parameter: str, owner: str) -> float:
     if np.isnan(number):
         raise ValueError(refusal(parameter, owner, rule, describe(value)))
     return number
+
+
+def check_callable(value: Any, parameter: str, owner: str) -> None:
+    """Raise where a value is no function."""
+    if not callable(value):
+        raise TypeError(refusal(parameter, owner, "a function", describe(value)))
