@@ -13,6 +13,7 @@ from adlib.metrics._aggregations import (
     top_mean_scores,
 )
 from adlib.metrics._aupimo import Aupimo, compute_aupimo
+from adlib.metrics._bootstrap import bootstrap_interval, bootstrap_interval_of
 from adlib.metrics._conformal import (
     RateInterval,
     conformal_rate_interval,
@@ -56,6 +57,7 @@ from adlib.metrics._reliability import (
     expected_calibration_error,
     reliability,
 )
+from adlib.metrics._resampling import Interval
 from adlib.metrics._threshold_comparison import (
     ThresholdRow,
     ThresholdRule,
@@ -75,6 +77,7 @@ __all__ = [
     "BestF1",
     "Bins",
     "Confusion",
+    "Interval",
     "IsotonicMap",
     "LogisticMap",
     "MapAggregation",
@@ -93,6 +96,8 @@ __all__ = [
     "ThresholdRule",
     "ZoneThresholds",
     "aggregate_maps",
+    "bootstrap_interval",
+    "bootstrap_interval_of",
     "brier_score",
     "calibrate_threshold",
     "compare_aggregations",

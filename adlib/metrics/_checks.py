@@ -118,3 +118,9 @@ def check_heatmap(
         remedy = "Leave out images that were skipped."
         raise ValueError(refusal(parameter, owner, rule, came, remedy))
     return values
+
+
+def check_callable(value: Any, parameter: str, owner: str) -> None:
+    """Raise where a value is no function."""
+    if not callable(value):
+        raise TypeError(refusal(parameter, owner, "a function", describe(value)))
