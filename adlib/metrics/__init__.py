@@ -14,6 +14,14 @@ from adlib.metrics._aggregations import (
 )
 from adlib.metrics._aupimo import Aupimo, compute_aupimo
 from adlib.metrics._bootstrap import bootstrap_interval, bootstrap_interval_of
+from adlib.metrics._breakdown import (
+    Group,
+    by_defect_size,
+    by_position,
+    mask_area_ratio,
+    per_defect_type,
+    touches_border,
+)
 from adlib.metrics._conformal import (
     RateInterval,
     conformal_rate_interval,
@@ -77,6 +85,7 @@ __all__ = [
     "BestF1",
     "Bins",
     "Confusion",
+    "Group",
     "Interval",
     "IsotonicMap",
     "LogisticMap",
@@ -99,6 +108,8 @@ __all__ = [
     "bootstrap_interval",
     "bootstrap_interval_of",
     "brier_score",
+    "by_defect_size",
+    "by_position",
     "calibrate_threshold",
     "compare_aggregations",
     "compare_thresholds",
@@ -119,6 +130,8 @@ __all__ = [
     "expected_calibration_error",
     "fit_probabilities",
     "lowest_rate",
+    "mask_area_ratio",
+    "per_defect_type",
     "pixel_threshold",
     "pixel_threshold_per_image",
     "precision_recall_curve",
@@ -127,5 +140,6 @@ __all__ = [
     "roc_curve",
     "sigma_threshold",
     "top_mean_scores",
+    "touches_border",
     "zone_thresholds",
 ]
