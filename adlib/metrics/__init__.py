@@ -34,6 +34,7 @@ from adlib.metrics._curves import (
     precision_recall_curve,
     roc_curve,
 )
+from adlib.metrics._delong import PairedTest, delong_interval, delong_test
 from adlib.metrics._image_metrics import (
     BestF1,
     Confusion,
@@ -45,6 +46,12 @@ from adlib.metrics._image_metrics import (
     compute_confusion,
     compute_f1_at_threshold,
     compute_fpr_at_tpr,
+)
+from adlib.metrics._paired_tests import (
+    Correction,
+    corrected_p_values,
+    paired_permutation_test,
+    paired_t_test,
 )
 from adlib.metrics._pixel_metrics import (
     PixelCurves,
@@ -85,11 +92,13 @@ __all__ = [
     "BestF1",
     "Bins",
     "Confusion",
+    "Correction",
     "Group",
     "Interval",
     "IsotonicMap",
     "LogisticMap",
     "MapAggregation",
+    "PairedTest",
     "PixelCurves",
     "PixelF1",
     "PrecisionRecallCurve",
@@ -127,10 +136,15 @@ __all__ = [
     "compute_pro",
     "conformal_rate_interval",
     "conformal_threshold",
+    "corrected_p_values",
+    "delong_interval",
+    "delong_test",
     "expected_calibration_error",
     "fit_probabilities",
     "lowest_rate",
     "mask_area_ratio",
+    "paired_permutation_test",
+    "paired_t_test",
     "per_defect_type",
     "pixel_threshold",
     "pixel_threshold_per_image",
