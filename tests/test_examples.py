@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import runpy
 import sys
 from pathlib import Path
@@ -39,8 +40,21 @@ def test_the_phases_run_one_after_the_other(
     assert folders == {"data", "outputs"}
     assert (tmp_path / "data/processed/clean_splits.json").is_file()
     assert (tmp_path / "data/processed/shifted_splits.json").is_file()
+    outputs = tmp_path / "outputs"
+    models = sorted(path.name for path in (outputs / "models").iterdir())
+    names = ("brick", "grass", "gravel")
+    methods = ("padim", "patchcore")
+    assert models == [f"{m}_{name}_clean.adlib" for m in methods for name in names]
+    results = json.loads((outputs / "results/clean_results.json").read_text())
+    thresholds = json.loads((outputs / "thresholds/clean_thresholds.json").read_text())
+    for method, found in results["methods"].items():
+        assert found["macro_average"]["image_auroc"] > 0.7
+        for name, one in found["classes"].items():
+            assert one["threshold"] == thresholds[method][name]
+            assert one["pixel"]["aupro"] > 0.5
+    assert len(results["comparison"]["classes"]) == 3
     pictures = sorted((tmp_path / "outputs").rglob("*.png"))
-    assert len(pictures) == 3 * (2 + 3)
+    assert len(pictures) == 3 * (2 + 3 + 1 + 1 + 4 + 2 * 4)
     for picture in pictures:
         with Image.open(picture) as image:
             assert min(image.size) > 200

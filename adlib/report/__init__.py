@@ -1,6 +1,13 @@
 """Pictures and pages; the only room that draws. Needs the extra ``report``."""
 
 from adlib.report._class_figures import class_figure
+from adlib.report._confusion_figure import confusion_figure
+from adlib.report._curve_figures import (
+    Curve,
+    precision_recall_figure,
+    pro_figure,
+    roc_figure,
+)
 from adlib.report._data_pictures import (
     example_rows,
     light_rows,
@@ -9,20 +16,43 @@ from adlib.report._data_pictures import (
 )
 from adlib.report._demo_page import write_demo_page
 from adlib.report._figures import save_figure
+from adlib.report._map_figures import MapExample, certain_and_uncertain, map_grid
 from adlib.report._missing import check_report_extra
 from adlib.report._overlay import overlay
 from adlib.report._picture_grid import Picture, picture_grid
+from adlib.report._run_pictures import comparison_figures, example_grid, run_figures
+from adlib.report._score_figures import (
+    GroupRow,
+    breakdown_figure,
+    reliability_figure,
+    score_figure,
+)
 
 __all__ = [
+    "Curve",
+    "GroupRow",
+    "MapExample",
     "Picture",
+    "breakdown_figure",
+    "certain_and_uncertain",
     "check_report_extra",
     "class_figure",
+    "comparison_figures",
+    "confusion_figure",
+    "example_grid",
     "example_rows",
     "light_rows",
+    "map_grid",
     "overlay",
     "pair_rows",
     "part_rows",
     "picture_grid",
+    "precision_recall_figure",
+    "pro_figure",
+    "reliability_figure",
+    "roc_figure",
+    "run_figures",
     "save_figure",
+    "score_figure",
     "write_demo_page",
 ]

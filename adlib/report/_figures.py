@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 
-from adlib._typing import BoolArray, Float32Array
+from adlib._typing import BoolArray, Float32Array, Float64Array
 from adlib.report._missing import needs_report_extra
 from adlib.report._overlay import COLOURMAP
 
@@ -16,7 +16,10 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
     from PIL.Image import Image
 
-BLUE, ORANGE = "#0072b2", "#d55e00"  # Okabe and Ito's, told apart by everyone
+BLUE, ORANGE, BLACK = "#0072b2", "#d55e00", "#000000"
+# Okabe and Ito's, told apart by everyone; dashes tell them apart in grey print too.
+COLOURS = (BLUE, ORANGE, "#009e73", "#cc79a7", "#e69f00", "#56b4e9")
+DASHES = ("-", "--", ":", "-.", (0, (5, 1, 1, 1)), (0, (1, 3)))
 DOTS_PER_INCH = 110
 
 
@@ -30,7 +33,7 @@ class Panel(NamedTuple):
 
 
 def score_histogram(
-    scores: Float32Array, anomalous: BoolArray, names: tuple[str, str]
+    scores: Float32Array | Float64Array, anomalous: BoolArray, names: tuple[str, str]
 ) -> Figure:
     """Draw the scores of normal and of anomalous images in the same bins.
 
@@ -48,6 +51,7 @@ def score_histogram(
         axes.hist(scores[chosen], edges.tolist(), color=colour, alpha=0.65, label=label)
     axes.set_xlabel("image score (distance to the nearest good patches)")
     axes.set_ylabel("images")
+    axes.locator_params(axis="y", integer=True)
     axes.spines[["top", "right"]].set_visible(False)
     axes.legend(frameon=False)
     return figure

@@ -9,6 +9,7 @@ from adlib._typing import BoolArray, Float32Array
 from adlib.report._figures import new_figure
 
 if TYPE_CHECKING:
+    from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
 PANEL = 1.7  # inches
@@ -54,11 +55,16 @@ def picture_grid(
                 continue
             ax.imshow(picture.pixels, cmap="gray", vmin=0, vmax=1)
             ax.set_title(shortened(picture.title), fontsize=8)
-            if picture.mask is not None and picture.mask.any():
-                # Light on dark, so that it shows on pictures of any colour.
-                ax.contour(picture.mask, [0.5], colors="black", linewidths=2.2)
-                ax.contour(picture.mask, [0.5], colors=OUTLINE, linewidths=0.9)
+            if picture.mask is not None:
+                draw_outline(ax, picture.mask)
     return figure
+
+
+def draw_outline(axes: Axes, mask: BoolArray) -> None:
+    """Outline what a mask marks, light on dark, to be seen on any picture."""
+    if mask.any() and not mask.all():
+        axes.contour(mask, [0.5], colors="black", linewidths=2.2)
+        axes.contour(mask, [0.5], colors=OUTLINE, linewidths=0.9)
 
 
 def shortened(text: str) -> str:

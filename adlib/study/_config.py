@@ -24,8 +24,14 @@ Metric: TypeAlias = Literal[
     "image_accuracy",
     "image_precision",
     "image_recall",
+    "image_specificity",
+    "image_fpr_at_95_tpr",
+    "image_best_f1",
     "pixel_auroc",
+    "pixel_auprc",
+    "pixel_best_f1",
     "aupro",
+    "aupimo",
 ]
 
 
@@ -82,6 +88,11 @@ class PathsConfig(_Section):
         """The record of the shifted set."""
         return self.processed / "shifted_splits.json"
 
+    def model(self, method: str, class_name: str, domain: str) -> Path:
+        """The file of a fitted model, e.g. ``patchcore_hazelnut_clean.adlib``."""
+        name = f"{method.lower()}_{class_name}_{domain}.adlib"
+        return self.outputs / "models" / name
+
 
 class BackboneConfig(_Section):
     """The frozen network that both methods share; see ``adlib.PatchCore``."""
@@ -100,6 +111,13 @@ class PatchCoreConfig(_Section):
     coreset: Annotated[float, Field(gt=0, le=1, strict=True)] = 0.05
 
 
+class PaDiMConfig(_Section):
+    """PaDiM's own parameters; see ``adlib.PaDiM``."""
+
+    n_channels: Annotated[int, Field(ge=1, strict=True)] = 160
+    regularization: Annotated[float, Field(gt=0, strict=True)] = 0.1
+
+
 class Config(_Section):
     """Everything that a run of the study depends on.
 
@@ -110,6 +128,7 @@ class Config(_Section):
         paths: Where things are written.
         backbone: The network.
         patchcore: PatchCore's own parameters.
+        padim: PaDiM's own parameters.
         shift: What the domain shift draws from.
         metrics: What is reported; pixel metrics are absent for sets without masks.
     """
@@ -120,6 +139,7 @@ class Config(_Section):
     paths: PathsConfig = PathsConfig()
     backbone: BackboneConfig = BackboneConfig()
     patchcore: PatchCoreConfig = PatchCoreConfig()
+    padim: PaDiMConfig = PaDiMConfig()
     shift: ShiftSettings = ShiftSettings()
     metrics: Annotated[tuple[Metric, ...], Field(min_length=1)] = (
         "image_auroc",

@@ -63,7 +63,7 @@ def test_what_is_stated_counts_and_the_rest_stays(tmp_path):
         ("data: {classes: [a, a]}", r"data.classes: must name each class once"),
         ("data: {classes: []}", r"data.classes: .*at least 1 item"),
         ("data:", r"data: must be"),
-        ("metrics: [auroc]", r"metrics: must be 'image_auroc', .* or 'aupro'; got 'a"),
+        ("metrics: [auroc]", r"metrics: must be 'image_auroc', .* or 'aupimo'; got 'a"),
         ("shift: {rotation: [10, -10]}", r"shift: rotation of ShiftSettings must be"),
         ("shift: {noise: 3}", r"shift.noise: must be a valid tuple; got 3"),
         ("[1, 2]", r"config.yaml must be a mapping; got \[1, 2\]"),

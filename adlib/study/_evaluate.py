@@ -1,0 +1,231 @@
+"""Measure a model, or scores from elsewhere, on labelled images."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+
+from adlib._typing import BoolArray, Float64Array
+from adlib.datasets import Sample, class_names, read_mask
+from adlib.estimators import AnomalyDetector
+from adlib.metrics import (
+    Confusion,
+    Group,
+    Interval,
+    PixelCurves,
+    bootstrap_interval,
+    by_defect_size,
+    by_position,
+    compute_accuracy_precision_recall,
+    compute_aupimo,
+    compute_best_f1,
+    compute_confusion,
+    compute_f1_at_threshold,
+    compute_fpr_at_tpr,
+    mask_area_ratio,
+    per_defect_type,
+    touches_border,
+)
+from adlib.study._evaluation import Evaluation, ImageResults, PixelResults
+from adlib.study._predictions import Chosen, Masks, Predictions
+
+FPR_LIMIT = 0.3
+
+
+def evaluate(
+    model_or_scores: AnomalyDetector | Predictions | Any,
+    samples: Sequence[Sample],
+    threshold: float | None = None,
+    *,
+    method: str | None = None,
+    fpr_limit: float = FPR_LIMIT,
+    confidence: float = 0.95,
+    n_resamples: int = 2000,
+    random_state: int = 0,
+) -> Evaluation:
+    """Measure everything that the data allow: by image, pixel, region and defect.
+
+    Args:
+        model_or_scores: A fitted model; what ``Predictions.of`` kept of one; or image
+            scores, (n_images,), higher = more anomalous.
+        samples: The images that it is measured on, with their labels and masks.
+        threshold: Above it an image is called anomalous. It must come from other
+            images. None: that of the model, where it has one.
+        method: What the results call the model; None: the name of its class.
+        fpr_limit: Where the PRO curve is cut, in (0, 1].
+        confidence: Of the bootstrap intervals, in (0, 1).
+        n_resamples: Of the bootstrap.
+        random_state: Seed of the bootstrap.
+
+    Returns:
+        What was found. Without anomalous, or without normal images there are no curves;
+        without a threshold no verdicts; without masks nothing by pixel.
+
+    Raises:
+        ImageError: An image is unusable and the model does not skip it, or a mask is.
+        NotFittedError: The model was not fitted.
+        TypeError, ValueError: Scores or another argument are not as stated.
+
+    Note:
+        Masks are brought to the size of the maps, by the nearest pixel, as published
+        figures are made; see ``Masks`` for those too small to survive that. Anomalous
+        images without a mask count by image alone.
+    """
+    predictions = _predictions(model_or_scores, samples)
+    if threshold is None and isinstance(model_or_scores, AnomalyDetector):
+        threshold = model_or_scores.threshold_
+    if method is None:
+        is_model = isinstance(model_or_scores, AnomalyDetector)
+        method = type(model_or_scores).__name__ if is_model else "scores"
+    usable = predictions.usable
+    anomalous, scores = predictions.anomalous[usable], predictions.scores[usable]
+    kept = [
+        sample
+        for sample, scored in zip(predictions.samples, usable, strict=True)
+        if scored
+    ]
+    both = bool(anomalous.any() and not anomalous.all())
+    plan = {
+        "confidence": confidence,
+        "n_resamples": n_resamples,
+        "random_state": random_state,
+    }
+    types: dict[str, Group] = {}
+    sizes: dict[str, Group] = {}
+    positions: dict[str, Group] = {}
+    if both:
+        names = [sample.defect_type for sample in kept]
+        types = per_defect_type(anomalous, scores, names, threshold)
+        sizes, positions = _by_mask(kept, anomalous, scores, threshold)
+    return Evaluation(
+        method=method,
+        class_name=", ".join(class_names(predictions.samples)),
+        n_normal=int((~anomalous).sum()),
+        n_anomalous=int(anomalous.sum()),
+        n_skipped=len(predictions.skipped),
+        threshold=threshold,
+        image=ImageResults(
+            **(_ranking(anomalous, scores, plan) if both else {}),
+            **_verdicts(anomalous, scores, threshold, plan),
+        ),
+        pixel=_pixels(predictions, fpr_limit),
+        defect_types=types,
+        sizes=sizes,
+        positions=positions,
+    )
+
+
+def pixel_curves(predictions: Predictions) -> PixelCurves | None:
+    """Return the curves by pixel and region, or None without maps or masks."""
+    pairs = _pairs(predictions)
+    return None if pairs is None else PixelCurves.of(*pairs)
+
+
+def _predictions(model_or_scores: Any, samples: Sequence[Sample]) -> Predictions:
+    if isinstance(model_or_scores, Predictions):
+        if model_or_scores.samples != tuple(samples):
+            raise ValueError(
+                "samples of evaluate must be those that the Predictions were made of, "
+                "in the same order."
+            )
+        return model_or_scores
+    if isinstance(model_or_scores, AnomalyDetector):
+        masked = any(sample.mask_path is not None for sample in samples)
+        return Predictions.of(model_or_scores, samples, maps=masked)
+    return Predictions.from_scores(model_or_scores, samples)
+
+
+def _ranking(
+    anomalous: BoolArray, scores: Float64Array, plan: dict[str, Any]
+) -> dict[str, Any]:
+    """Return what needs both kinds of images and no threshold."""
+    best = compute_best_f1(anomalous, scores)
+    return {
+        "auroc": bootstrap_interval("auroc", anomalous, scores, **plan),
+        "auprc": bootstrap_interval("auprc", anomalous, scores, **plan),
+        "fpr_at_95_tpr": compute_fpr_at_tpr(anomalous, scores, 0.95),
+        "best_f1": best.f1,
+        "best_f1_threshold": best.threshold,
+    }
+
+
+def _verdicts(
+    anomalous: BoolArray,
+    scores: Float64Array,
+    threshold: float | None,
+    plan: dict[str, Any],
+) -> dict[str, Any]:
+    """Return what needs a threshold."""
+    if threshold is None or not len(scores):
+        return {}
+    limit = threshold
+
+    def f1(y_true: Any, some: Any) -> float:
+        return compute_f1_at_threshold(y_true, some, limit)
+
+    called = scores > limit
+    found: dict[str, Interval | Confusion | float | None] = {
+        "confusion": compute_confusion(anomalous, called),
+        **compute_accuracy_precision_recall(anomalous, called)._asdict(),
+    }
+    if anomalous.any() and not anomalous.all():
+        found["f1"] = bootstrap_interval(f1, anomalous, scores, **plan)
+    return found
+
+
+def _pairs(predictions: Predictions) -> tuple[Masks, Chosen] | None:
+    """Return masks and maps of the images whose pixels can be judged."""
+    maps = predictions.maps
+    positions = predictions.masked()
+    samples = [predictions.samples[position] for position in positions]
+    if maps is None or all(sample.mask_path is None for sample in samples):
+        return None
+    size = (maps.shape[1], maps.shape[2])
+    return Masks(samples, size), Chosen(maps, positions)
+
+
+def _pixels(predictions: Predictions, fpr_limit: float) -> PixelResults | None:
+    pairs = _pairs(predictions)
+    if pairs is None or predictions.maps is None:
+        return None
+    masks, maps = pairs
+    curves = PixelCurves.of(masks, maps)
+    has_normal = any(sample.mask_path is None for sample in masks.samples)
+    return PixelResults(
+        auroc=curves.auroc,
+        auprc=curves.average_precision,
+        best_f1=curves.best_f1.f1,
+        best_f1_threshold=curves.best_f1.threshold,
+        aupro=curves.aupro(fpr_limit),
+        fpr_limit=fpr_limit,
+        aupimo=compute_aupimo(masks, maps).mean if has_normal else None,
+        n_images=len(masks),
+        n_regions=curves.counts.n_regions,
+        height=predictions.maps.shape[1],
+        width=predictions.maps.shape[2],
+    )
+
+
+def _by_mask(
+    samples: Sequence[Sample],
+    anomalous: BoolArray,
+    scores: Float64Array,
+    threshold: float | None,
+) -> tuple[dict[str, Group], dict[str, Group]]:
+    """Return what is found of small and large, and of inner and outer defects."""
+    known = ~anomalous | np.array([sample.mask_path is not None for sample in samples])
+    if not anomalous[known].any():
+        return {}, {}
+    areas, at_border = np.zeros(len(samples)), np.zeros(len(samples), np.bool_)
+    for number, sample in enumerate(samples):
+        if sample.mask_path is not None:
+            mask = read_mask(sample.mask_path)
+            areas[number] = mask_area_ratio(mask)
+            at_border[number] = touches_border(mask)
+    judged = (anomalous[known], scores[known])
+    return (
+        by_defect_size(*judged, areas[known], threshold),
+        by_position(*judged, at_border[known], threshold),
+    )

@@ -1,0 +1,197 @@
+"""One fitted model on one class's validation and test images, measured."""
+
+from __future__ import annotations
+
+import csv
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from adlib._files import replacing
+from adlib.estimators import AnomalyDetector
+from adlib.metrics import (
+    AggregationRow,
+    PixelCurves,
+    ProbabilityMap,
+    ReliabilityCurve,
+    ThresholdRow,
+    brier_score,
+    compare_aggregations,
+    compare_thresholds,
+    expected_calibration_error,
+    fit_probabilities,
+    reliability,
+)
+from adlib.study._evaluate import evaluate, pixel_curves
+from adlib.study._evaluation import Evaluation
+from adlib.study._json import plain, write_json
+from adlib.study._predictions import Chosen, Predictions
+
+if TYPE_CHECKING:
+    from adlib.datasets import ClassSplit
+
+
+@dataclass(frozen=True, eq=False)
+class Run:
+    """What a model says of a class, and what that is worth.
+
+    Attributes:
+        method: What the model is called.
+        class_name: The class.
+        threshold: Above it an image is called anomalous; set on validation images.
+        val: Scores of the validation images.
+        test: Scores and maps of the test images.
+        evaluation: Of the test images.
+        curves: Of the test images by pixel and region; None without masks.
+    """
+
+    method: str
+    class_name: str
+    threshold: float
+    val: Predictions
+    test: Predictions
+    evaluation: Evaluation
+    curves: PixelCurves | None
+
+    def threshold_rules(self) -> tuple[ThresholdRow, ...]:
+        """Set a threshold by each rule on validation; measure it on test images."""
+        normal, anomalous = self.val.parted()
+        usable = self.test.usable
+        return compare_thresholds(
+            normal, anomalous, self.test.anomalous[usable], self.test.scores[usable]
+        )
+
+    def aggregations(self) -> tuple[AggregationRow, ...]:
+        """Compare ways from a map to one score on the test images; needs maps."""
+        if self.test.maps is None:
+            return ()
+        positions = np.flatnonzero(self.test.usable)
+        maps = Chosen(self.test.maps, positions.tolist())
+        return compare_aggregations(maps, self.test.anomalous[positions])
+
+    def calibration(self) -> Calibration:
+        """Learn probabilities on validation; measure them on test images."""
+        val, test = self.val.usable, self.test.usable
+        learned = fit_probabilities(
+            self.val.anomalous[val], self.val.scores[val], "logistic"
+        )
+        y, probabilities = self.test.anomalous[test], learned(self.test.scores[test])
+        return Calibration(
+            learned,
+            reliability(y, probabilities, n_bins=8),
+            expected_calibration_error(y, probabilities, n_bins=8),
+            brier_score(y, probabilities),
+        )
+
+
+@dataclass(frozen=True, eq=False)
+class Calibration:
+    """A map from scores to probabilities, and how far it can be trusted.
+
+    Validation and test images hold other shares of anomalous ones than a line does, so
+    these probabilities are those of the data set.
+
+    Attributes:
+        probabilities: Learned on validation images.
+        curve: Of the test images.
+        expected_error: Expected calibration error of the test images, in [0, 1].
+        brier_score: Mean squared error of the test images' probabilities.
+    """
+
+    probabilities: ProbabilityMap
+    curve: ReliabilityCurve
+    expected_error: float
+    brier_score: float
+
+
+def run_on_split(
+    model: AnomalyDetector,
+    split: ClassSplit,
+    *,
+    method: str | None = None,
+    threshold: float | None = None,
+    seed: int = 0,
+) -> Run:
+    """Let a fitted model look at a split's validation and test images.
+
+    Args:
+        model: Fitted on the split's, or other, training images.
+        split: Whose validation images the probabilities are learned on.
+        method: What the results call the model; None: the name of its class.
+        threshold: None: that of the model.
+        seed: Of the bootstrap.
+
+    Raises:
+        ValueError: There is no threshold.
+        ImageError: An image or mask is unusable.
+    """
+    name = type(model).__name__ if method is None else method
+    limit = model.threshold_ if threshold is None else threshold
+    if limit is None:
+        raise ValueError(
+            f"threshold of run_on_split must be given, because {name} was saved "
+            "without one. Call calibrate with the validation images."
+        )
+    test = Predictions.of(model, split.test)
+    return Run(
+        method=name,
+        class_name=split.class_name,
+        threshold=limit,
+        val=Predictions.of(model, split.val, maps=False),
+        test=test,
+        evaluation=evaluate(test, split.test, limit, method=name, random_state=seed),
+        curves=pixel_curves(test),
+    )
+
+
+def write_thresholds(runs: Sequence[Run], path: Path) -> None:
+    """Write thresholds by method and class as JSON, whole or not at all."""
+    found: dict[str, dict[str, float]] = {}
+    for run in runs:
+        found.setdefault(run.method, {})[run.class_name] = run.threshold
+    write_json(found, path)
+
+
+def write_run_details(runs: Sequence[Run], folder: Path, name: str) -> None:
+    """Write what lies behind the figures, ``{name}.json`` and ``{name}_scores.csv``.
+
+    The JSON file holds, by method and class, the other rules for the threshold, the
+    other ways from a map to a score, and the map from scores to probabilities with its
+    errors; the CSV file the score and verdict of every test image.
+
+    Args:
+        runs: Each method once a class.
+        folder: Made if it is not there.
+        name: Of the files; those of these names are replaced whole.
+    """
+    details: dict[str, dict[str, object]] = {}
+    for run in runs:
+        calibration = run.calibration()
+        details.setdefault(run.method, {})[run.class_name] = {
+            "threshold_rules": plain(run.threshold_rules()),
+            "aggregations": plain(run.aggregations()),
+            "probabilities": calibration.probabilities.as_dict(),
+            "expected_calibration_error": calibration.expected_error,
+            "brier_score": calibration.brier_score,
+        }
+    write_json(details, folder / f"{name}.json")
+    columns = ("method", "class", "image", "defect_type", "label", "score", "verdict")
+    with (
+        replacing(folder / f"{name}_scores.csv") as path,
+        path.open("w", encoding="utf-8", newline="") as file,
+    ):
+        writer = csv.writer(file, lineterminator="\n")
+        writer.writerow(columns)
+        for run in runs:
+            writer.writerows(_score_rows(run))
+
+
+def _score_rows(run: Run) -> Iterator[list[object]]:
+    for sample, score in zip(run.test.samples, run.test.scores, strict=True):
+        verdict = "" if np.isnan(score) else int(score > run.threshold)
+        image = sample.image_path.name
+        known = [run.method, run.class_name, image, sample.defect_type, sample.label]
+        yield [*known, repr(float(score)), verdict]
