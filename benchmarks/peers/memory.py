@@ -39,7 +39,8 @@ def _kilobytes(key: str) -> int:
     return int(re.search(rf"{key}:\s+(\d+)", STATUS.read_text())[1])
 
 
-def _above_idle(work) -> float:
+def above_idle(work) -> float:
+    """Return the peak of some work above what the process takes before it, in MiB."""
     Path("/proc/self/clear_refs").write_text("5")  # forget the peak so far
     idle = _kilobytes("VmRSS")
     work()
@@ -55,7 +56,7 @@ def _patchcore(data: Path) -> float:
     options = {"device": "cpu", "progress": False}
     PatchCore(image_size=SIDE, coreset=RATIO, **options).fit(paths[:4])
     model = PatchCore(image_size=SIDE, coreset=RATIO, **options)
-    return _above_idle(lambda: model.fit(paths))
+    return above_idle(lambda: model.fit(paths))
 
 
 def _anomalib_patchcore(data: Path) -> float:
@@ -85,7 +86,7 @@ def _anomalib_patchcore(data: Path) -> float:
         model.memory_bank = torch.empty(0)
 
     fit(paths[:4])
-    return _above_idle(lambda: fit(paths))
+    return above_idle(lambda: fit(paths))
 
 
 def _padim(data: Path, **settings) -> float:
@@ -97,7 +98,7 @@ def _padim(data: Path, **settings) -> float:
     options = {"image_size": SIDE, "device": "cpu", "progress": False} | settings
     PaDiM(**options).fit(paths[:48])
     model = PaDiM(**options)
-    return _above_idle(lambda: model.fit(paths))
+    return above_idle(lambda: model.fit(paths))
 
 
 def _papers_padim(data: Path) -> float:
@@ -129,7 +130,7 @@ def _anomalib_padim(data: Path) -> float:
 
     fit(paths[:4])
     model.gaussian = type(model.gaussian)()
-    return _above_idle(lambda: fit(paths))
+    return above_idle(lambda: fit(paths))
 
 
 RUNS = {

@@ -41,7 +41,7 @@ def page(found: dict) -> str:
         "| task | adlib | peer | its time | adlib is faster by |",
         "|---|---|---|---|---|",
     ]
-    for part in ("coresets", "searches", "detectors", "gaussians"):
+    for part in ("coresets", "searches", "detectors", "gaussians", "metrics"):
         lines += [_row(result) for result in found.get(part, [])]
     lines += ["", *_agreements(found)]
     if "memory" in found:
@@ -101,7 +101,7 @@ def _time(seconds: float) -> str:
 def _agreements(found: dict) -> list[str]:
     """Return a line for each kind of agreement, and for which tasks it was found."""
     tasks: dict[str, list[str]] = {}
-    for part in ("searches", "detectors", "gaussians"):
+    for part in ("searches", "detectors", "gaussians", "metrics"):
         for result in found.get(part, []):
             told = result.get("agreement", {})
             said = ", ".join(f"{name}: {value:.6g}" for name, value in told.items())

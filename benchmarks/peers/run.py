@@ -21,7 +21,8 @@ from pathlib import Path
 
 HERE = Path(__file__).resolve().parent
 ROOT = HERE.parents[1]
-PARTS = ["coresets", "searches", "detectors", "gaussians", "memory", "scaling"]
+PARTS = ["coresets", "searches", "detectors", "gaussians", "metrics"]
+PARTS += ["memory", "scaling"]
 PEERS = ["anomalib", "faiss-cpu", "scikit-learn"]
 
 
