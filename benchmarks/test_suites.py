@@ -25,7 +25,7 @@ sys.path.insert(0, str(HERE))  # asv's own way to find the suites
 sys.modules.pop(
     "benchmarks", None
 )  # pytest's stand-in for this folder, not the package
-SUITES = ["baseline", "coreset", "search", "features", "detector", "quality"]
+SUITES = ["baseline", "coreset", "search", "features", "detector", "metrics", "quality"]
 MEASURE = """
 import importlib, re, sys
 suite = getattr(importlib.import_module(sys.argv[1]), sys.argv[2])()

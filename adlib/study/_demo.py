@@ -11,6 +11,7 @@ import numpy as np
 from adlib._typing import BoolArray, Float32Array
 from adlib.datasets import CellKind, elpv_cells, split_cells
 from adlib.estimators import Explanation, PatchCore
+from adlib.metrics import compute_auroc
 
 
 @dataclass(frozen=True)
@@ -67,8 +68,6 @@ def run_demo(
         random_state: Seed of the split; the study uses 42 throughout.
         say: Told what happens next, a line at a time.
     """
-    from sklearn.metrics import roc_auc_score  # noqa: PLC0415 - slow to import
-
     training, held_out = split_cells(
         elpv_cells(kind), n_training=n_training, random_state=random_state
     )
@@ -95,7 +94,7 @@ def run_demo(
         paths=paths,
         defective=defective,
         scores=scores,
-        auroc=float(roc_auc_score(defective, scores)),
+        auroc=compute_auroc(defective, scores),
         most=most,
         least=least,
         maps=maps,
