@@ -11,8 +11,6 @@ from typing import Literal, TypeAlias
 
 import numpy as np
 from numpy.typing import ArrayLike
-from sklearn.isotonic import IsotonicRegression
-from sklearn.linear_model import LogisticRegression
 
 from adlib._typing import BoolArray, Float64Array
 from adlib._validation import check_option
@@ -77,6 +75,8 @@ def fit_probabilities(
 def _fit_isotonic(
     anomalous: BoolArray, scores: Float64Array, low: float, high: float
 ) -> IsotonicMap:
+    from sklearn.isotonic import IsotonicRegression  # noqa: PLC0415 - slow to import
+
     fit = IsotonicRegression(y_min=low, y_max=high, out_of_bounds="clip")
     fit.fit(scores, anomalous.astype(np.float64))
     return IsotonicMap(fit.X_thresholds_, fit.y_thresholds_)
@@ -85,6 +85,8 @@ def _fit_isotonic(
 def _fit_logistic(
     anomalous: BoolArray, scores: Float64Array, low: float, high: float
 ) -> LogisticMap:
+    from sklearn.linear_model import LogisticRegression  # noqa: PLC0415 - likewise
+
     center, scale = float(scores.mean()), float(scores.std()) or 1.0
     targets = np.where(anomalous, high, low)
     # Each image counts as anomalous by its target, and as normal by the rest of it.
