@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from adlib.datasets import read_mask
-from adlib.images import as_pixels, read_image
+from adlib.images import as_pixels, read_image, resize
 from adlib.metrics import precision_recall_curve, roc_curve
 from adlib.report._confusion_figure import confusion_figure
 from adlib.report._curve_figures import (
@@ -24,6 +24,7 @@ from adlib.report._score_figures import (
     reliability_figure,
     score_figure,
 )
+from adlib.study import resized_mask
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -32,6 +33,7 @@ if TYPE_CHECKING:
     from adlib.study import Predictions, Run
 
 N_EXAMPLES = 5
+LONGEST_SIDE = 384  # pixels of an image in a grid
 
 
 def comparison_figures(runs: Sequence[Run]) -> dict[str, Figure]:
@@ -124,8 +126,8 @@ def example_grid(
         (heading, [_example(predictions, int(usable[i])) for i in places])
         for heading, places in listed.items()
     ]
-    # From what most good pixels stay below to the peak of half the defects: on up to
-    # the strangest pixel of all the others would stay dark.
+    # From what most good pixels stay below to the peak of a usual defect: up to the
+    # strangest pixel of all, most defects would stay dark.
     good = usable[~anomalous] if not anomalous.all() else usable
     peaks = usable[anomalous] if anomalous.any() else usable
     low = float(np.median([np.quantile(maps[i], 0.95) for i in good]))
@@ -137,9 +139,15 @@ def _example(predictions: Predictions, position: int) -> MapExample:
     sample, maps = predictions.samples[position], predictions.maps
     assert maps is not None  # example_grid looked
     path = sample.image_path
-    mask = None if sample.mask_path is None else read_mask(sample.mask_path)
+    pixels = as_pixels(read_image(path), str(path))
+    # No larger than it is drawn: a grid of whole images would take gigabytes.
+    factor = min(1.0, LONGEST_SIDE / max(pixels.shape[:2]))
+    height, width = (max(1, round(factor * side)) for side in pixels.shape[:2])
+    mask = None
+    if sample.mask_path is not None:
+        mask = resized_mask(read_mask(sample.mask_path), (height, width))
     return MapExample(
-        pixels=as_pixels(read_image(path), str(path)),
+        pixels=resize(pixels, (height, width)),
         anomaly_map=np.asarray(maps[position]),
         mask=mask,
         title=f"{sample.defect_type} {predictions.scores[position]:.4g}",

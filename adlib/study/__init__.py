@@ -30,7 +30,7 @@ if TYPE_CHECKING:
         new_patchcore,
         write_fittings,
     )
-    from adlib.study._predictions import Masks, Predictions
+    from adlib.study._predictions import Masks, Predictions, resized_mask
     from adlib.study._results import macro_average, results_table, write_results
     from adlib.study._runs import (
         Calibration,
@@ -65,6 +65,7 @@ _LAZY = {
     "new_patchcore": "_fitting",
     "pixel_curves": "_evaluate",
     "read_config": "_config",
+    "resized_mask": "_predictions",
     "results_table": "_results",
     "run_demo": "_demo",
     "run_on_split": "_runs",
@@ -102,6 +103,7 @@ __all__ = [
     "new_patchcore",
     "pixel_curves",
     "read_config",
+    "resized_mask",
     "results_table",
     "run_demo",
     "run_on_split",

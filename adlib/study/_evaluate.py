@@ -29,7 +29,7 @@ from adlib.metrics import (
     touches_border,
 )
 from adlib.study._evaluation import Evaluation, ImageResults, PixelResults
-from adlib.study._predictions import Chosen, Masks, Predictions
+from adlib.study._predictions import Chosen, Predictions
 
 FPR_LIMIT = 0.3
 
@@ -175,24 +175,24 @@ def _verdicts(
     return found
 
 
-def _pairs(predictions: Predictions) -> tuple[Masks, Chosen] | None:
+def _pairs(predictions: Predictions) -> tuple[Chosen, Chosen] | None:
     """Return masks and maps of the images whose pixels can be judged."""
-    maps = predictions.maps
     positions = predictions.masked()
-    samples = [predictions.samples[position] for position in positions]
-    if maps is None or all(sample.mask_path is None for sample in samples):
+    known = [predictions.samples[position].mask_path for position in positions]
+    if predictions.maps is None or all(path is None for path in known):
         return None
-    size = (maps.shape[1], maps.shape[2])
-    return Masks(samples, size), Chosen(maps, positions)
+    assert predictions.masks is not None  # there are maps
+    return Chosen(predictions.masks, positions), Chosen(predictions.maps, positions)
 
 
 def _pixels(predictions: Predictions, fpr_limit: float) -> PixelResults | None:
     pairs = _pairs(predictions)
-    if pairs is None or predictions.maps is None:
+    if pairs is None:
         return None
     masks, maps = pairs
     curves = PixelCurves.of(masks, maps)
-    has_normal = any(sample.mask_path is None for sample in masks.samples)
+    has_normal = any(not mask.any() for mask in masks)
+    height, width = maps[0].shape
     return PixelResults(
         auroc=curves.auroc,
         auprc=curves.average_precision,
@@ -203,8 +203,8 @@ def _pixels(predictions: Predictions, fpr_limit: float) -> PixelResults | None:
         aupimo=compute_aupimo(masks, maps).mean if has_normal else None,
         n_images=len(masks),
         n_regions=curves.counts.n_regions,
-        height=predictions.maps.shape[1],
-        width=predictions.maps.shape[2],
+        height=height,
+        width=width,
     )
 
 

@@ -5,11 +5,12 @@ from __future__ import annotations
 import tempfile
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Any, Self
 
 import numpy as np
 
-from adlib._typing import BoolArray, Float32Array, Float64Array
+from adlib._typing import AnyArray, BoolArray, Float32Array, Float64Array
 from adlib._validation import describe, refusal
 from adlib.datasets import ANOMALOUS, Sample, read_mask
 from adlib.estimators import AnomalyDetector
@@ -60,7 +61,7 @@ class Predictions:
                 skipped[position] = result.error or "unusable"
                 continue
             if maps and stored is None:
-                stored = _on_disk((len(kept), *result.map.shape))
+                stored = _on_disk((len(kept), *result.map.shape), np.float32)
             if stored is not None:
                 stored[position] = result.map
         if stored is not None:
@@ -100,6 +101,24 @@ class Predictions:
     def anomalous(self) -> BoolArray:
         """Which images are anomalous, (n_images,)."""
         return np.array([sample.label == ANOMALOUS for sample in self.samples])
+
+    @cached_property
+    def masks(self) -> BoolArray | None:
+        """The masks at the size of the maps, (n_images, height, width), or None.
+
+        They are read once, and like the maps they wait in a temporary file. Images
+        without a mask are normal all over.
+
+        Raises:
+            ImageError: A mask is unusable.
+        """
+        if self.maps is None:
+            return None
+        size = (self.maps.shape[1], self.maps.shape[2])
+        stored = _on_disk((len(self.samples), *size), np.bool_)
+        for position, mask in enumerate(Masks(self.samples, size)):
+            stored[position] = mask
+        return stored
 
     def parted(self) -> tuple[Float64Array, Float64Array]:
         """Return the scores of the normal and of the anomalous images."""
@@ -150,17 +169,17 @@ class Masks:
 class Chosen:
     """Some of an array's entries, in order, without copying them."""
 
-    def __init__(self, entries: Float32Array, positions: Sequence[int]) -> None:
+    def __init__(self, entries: AnyArray, positions: Sequence[int]) -> None:
         self._entries, self._positions = entries, positions
 
     def __len__(self) -> int:
         return len(self._positions)
 
-    def __getitem__(self, position: int) -> Float32Array:
+    def __getitem__(self, position: int) -> AnyArray:
         """Return one entry."""
         return np.asarray(self._entries[self._positions[position]])
 
-    def __iter__(self) -> Iterator[Float32Array]:
+    def __iter__(self) -> Iterator[AnyArray]:
         """Yield the entries in order."""
         return (self[position] for position in range(len(self)))
 
@@ -188,7 +207,7 @@ def _check_samples(samples: Sequence[Sample], owner: str) -> tuple[Sample, ...]:
     return kept
 
 
-def _on_disk(shape: tuple[int, ...]) -> Float32Array:
+def _on_disk(shape: tuple[int, ...], dtype: type) -> AnyArray:
     """Return an array in a temporary file without a name."""
     with tempfile.TemporaryFile() as file:  # the array keeps it open
-        return np.memmap(file, np.float32, "w+", shape=shape)
+        return np.memmap(file, dtype, "w+", shape=shape)

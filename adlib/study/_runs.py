@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -45,7 +46,6 @@ class Run:
         val: Scores of the validation images.
         test: Scores and maps of the test images.
         evaluation: Of the test images.
-        curves: Of the test images by pixel and region; None without masks.
     """
 
     method: str
@@ -54,7 +54,11 @@ class Run:
     val: Predictions
     test: Predictions
     evaluation: Evaluation
-    curves: PixelCurves | None
+
+    @cached_property
+    def curves(self) -> PixelCurves | None:
+        """The test images' curves by pixel and region; None without masks."""
+        return pixel_curves(self.test)
 
     def threshold_rules(self) -> tuple[ThresholdRow, ...]:
         """Set a threshold by each rule on validation; measure it on test images."""
@@ -143,7 +147,6 @@ def run_on_split(
         val=Predictions.of(model, split.val, maps=False),
         test=test,
         evaluation=evaluate(test, split.test, limit, method=name, random_state=seed),
-        curves=pixel_curves(test),
     )
 
 

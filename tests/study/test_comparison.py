@@ -21,7 +21,7 @@ def run(method, class_name, scores):
     ]
     kept = Predictions.from_scores(scores, samples)
     found = evaluate(kept, samples, 0.5, method=method, n_resamples=50)
-    return Run(method, class_name, 0.5, kept, kept, found, None)
+    return Run(method, class_name, 0.5, kept, kept, found)
 
 
 def runs(method, seed, gap=1.0):
@@ -65,6 +65,6 @@ def test_other_classes_and_images_are_refused():
         compare_methods([], [])
     other = run("two", "nut", np.arange(30.0))
     changed = Predictions(other.test.samples[::-1], other.test.scores, None, {})
-    mixed = Run("two", "nut", 0.5, changed, changed, other.evaluation, None)
+    mixed = Run("two", "nut", 0.5, changed, changed, other.evaluation)
     with pytest.raises(ValueError, match="same test images of 'nut'"):
         compare_methods(first[:1], [mixed])
