@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from itertools import chain
 from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
@@ -87,12 +88,18 @@ def map_grid(
         from matplotlib.colors import Normalize  # noqa: PLC0415
     n_columns = max(1, *(len(examples) for _, examples in rows))
     heights = [h for _, examples in rows for h in ((1, 1) if examples else (0.25,))]
-    figure = new_figure(PANEL * n_columns + 0.5, (PANEL + 0.12) * sum(heights) + 1.3)
+    figure = new_figure(PANEL * n_columns + 0.5, (PANEL + 0.16) * sum(heights) + 0.9)
     figure.suptitle(title, fontsize=11, fontweight="bold")
-    grid = figure.subplots(
-        len(heights), n_columns, squeeze=False, height_ratios=heights
+    # The colour bar has a row of its own: matplotlib would put it lower by a share of
+    # the whole grid's height.
+    places = figure.add_gridspec(
+        len(heights) + 1, n_columns, height_ratios=[*heights, 0.06]
     )
-    for axes in grid.flat:
+    grid = [
+        [figure.add_subplot(places[line, column]) for column in range(n_columns)]
+        for line in range(len(heights))
+    ]
+    for axes in chain.from_iterable(grid):
         axes.set(xticks=[], yticks=[])
         axes.spines[:].set_visible(False)
     lines = iter(grid)
@@ -113,14 +120,11 @@ def map_grid(
                 draw_outline(upper[column], example.mask)
                 draw_outline(lower[column], example.mask)
     figure.set_layout_engine("constrained", h_pad=0.03, hspace=0.0)
-    bar = ScalarMappable(Normalize(*scale), COLOURMAP)
     figure.colorbar(
-        bar,
-        ax=list(grid.flat),
+        ScalarMappable(Normalize(*scale), COLOURMAP),
+        cax=figure.add_subplot(places[-1, :]),
         label="anomaly map",
         location="bottom",
-        shrink=0.6,
-        aspect=40,
         extend="max",
     )
     return figure

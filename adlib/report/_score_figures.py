@@ -121,8 +121,8 @@ def reliability_figure(
     upper.plot([0, 1], [0, 1], color="0.75", linewidth=0.8, zorder=0)
     upper.plot(predicted, observed, "o-", color=BLUE, linewidth=1.4, clip_on=False)
     upper.text(0.02, 0.98, note, fontsize=8, va="top", transform=upper.transAxes)
-    upper.set(ylabel="share that is anomalous", xlim=(0, 1), ylim=(0, 1.02))
-    lower.bar(predicted, counts, width=0.03, color=ORANGE, clip_on=False)
+    upper.set(ylabel="share that is anomalous", xlim=(-0.02, 1.02), ylim=(0, 1.02))
+    lower.bar(predicted, counts, width=0.02, color=ORANGE, edgecolor="white")
     lower.locator_params(axis="y", integer=True, nbins=3)
     lower.set(xlabel="probability of being anomalous", ylabel="images")
     for axes in (upper, lower):
