@@ -6,7 +6,7 @@ import copy
 import os
 import warnings
 from abc import ABCMeta, abstractmethod
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import Any, NamedTuple, Self
 
 import numpy as np
@@ -187,7 +187,7 @@ class AnomalyDetector(BaseEstimator, metaclass=ABCMeta):
         settings = self._check_parameters()
         owner = f"{type(self).__name__}.fit"
         anomalous = None if y is None else as_anomalous(y, owner)
-        source = _open_normal(X, anomalous, owner)
+        source = open_normal(X, anomalous, owner)
         rate = self.false_positive_rate
         if rate is not None:
             rate = check_ratio(rate, "false_positive_rate", owner, closed=False)
@@ -212,11 +212,7 @@ class AnomalyDetector(BaseEstimator, metaclass=ABCMeta):
                 skipped.extend(patches.batch.failures)
                 if patches.batch.names:
                     yield patches
-            if not names:
-                raise ImageError(
-                    f"X of {owner} must hold at least one usable "
-                    f"normal image; got none ({len(skipped)} skipped)."
-                )
+            check_any_usable(names, skipped, owner)
 
         learned = self._learn(noting(), source.n_items, embedder, settings)
         # All on a copy, so that whatever fails from here on changes nothing.
@@ -231,7 +227,7 @@ class AnomalyDetector(BaseEstimator, metaclass=ABCMeta):
             learned_with_=self._frozen_parameters(),
         )
         if rate is not None:
-            again = _open_normal(X, anomalous, owner)
+            again = open_normal(X, anomalous, owner)
             left_out = fitted._leave_one_out(again, settings, owner)
             fitted.left_out_scores_ = left_out
             fitted.threshold_ = conformal_threshold(left_out.astype(np.float64), rate)
@@ -269,7 +265,7 @@ class AnomalyDetector(BaseEstimator, metaclass=ABCMeta):
         settings, _ = self._prepare(X, "leave_one_out_scores")
         anomalous = None if y is None else as_anomalous(y, owner)
         check_left_out(X, len(self.training_images_), 0.5, owner)
-        return self._leave_one_out(_open_normal(X, anomalous, owner), settings, owner)
+        return self._leave_one_out(open_normal(X, anomalous, owner), settings, owner)
 
     def _leave_one_out(
         self, source: Source, settings: Settings, owner: str
@@ -538,7 +534,7 @@ def _check_both_classes(anomalous: BoolArray, owner: str) -> None:
         raise ValueError(refusal("y", owner, rule, f"only {kind} ones", remedy))
 
 
-def _open_normal(X: Images, anomalous: BoolArray | None, owner: str) -> Source:
+def open_normal(X: Images, anomalous: BoolArray | None, owner: str) -> Source:
     """Open a source; keep what labels, where there are any, call normal."""
     source = open_source(X, owner)
     return source if anomalous is None else _keep_normal(source, anomalous, owner)
@@ -567,6 +563,17 @@ def _wrong_length(n_labels: int, n_images: int, owner: str) -> ValueError:
         f"y of {owner} must hold one label for each image of X; got {n_labels} labels "
         f"and {n_images} images or more."
     )
+
+
+def check_any_usable(
+    names: Sequence[str], skipped: Sequence[Failure], owner: str
+) -> None:
+    """Raise unless there is an image to learn from."""
+    if not names:
+        raise ImageError(
+            f"X of {owner} must hold at least one usable normal image; got none "
+            f"({len(skipped)} skipped)."
+        )
 
 
 def warn_of_skipped(skipped: list[Failure]) -> None:

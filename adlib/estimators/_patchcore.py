@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterator, Mapping
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, Self
 
 import numpy as np
+from numpy.typing import ArrayLike
 
 from adlib._typing import AnyArray, Float32Array, Int64Array
 from adlib._validation import (
@@ -21,9 +22,16 @@ from adlib.estimators._aggregation import (
     Aggregation,
     reweighted_scores,
 )
-from adlib.estimators._base import AnomalyDetector, Scored, warn_of_skipped
+from adlib.estimators._base import (
+    AnomalyDetector,
+    Scored,
+    check_any_usable,
+    open_normal,
+    warn_of_skipped,
+)
+from adlib.estimators._labels import as_anomalous
 from adlib.estimators._model_file import ModelContent
-from adlib.estimators._patches import Embed, Patches, PatchStore, origins_of
+from adlib.estimators._patches import Embed, Patches, PatchStore, embed, origins_of
 from adlib.estimators._results import Explanation
 from adlib.estimators._saving import (
     damaged,
@@ -44,7 +52,7 @@ from adlib.features import (
     Runtime,
     embedding_length,
 )
-from adlib.images import Images, OnError
+from adlib.images import Failure, Images, OnError
 from adlib.metrics import top_mean_scores
 from adlib.neighbors import (
     SEARCH_KINDS,
@@ -199,6 +207,74 @@ class PatchCore(AnomalyDetector):
         self.on_error = on_error
         self.progress = progress
         self.random_state = random_state
+
+    def partial_fit(self, X: Images, y: ArrayLike | None = None) -> Self:
+        """Remember further good images beside those learned from, without refitting.
+
+        A coreset of their patches, as large a share as was kept of the others, joins
+        the memory bank: a new light or camera is learned from a few images.
+
+        Args:
+            X: Images of good parts, as in ``fit``.
+            y: Labels, as in ``fit``.
+
+        Returns:
+            The estimator. Its threshold is None again: it was set for the bank that
+            was. An estimator that was never fitted is fitted.
+
+        Raises:
+            ImageError, TypeError, ValueError: As ``fit``.
+
+        Note:
+            Known entries are kept, so that no image's patches get further away. The
+            coreset is chosen among the new patches alone, and takes the known ones into
+            no account. Names of the images follow those of ``training_images_``, and
+            ``leave_one_out_scores`` wants them all. A failed call changes nothing.
+        """
+        if not hasattr(self, "backbone_"):
+            return self.fit(X, y)
+        owner = f"{type(self).__name__}.partial_fit"
+        settings, _ = self._prepare(X, "partial_fit")
+        anomalous = None if y is None else as_anomalous(y, owner)
+        source = open_normal(X, anomalous, owner)
+        store = PatchStore(source.n_items)
+        names: list[str] = []
+        skipped: list[Failure] = []
+        for patches in embed(source, self._embedder(), settings, "Reading features"):
+            skipped.extend(patches.batch.failures)
+            if patches.batch.names:
+                names.extend(patches.batch.names)
+                store.append(patches.embeddings)
+        check_any_usable(names, skipped, owner)
+        points = store.take().reshape(-1, self.memory_bank_.embeddings.shape[1])
+        share = len(self.memory_bank_) / self.n_patches_
+        selected = greedy_coreset(
+            self._for_selection(points, settings.random_state),
+            max(1, round(share * len(points))),
+            random_state=settings.random_state,
+            device=settings.device,
+            progress=settings.progress,
+        )
+        kept = np.sort(selected)
+        origins = origins_of(kept, self.grid_)
+        origins[:, 0] += len(self.training_images_)
+        bank = self._make_bank(
+            np.concatenate([self.memory_bank_.embeddings, points[kept]]),
+            np.concatenate([self._origins(), origins]),
+            settings.device,
+        )
+        recall = self._measure_recall(bank, points, kept, settings.random_state)
+        warn_of_skipped(skipped)
+        self.__dict__.update(
+            memory_bank_=bank,
+            n_patches_=self.n_patches_ + len(points),
+            search_recall_=recall,
+            training_images_=[*self.training_images_, *names],
+            skipped_=[*self.skipped_, *skipped],
+            threshold_=None,
+            left_out_scores_=None,
+        )
+        return self
 
     def explain(self, X: Images) -> list[Explanation]:
         """Say for each image which patch stands out and which good patch is nearest.

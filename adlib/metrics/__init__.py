@@ -78,6 +78,7 @@ from adlib.metrics._threshold_comparison import (
     ThresholdRule,
     compare_thresholds,
 )
+from adlib.metrics._threshold_transfer import TransferRule, transfer_threshold
 from adlib.metrics._thresholds import (
     calibrate_threshold,
     quantile_threshold,
@@ -112,6 +113,7 @@ __all__ = [
     "RocCurve",
     "ThresholdRow",
     "ThresholdRule",
+    "TransferRule",
     "ZoneThresholds",
     "aggregate_maps",
     "bootstrap_interval",
@@ -155,5 +157,6 @@ __all__ = [
     "sigma_threshold",
     "top_mean_scores",
     "touches_border",
+    "transfer_threshold",
     "zone_thresholds",
 ]

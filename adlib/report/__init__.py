@@ -1,6 +1,14 @@
 """Pictures and pages; the only room that draws. Needs the extra ``report``."""
 
 from adlib.report._class_figures import class_figure
+from adlib.report._condition_figures import (
+    FigurePoint,
+    ScoreRow,
+    domain_figure,
+    point_figure,
+    result_points,
+    score_rows,
+)
 from adlib.report._confusion_figure import confusion_figure
 from adlib.report._curve_figures import (
     Curve,
@@ -30,15 +38,18 @@ from adlib.report._score_figures import (
 
 __all__ = [
     "Curve",
+    "FigurePoint",
     "GroupRow",
     "MapExample",
     "Picture",
+    "ScoreRow",
     "breakdown_figure",
     "certain_and_uncertain",
     "check_report_extra",
     "class_figure",
     "comparison_figures",
     "confusion_figure",
+    "domain_figure",
     "example_grid",
     "example_rows",
     "light_rows",
@@ -47,12 +58,15 @@ __all__ = [
     "pair_rows",
     "part_rows",
     "picture_grid",
+    "point_figure",
     "precision_recall_figure",
     "pro_figure",
     "reliability_figure",
+    "result_points",
     "roc_figure",
     "run_figures",
     "save_figure",
     "score_figure",
+    "score_rows",
     "write_demo_page",
 ]

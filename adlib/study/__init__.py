@@ -12,6 +12,13 @@ from adlib.study._seed import set_seed
 
 if TYPE_CHECKING:
     from adlib.study._arguments import config_from_arguments
+    from adlib.study._changes import (
+        Change,
+        ModelChange,
+        changes,
+        changes_table,
+        mean_changes,
+    )
     from adlib.study._comparison import (
         ClassComparison,
         MethodComparison,
@@ -30,6 +37,15 @@ if TYPE_CHECKING:
         new_patchcore,
         write_fittings,
     )
+    from adlib.study._label_free import (
+        Adaptation,
+        adapt_threshold,
+        adaptation_of,
+        adaptations_table,
+        read_adaptations,
+        top_up,
+        write_adaptations,
+    )
     from adlib.study._predictions import Masks, Predictions, resized_mask
     from adlib.study._results import macro_average, results_table, write_results
     from adlib.study._runs import (
@@ -39,21 +55,38 @@ if TYPE_CHECKING:
         write_run_details,
         write_thresholds,
     )
+    from adlib.study._saved_results import SavedFigure, SavedResult, read_results
+    from adlib.study._scores import (
+        ImageScores,
+        read_scores,
+        write_scores,
+    )
 
 # Looked up on first use: some need the extra ``study``, others load the estimators.
 _LAZY = {
+    "Adaptation": "_label_free",
     "Calibration": "_runs",
+    "Change": "_changes",
     "ClassComparison": "_comparison",
     "Config": "_config",
     "DemoResult": "_demo",
     "Evaluation": "_evaluation",
     "Fitting": "_fitting",
     "ImageResults": "_evaluation",
+    "ImageScores": "_scores",
     "Masks": "_predictions",
     "MethodComparison": "_comparison",
+    "ModelChange": "_changes",
     "PixelResults": "_evaluation",
     "Predictions": "_predictions",
     "Run": "_runs",
+    "SavedFigure": "_saved_results",
+    "SavedResult": "_saved_results",
+    "adapt_threshold": "_label_free",
+    "adaptation_of": "_label_free",
+    "adaptations_table": "_label_free",
+    "changes": "_changes",
+    "changes_table": "_changes",
     "compare_methods": "_comparison",
     "comparison_table": "_comparison",
     "config_from_arguments": "_arguments",
@@ -61,22 +94,31 @@ _LAZY = {
     "fit_on_split": "_fitting",
     "fitting_table": "_fitting",
     "macro_average": "_results",
+    "mean_changes": "_changes",
     "new_padim": "_fitting",
     "new_patchcore": "_fitting",
     "pixel_curves": "_evaluate",
+    "read_adaptations": "_label_free",
     "read_config": "_config",
+    "read_results": "_saved_results",
+    "read_scores": "_scores",
     "resized_mask": "_predictions",
     "results_table": "_results",
     "run_demo": "_demo",
     "run_on_split": "_runs",
+    "top_up": "_label_free",
+    "write_adaptations": "_label_free",
     "write_fittings": "_fitting",
     "write_results": "_results",
     "write_run_details": "_runs",
+    "write_scores": "_scores",
     "write_thresholds": "_runs",
 }
 
 __all__ = [
+    "Adaptation",
     "Calibration",
+    "Change",
     "ClassComparison",
     "ClassSummary",
     "Config",
@@ -84,11 +126,20 @@ __all__ = [
     "Evaluation",
     "Fitting",
     "ImageResults",
+    "ImageScores",
     "Masks",
     "MethodComparison",
+    "ModelChange",
     "PixelResults",
     "Predictions",
     "Run",
+    "SavedFigure",
+    "SavedResult",
+    "adapt_threshold",
+    "adaptation_of",
+    "adaptations_table",
+    "changes",
+    "changes_table",
     "clean_splits",
     "compare_methods",
     "comparison_table",
@@ -99,10 +150,14 @@ __all__ = [
     "fit_on_split",
     "fitting_table",
     "macro_average",
+    "mean_changes",
     "new_padim",
     "new_patchcore",
     "pixel_curves",
+    "read_adaptations",
     "read_config",
+    "read_results",
+    "read_scores",
     "resized_mask",
     "results_table",
     "run_demo",
@@ -111,9 +166,12 @@ __all__ = [
     "set_seed",
     "shifted_splits",
     "summarise",
+    "top_up",
+    "write_adaptations",
     "write_fittings",
     "write_results",
     "write_run_details",
+    "write_scores",
     "write_thresholds",
 ]
 

@@ -2,16 +2,14 @@
 
 from __future__ import annotations
 
-import csv
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
 
-from adlib._files import replacing
 from adlib.estimators import AnomalyDetector
 from adlib.metrics import (
     AggregationRow,
@@ -20,6 +18,7 @@ from adlib.metrics import (
     ReliabilityCurve,
     ThresholdRow,
     brier_score,
+    calibrate_threshold,
     compare_aggregations,
     compare_thresholds,
     expected_calibration_error,
@@ -30,6 +29,7 @@ from adlib.study._evaluate import evaluate, pixel_curves
 from adlib.study._evaluation import Evaluation
 from adlib.study._json import plain, write_json
 from adlib.study._predictions import Chosen, Predictions
+from adlib.study._scores import ImageScores, write_scores
 
 if TYPE_CHECKING:
     from adlib.datasets import ClassSplit
@@ -59,6 +59,26 @@ class Run:
     def curves(self) -> PixelCurves | None:
         """The test images' curves by pixel and region; None without masks."""
         return pixel_curves(self.test)
+
+    def at(self, threshold: float, *, seed: int = 0) -> Run:
+        """Return the same scores and maps, judged at another threshold.
+
+        Args:
+            threshold: Above it an image is called anomalous.
+            seed: Of the bootstrap.
+        """
+        evaluation = evaluate(
+            self.test,
+            self.test.samples,
+            threshold,
+            method=self.method,
+            random_state=seed,
+        )
+        return replace(self, threshold=threshold, evaluation=evaluation)
+
+    def recalibrated(self, *, seed: int = 0) -> Run:
+        """Return the same with the threshold of best F1 on its validation images."""
+        return self.at(calibrate_threshold(*self.val.parted()), seed=seed)
 
     def threshold_rules(self) -> tuple[ThresholdRow, ...]:
         """Set a threshold by each rule on validation; measure it on test images."""
@@ -181,20 +201,5 @@ def write_run_details(runs: Sequence[Run], folder: Path, name: str) -> None:
             "brier_score": calibration.brier_score,
         }
     write_json(details, folder / f"{name}.json")
-    columns = ("method", "class", "image", "defect_type", "label", "score", "verdict")
-    with (
-        replacing(folder / f"{name}_scores.csv") as path,
-        path.open("w", encoding="utf-8", newline="") as file,
-    ):
-        writer = csv.writer(file, lineterminator="\n")
-        writer.writerow(columns)
-        for run in runs:
-            writer.writerows(_score_rows(run))
-
-
-def _score_rows(run: Run) -> Iterator[list[object]]:
-    for sample, score in zip(run.test.samples, run.test.scores, strict=True):
-        verdict = "" if np.isnan(score) else int(score > run.threshold)
-        image = sample.image_path.name
-        known = [run.method, run.class_name, image, sample.defect_type, sample.label]
-        yield [*known, repr(float(score)), verdict]
+    scores = [ImageScores.of(run) for run in runs]
+    write_scores(scores, folder / f"{name}_scores.csv")
