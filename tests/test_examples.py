@@ -44,7 +44,9 @@ def test_the_phases_run_one_after_the_other(
     models = sorted(path.name for path in (outputs / "models").iterdir())
     names = ("brick", "grass", "gravel")
     methods = ("padim", "patchcore")
-    assert models == [f"{m}_{name}_clean.adlib" for m in methods for name in names]
+    domains = ("clean", "shift")
+    expected = [f"{m}_{n}_{d}.adlib" for m in methods for n in names for d in domains]
+    assert models == expected
     results = json.loads((outputs / "results/clean_results.json").read_text())
     thresholds = json.loads((outputs / "thresholds/clean_thresholds.json").read_text())
     for method, found in results["methods"].items():
@@ -54,7 +56,7 @@ def test_the_phases_run_one_after_the_other(
             assert one["pixel"]["aupro"] > 0.5
     assert len(results["comparison"]["classes"]) == 3
     pictures = sorted((tmp_path / "outputs").rglob("*.png"))
-    assert len(pictures) == 3 * (2 + 3 + 1 + 1 + 4 + 2 * 4)
+    assert len(pictures) == 3 * (2 + 3 + 1 + 1 + 4 + 2 * 4 + 2 * (2 + 2)) + 3 + 4
     for picture in pictures:
         with Image.open(picture) as image:
             assert min(image.size) > 200

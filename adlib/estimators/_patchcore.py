@@ -229,7 +229,8 @@ class PatchCore(AnomalyDetector):
             Known entries are kept, so that no image's patches get further away. The
             coreset is chosen among the new patches alone, and takes the known ones into
             no account. Names of the images follow those of ``training_images_``, and
-            ``leave_one_out_scores`` wants them all. A failed call changes nothing.
+            ``leave_one_out_scores`` wants them all, from files: arrays are numbered
+            anew in each call. A failed call changes nothing.
         """
         if not hasattr(self, "backbone_"):
             return self.fit(X, y)
