@@ -6,7 +6,7 @@ from adlib.estimators._base import AnomalyDetector
 from adlib.estimators._loading import load
 from adlib.estimators._padim import PaDiM
 from adlib.estimators._patchcore import PatchCore
-from adlib.estimators._results import Explanation, Inspection
+from adlib.estimators._results import Explanation, ImageEmbeddings, Inspection
 from adlib.metrics import lowest_rate
 
 __all__ = [
@@ -14,6 +14,7 @@ __all__ = [
     "AnomalibPatchcore",
     "AnomalyDetector",
     "Explanation",
+    "ImageEmbeddings",
     "Inspection",
     "PaDiM",
     "PatchCore",

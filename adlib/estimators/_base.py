@@ -21,7 +21,7 @@ from adlib.estimators._left_out import check_left_out, left_out_scores
 from adlib.estimators._maps import anomaly_maps
 from adlib.estimators._model_file import ModelContent
 from adlib.estimators._patches import Embed, Patches, embed, embed_ahead
-from adlib.estimators._results import Inspection
+from adlib.estimators._results import ImageEmbeddings, Inspection
 from adlib.estimators._settings import Settings
 from adlib.exceptions import ImageError, SkippedImagesWarning
 from adlib.features import DEFAULT_STRIDES, Backbone, Precision, Runtime
@@ -313,6 +313,30 @@ class AnomalyDetector(BaseEstimator, metaclass=ABCMeta):
         _, maps, skipped = self._collect(X, with_maps=True)
         warn_of_skipped(skipped)
         return maps
+
+    def embeddings(self, X: Images) -> Iterator[ImageEmbeddings]:
+        """Yield what the model sees of each image, in order, in one pass.
+
+        Args:
+            X: Images, as in ``fit``.
+
+        Yields:
+            One ``ImageEmbeddings`` an image. A skipped image has none, and its position
+            is missing.
+
+        Raises:
+            ImageError: An image is unusable and ``on_error`` is "raise".
+            NotFittedError: ``fit`` was not called; raised at once, not when iterated.
+        """
+        settings, source = self._prepare(X, "embeddings")
+
+        def each() -> Iterator[ImageEmbeddings]:
+            for batch, embeddings in self._patches(source, settings, "Reading"):
+                named = zip(batch.names, batch.positions, embeddings, strict=True)
+                for name, position, patches in named:
+                    yield ImageEmbeddings(name, position, patches)
+
+        return each()
 
     def inspect(self, X: Images) -> Iterator[Inspection]:
         """Yield path, score, verdict and map of each image, in order, in one pass.

@@ -1,4 +1,4 @@
-"""What ``inspect`` and ``explain`` say about one image."""
+"""What ``inspect``, ``explain`` and ``embeddings`` say about one image."""
 
 from __future__ import annotations
 
@@ -45,3 +45,18 @@ class Explanation:
     distance: float
     compared_with: str
     compared_patch: tuple[int, int]
+
+
+@dataclass(frozen=True, eq=False)
+class ImageEmbeddings:
+    """What a model sees of one image.
+
+    Attributes:
+        path: The image's path, or "image 7" for the eighth of those that have none.
+        position: Which image of the source it is.
+        patches: (grid_height, grid_width, n_features) float32.
+    """
+
+    path: str
+    position: int
+    patches: Float32Array

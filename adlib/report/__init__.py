@@ -26,6 +26,7 @@ from adlib.report._demo_page import write_demo_page
 from adlib.report._figures import save_figure
 from adlib.report._map_figures import MapExample, certain_and_uncertain, map_grid
 from adlib.report._missing import check_report_extra
+from adlib.report._neighbour_pictures import explanation_figure, neighbour_figure
 from adlib.report._overlay import overlay
 from adlib.report._picture_grid import Picture, picture_grid
 from adlib.report._run_pictures import comparison_figures, example_grid, run_figures
@@ -52,8 +53,10 @@ __all__ = [
     "domain_figure",
     "example_grid",
     "example_rows",
+    "explanation_figure",
     "light_rows",
     "map_grid",
+    "neighbour_figure",
     "overlay",
     "pair_rows",
     "part_rows",

@@ -93,6 +93,10 @@ class PathsConfig(_Section):
         name = f"{method.lower()}_{class_name}_{domain}.adlib"
         return self.outputs / "models" / name
 
+    def global_model(self, method: str) -> Path:
+        """The file of the model of all classes, e.g. ``patchcore_global.adlib``."""
+        return self.outputs / "models" / f"{method.lower()}_global.adlib"
+
 
 class BackboneConfig(_Section):
     """The frozen network that both methods share; see ``adlib.PatchCore``."""

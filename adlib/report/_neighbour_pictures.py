@@ -1,0 +1,138 @@
+"""Which good patches answer for the patches of an image, as tables and pictures."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from adlib._typing import Float32Array
+from adlib.images import as_pixels, read_image, resize
+from adlib.report._confusion_figure import DARK
+from adlib.report._figures import ORANGE, new_figure
+from adlib.report._picture_grid import PANEL, draw_outline, shortened
+from adlib.study import Masks
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
+
+    from adlib.datasets import Sample
+    from adlib.estimators import Explanation
+    from adlib.study import NeighbourShares
+
+SIDE = 320  # pixels of an image in a picture
+ZOOM = 5  # patches that a close-up is wide
+
+
+def neighbour_figure(found: Sequence[NeighbourShares], title: str) -> Figure:
+    """Draw whose bank entries answer for whose patches, one panel for each kind.
+
+    Args:
+        found: Shares of some classes, all over the same bank.
+        title: Above all.
+    """
+    kinds = list(dict.fromkeys(one.kind for one in found))
+    headings = {
+        "normal": "patches of normal images",
+        "defect": "patches under the masks",
+        "worst": "highest patch of each anomalous image",
+    }
+    n_most = max(len([one for one in found if one.kind == kind]) for kind in kinds)
+    names = list(found[0].shares)
+    figure = new_figure(
+        (0.9 * len(names) + 0.5) * len(kinds) + 1.6, 0.75 * n_most + 1.3
+    )
+    figure.suptitle(title, fontsize=11, fontweight="bold")
+    panels = figure.subplots(1, len(kinds), squeeze=False)[0]
+    for axes, kind in zip(panels, kinds, strict=True):
+        rows = [one for one in found if one.kind == kind]
+        table = np.array([[row.shares[name] for name in names] for row in rows])
+        axes.imshow(table, cmap="Blues", vmin=0, vmax=1, aspect="auto")
+        for row, column in np.ndindex(*table.shape):
+            share = table[row, column]
+            colour = "white" if share > DARK else "black"
+            text = f"{100 * share:.1f} %"
+            centred = {"ha": "center", "va": "center", "fontsize": 8}
+            axes.text(column, row, text, color=colour, **centred)
+        axes.set_title(headings[kind], fontsize=9)
+        axes.set_xticks(range(len(names)), names, fontsize=8)
+        labels = [row.class_name for row in rows]
+        shown = labels if axes is panels[0] else [""] * len(labels)
+        axes.set_yticks(range(len(labels)), shown, fontsize=8)
+        axes.set_xlabel("class of the nearest entry", fontsize=8)
+        axes.tick_params(length=0)
+    panels[0].set_ylabel("class of the test image", fontsize=8)
+    return figure
+
+
+def explanation_figure(
+    explained: Sequence[tuple[Sample, Explanation]],
+    grid: tuple[int, int],
+    title: str,
+) -> Figure:
+    """Draw the patch that stands out beside the good patch that is nearest to it.
+
+    A line for each image: the image with the patch framed and the mask outlined, the
+    patch and what surrounds it, the nearest entry and what surrounds it, and the
+    training image that the entry came from.
+
+    Args:
+        explained: Images, at least one, with what ``PatchCore.explain`` says of them.
+        grid: (height, width) of the patch grid.
+        title: Above all.
+    """
+    headings = ("image", "its highest patch", "nearest good patch", "came from")
+    figure = new_figure(4 * PANEL + 0.3, (PANEL + 0.22) * len(explained) + 0.6)
+    figure.suptitle(title, fontsize=11, fontweight="bold")
+    panels = figure.subplots(len(explained), 4, squeeze=False)
+    for line, (sample, one) in zip(panels, explained, strict=True):
+        pixels, source = _square(str(sample.image_path)), _square(one.compared_with)
+        line[0].imshow(pixels, cmap="gray", vmin=0, vmax=1)
+        draw_outline(line[0], Masks([sample], (SIDE, SIDE))[0])
+        _frame(line[0], one.patch, grid)
+        _close_up(line[1], pixels, one.patch, grid)
+        _close_up(line[2], source, one.compared_patch, grid)
+        line[3].imshow(source, cmap="gray", vmin=0, vmax=1)
+        _frame(line[3], one.compared_patch, grid)
+        name = f"{sample.class_name}, {sample.defect_type}"
+        line[0].set_title(shortened(name), fontsize=8)
+        line[1].set_title(f"distance {one.distance:.3g}", fontsize=8)
+        for axes in line:
+            axes.set(xticks=[], yticks=[])
+            axes.spines[:].set_visible(False)
+    for axes, heading in zip(panels[-1], headings, strict=True):
+        axes.set_xlabel(heading, fontsize=8)
+    return figure
+
+
+def _square(path: str) -> Float32Array:
+    """Return an image as the network sees its shape, square."""
+    return resize(as_pixels(read_image(path), path), (SIDE, SIDE))
+
+
+def _corner(patch: tuple[int, int], grid: tuple[int, int]) -> tuple[float, float]:
+    return SIDE * patch[1] / grid[1] - 0.5, SIDE * patch[0] / grid[0] - 0.5
+
+
+def _frame(axes: Axes, patch: tuple[int, int], grid: tuple[int, int]) -> None:
+    from matplotlib.patches import Rectangle  # noqa: PLC0415 - optional
+
+    size = SIDE / grid[1], SIDE / grid[0]
+    corner = _corner(patch, grid)
+    axes.add_patch(Rectangle(corner, *size, fill=False, edgecolor=ORANGE, lw=1.6))
+
+
+def _close_up(
+    axes: Axes, pixels: Float32Array, patch: tuple[int, int], grid: tuple[int, int]
+) -> None:
+    """Show a patch in the middle of what surrounds it, as far as the image goes."""
+    axes.imshow(pixels, cmap="gray", vmin=0, vmax=1)
+    x, y = _corner(patch, grid)
+    width, height = SIDE / grid[1], SIDE / grid[0]
+    x0 = min(max(x - width * (ZOOM // 2), -0.5), SIDE - 0.5 - ZOOM * width)
+    y0 = min(max(y - height * (ZOOM // 2), -0.5), SIDE - 0.5 - ZOOM * height)
+    axes.set_xlim(x0, x0 + ZOOM * width)
+    axes.set_ylim(y0 + ZOOM * height, y0)
+    _frame(axes, patch, grid)
