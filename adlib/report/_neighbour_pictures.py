@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -88,7 +89,7 @@ def explanation_figure(
     figure.suptitle(title, fontsize=11, fontweight="bold")
     panels = figure.subplots(len(explained), 4, squeeze=False)
     for line, (sample, one) in zip(panels, explained, strict=True):
-        pixels, source = _square(str(sample.image_path)), _square(one.compared_with)
+        pixels, source = _square(sample.image_path), _square(Path(one.compared_with))
         line[0].imshow(pixels, cmap="gray", vmin=0, vmax=1)
         draw_outline(line[0], Masks([sample], (SIDE, SIDE))[0])
         _frame(line[0], one.patch, grid)
@@ -107,9 +108,9 @@ def explanation_figure(
     return figure
 
 
-def _square(path: str) -> Float32Array:
+def _square(path: Path) -> Float32Array:
     """Return an image as the network sees its shape, square."""
-    return resize(as_pixels(read_image(path), path), (SIDE, SIDE))
+    return resize(as_pixels(read_image(path), str(path)), (SIDE, SIDE))
 
 
 def _corner(patch: tuple[int, int], grid: tuple[int, int]) -> tuple[float, float]:
