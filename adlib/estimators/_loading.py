@@ -30,6 +30,7 @@ ADDED_LATER: dict[str, Any] = {
     "precision": "float32",
     "runtime": "torch",
     "false_positive_rate": None,
+    "selection": "greedy",
 }
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterator, Mapping
-from typing import Any, NamedTuple, Self
+from typing import Any, Literal, NamedTuple, Self, TypeAlias, get_args
 
 import numpy as np
 from numpy.typing import ArrayLike
@@ -64,6 +64,7 @@ from adlib.neighbors import (
     random_projection,
 )
 
+Selection: TypeAlias = Literal["greedy", "random"]
 RECALL_QUERIES = 2_000  # patches that an index's recall is measured on
 
 
@@ -94,6 +95,8 @@ class PatchCore(AnomalyDetector):
         embedding: "concat" (3x3 means side by side), "paper" (1024 features as the
             published code pools them) or "nearest" (no neighbourhood, as in PaDiM).
         coreset: How much is remembered: a fraction of all patches, (0, 1], or a count.
+        selection: How the coreset is chosen: "greedy", as far apart as can be, or
+            "random", uniformly, a baseline to compare with.
         projection: Features to which a random projection reduces the embeddings for
             the selection of the coreset alone; None selects in full.
         search: How the nearest entry is found: "exact", or by FAISS (extra ``faiss``):
@@ -172,6 +175,7 @@ class PatchCore(AnomalyDetector):
         image_size: int | tuple[int, int] = 320,
         embedding: Embedding = "concat",
         coreset: float = 0.05,
+        selection: Selection = "greedy",
         projection: int | None = None,
         search: SearchKind = "exact",
         aggregation: Aggregation = "top_mean",
@@ -193,6 +197,7 @@ class PatchCore(AnomalyDetector):
         self.image_size = image_size
         self.embedding = embedding
         self.coreset = coreset
+        self.selection = selection
         self.projection = projection
         self.search = search
         self.aggregation = aggregation
@@ -249,14 +254,7 @@ class PatchCore(AnomalyDetector):
         check_any_usable(names, skipped, owner)
         points = store.take().reshape(-1, self.memory_bank_.embeddings.shape[1])
         share = len(self.memory_bank_) / self.n_patches_
-        selected = greedy_coreset(
-            self._for_selection(points, settings.random_state),
-            max(1, round(share * len(points))),
-            random_state=settings.random_state,
-            device=settings.device,
-            progress=settings.progress,
-        )
-        kept = np.sort(selected)
+        kept = self._select(points, max(1, round(share * len(points))), settings)
         origins = origins_of(kept, self.grid_)
         origins[:, 0] += len(self.training_images_)
         bank = self._make_bank(
@@ -384,6 +382,7 @@ class PatchCore(AnomalyDetector):
         check_coreset(self.coreset, "coreset", owner)
         if self.projection is not None:
             check_int(self.projection, "projection", owner, low=1)
+        check_option(self.selection, "selection", owner, get_args(Selection))
         check_option(self.search, "search", owner, SEARCH_KINDS)
         check_option(self.aggregation, "aggregation", owner, AGGREGATIONS)
         check_ratio(self.top_ratio, "top_ratio", owner, closed=True)
@@ -409,17 +408,9 @@ class PatchCore(AnomalyDetector):
         embeddings = store.take()
         grid = (embeddings.shape[1], embeddings.shape[2])
         points = embeddings.reshape(-1, embeddings.shape[3])
-        selected = greedy_coreset(
-            self._for_selection(points, settings.random_state),
-            coreset_size(self.coreset, len(points)),
-            random_state=settings.random_state,
-            device=settings.device,
-            progress=settings.progress,
-        )
+        kept = self._select(points, coreset_size(self.coreset, len(points)), settings)
         if self.aggregation == "reweighted":
-            check_int(len(selected), "the coreset's size", type(self).__name__, low=2)
-        # In the order of the patches, so that the bank reads as the images do.
-        kept = np.sort(selected)
+            check_int(len(kept), "the coreset's size", type(self).__name__, low=2)
         bank = self._make_bank(points[kept], origins_of(kept, grid), settings.device)
         return {
             "grid_": grid,
@@ -446,10 +437,24 @@ class PatchCore(AnomalyDetector):
             others = np.sort(rng.choice(others, RECALL_QUERIES, replace=False))
         return bank.recall(points[others])
 
-    def _for_selection(self, points: Float32Array, seed: int | None) -> Float32Array:
-        if self.projection is None:
-            return points
-        return random_projection(points, self.projection, random_state=seed)
+    def _select(
+        self, points: Float32Array, n_selected: int, settings: Settings
+    ) -> Int64Array:
+        """Return which points are kept, ascending: the bank reads as the images do."""
+        seed = settings.random_state
+        if self.selection == "random":
+            rng = np.random.default_rng(seed)
+            return np.sort(rng.choice(len(points), n_selected, replace=False))
+        if self.projection is not None:
+            points = random_projection(points, self.projection, random_state=seed)
+        selected = greedy_coreset(
+            points,
+            n_selected,
+            random_state=seed,
+            device=settings.device,
+            progress=settings.progress,
+        )
+        return np.sort(selected)
 
     def _make_bank(
         self,

@@ -23,8 +23,10 @@ from adlib.report._data_pictures import (
     part_rows,
 )
 from adlib.report._demo_page import write_demo_page
+from adlib.report._failure_pictures import failure_grid
 from adlib.report._figures import save_figure
 from adlib.report._map_figures import MapExample, certain_and_uncertain, map_grid
+from adlib.report._matrix_figure import Matrix, matrix_figure
 from adlib.report._missing import check_report_extra
 from adlib.report._neighbour_pictures import explanation_figure, neighbour_figure
 from adlib.report._overlay import overlay
@@ -42,6 +44,7 @@ __all__ = [
     "FigurePoint",
     "GroupRow",
     "MapExample",
+    "Matrix",
     "Picture",
     "ScoreRow",
     "breakdown_figure",
@@ -54,8 +57,10 @@ __all__ = [
     "example_grid",
     "example_rows",
     "explanation_figure",
+    "failure_grid",
     "light_rows",
     "map_grid",
+    "matrix_figure",
     "neighbour_figure",
     "overlay",
     "pair_rows",

@@ -10,8 +10,8 @@ import numpy as np
 
 from adlib._typing import Float32Array
 from adlib.images import as_pixels, read_image, resize
-from adlib.report._confusion_figure import DARK
 from adlib.report._figures import ORANGE, new_figure
+from adlib.report._matrix_figure import Matrix, matrix_figure
 from adlib.report._picture_grid import PANEL, draw_outline, shortened
 from adlib.study import Masks
 
@@ -38,34 +38,21 @@ def neighbour_figure(found: Sequence[NeighbourShares], title: str) -> Figure:
     headings = {
         "normal": "patches of normal images",
         "defect": "patches under the masks",
-        "worst": "highest patch of each anomalous image",
+        "worst": "highest patch of each anomaly",
     }
-    n_most = max(len([one for one in found if one.kind == kind]) for kind in kinds)
     names = list(found[0].shares)
-    figure = new_figure(
-        (0.9 * len(names) + 0.5) * len(kinds) + 1.6, 0.75 * n_most + 1.3
-    )
-    figure.suptitle(title, fontsize=11, fontweight="bold")
-    panels = figure.subplots(1, len(kinds), squeeze=False)[0]
-    for axes, kind in zip(panels, kinds, strict=True):
+    matrices = []
+    for kind in kinds:
         rows = [one for one in found if one.kind == kind]
-        table = np.array([[row.shares[name] for name in names] for row in rows])
-        axes.imshow(table, cmap="Blues", vmin=0, vmax=1, aspect="auto")
-        for row, column in np.ndindex(*table.shape):
-            share = table[row, column]
-            colour = "white" if share > DARK else "black"
-            text = f"{100 * share:.1f} %"
-            centred = {"ha": "center", "va": "center", "fontsize": 8}
-            axes.text(column, row, text, color=colour, **centred)
-        axes.set_title(headings[kind], fontsize=9)
-        axes.set_xticks(range(len(names)), names, fontsize=8)
-        labels = [row.class_name for row in rows]
-        shown = labels if axes is panels[0] else [""] * len(labels)
-        axes.set_yticks(range(len(labels)), shown, fontsize=8)
-        axes.set_xlabel("class of the nearest entry", fontsize=8)
-        axes.tick_params(length=0)
-    panels[0].set_ylabel("class of the test image", fontsize=8)
-    return figure
+        shares = np.array([[row.shares[name] for name in names] for row in rows])
+        classes = [row.class_name for row in rows]
+        matrices.append(Matrix(headings[kind], classes, names, shares))
+    return matrix_figure(
+        matrices,
+        title,
+        xlabel="class of the nearest entry",
+        ylabel="class of the test image",
+    )
 
 
 def explanation_figure(

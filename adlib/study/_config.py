@@ -122,6 +122,18 @@ class PaDiMConfig(_Section):
     regularization: Annotated[float, Field(gt=0, strict=True)] = 0.1
 
 
+class AblationConfig(_Section):
+    """How many images of a class the ablations take; all would take hours.
+
+    Attributes:
+        n_training: Training images, at most.
+        n_judged: Validation, or in shift ablations test images, at most.
+    """
+
+    n_training: Annotated[int, Field(ge=2, strict=True)] = 150
+    n_judged: Annotated[int, Field(ge=4, strict=True)] = 100
+
+
 class Config(_Section):
     """Everything that a run of the study depends on.
 
@@ -134,6 +146,7 @@ class Config(_Section):
         patchcore: PatchCore's own parameters.
         padim: PaDiM's own parameters.
         shift: What the domain shift draws from.
+        ablation: How many images the ablations take.
         metrics: What is reported; pixel metrics are absent for sets without masks.
     """
 
@@ -145,6 +158,7 @@ class Config(_Section):
     patchcore: PatchCoreConfig = PatchCoreConfig()
     padim: PaDiMConfig = PaDiMConfig()
     shift: ShiftSettings = ShiftSettings()
+    ablation: AblationConfig = AblationConfig()
     metrics: Annotated[tuple[Metric, ...], Field(min_length=1)] = (
         "image_auroc",
         "image_auprc",

@@ -486,3 +486,22 @@ def test_a_wrong_parameter_is_refused_by_name(parameter, value, kind, fragment, 
     with pytest.raises(kind, match=fragment):
         model.fit(good)
     assert not hasattr(model, "backbone_")
+
+
+def test_a_random_coreset_is_as_large_and_drawn_by_the_seed(good):
+    greedy, one, again, other = (
+        small(selection=selection, random_state=seed).fit(good).memory_bank_.origins
+        for selection, seed in (
+            ("greedy", 0),
+            ("random", 0),
+            ("random", 0),
+            ("random", 1),
+        )
+    )
+    assert len(one) == len(greedy)
+    assert len(np.unique(one, axis=0)) == len(one)
+    np.testing.assert_array_equal(one, again)
+    assert not np.array_equal(one, greedy)
+    assert not np.array_equal(one, other)
+    with pytest.raises(ValueError, match="selection of PatchCore"):
+        small(selection="best").fit(good)

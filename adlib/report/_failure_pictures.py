@@ -1,0 +1,59 @@
+"""Images that models fail on, with what each of them saw."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from adlib.images import as_pixels, read_image, resize
+from adlib.report._overlay import overlay
+from adlib.report._picture_grid import Picture, picture_grid
+from adlib.study import Masks
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
+
+    from adlib.datasets import Sample
+    from adlib.estimators import AnomalyDetector
+
+SIDE = 320  # pixels of an image in a picture
+
+
+def failure_grid(
+    samples: Sequence[Sample], models: Mapping[str, AnomalyDetector], title: str
+) -> Figure:
+    """Draw images, and beneath each the map of every model over it.
+
+    A model's maps have one scale, from its usual value to its highest over these
+    images. Scores say how far above the threshold an image is: 1.1 is a tenth above.
+
+    Args:
+        samples: At least one; drawn in columns.
+        models: Fitted, with thresholds, by what they are called.
+        title: Above all.
+    """
+    masks = Masks(samples, (SIDE, SIDE))
+    pixels = []
+    for sample in samples:
+        path = sample.image_path
+        pixels.append(resize(as_pixels(read_image(path), str(path)), (SIDE, SIDE)))
+    first = [
+        Picture(image, f"{sample.defect_type} {sample.image_path.stem}", mask)
+        for image, sample, mask in zip(pixels, samples, masks, strict=True)
+    ]
+    rows: list[tuple[str, Sequence[Picture | None]]] = [("image", first)]
+    for name, model in models.items():
+        assert model.threshold_ is not None  # its caller set one
+        found = list(model.inspect([sample.image_path for sample in samples]))
+        maps = [one.map for one in found if one.map is not None]
+        low = float(np.median(np.stack(maps)))
+        high = float(np.max(np.stack(maps)))
+        line: list[Picture | None] = []
+        for image, one, mask in zip(pixels, found, masks, strict=True):
+            assert one.map is not None  # an unusable image has no score to fail with
+            drawn = np.asarray(overlay(image, one.map, low, high), np.float32) / 255
+            line.append(Picture(drawn, f"{one.score / model.threshold_:.2f}", mask))
+        rows.append((name, line))
+    return picture_grid(rows, title)
