@@ -1,4 +1,4 @@
-"""Phase 9: where the models fail, what each of their choices is worth, which shifts hurt.
+"""Phase 9: where the models fail, what each choice is worth, which shifts hurt.
 
     python examples/phase09_errors_and_ablations.py [--data ROOT] [--classes NAME ...]
 
@@ -112,7 +112,7 @@ for name, split in clean.items():
 # What each choice is worth, one changed at a time, on validation images.
 
 rows = []
-for name, split in clean.items():
+for split in clean.values():
     some = some_of(split, config.ablation.n_training, config.ablation.n_judged)
     for method, new in METHODS.items():
         rows += ablate(new(config), VARIANTS[method](config), some)

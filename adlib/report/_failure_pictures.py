@@ -53,7 +53,8 @@ def failure_grid(
         line: list[Picture | None] = []
         for image, one, mask in zip(pixels, found, masks, strict=True):
             assert one.map is not None  # an unusable image has no score to fail with
-            drawn = np.asarray(overlay(image, one.map, low, high), np.float32) / 255
+            glow = np.asarray(overlay(image, one.map, low, high))
+            drawn = glow.astype(np.float32) / np.float32(255)
             line.append(Picture(drawn, f"{one.score / model.threshold_:.2f}", mask))
         rows.append((name, line))
     return picture_grid(rows, title)

@@ -187,8 +187,8 @@ def some_of(split: ClassSplit, n_training: int, n_judged: int) -> ClassSplit:
 
 def ablation_table(rows: Sequence[AblationRow]) -> str:
     """Return what choices are worth as a table for people."""
-    columns = ["method", "class", "choice", "", "AUROC", "change", "95 % interval"]
-    columns += ["pixel AUROC", "AUPRO", "fit s", "ms an image"]
+    columns = ["method", "class", "choice", "AUROC", "change", "95 % interval"]
+    columns += ["pixel", "AUPRO", "fit s", "ms"]
     lines = []
     for row in rows:
         change, interval = "", ""
@@ -200,8 +200,7 @@ def ablation_table(rows: Sequence[AblationRow]) -> str:
             [
                 row.method,
                 row.class_name,
-                row.group,
-                row.name,
+                f"{row.group} {row.name}".rstrip(),
                 f"{row.auroc:.4f}",
                 change,
                 interval,
@@ -210,7 +209,7 @@ def ablation_table(rows: Sequence[AblationRow]) -> str:
                 f"{row.score_milliseconds:.1f}",
             ]
         )
-    return text_table(columns, lines, n_names=4)
+    return text_table(columns, lines, n_names=3)
 
 
 def _fitted(model: AnomalyDetector, split: ClassSplit) -> tuple[AnomalyDetector, float]:
