@@ -15,6 +15,7 @@ from adlib.cli._download import download
 from adlib.cli._fit import fit
 from adlib.cli._info import info
 from adlib.cli._score import score
+from adlib.cli._study import study
 from adlib.cli._verify import verify
 
 app = typer.Typer(
@@ -26,7 +27,7 @@ app = typer.Typer(
     rich_markup_mode=None,
     pretty_exceptions_enable=False,
 )
-for command in (fit, score, info, demo):
+for command in (fit, score, info, demo, study):
     app.command(epilog=EXIT_CODES)(command)
 
 data = typer.Typer(

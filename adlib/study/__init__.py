@@ -20,7 +20,7 @@ if TYPE_CHECKING:
         patchcore_variants,
         some_of,
     )
-    from adlib.study._arguments import config_from_arguments
+    from adlib.study._arguments import changed_config, config_from_arguments
     from adlib.study._changes import (
         Change,
         ModelChange,
@@ -66,6 +66,9 @@ if TYPE_CHECKING:
         shortcut,
         shortcut_table,
     )
+    from adlib.study._headlines import (
+        headline_table,
+    )
     from adlib.study._json import write_json
     from adlib.study._label_free import (
         Adaptation,
@@ -76,8 +79,15 @@ if TYPE_CHECKING:
         top_up,
         write_adaptations,
     )
+    from adlib.study._phase_state import phase_scripts
     from adlib.study._predictions import Masks, Predictions, resized_mask
     from adlib.study._results import macro_average, results_table, write_results
+    from adlib.study._run_study import (
+        PhaseError,
+        PhaseRun,
+        run_study,
+        runs_table,
+    )
     from adlib.study._runs import (
         Calibration,
         Run,
@@ -122,6 +132,8 @@ _LAZY = {
     "ModelChange": "_changes",
     "NeighbourShares": "_global_model",
     "Pattern": "_errors",
+    "PhaseError": "_run_study",
+    "PhaseRun": "_run_study",
     "PixelResults": "_evaluation",
     "Predictions": "_predictions",
     "Run": "_runs",
@@ -139,6 +151,7 @@ _LAZY = {
     "adaptations_table": "_label_free",
     "agreement_table": "_errors",
     "analyse_errors": "_errors",
+    "changed_config": "_arguments",
     "changes": "_changes",
     "changes_table": "_changes",
     "compare_methods": "_comparison",
@@ -148,6 +161,7 @@ _LAZY = {
     "evaluate": "_evaluate",
     "fit_on_split": "_fitting",
     "fitting_table": "_fitting",
+    "headline_table": "_headlines",
     "macro_average": "_results",
     "mean_changes": "_changes",
     "neighbour_shares": "_global_model",
@@ -157,6 +171,7 @@ _LAZY = {
     "padim_variants": "_ablations",
     "patchcore_variants": "_ablations",
     "patterns_table": "_errors",
+    "phase_scripts": "_phase_state",
     "pixel_curves": "_evaluate",
     "pooled_split": "_global_model",
     "read_adaptations": "_label_free",
@@ -167,6 +182,8 @@ _LAZY = {
     "results_table": "_results",
     "run_demo": "_demo",
     "run_on_split": "_runs",
+    "run_study": "_run_study",
+    "runs_table": "_run_study",
     "shift_table": "_shift_ablations",
     "shift_variants": "_shift_ablations",
     "shifted_images": "_shift_ablations",
@@ -205,6 +222,8 @@ __all__ = [
     "ModelChange",
     "NeighbourShares",
     "Pattern",
+    "PhaseError",
+    "PhaseRun",
     "PixelResults",
     "Predictions",
     "Run",
@@ -222,6 +241,7 @@ __all__ = [
     "adaptations_table",
     "agreement_table",
     "analyse_errors",
+    "changed_config",
     "changes",
     "changes_table",
     "clean_splits",
@@ -234,6 +254,7 @@ __all__ = [
     "evaluate",
     "fit_on_split",
     "fitting_table",
+    "headline_table",
     "macro_average",
     "mean_changes",
     "neighbour_shares",
@@ -243,6 +264,7 @@ __all__ = [
     "padim_variants",
     "patchcore_variants",
     "patterns_table",
+    "phase_scripts",
     "pixel_curves",
     "pooled_split",
     "read_adaptations",
@@ -253,6 +275,8 @@ __all__ = [
     "results_table",
     "run_demo",
     "run_on_split",
+    "run_study",
+    "runs_table",
     "samples_of",
     "set_seed",
     "shift_table",

@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 from adlib.study._config import Config, read_config
 
@@ -38,11 +39,35 @@ def config_from_arguments(
     )
     given = parser.parse_args(arguments)
     values = read_config(given.config).model_dump()
-    if given.data is not None:
-        values["data"]["root"] = given.data
-    if given.classes is not None:
-        values["data"]["classes"] = given.classes
-    if given.work is not None:
-        for name, path in values["paths"].items():
-            values["paths"][name] = given.work / path
-    return Config.from_dict(values, "the command line")
+    return changed_config(
+        values, data=given.data, classes=given.classes, work=given.work
+    )
+
+
+def changed_config(
+    values: dict[str, Any],
+    *,
+    data: str | None = None,
+    classes: Sequence[str] | None = None,
+    work: Path | None = None,
+) -> Config:
+    """Return a configuration, changed as a command line says.
+
+    Args:
+        values: As a file states them.
+        data: Folder of the data set.
+        classes: Which classes.
+        work: Folder that relative paths of the configuration are below.
+
+    Raises:
+        ValueError: The configuration is refused.
+    """
+    stated = Config.from_dict(values).model_dump()
+    if data is not None:
+        stated["data"]["root"] = data
+    if classes is not None:
+        stated["data"]["classes"] = classes
+    if work is not None:
+        for name, path in stated["paths"].items():
+            stated["paths"][name] = work / path
+    return Config.from_dict(stated, "the command line")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import platform
+from collections.abc import Sequence
 from importlib.metadata import PackageNotFoundError, version
 
 from adlib._threads import available_threads
@@ -34,7 +35,13 @@ def environment() -> dict[str, str]:
         "threads used": str(available_threads()),
         "GPU": torch.cuda.get_device_name() if torch.cuda.is_available() else "none",
     }
-    for package in PACKAGES:
+    return found | package_versions(PACKAGES)
+
+
+def package_versions(packages: Sequence[str]) -> dict[str, str]:
+    """Return the version of each package, or that it is not installed."""
+    found = {}
+    for package in packages:
         try:
             found[package] = version(package)
         except PackageNotFoundError:

@@ -228,6 +228,7 @@ def _measured(samples: Sequence[Sample]) -> dict[str, Float64Array]:
 
 def _types(one: ImageScores) -> list[TypeCounts]:
     kinds = np.array(one.defect_types)
+    good = set(kinds[~one.anomalous].tolist())  # last, after the defects
     return [
         TypeCounts(
             one.method,
@@ -236,7 +237,7 @@ def _types(one: ImageScores) -> list[TypeCounts]:
             int((one.usable & (kinds == kind)).sum()),
             int((one.called & (kinds == kind)).sum()),
         )
-        for kind in dict.fromkeys(one.defect_types)
+        for kind in sorted(set(one.defect_types), key=lambda kind: (kind in good, kind))
     ]
 
 

@@ -1,0 +1,54 @@
+"""The command that runs the whole study."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from adlib.cli._console import tell
+
+
+def study(
+    config: Annotated[
+        Path | None,
+        typer.Argument(help="YAML file of the study; without one: the demo set."),
+    ] = None,
+    *,
+    data: Annotated[
+        str | None, typer.Option(help="Folder of the data set, instead of the file's.")
+    ] = None,
+    classes: Annotated[
+        list[str] | None, typer.Option(help="Which classes; default: all.")
+    ] = None,
+    work: Annotated[
+        Path | None,
+        typer.Option(help="Folder for data/ and outputs/; default: where you are."),
+    ] = None,
+    anew: Annotated[
+        bool, typer.Option("--anew", help="Run phases again that are done.")
+    ] = False,
+) -> None:
+    """Run every phase of the study, from the data to the errors.
+
+    Stopped, it goes on where it was; what is done and unchanged is not done again.
+
+    Example: adlib study config.yaml --data mvtec_ad --classes screw
+    """
+    from adlib.report import check_report_extra
+    from adlib.study import (
+        changed_config,
+        headline_table,
+        read_config,
+        run_study,
+        runs_table,
+    )
+
+    check_report_extra("The study")  # before the long work
+    values = {} if config is None else read_config(config).model_dump()
+    chosen = changed_config(values, data=data, classes=classes, work=work)
+    runs = run_study(chosen, anew=anew, say=tell.print)
+    print(runs_table(runs))
+    print(headline_table(chosen.paths.outputs / "results", chosen.metrics))
+    print(f"Written to {chosen.paths.outputs.resolve()}.")

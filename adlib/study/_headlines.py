@@ -1,0 +1,47 @@
+"""The study's main figures in one table, from its saved results."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+
+from adlib.study._saved_results import SavedResult, read_results
+from adlib.study._tables import text_table
+
+# What was done, and what its files are called.
+CONDITIONS = {
+    "clean": "clean",
+    "shifted": "shifted_no_adaptation",
+    "shifted, new threshold": "shift_threshold_only",
+    "shifted, learned anew": "shift_with_adaptation",
+    "one model for all": "global",
+}
+
+
+def headline_table(results: Path, metrics: Sequence[str]) -> str:
+    """Return each condition's figures, averaged over classes.
+
+    Args:
+        results: The folder of the results; conditions without a file are left out.
+        metrics: The columns, by the names that configurations use.
+    """
+    names = [metric.removeprefix("image_").replace("_", " ") for metric in metrics]
+    rows = []
+    for condition, stem in CONDITIONS.items():
+        path = results / f"{stem}_results.json"
+        if not path.is_file():
+            continue
+        found = read_results(path)
+        for method in dict.fromkeys(one.method for one in found):
+            classes = [one for one in found if one.method == method]
+            cells = [_mean(classes, metric) for metric in metrics]
+            rows.append([condition, method, *cells])
+    return text_table(["macro average", "method", *names], rows, n_names=2)
+
+
+def _mean(classes: Sequence[SavedResult], metric: str) -> str:
+    figures = [one.figure(metric) for one in classes]
+    known = [figure.value for figure in figures if figure is not None]
+    return f"{np.mean(known):.4f}" if len(known) == len(figures) else "-"

@@ -1,0 +1,193 @@
+"""Run every phase of the study in order, and none twice for nothing."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+import time
+from collections import deque
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Literal, TypeAlias
+
+from adlib.study._phase_state import (
+    PhaseRecord,
+    phase_fingerprint,
+    phase_scripts,
+    study_fingerprint,
+    written_since,
+)
+from adlib.study._phases import data_root
+from adlib.study._tables import text_table
+
+if TYPE_CHECKING:
+    from adlib.study._config import Config
+
+State: TypeAlias = Literal["run", "kept"]
+LAST_LINES = 25  # of a failed phase's output, in the error
+
+
+class PhaseError(RuntimeError):
+    """A phase of the study failed; the message holds the end of what it printed."""
+
+
+@dataclass(frozen=True)
+class PhaseRun:
+    """How a phase went.
+
+    Attributes:
+        name: Of its script, e.g. "phase03_patchcore_clean".
+        state: "run", or "kept" where it was done and nothing had changed.
+        seconds: How long it took, now or then.
+        peak_megabytes: Most memory that it held; None where the system does not say.
+    """
+
+    name: str
+    state: State
+    seconds: float
+    peak_megabytes: float | None
+
+
+def run_study(
+    config: Config,
+    *,
+    scripts: Sequence[Path] | None = None,
+    anew: bool = False,
+    say: Callable[[str], None] = print,
+) -> list[PhaseRun]:
+    """Run the phases of the study in order; go on where an earlier run ended.
+
+    Each phase is a process of its own. A phase that is done is kept, as long as its
+    script, the configuration, the data, adlib's code, the versions of what it stands
+    on, and all phases before it are what they were, and its files are there.
+
+    Args:
+        config: The study's; a phase gets it as a file.
+        scripts: The phases, in order; None: all of adlib's.
+        anew: Keep nothing.
+        say: Told one line a phase.
+
+    Returns:
+        How each phase went.
+
+    Raises:
+        PhaseError: A phase failed; those before it are done and will be kept.
+        OSError: A folder cannot be written to.
+
+    Note:
+        Below ``paths.outputs``: what each phase printed is in ``logs``, what it depends
+        on in ``state``, and one line of JSON for each event in ``study.jsonl``.
+    """
+    outputs = config.paths.outputs
+    state, logs = outputs / "state", outputs / "logs"
+    for folder in (state, logs):
+        folder.mkdir(parents=True, exist_ok=True)
+    log = _EventLog(outputs / "study.jsonl")
+    stated = state / "config.json"  # JSON is YAML
+    stated.write_text(config.model_dump_json(indent=1) + "\n", encoding="utf-8")
+    fingerprint = study_fingerprint(config, data_root(config))
+    log.write("study started", fingerprint=fingerprint, anew=anew)
+    runs = []
+    kept = not anew
+    for script in phase_scripts() if scripts is None else scripts:
+        fingerprint = phase_fingerprint(fingerprint, script)
+        path = state / f"{script.stem}.json"
+        record = PhaseRecord.read(path)
+        # What follows a phase that was run again may have read what it wrote.
+        if kept and record is not None and record.holds(fingerprint):
+            run = PhaseRun(script.stem, "kept", record.seconds, record.peak_megabytes)
+        else:
+            kept = False
+            log.write("phase started", phase=script.stem)
+            path.unlink(missing_ok=True)
+            moment = time.time_ns()
+            seconds, peak = _run_phase(script, stated, logs / f"{script.stem}.txt", log)
+            folders = (outputs, config.paths.processed, config.paths.shifted)
+            files = written_since(folders, moment)
+            for name in [name for name in files if Path(name).parent in (state, logs)]:
+                del files[name]
+            files.pop(str(outputs / "study.jsonl"), None)
+            PhaseRecord(fingerprint, seconds, peak, files).write(path)
+            run = PhaseRun(script.stem, "run", seconds, peak)
+        runs.append(run)
+        log.write(f"phase {run.state}", phase=run.name, seconds=run.seconds)
+        say(_line(run))
+    log.write("study finished", seconds=sum(run.seconds for run in runs))
+    return runs
+
+
+def runs_table(runs: Sequence[PhaseRun]) -> str:
+    """Return how the phases went as a table for people."""
+    rows = [
+        [
+            run.name,
+            run.state,
+            f"{run.seconds:.1f}",
+            "-" if run.peak_megabytes is None else f"{run.peak_megabytes:,.0f}",
+        ]
+        for run in runs
+    ]
+    rows.append(["all", "", f"{sum(run.seconds for run in runs):.1f}", ""])
+    return text_table(["phase", "", "seconds", "peak MB"], rows, n_names=2)
+
+
+class _EventLog:
+    """Lines of JSON, one an event, added to what is there."""
+
+    def __init__(self, path: Path) -> None:
+        self._path = path
+
+    def write(self, event: str, **details: Any) -> None:
+        """Add an event with the time and its details."""
+        now = datetime.now(UTC).isoformat(timespec="milliseconds")
+        line = json.dumps({"time": now, "event": event, **details})
+        with self._path.open("a", encoding="utf-8") as file:
+            file.write(line + "\n")
+
+
+def _run_phase(
+    script: Path, config: Path, output: Path, log: _EventLog
+) -> tuple[float, float | None]:
+    """Run a script; return its seconds and its peak in megabytes, or raise."""
+    command = [sys.executable, str(script), "--config", str(config)]
+    started = time.perf_counter()
+    with output.open("wb") as file:
+        # Progress bars belong on the terminal, if there is one.
+        bars = None if sys.stderr.isatty() else subprocess.STDOUT
+        child = subprocess.Popen(command, stdout=file, stderr=bars)
+        try:
+            code, peak = _wait(child)
+        except BaseException:  # whoever stops the study stops the phase
+            child.kill()
+            child.wait()
+            raise
+    seconds = time.perf_counter() - started
+    if code:
+        log.write("phase failed", phase=script.stem, code=code, seconds=seconds)
+        with output.open(encoding="utf-8", errors="replace") as file:
+            last = "".join(deque(file, LAST_LINES)).rstrip()
+        raise PhaseError(
+            f"{script.stem} failed with exit code {code} after {seconds:.0f} s; all it "
+            f"printed is in {str(output)!r}. It ended:\n{last}"
+        )
+    return seconds, peak
+
+
+def _wait(child: subprocess.Popen[bytes]) -> tuple[int, float | None]:
+    """Wait for a process; return its exit code and its peak in megabytes."""
+    if not hasattr(os, "wait4"):
+        return child.wait(), None
+    _, status, usage = os.wait4(child.pid, 0)
+    child.returncode = os.waitstatus_to_exitcode(status)
+    unit = 1 if sys.platform == "darwin" else 1024  # bytes there, else kilobytes
+    return child.returncode, usage.ru_maxrss * unit / 1e6
+
+
+def _line(run: PhaseRun) -> str:
+    if run.state == "kept":
+        return f"{run.name}: done before, kept"
+    return f"{run.name}: {run.seconds:.1f} s"

@@ -1,0 +1,109 @@
+"""Phases run in order, are kept while nothing changes, and fail with what they said."""
+
+from __future__ import annotations
+
+import json
+
+import pytest
+from PIL import Image
+
+from adlib.study import Config, PhaseError, phase_scripts, run_study, runs_table
+
+FIRST = """
+import json, sys
+from pathlib import Path
+config = json.loads(Path(sys.argv[2]).read_text())
+outputs = Path(config["paths"]["outputs"])
+with (outputs.parent / "calls.txt").open("a") as file:
+    file.write(Path(__file__).stem + "\\n")
+(outputs / "results").mkdir(exist_ok=True)
+(outputs / "results" / (Path(__file__).stem + ".json")).write_text("{}")
+print("done by", Path(__file__).stem)
+"""
+
+
+@pytest.fixture
+def study(tmp_path):
+    root = tmp_path / "mvtec"
+    for place in ("train/good", "test/good", "test/hole"):
+        folder = root / "tile" / place
+        folder.mkdir(parents=True)
+        Image.new("L", (8, 8)).save(folder / "0.png")
+    scripts = [tmp_path / f"phase0{n}_step.py" for n in range(3)]
+    for script in scripts:
+        script.write_text(FIRST)
+    paths = {
+        "processed": tmp_path / "processed",
+        "shifted": tmp_path / "shifted",
+        "outputs": tmp_path / "outputs",
+    }
+    config = Config.from_dict({"data": {"root": root}, "paths": paths})
+
+    def run(**changes):
+        said = []
+        runs = run_study(
+            config.model_copy(update=changes), scripts=scripts, say=said.append
+        )
+        assert len(said) == len(runs) == 3
+        return "".join(one.state[0] for one in runs)
+
+    return run, scripts, root, tmp_path
+
+
+def test_a_phase_runs_once_while_nothing_changes(study):
+    run, scripts, _root, folder = study
+    assert run() == "rrr"
+    assert run() == "kkk"
+    assert (folder / "calls.txt").read_text().split() == [s.stem for s in scripts]
+    assert (
+        "done by phase01_step" in (folder / "outputs/logs/phase01_step.txt").read_text()
+    )
+
+
+def test_what_a_change_touches_is_run_again(study):
+    run, scripts, root, folder = study
+    assert run() == "rrr"
+    scripts[1].write_text(FIRST + "\n# changed\n")
+    assert run() == "krr"
+    (folder / "outputs/results/phase02_step.json").unlink()
+    assert run() == "kkr"
+    assert run(seed=7) == "rrr"
+    Image.new("L", (9, 9)).save(root / "tile/train/good/1.png")
+    assert run(seed=7) == "rrr"
+    assert run(seed=7) == "kkk"
+
+
+def test_a_damaged_record_counts_as_none(study):
+    run, _scripts, _root, folder = study
+    run()
+    (folder / "outputs/state/phase01_step.json").write_text("{")
+    assert run() == "krr"
+
+
+def test_a_failed_phase_says_how_and_those_before_it_are_kept(study):
+    run, scripts, _root, folder = study
+    scripts[1].write_text("print('so far'); raise SystemExit('no models')")
+    with pytest.raises(PhaseError, match=r"(?s)phase01_step failed.*code 1.*so far"):
+        run()
+    scripts[1].write_text(FIRST)
+    assert run() == "krr"
+    lines = (folder / "outputs/study.jsonl").read_text().splitlines()
+    events = [json.loads(line) for line in lines]
+    assert [e["event"] for e in events].count("phase failed") == 1
+    assert events[-1]["event"] == "study finished"
+    assert all(e["time"].endswith("+00:00") for e in events)
+
+
+def test_the_scripts_of_the_study_are_found_in_order():
+    names = [script.stem[:7] for script in phase_scripts()]
+    assert names == sorted(names)
+    assert names[0] == "phase00"
+    assert len(names) == len(set(names)) >= 10
+
+
+def test_a_table_adds_the_seconds_up(study):
+    from adlib.study import PhaseRun
+
+    runs = [PhaseRun("phase00", "run", 1.0, 10.0), PhaseRun("phase01", "kept", 2, None)]
+    last = runs_table(runs).splitlines()[-1].split()
+    assert last == ["all", "3.0"]
