@@ -55,6 +55,7 @@ def failure_grid(
             assert one.map is not None  # an unusable image has no score to fail with
             glow = np.asarray(overlay(image, one.map, low, high))
             drawn = glow.astype(np.float32) / np.float32(255)
-            line.append(Picture(drawn, f"{one.score / model.threshold_:.2f}", mask))
+            relative = f"score / threshold {one.score / model.threshold_:.2f}"
+            line.append(Picture(drawn, relative, mask))
         rows.append((name, line))
     return picture_grid(rows, title)
