@@ -7,6 +7,7 @@ import json
 import pytest
 from PIL import Image
 
+from adlib.cli import main
 from adlib.study import Config, PhaseError, phase_scripts, run_study, runs_table
 
 FIRST = """
@@ -107,3 +108,28 @@ def test_a_table_adds_the_seconds_up(study):
     runs = [PhaseRun("phase00", "run", 1.0, 10.0), PhaseRun("phase01", "kept", 2, None)]
     last = runs_table(runs).splitlines()[-1].split()
     assert last == ["all", "3.0"]
+
+
+def test_the_command_line_runs_the_phases_and_says_how(study, monkeypatch, capsys):
+    _, scripts, root, folder = study
+    monkeypatch.setattr("adlib.study._run_study.phase_scripts", lambda: scripts)
+    (folder / "study.yaml").write_text("seed: 7\n")
+    given = ["study", str(folder / "study.yaml"), "--data", str(root)]
+    given += ["--classes", "tile", "--work", str(folder / "w")]
+    assert main(given) == 0
+    said = capsys.readouterr().out
+    assert "phase02_step" in said
+    stated = json.loads((folder / "w/outputs/state/config.json").read_text())
+    assert (stated["seed"], stated["data"]["classes"]) == (7, ["tile"])
+    assert main(given) == 0
+    assert "kept" in capsys.readouterr().out
+    assert main([*given, "--anew"]) == 0
+    assert len((folder / "w/calls.txt").read_text().split()) == 6
+
+
+def test_the_command_line_names_the_phase_that_failed(study, monkeypatch, capsys):
+    _, scripts, root, folder = study
+    scripts[1].write_text("raise SystemExit('no models')")
+    monkeypatch.setattr("adlib.study._run_study.phase_scripts", lambda: scripts)
+    assert main(["study", "--data", str(root), "--work", str(folder)]) != 0
+    assert "phase01_step failed" in capsys.readouterr().err
