@@ -119,6 +119,7 @@ def test_the_phases_run_one_after_the_other(
     n_pictures = 2 * (2 + 3 + 1 + 1 + 4 + 2 * 4 + 2 * (2 + 2)) + 3 + 4
     # Phase 8: two kinds of figures, neighbours, maps; phase 9: types, and four more.
     n_pictures += 2 + 1 + 2 + 2 + 4
+    n_pictures += 1 + 2 * 3  # interpretation
     pictures = sorted(outputs.rglob("*.png"))
     # Of these there are none where no image is hard or mistaken.
     varying = [p for p in pictures if p.name.endswith(("hard.png", "mistaken.png"))]

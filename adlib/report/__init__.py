@@ -25,6 +25,11 @@ from adlib.report._data_pictures import (
 from adlib.report._demo_page import write_demo_page
 from adlib.report._failure_pictures import failure_grid
 from adlib.report._figures import save_figure
+from adlib.report._interpretation_figures import (
+    plane_figure,
+    share_figure,
+    stage_figure,
+)
 from adlib.report._map_figures import MapExample, certain_and_uncertain, map_grid
 from adlib.report._matrix_figure import Matrix, matrix_figure
 from adlib.report._missing import check_report_extra
@@ -66,6 +71,7 @@ __all__ = [
     "pair_rows",
     "part_rows",
     "picture_grid",
+    "plane_figure",
     "point_figure",
     "precision_recall_figure",
     "pro_figure",
@@ -76,5 +82,7 @@ __all__ = [
     "save_figure",
     "score_figure",
     "score_rows",
+    "share_figure",
+    "stage_figure",
     "write_demo_page",
 ]
