@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Literal, TypeAlias
@@ -229,7 +230,10 @@ def project(
         plane = TSNE(init="pca", random_state=seed).fit_transform(embeddings)
     else:
         try:
-            from umap import UMAP  # noqa: PLC0415 - optional
+            with warnings.catch_warnings():
+                # Of a part of umap that needs TensorFlow, which nobody asked for.
+                warnings.simplefilter("ignore", ImportWarning)
+                from umap import UMAP  # noqa: PLC0415 - optional
         except ImportError as error:
             raise ImportError(
                 "project by 'umap' needs the package umap-learn. Run: pip install "
