@@ -8,6 +8,12 @@ from adlib.features._embedding import (
     embedding_length,
     patch_embeddings,
 )
+from adlib.features._feature_cache import (
+    FeatureCache,
+    current_feature_cache,
+    use_feature_cache,
+    without_feature_cache,
+)
 from adlib.features._runtimes import PRECISIONS, RUNTIMES, Precision, Runtime
 from adlib.features._weights import DEFAULT_BACKBONE, Normalisation, Weights
 
@@ -20,11 +26,15 @@ __all__ = [
     "Backbone",
     "Embedder",
     "Embedding",
+    "FeatureCache",
     "Normalisation",
     "Precision",
     "Runtime",
     "Stage",
     "Weights",
+    "current_feature_cache",
     "embedding_length",
     "patch_embeddings",
+    "use_feature_cache",
+    "without_feature_cache",
 ]

@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+import hashlib
+import platform
 from collections.abc import Sequence
 from dataclasses import dataclass
 from difflib import get_close_matches
+from functools import cached_property
+from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any, TypeAlias
 
@@ -13,8 +17,10 @@ import torch
 from torch import nn
 
 from adlib._random import torch_seeded
+from adlib._threads import available_threads
 from adlib._validation import describe, refusal
 from adlib.exceptions import WeightsError
+from adlib.features._feature_cache import code_fingerprint, current_feature_cache
 from adlib.features._folding import folded
 from adlib.features._runtime_openvino import OpenVinoRuntime
 from adlib.features._runtime_torch import TorchRuntime, send
@@ -129,8 +135,45 @@ class Backbone:
         Args:
             images: (n, 3, height, width) float32 RGB in [0, 1], on any device.
         """
+        cache = current_feature_cache()
+        if cache is None:
+            return self.compute(images)
+        maps = cache.maps(self.fingerprint, images, self.compute)
+        return [send(stage, self.device) for stage in maps]
+
+    @torch.inference_mode()
+    def compute(self, images: torch.Tensor) -> list[torch.Tensor]:
+        """Return the same maps without looking into the feature cache."""
         images = send(images, self.device)
         return self._run((images - self._mean) / self._std)
+
+    @cached_property
+    def fingerprint(self) -> bytes:
+        """What changes when the maps of an image could come out otherwise."""
+        place: tuple[object, ...] = (
+            torch.backends.cpu.get_cpu_capability(),
+            torch.get_num_threads(),
+            available_threads(),
+        )
+        if self.device != "cpu":
+            place = (torch.cuda.get_device_name(self.device), torch.version.cuda)
+        packages = ("torch", "timm", "openvino")
+        stated = (
+            self.name,
+            self.stages,
+            self.normalisation,
+            self._precision,
+            self._runtime,
+            place,
+            platform.machine(),
+            [_version(package) for package in packages],
+        )
+        found = hashlib.blake2b(code_fingerprint(), digest_size=20)
+        found.update(repr(stated).encode())
+        for name, tensor in self.state().items():
+            found.update(f"{name} {tensor.dtype} {tuple(tensor.shape)}".encode())
+            found.update(tensor.reshape(-1).view(torch.uint8).numpy().tobytes())
+        return found.digest()
 
     def _attach(
         self,
@@ -152,6 +195,7 @@ class Backbone:
 
     def _place(self, device: str, precision: Precision, runtime: Runtime) -> None:
         self.device = device
+        self._precision, self._runtime = precision, runtime
         reader = _StageReader(self._network, [stage.index for stage in self.stages])
         _, height, width = self._network.pretrained_cfg["input_size"]
         ready = folded(reader.eval(), (height, width))
@@ -163,6 +207,13 @@ class Backbone:
         shape = (1, 3, 1, 1)
         self._mean = torch.tensor(self.normalisation.mean, device=device).view(shape)
         self._std = torch.tensor(self.normalisation.std, device=device).view(shape)
+
+
+def _version(package: str) -> str | None:
+    try:
+        return version(package)
+    except PackageNotFoundError:
+        return None
 
 
 class _StageReader(nn.Module):

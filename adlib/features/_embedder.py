@@ -35,7 +35,10 @@ class Embedder:
         Args:
             images: (n, 3, height, width) float32 RGB in [0, 1].
         """
-        maps = self.backbone(images)
+        return self.embed(self.backbone(images))
+
+    def embed(self, maps: Sequence[torch.Tensor]) -> torch.Tensor:
+        """Return the embeddings of what the backbone gave, one map a stage."""
         if self.kept is None:
             embeddings = patch_embeddings(maps, self.embedding)
         elif self.embedding == "paper":

@@ -1,0 +1,223 @@
+"""Feature maps kept on disk, so that a frozen backbone sees no image twice."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import secrets
+import warnings
+import zlib
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
+from functools import cache
+from pathlib import Path
+from threading import Lock
+
+import torch
+from safetensors import SafetensorError
+from safetensors.torch import load, save
+
+from adlib._validation import check_int
+
+Compute = Callable[[torch.Tensor], list[torch.Tensor]]
+
+SUFFIX = ".features"
+CHECKSUM_BYTES = 4
+CHANNELS_LAST = "channels last"
+KEPT_RATIO = 0.9  # of the limit, once it was exceeded: not one file for each new one
+
+
+class FeatureCache:
+    """Feature maps on disk, by what they depend on; the longest unused give way.
+
+    The key of an image's maps is a hash of its pixels as the backbone gets them, and of
+    the backbone: network, weights, stages, normalisation, precision, runtime, device,
+    threads, the versions of torch, timm and OpenVINO, and adlib's own code of this
+    room. A file that is damaged counts as absent.
+
+    Args:
+        folder: Made if it is not there. Processes may share it.
+        max_bytes: Most that the files may take together, at least 1.
+
+    Attributes:
+        hits: Images whose maps were found.
+        misses: Images whose maps were computed.
+
+    Raises:
+        TypeError, ValueError: ``max_bytes`` is not as stated.
+        OSError: The folder cannot be made.
+
+    Note:
+        Maps come back bit for bit. On a GPU those of an image may depend on its batch;
+        from the cache they are those of the batch that it came in first.
+    """
+
+    def __init__(self, folder: str | Path, max_bytes: int) -> None:
+        self.folder = Path(folder)
+        self.max_bytes = check_int(max_bytes, "max_bytes", "FeatureCache", low=1)
+        self.folder.mkdir(parents=True, exist_ok=True)
+        self.hits = self.misses = 0
+        self._lock = Lock()
+        self._n_bytes: int | None = None  # counted when something is first written
+        self._writable = True
+
+    def maps(
+        self, fingerprint: bytes, images: torch.Tensor, compute: Compute
+    ) -> list[torch.Tensor]:
+        """Return one map a stage, (n, channels, height, width) float32.
+
+        Args:
+            fingerprint: Of the backbone.
+            images: (n, 3, height, width) float32.
+            compute: Gives the maps of images that are not found.
+        """
+        paths = [self._path(fingerprint, image) for image in images]
+        found = [self._read(path) for path in paths]
+        missing = [place for place, maps in enumerate(found) if maps is None]
+        self.hits += len(found) - len(missing)
+        self.misses += len(missing)
+        if len(missing) == len(found):
+            whole = compute(images)
+            for place, path in enumerate(paths):
+                self._write(path, [stage[place : place + 1] for stage in whole])
+            return whole
+        if missing:
+            computed = compute(images[missing])
+            for number, place in enumerate(missing):
+                maps = [stage[number : number + 1].cpu() for stage in computed]
+                self._write(paths[place], maps)
+                found[place] = maps
+        stages = zip(*(maps for maps in found if maps is not None), strict=True)
+        return [stage[0] if len(stage) == 1 else torch.cat(stage) for stage in stages]
+
+    def n_bytes(self) -> int:
+        """Return how much the files take together."""
+        return sum(size for _, size, _ in self._files())
+
+    def _path(self, fingerprint: bytes, image: torch.Tensor) -> Path:
+        key = hashlib.blake2b(fingerprint, digest_size=20)
+        key.update(repr(tuple(image.shape)).encode())
+        # In the order in which images lie in memory: as a rule nothing is copied.
+        key.update(image.cpu().permute(1, 2, 0).contiguous().numpy().data)
+        name = key.hexdigest()
+        return self.folder / name[:2] / f"{name[2:]}{SUFFIX}"
+
+    def _read(self, path: Path) -> list[torch.Tensor] | None:
+        try:
+            content = path.read_bytes()
+            stated, tensors = content[:CHECKSUM_BYTES], content[CHECKSUM_BYTES:]
+            if zlib.crc32(tensors).to_bytes(CHECKSUM_BYTES, "little") != stated:
+                return None
+            maps = load(tensors)
+            os.utime(path)  # used just now
+        except (OSError, SafetensorError):
+            return None
+        return [_from_memory(maps, place) for place in range(len(maps))]
+
+    def _write(self, path: Path, maps: list[torch.Tensor]) -> None:
+        if not self._writable:
+            return
+        tensors = save(dict(map(_in_memory, *zip(*enumerate(maps), strict=True))))
+        size = CHECKSUM_BYTES + len(tensors)
+        if size > self.max_bytes:
+            return
+        # Whole or not at all, but not forced onto the disk: what a crash leaves
+        # unfinished the checksum finds.
+        temporary = path.with_suffix(f".{secrets.token_hex(4)}.tmp")
+        try:
+            path.parent.mkdir(exist_ok=True)
+            with temporary.open("wb") as file:
+                file.write(zlib.crc32(tensors).to_bytes(CHECKSUM_BYTES, "little"))
+                file.write(tensors)
+            temporary.replace(path)
+        except OSError as error:
+            with suppress(OSError):
+                temporary.unlink(missing_ok=True)
+            self._writable = False
+            warnings.warn(
+                f"The feature cache in {str(self.folder)!r} cannot be written to "
+                f"({error}); features are computed, and no longer kept.",
+                RuntimeWarning,
+                stacklevel=2,
+            )
+            return
+        with self._lock:
+            if self._n_bytes is None:
+                self._n_bytes = self.n_bytes()
+            else:
+                self._n_bytes += size
+            if self._n_bytes > self.max_bytes:
+                self._n_bytes = self._make_room()
+
+    def _make_room(self) -> int:
+        """Delete the files that were not used for longest; return what is left."""
+        files = sorted(self._files())
+        total = sum(size for _, size, _ in files)
+        for _, size, path in files:
+            if total <= KEPT_RATIO * self.max_bytes:
+                break
+            Path(path).unlink(missing_ok=True)
+            total -= size
+        return total
+
+    def _files(self) -> Iterator[tuple[int, int, str]]:
+        """Yield when each file was last used, its size and its path."""
+        for path in self.folder.rglob(f"*{SUFFIX}"):
+            try:
+                state = path.stat()
+            except OSError:  # another process made room
+                continue
+            yield state.st_mtime_ns, state.st_size, str(path)
+
+
+def _in_memory(place: int, stage: torch.Tensor) -> tuple[str, torch.Tensor]:
+    """Return a map's name and the map in the order in which it lies in memory.
+
+    What comes after the backbone adds up in that order: another would be another sum.
+    """
+    stage = stage.cpu()
+    if stage.is_contiguous():
+        return f"{place}", stage
+    return f"{place} {CHANNELS_LAST}", stage.permute(0, 2, 3, 1).contiguous()
+
+
+def _from_memory(maps: dict[str, torch.Tensor], place: int) -> torch.Tensor:
+    """Undo ``_in_memory``."""
+    if f"{place}" in maps:
+        return maps[f"{place}"]
+    return maps[f"{place} {CHANNELS_LAST}"].permute(0, 3, 1, 2)
+
+
+_current: FeatureCache | None = None
+
+
+def use_feature_cache(found: FeatureCache | None) -> None:
+    """Let every backbone of this process use a cache from now on; None: none."""
+    global _current  # noqa: PLW0603 - one for the process, as the function says
+    _current = found
+
+
+def current_feature_cache() -> FeatureCache | None:
+    """Return the cache that backbones use; None: none."""
+    return _current
+
+
+@contextmanager
+def without_feature_cache() -> Iterator[None]:
+    """Let backbones use no cache inside the block, e.g. because a clock runs."""
+    before = current_feature_cache()
+    use_feature_cache(None)
+    try:
+        yield
+    finally:
+        use_feature_cache(before)
+
+
+@cache
+def code_fingerprint() -> bytes:
+    """Return a hash of this room's code: what turns pixels into maps."""
+    found = hashlib.blake2b(digest_size=20)
+    for path in sorted(Path(__file__).parent.glob("*.py")):
+        found.update(path.name.encode())
+        found.update(path.read_bytes())
+    return found.digest()
