@@ -87,9 +87,11 @@ def inspection_grid(
     return figure
 
 
-def save_figure(figure: Figure, path: Path) -> None:
+def save_figure(
+    figure: Figure, path: Path, *, dots_per_inch: int = DOTS_PER_INCH
+) -> None:
     """Write a figure as a PNG of the same bytes whenever it is drawn again."""
-    figure.savefig(path, dpi=DOTS_PER_INCH, format="png", metadata={"Software": None})
+    figure.savefig(path, dpi=dots_per_inch, format="png", metadata={"Software": None})
 
 
 def new_figure(width: float, height: float) -> Figure:
