@@ -7,9 +7,11 @@ from adlib.estimators._loading import load
 from adlib.estimators._padim import PaDiM
 from adlib.estimators._patchcore import PatchCore
 from adlib.estimators._results import Explanation, ImageEmbeddings, Inspection
+from adlib.estimators._stage_times import STAGES, stage_seconds
 from adlib.metrics import lowest_rate
 
 __all__ = [
+    "STAGES",
     "AnomalibPadim",
     "AnomalibPatchcore",
     "AnomalyDetector",
@@ -20,4 +22,5 @@ __all__ = [
     "PatchCore",
     "load",
     "lowest_rate",
+    "stage_seconds",
 ]
