@@ -16,10 +16,10 @@ from adlib.study import (
     Predictions,
     clean_splits,
     config_from_arguments,
-    environment,
     fit_on_split,
     fitting_table,
     new_patchcore,
+    provenance,
     set_seed,
     write_fittings,
 )
@@ -49,7 +49,7 @@ for name, split in splits.items():
         else:
             path.unlink()  # it was saved to be weighed
 print(fitting_table(fittings))
-notes = {"seed": config.seed, "environment": environment()}
+notes = provenance(config)
 results = config.paths.outputs / "results"
 write_fittings(fittings, results, "patchcore_clean_fitting", notes)
 

@@ -16,10 +16,10 @@ from adlib.study import (
     Predictions,
     clean_splits,
     config_from_arguments,
-    environment,
     fit_on_split,
     fitting_table,
     new_padim,
+    provenance,
     set_seed,
     write_fittings,
 )
@@ -39,7 +39,7 @@ for name, split in splits.items():
     path = config.paths.model("PaDiM", name, "clean")
     fittings.append(fit_on_split(models[name], split, path=path))
 print(fitting_table(fittings))
-notes = {"seed": config.seed, "environment": environment()}
+notes = provenance(config)
 results = config.paths.outputs / "results"
 write_fittings(fittings, results, "padim_clean_fitting", notes)
 

@@ -19,7 +19,8 @@ from adlib.study import (
     compare_methods,
     comparison_table,
     config_from_arguments,
-    environment,
+    keep_features,
+    provenance,
     results_table,
     run_on_split,
     set_seed,
@@ -31,6 +32,7 @@ from adlib.study import (
 METHODS = ("PatchCore", "PaDiM")
 config = config_from_arguments(__doc__, Path(__file__).with_name("config.yaml"))
 set_seed(config.seed)
+keep_features(config)
 outputs = config.paths.outputs / "phase05"
 outputs.mkdir(parents=True, exist_ok=True)
 splits = clean_splits(config)
@@ -59,8 +61,7 @@ comparison = compare_methods(*([r for r in runs if r.method == m] for m in METHO
 print(comparison_table(comparison))
 notes = {
     "domain": "clean",
-    "seed": config.seed,
-    "environment": environment(),
+    **provenance(config),
     "comparison": comparison.as_dict(),
 }
 results = config.paths.outputs / "results"

@@ -30,8 +30,9 @@ from adlib.study import (
     changes_table,
     clean_splits,
     config_from_arguments,
-    environment,
+    keep_features,
     mean_changes,
+    provenance,
     read_results,
     read_scores,
     results_table,
@@ -47,6 +48,7 @@ from adlib.study import (
 METHODS = ("PatchCore", "PaDiM")
 config = config_from_arguments(__doc__, Path(__file__).with_name("config.yaml"))
 set_seed(config.seed)
+keep_features(config)
 outputs = config.paths.outputs / "phase06"
 outputs.mkdir(parents=True, exist_ok=True)
 results = config.paths.outputs / "results"
@@ -72,7 +74,7 @@ for method in METHODS:
 thresholds = config.paths.outputs / "thresholds"
 write_thresholds(rethresholded, thresholds / "shift_threshold_only.json")
 print(adaptations_table(ways))
-write_adaptations(ways, results / "shift_threshold_ways.json")
+write_adaptations(ways, results / "shift_threshold_ways.json", notes=provenance(config))
 
 # %%
 # What the shift costs, on the same images before and after it; what of that a new
@@ -97,7 +99,7 @@ print(changes_table(left, ("image_auroc", "image_f1")))
 # %%
 # Results, each with everything that the evaluation of phase 5 has.
 
-notes = {"domain": "shifted", "seed": config.seed, "environment": environment()}
+notes = {"domain": "shifted", **provenance(config)}
 evaluations = [run.evaluation for run in unadapted]
 print(results_table(evaluations, config.metrics))
 effect = {

@@ -32,12 +32,13 @@ from adlib.study import (
     compare_methods,
     comparison_table,
     config_from_arguments,
-    environment,
     fit_on_split,
     fitting_table,
+    keep_features,
     mean_changes,
     new_padim,
     new_patchcore,
+    provenance,
     read_adaptations,
     read_results,
     read_scores,
@@ -56,6 +57,7 @@ from adlib.study import (
 METHODS = {"PatchCore": new_patchcore, "PaDiM": new_padim}
 config = config_from_arguments(__doc__, Path(__file__).with_name("config.yaml"))
 set_seed(config.seed)
+keep_features(config)
 outputs = config.paths.outputs / "phase07"
 outputs.mkdir(parents=True, exist_ok=True)
 results = config.paths.outputs / "results"
@@ -104,8 +106,7 @@ comparison = compare_methods(*([r for r in adapted if r.method == m] for m in ME
 print(comparison_table(comparison))
 notes = {
     "domain": "shifted",
-    "seed": config.seed,
-    "environment": environment(),
+    **provenance(config),
     "change_from_no_adaptation": [one.as_dict() for one in won],
     "mean_change_from_no_adaptation": mean_changes(won),
     "explained_by_model": [one.as_dict() for one in by_model],
@@ -116,7 +117,7 @@ notes = {
 }
 write_results(evaluations, results, "shift_with_adaptation_results", notes)
 write_run_details(adapted, results, "shift_with_adaptation_details")
-write_fittings(fittings, results, "shift_fitting", {"seed": config.seed})
+write_fittings(fittings, results, "shift_fitting", provenance(config))
 
 # %%
 # With less effort: the clean bank and a few shifted good images. All ways side by side,
@@ -131,7 +132,7 @@ for run in adapted:
     ways.append(adaptation_of(run, "learned anew", len(shifted[run.class_name].train)))
 ways.sort(key=lambda way: (list(METHODS).index(way.method), way.class_name))
 print(adaptations_table(ways))
-write_adaptations(ways, results / "adaptation_ways.json")
+write_adaptations(ways, results / "adaptation_ways.json", notes=provenance(config))
 
 # %%
 # Pictures: figures under all conditions, where scores went, and maps.

@@ -26,15 +26,16 @@ from adlib.study import (
     changes_table,
     clean_splits,
     config_from_arguments,
-    environment,
     fit_on_split,
     fitting_table,
+    keep_features,
     mean_changes,
     neighbour_shares,
     neighbours_table,
     new_padim,
     new_patchcore,
     pooled_split,
+    provenance,
     read_results,
     read_scores,
     results_table,
@@ -52,6 +53,7 @@ from adlib.study import (
 METHODS = {"PatchCore": new_patchcore, "PaDiM": new_padim}
 config = config_from_arguments(__doc__, Path(__file__).with_name("config.yaml"))
 set_seed(config.seed)
+keep_features(config)
 outputs = config.paths.outputs / "phase08"
 outputs.mkdir(parents=True, exist_ok=True)
 results = config.paths.outputs / "results"
@@ -93,7 +95,7 @@ print("From thresholds by class to one for all:")
 print(changes_table(by_threshold, ("image_f1", "image_recall", "image_specificity")))
 evaluations = [run.evaluation for run in one_threshold]
 print(results_table(evaluations, config.metrics))
-notes = {"domain": "clean", "seed": config.seed, "environment": environment()}
+notes = {"domain": "clean", **provenance(config)}
 effects = {
     "change_by_model": [one.as_dict() for one in by_model],
     "mean_change_by_model": mean_changes(by_model),
@@ -125,6 +127,7 @@ for name, split in splits.items():
 print(neighbours_table(shares))
 print(shortcut_table(shortcuts))
 analysis = {
+    **provenance(config),
     "neighbours": [one.as_dict() for one in shares],
     "shortcut": [one.as_dict() for one in shortcuts],
 }

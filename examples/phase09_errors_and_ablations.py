@@ -32,12 +32,13 @@ from adlib.study import (
     clean_splits,
     config_from_arguments,
     cross_shifts,
-    environment,
+    keep_features,
     new_padim,
     new_patchcore,
     padim_variants,
     patchcore_variants,
     patterns_table,
+    provenance,
     read_scores,
     set_seed,
     shift_table,
@@ -50,11 +51,12 @@ METHODS = {"PatchCore": new_patchcore, "PaDiM": new_padim}
 VARIANTS = {"PatchCore": patchcore_variants, "PaDiM": padim_variants}
 config = config_from_arguments(__doc__, Path(__file__).with_name("config.yaml"))
 set_seed(config.seed)
+keep_features(config)
 outputs = config.paths.outputs / "phase09"
 outputs.mkdir(parents=True, exist_ok=True)
 results = config.paths.outputs / "results"
 clean, shifted = clean_splits(config), shifted_splits(config)
-notes = {"seed": config.seed, "environment": environment()}
+notes = provenance(config)
 
 # %%
 # Where the models fail, in every condition: verdicts by defect type, whether both fail

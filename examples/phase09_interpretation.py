@@ -25,8 +25,9 @@ from adlib.study import (
     clean_splits,
     config_from_arguments,
     distance_shares,
-    environment,
+    keep_features,
     project,
+    provenance,
     sample_patches,
     set_seed,
     some_of,
@@ -36,6 +37,7 @@ from adlib.study import (
 
 config = config_from_arguments(__doc__, Path(__file__).with_name("config.yaml"))
 set_seed(config.seed)
+keep_features(config)
 outputs = config.paths.outputs / "phase09"
 outputs.mkdir(parents=True, exist_ok=True)
 results = config.paths.outputs / "results"
@@ -58,8 +60,7 @@ for one in shares:
     parts = ", ".join(f"{stage} {part:.1%}" for stage, part in one.stages.items())
     print(f"{one.class_name}, {one.kind} images ({one.n_images}): {parts}")
 content = {
-    "seed": config.seed,
-    "environment": environment(),
+    **provenance(config),
     "shares": [one.as_dict() for one in shares],
 }
 write_json(content, results / "interpretation.json")

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import csv
 import json
+import re
 import runpy
 import sys
 from pathlib import Path
@@ -13,6 +15,7 @@ from PIL import Image
 
 from adlib import PaDiM, PatchCore, metrics
 from adlib.datasets import demo_root, load_clean_splits, load_shifted_splits
+from adlib.features import use_feature_cache
 from adlib.study import _fitting, _label_free, _runs
 
 EXAMPLES = Path(__file__).parent.parent / "examples"
@@ -26,7 +29,10 @@ PHASES = sorted(EXAMPLES.glob("phase*.py"))
 
 def run(path, monkeypatch, *arguments):
     monkeypatch.setattr(sys, "argv", [str(path), *arguments])
-    runpy.run_path(str(path), run_name="__main__")
+    try:
+        runpy.run_path(str(path), run_name="__main__")
+    finally:
+        use_feature_cache(None)  # a script's process would end here
 
 
 def test_the_first_steps_run(capsys, monkeypatch):
@@ -116,10 +122,12 @@ def test_the_phases_run_one_after_the_other(
     assert folders == {"data", "outputs", "small.yaml"}
     outputs = tmp_path / "outputs"
     check_models_and_results(outputs)
+    check_the_report(outputs)
     n_pictures = 2 * (2 + 3 + 1 + 1 + 4 + 2 * 4 + 2 * (2 + 2)) + 3 + 4
     # Phase 8: two kinds of figures, neighbours, maps; phase 9: types, and four more.
     n_pictures += 2 + 1 + 2 + 2 + 4
-    n_pictures += 1 + 2 * 3  # interpretation
+    n_pictures += 1 + 2 * 3 + 2  # interpretation, efficiency
+    n_pictures += 7  # what the report draws itself
     pictures = sorted(outputs.rglob("*.png"))
     # Of these there are none where no image is hard or mistaken.
     varying = [p for p in pictures if p.name.endswith(("hard.png", "mistaken.png"))]
@@ -146,6 +154,40 @@ def check_models_and_results(outputs):
             assert one["threshold"] == thresholds[method][name]
             assert one["pixel"]["aupro"] > 0.5
     assert len(results["comparison"]["classes"]) == 2
+
+
+def check_the_report(outputs):
+    """Every number of the report stands in a results file, at the place it names."""
+    folder = outputs / "report"
+    assert (folder / "report.pdf").read_bytes().startswith(b"%PDF")
+    page = (folder / "report.html").read_text()
+    contents, printed = {}, set()
+    with (folder / "numbers.csv").open(encoding="utf-8", newline="") as file:
+        rows = list(csv.DictReader(file))
+    for row in rows:
+        path = outputs / row["file"]
+        found = contents.setdefault(path, json.loads(path.read_text()))
+        *inner, last = row["place"].split("/")
+        for key in inner:
+            found = found[int(key)] if isinstance(found, list) else found[key]
+        if isinstance(found, list):
+            value = found[int(last)]
+        elif last in found:
+            value = found[last]
+        else:  # a sum of entries
+            value = sum(found.get(key, 0) for key in last.split("+"))
+        assert repr(value) == row["value"]
+        assert row["printed"].replace("<", "&lt;") in page
+        printed.add(row["printed"])
+    for table in (folder / "tables").glob("*.csv"):
+        if table.stem == "settings":  # says the configuration
+            continue
+        with table.open(encoding="utf-8", newline="") as file:
+            cells = [cell for row in list(csv.reader(file))[1:] for cell in row]
+        numbers = {
+            n for cell in cells for n in re.findall(r"[+\u2212]?\d\.\d{3}", cell)
+        }
+        assert numbers <= {p.removeprefix("< ") for p in printed}, table.stem
 
 
 def check_that_test_images_were_only_judged(folder, data, seen):

@@ -1,6 +1,12 @@
 """Pictures and pages; the only room that draws. Needs the extra ``report``."""
 
 from adlib.report._class_figures import class_figure
+from adlib.report._comparison_figures import (
+    RatePanel,
+    ScatterPoint,
+    rate_panels,
+    scatter_figure,
+)
 from adlib.report._condition_figures import (
     FigurePoint,
     ScoreRow,
@@ -43,6 +49,7 @@ from adlib.report._score_figures import (
     reliability_figure,
     score_figure,
 )
+from adlib.report.study_report import StudyReport, write_study_report
 
 __all__ = [
     "Curve",
@@ -51,7 +58,10 @@ __all__ = [
     "MapExample",
     "Matrix",
     "Picture",
+    "RatePanel",
+    "ScatterPoint",
     "ScoreRow",
+    "StudyReport",
     "breakdown_figure",
     "certain_and_uncertain",
     "check_report_extra",
@@ -75,14 +85,17 @@ __all__ = [
     "point_figure",
     "precision_recall_figure",
     "pro_figure",
+    "rate_panels",
     "reliability_figure",
     "result_points",
     "roc_figure",
     "run_figures",
     "save_figure",
+    "scatter_figure",
     "score_figure",
     "score_rows",
     "share_figure",
     "stage_figure",
     "write_demo_page",
+    "write_study_report",
 ]

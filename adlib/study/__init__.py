@@ -36,6 +36,15 @@ if TYPE_CHECKING:
     )
     from adlib.study._config import Config, read_config
     from adlib.study._demo import DemoResult, run_demo
+    from adlib.study._efficiency import (
+        FRACTIONS,
+        ModelCost,
+        StageTime,
+        cost_table,
+        measure_model,
+        stage_table,
+        trade_off,
+    )
     from adlib.study._errors import (
         Agreement,
         ErrorAnalysis,
@@ -79,6 +88,7 @@ if TYPE_CHECKING:
         stage_maps,
     )
     from adlib.study._json import write_json
+    from adlib.study._kept_features import keep_features
     from adlib.study._label_free import (
         Adaptation,
         adapt_threshold,
@@ -90,6 +100,7 @@ if TYPE_CHECKING:
     )
     from adlib.study._phase_state import phase_scripts
     from adlib.study._predictions import Masks, Predictions, resized_mask
+    from adlib.study._provenance import provenance
     from adlib.study._results import macro_average, results_table, write_results
     from adlib.study._run_study import (
         PhaseError,
@@ -104,6 +115,7 @@ if TYPE_CHECKING:
         write_run_details,
         write_thresholds,
     )
+    from adlib.study._same_results import differing_results
     from adlib.study._saved_results import SavedFigure, SavedResult, read_results
     from adlib.study._scores import (
         ImageScores,
@@ -118,9 +130,11 @@ if TYPE_CHECKING:
         shift_variants,
         shifted_images,
     )
+    from adlib.study._tensorboard import write_tensorboard
 
 # Looked up on first use: some need the extra ``study``, others load the estimators.
 _LAZY = {
+    "FRACTIONS": "_efficiency",
     "GLOBAL": "_global_model",
     "AblationRow": "_ablations",
     "Adaptation": "_label_free",
@@ -140,6 +154,7 @@ _LAZY = {
     "Masks": "_predictions",
     "MethodComparison": "_comparison",
     "ModelChange": "_changes",
+    "ModelCost": "_efficiency",
     "NeighbourShares": "_global_model",
     "PatchSample": "_interpretation",
     "Pattern": "_errors",
@@ -153,6 +168,7 @@ _LAZY = {
     "ShiftRow": "_shift_ablations",
     "Shortcut": "_global_model",
     "StageMaps": "_interpretation",
+    "StageTime": "_efficiency",
     "TypeCounts": "_errors",
     "Variant": "_ablations",
     "ablate": "_ablations",
@@ -169,14 +185,18 @@ _LAZY = {
     "compare_methods": "_comparison",
     "comparison_table": "_comparison",
     "config_from_arguments": "_arguments",
+    "cost_table": "_efficiency",
     "cross_shifts": "_shift_ablations",
+    "differing_results": "_same_results",
     "distance_shares": "_interpretation",
     "evaluate": "_evaluate",
     "fit_on_split": "_fitting",
     "fitting_table": "_fitting",
     "headline_table": "_headlines",
+    "keep_features": "_kept_features",
     "macro_average": "_results",
     "mean_changes": "_changes",
+    "measure_model": "_efficiency",
     "neighbour_shares": "_global_model",
     "neighbours_table": "_global_model",
     "new_padim": "_fitting",
@@ -188,6 +208,7 @@ _LAZY = {
     "pixel_curves": "_evaluate",
     "pooled_split": "_global_model",
     "project": "_interpretation",
+    "provenance": "_provenance",
     "read_adaptations": "_label_free",
     "read_config": "_config",
     "read_results": "_saved_results",
@@ -206,17 +227,21 @@ _LAZY = {
     "shortcut_table": "_global_model",
     "some_of": "_ablations",
     "stage_maps": "_interpretation",
+    "stage_table": "_efficiency",
     "top_up": "_label_free",
+    "trade_off": "_efficiency",
     "write_adaptations": "_label_free",
     "write_fittings": "_fitting",
     "write_json": "_json",
     "write_results": "_results",
     "write_run_details": "_runs",
     "write_scores": "_scores",
+    "write_tensorboard": "_tensorboard",
     "write_thresholds": "_runs",
 }
 
 __all__ = [
+    "FRACTIONS",
     "GLOBAL",
     "AblationRow",
     "Adaptation",
@@ -237,6 +262,7 @@ __all__ = [
     "Masks",
     "MethodComparison",
     "ModelChange",
+    "ModelCost",
     "NeighbourShares",
     "PatchSample",
     "Pattern",
@@ -250,6 +276,7 @@ __all__ = [
     "ShiftRow",
     "Shortcut",
     "StageMaps",
+    "StageTime",
     "TypeCounts",
     "Variant",
     "ablate",
@@ -267,16 +294,20 @@ __all__ = [
     "compare_methods",
     "comparison_table",
     "config_from_arguments",
+    "cost_table",
     "cross_shifts",
     "data_root",
+    "differing_results",
     "distance_shares",
     "environment",
     "evaluate",
     "fit_on_split",
     "fitting_table",
     "headline_table",
+    "keep_features",
     "macro_average",
     "mean_changes",
+    "measure_model",
     "neighbour_shares",
     "neighbours_table",
     "new_padim",
@@ -288,6 +319,7 @@ __all__ = [
     "pixel_curves",
     "pooled_split",
     "project",
+    "provenance",
     "read_adaptations",
     "read_config",
     "read_results",
@@ -309,14 +341,17 @@ __all__ = [
     "shortcut_table",
     "some_of",
     "stage_maps",
+    "stage_table",
     "summarise",
     "top_up",
+    "trade_off",
     "write_adaptations",
     "write_fittings",
     "write_json",
     "write_results",
     "write_run_details",
     "write_scores",
+    "write_tensorboard",
     "write_thresholds",
 ]
 

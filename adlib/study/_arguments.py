@@ -70,4 +70,5 @@ def changed_config(
     if work is not None:
         for name, path in stated["paths"].items():
             stated["paths"][name] = work / path
+        stated["cache"]["folder"] = work / stated["cache"]["folder"]
     return Config.from_dict(stated, "the command line")

@@ -134,6 +134,18 @@ class AblationConfig(_Section):
     n_judged: Annotated[int, Field(ge=4, strict=True)] = 100
 
 
+class CacheConfig(_Section):
+    """Feature maps kept on disk; results are the same without.
+
+    Attributes:
+        folder: Where.
+        gigabytes: Most that they may take; 0: none are kept.
+    """
+
+    folder: Path = Path("data/features")
+    gigabytes: Annotated[float, Field(ge=0, strict=True)] = 4
+
+
 class Config(_Section):
     """Everything that a run of the study depends on.
 
@@ -147,6 +159,8 @@ class Config(_Section):
         padim: PaDiM's own parameters.
         shift: What the domain shift draws from.
         ablation: How many images the ablations take.
+        cache: Feature maps kept on disk.
+        tensorboard: Write what was found for TensorBoard, too.
         metrics: What is reported; pixel metrics are absent for sets without masks.
     """
 
@@ -159,6 +173,8 @@ class Config(_Section):
     padim: PaDiMConfig = PaDiMConfig()
     shift: ShiftSettings = ShiftSettings()
     ablation: AblationConfig = AblationConfig()
+    cache: CacheConfig = CacheConfig()
+    tensorboard: Annotated[bool, Field(strict=True)] = False
     metrics: Annotated[tuple[Metric, ...], Field(min_length=1)] = (
         "image_auroc",
         "image_auprc",

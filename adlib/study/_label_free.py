@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import copy
 import json
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -156,9 +156,11 @@ def adaptation_of(run: Run, way: str, n_good: int) -> Adaptation:
     return judge(way, run.threshold, n_good=n_good, n_labelled=n_labelled)
 
 
-def write_adaptations(found: Sequence[Adaptation], path: Path) -> None:
-    """Write ways to adapt as JSON, whole or not at all."""
-    write_json({"ways": [one.as_dict() for one in found]}, path)
+def write_adaptations(
+    found: Sequence[Adaptation], path: Path, *, notes: Mapping[str, Any] | None = None
+) -> None:
+    """Write ways to adapt as JSON, with notes beside them, whole or not at all."""
+    write_json({**(notes or {}), "ways": [one.as_dict() for one in found]}, path)
 
 
 def read_adaptations(path: Path) -> list[Adaptation]:

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Self
 import adlib
 from adlib.study._environment import PACKAGES, package_versions
 from adlib.study._json import write_json
+from adlib.study._provenance import code_hash
 
 if TYPE_CHECKING:
     from adlib.study._config import Config
@@ -67,12 +68,10 @@ def study_fingerprint(config: Config, root: Path) -> str:
         root: The data set's folder.
     """
     found = hashlib.sha256()
-    found.update(config.model_dump_json().encode())
+    # Neither what is kept nor who shows it changes a result.
+    found.update(config.model_dump_json(exclude={"cache", "tensorboard"}).encode())
     found.update(json.dumps(package_versions(PACKAGES), sort_keys=True).encode())
-    package = Path(adlib.__file__).parent
-    for path in sorted(package.rglob("*.py")):
-        found.update(path.relative_to(package).as_posix().encode())
-        found.update(path.read_bytes())
+    found.update(code_hash().encode())
     chosen = config.data.classes
     for path in sorted(root.rglob("*")):
         relative = path.relative_to(root)

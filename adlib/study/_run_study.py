@@ -23,6 +23,7 @@ from adlib.study._phase_state import (
 )
 from adlib.study._phases import data_root
 from adlib.study._tables import text_table
+from adlib.study._tensorboard import check_tensorboard, write_tensorboard
 
 if TYPE_CHECKING:
     from adlib.study._config import Config
@@ -76,12 +77,15 @@ def run_study(
 
     Raises:
         PhaseError: A phase failed; those before it are done and will be kept.
+        ImportError: The configuration asks for TensorBoard, which is not installed.
         OSError: A folder cannot be written to.
 
     Note:
         Below ``paths.outputs``: what each phase printed is in ``logs``, what it depends
         on in ``state``, and one line of JSON for each event in ``study.jsonl``.
     """
+    if config.tensorboard:
+        check_tensorboard()  # before the long work
     outputs = config.paths.outputs
     state, logs = outputs / "state", outputs / "logs"
     for folder in (state, logs):
@@ -116,6 +120,8 @@ def run_study(
         runs.append(run)
         log.write(f"phase {run.state}", phase=run.name, seconds=run.seconds)
         say(_line(run))
+    if config.tensorboard:
+        write_tensorboard(outputs, config.metrics, runs)
     log.write("study finished", seconds=sum(run.seconds for run in runs))
     return runs
 

@@ -4,10 +4,9 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-from PIL import Image
 
 from adlib import PaDiM, PatchCore
-from adlib.datasets import ClassSplit, Sample, ShiftSettings
+from adlib.datasets import ClassSplit, ShiftSettings
 from adlib.images import as_pixels, read_image
 from adlib.metrics import compute_auroc, delong_test
 from adlib.study import (
@@ -24,29 +23,6 @@ from adlib.study import (
     shifted_images,
     some_of,
 )
-from tests.conftest import scratched, texture
-
-
-@pytest.fixture(scope="module")
-def split(tmp_path_factory):
-    folder = tmp_path_factory.mktemp("ablations")
-
-    def sample(number, part, label):
-        pixels = scratched(number) if label else texture(number)
-        if label:  # hardly to be seen
-            pixels = (0.9 * texture(number) + 0.1 * pixels).astype(np.uint8)
-        path = folder / f"{number}.png"
-        Image.fromarray(pixels).save(path)
-        kind = "scratch" if label else "good"
-        return Sample(path, label, kind, None, "plate", part)
-
-    return ClassSplit(
-        "plate",
-        0,
-        tuple(sample(n, "train", 0) for n in range(8)),
-        tuple(sample(n, "val", n % 2) for n in range(10, 22)),
-        tuple(sample(n, "test", n % 2) for n in range(30, 42)),
-    )
 
 
 def unfitted(**parameters):
