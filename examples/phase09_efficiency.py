@@ -82,6 +82,8 @@ for label, stem in (("ms an image (median)", "time"), ("MB of the model", "size"
             one.setting,
             one.p50_milliseconds if stem == "time" else one.megabytes,
             one.auroc,
+            one.auroc_low,
+            one.auroc_high,
         )
         for one in traded
     ]

@@ -36,12 +36,16 @@ class ScatterPoint(NamedTuple):
         mark: Which marker, or what is written beside it.
         x: The one figure.
         y: The other.
+        low: Of y's interval; NaN: there is none.
+        high: Likewise.
     """
 
     series: str
     mark: str
     x: float
     y: float
+    low: float = float("nan")
+    high: float = float("nan")
 
 
 def rate_panels(panels: Sequence[RatePanel]) -> Figure:
@@ -99,8 +103,8 @@ def scatter_figure(
         points: Models.
         xlabel: What x is.
         ylabel: What y is.
-        named: Write marks beside the points and join each series; else marks have
-            markers, and a legend.
+        named: Write marks beside the points, draw their intervals and join each
+            series; else marks have markers, and a legend.
     """
     figure = new_figure(5.4, 3.8)
     axes = figure.subplots()
@@ -119,6 +123,8 @@ def scatter_figure(
                 label=name,
             )
             for point in chosen:
+                ends = [point.low, point.high]
+                axes.plot([point.x, point.x], ends, color=colour, lw=1, alpha=0.5)
                 axes.annotate(
                     point.mark,
                     (point.x, point.y),

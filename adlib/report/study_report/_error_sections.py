@@ -114,8 +114,8 @@ def insight_blocks(study: Study) -> list[Block]:
             Illustration(
                 "efficiency",
                 "PatchCore: validation AUROC against the median time for one image, "
-                "by the share of patches that is remembered, learned from as many "
-                "images as the ablations.",
+                "by the share of patches that is remembered, with 95 % intervals; "
+                "learned from as many images as the ablations.",
                 efficiency_picture(study),
                 [EFFICIENCY],
                 width=0.62,

@@ -138,7 +138,12 @@ def efficiency_picture(study: Study) -> Path:
     """Draw AUROC against the time for an image, by the share that is remembered."""
     points = [
         ScatterPoint(
-            row["class_name"], row["setting"], row["p50_milliseconds"], row["auroc"]
+            row["class_name"],
+            row["setting"],
+            row["p50_milliseconds"],
+            row["auroc"],
+            row["auroc_low"],
+            row["auroc_high"],
         )
         for row in study.cite.at(EFFICIENCY, "trade_off")
     ]
