@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any
 
 from adlib.report.document import Block, Illustration, Paragraph, Table
@@ -38,20 +39,19 @@ def error_blocks(study: Study) -> list[Block]:
         Paragraph(_pattern_text(study), heading="What errors have in common"),
         _group_table(study),
     ]
-    for name in study.classes:
-        path = study.outputs / f"phase09/{name}_hard.png"
-        if path.is_file():
-            blocks.append(
-                Illustration(
-                    "hard",
-                    f"{name}: clean test images that both methods judge wrongly, with "
-                    "the maps of both.",
-                    path,
-                    [f"phase09/{path.name}", ERRORS],
-                    width=0.8,
-                )
+    found = _first_picture(study, "hard")
+    if found is not None:
+        name, path = found
+        blocks.append(
+            Illustration(
+                "hard",
+                f"{name}: clean test images that both methods judge wrongly, with the "
+                "maps of both.",
+                path,
+                [f"phase09/{path.name}", ERRORS],
+                width=0.8,
             )
-            break
+        )
     return blocks
 
 
@@ -93,20 +93,19 @@ def insight_blocks(study: Study) -> list[Block]:
         blocks.append(
             Paragraph(_share_text(study), heading="What carries a score"),
         )
-        for name in study.classes:
-            path = study.outputs / f"phase09/{name}_nearest.png"
-            if path.is_file():
-                blocks.append(
-                    Illustration(
-                        "nearest",
-                        f"{name}: the highest patch of some anomalies, and the good "
-                        "patch that its score is the distance to.",
-                        path,
-                        [f"phase09/{path.name}"],
-                        width=0.6,
-                    )
+        found = _first_picture(study, "nearest")
+        if found is not None:
+            name, path = found
+            blocks.append(
+                Illustration(
+                    "nearest",
+                    f"{name}: the highest patch of some anomalies, and the good patch "
+                    "that its score is the distance to.",
+                    path,
+                    [f"phase09/{path.name}"],
+                    width=0.6,
                 )
-                break
+            )
     if study.cite.has(EFFICIENCY):
         blocks += [
             Paragraph(_time_text(study), heading="Time"),
@@ -122,6 +121,15 @@ def insight_blocks(study: Study) -> list[Block]:
             ),
         ]
     return blocks
+
+
+def _first_picture(study: Study, kind: str) -> tuple[str, Path] | None:
+    """Return the first class that phase 9 drew such a picture of, and the picture."""
+    for name in study.classes:
+        path = study.outputs / f"phase09/{name}_{kind}.png"
+        if path.is_file():
+            return name, path
+    return None
 
 
 def _agreement_text(study: Study) -> str:
@@ -206,14 +214,10 @@ def _pattern_text(study: Study) -> str:
         text += f"What differs on clean images: {'; '.join(texts)}. "
     else:
         text += "Nothing differs at p < 0.05 on clean images. "
-    return text + (
-        "[table:groups] gives recall by size and place. [figure:hard] shows images."
-        if any(
-            (study.outputs / f"phase09/{name}_hard.png").is_file()
-            for name in study.classes
-        )
-        else "[table:groups] gives recall by size and place."
-    )
+    text += "[table:groups] gives recall by type, size and place."
+    if _first_picture(study, "hard") is not None:
+        text += " [figure:hard] shows images."
+    return text
 
 
 def _group_table(study: Study) -> Table:

@@ -222,33 +222,12 @@ def _share_text(study: Study) -> str:
 
 def _shift_text(study: Study) -> str:
     """Say what the shift consists of, as far as the configuration switches it on."""
-    shift = study.config["shift"]
-    parts = []
-    if shift["rotation"] is not None:
-        low, high = map(_number, shift["rotation"])
-        parts.append(f"rotation by {low} to {high} degrees")
-    if shift["crop"] is not None:
-        low, high = map(_percent, shift["crop"])
-        parts.append(f"crops of {low} to {high} of the area")
-    if shift["translation"] is not None:
-        low, high = map(_percent, shift["translation"])
-        parts.append(f"translation by {low} to {high} of the side")
-    if shift["colour"] is not None:
-        low, high = map(_number, shift["colour"])
-        parts.append(f"brightness, contrast and saturation times {low} to {high} each")
-    if shift["illumination"] is not None:
-        low, high = map(_percent, shift["illumination"])
-        ratio = _percent(shift["illumination_ratio"])
-        parts.append(
-            f"on {ratio} of the images a gradient that takes {low} to {high} of the "
-            "light"
-        )
-    if shift["blur"] is not None:
-        low, high = map(_number, shift["blur"])
-        parts.append(f"Gaussian blur with kernels of {low} to {high} pixels")
-    if shift["noise"] is not None:
-        low, high = map(_number, shift["noise"])
-        parts.append(f"Gaussian noise of {low} to {high} of the range")
+    shift, parts = study.config["shift"], []
+    for name, written, text in PARTS:
+        if shift[name] is not None:
+            low, high = map(written, shift[name])
+            ratio = _percent(shift["illumination_ratio"])
+            parts.append(text.format(low=low, high=high, ratio=ratio))
     return (
         f"Each shifted image was drawn once, with a seed of its own: {listed(parts)}. "
         "Masks move with their images."
@@ -261,3 +240,18 @@ def _number(value: float) -> str:
 
 def _percent(value: float) -> str:
     return f"{_number(round(100 * value, 6))} %"
+
+
+PARTS = (
+    ("rotation", _number, "rotation by {low} to {high} degrees"),
+    ("crop", _percent, "crops of {low} to {high} of the area"),
+    ("translation", _percent, "translation by {low} to {high} of the side"),
+    ("colour", _number, "brightness, contrast and saturation times {low} to {high}"),
+    (
+        "illumination",
+        _percent,
+        "on {ratio} of the images a gradient that takes {low} to {high} of the light",
+    ),
+    ("blur", _number, "Gaussian blur with kernels of {low} to {high} pixels"),
+    ("noise", _number, "Gaussian noise of {low} to {high} of the range"),
+)
