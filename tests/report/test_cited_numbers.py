@@ -10,11 +10,8 @@ import pytest
 
 from adlib.report.study_report import CitedNumbers
 from adlib.report.study_report._cited_numbers import p_phrase
-from adlib.report.study_report._result_sections import (
-    _adapted_text,
-    _difference_sentence,
-    _threshold_text,
-)
+from adlib.report.study_report._comparisons import difference_sentence
+from adlib.report.study_report._shift_sections import _adapted_text, _threshold_text
 from adlib.report.study_report._study import Study, counted, listed
 
 CONTENT = {
@@ -120,7 +117,7 @@ def study_with(folder, effect, f1=(0.0, 0.0)):
 def test_sentences_follow_the_figures(tmp_path, effect, said):
     study = study_with(tmp_path, effect)
     file = "results/clean_results.json"
-    assert said in _difference_sentence(study, file, 0)
+    assert said in difference_sentence(study, file, 0)
 
 
 @pytest.mark.parametrize(

@@ -15,25 +15,21 @@ from adlib.report.document import (
     write_pdf,
     write_tables,
 )
+from adlib.report.study_report._choice_sections import ablation_blocks
 from adlib.report.study_report._cited_numbers import CitedNumbers
-from adlib.report.study_report._error_sections import (
-    ablation_blocks,
-    error_blocks,
-    insight_blocks,
-)
+from adlib.report.study_report._clean_section import clean_blocks
+from adlib.report.study_report._error_sections import error_blocks
 from adlib.report.study_report._figures import comparison_picture, scatter_picture
+from adlib.report.study_report._global_section import global_blocks
+from adlib.report.study_report._insight_sections import insight_blocks
 from adlib.report.study_report._limit_sections import future_section, limit_section
-from adlib.report.study_report._result_sections import (
-    clean_blocks,
-    global_blocks,
-    shift_blocks,
-)
 from adlib.report.study_report._setup_sections import (
     context_section,
     data_section,
     methods_section,
     protocol_section,
 )
+from adlib.report.study_report._shift_sections import shift_blocks
 from adlib.report.study_report._study import (
     ADAPTED,
     CLEAN,

@@ -1,0 +1,68 @@
+"""Differences as tables and sentences have them."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from adlib.report.study_report._cited_numbers import p_phrase
+from adlib.report.study_report._study import CHANCE, Study
+
+SIGNED = "+.3f"  # of differences
+MEANS = ("image_auroc", "image_f1", "image_specificity")
+
+
+def difference_sentence(study: Study, file: str, number: int) -> str:
+    """Say of one class which method ranks better, if that is clear."""
+    place = ("comparison", "classes", number)
+    first, second = study.cite.at(file, "comparison", "methods")
+    name = study.cite.at(file, *place, "class_name")
+    by = study.cite.interval(file, *place, "delong", value="difference", form=SIGNED)
+    p_value = p_phrase(study.cite.p_value(file, *place, "corrected_p"))
+    figures = f"AUROC of {first} less {second} {by}, Holm's {p_value}"
+    if study.cite.at(file, *place, "corrected_p") >= CHANCE:
+        return f"On {name} the methods cannot be told apart ({figures})."
+    ahead = study.cite.at(file, *place, "delong", "difference") > 0
+    better, other = (first, second) if ahead else (second, first)
+    return f"On {name} {better} ranks images better than {other} ({figures})."
+
+
+def over_classes(study: Study, file: str) -> str:
+    found = study.cite.at(file, "comparison")
+    if not found.get("over_classes"):
+        return ""
+    p_value = p_phrase(
+        study.cite.p_value(file, "comparison", "over_classes", "p_value")
+    )
+    few = 5
+    n_classes = len(found["classes"])
+    weak = ", which so few can hardly decide" if n_classes < few else ""
+    return f" Over the {n_classes} classes a paired t-test gives {p_value}{weak}."
+
+
+def compared(study: Study, file: str) -> range:
+    return range(len(study.cite.at(file, "comparison", "classes")))
+
+
+def change(study: Study, file: str, effect: str, number: int, *, metric: str) -> str:
+    place = (effect, number, "figures", metric)
+    return study.cite.interval(file, *place, value="difference", form=SIGNED)
+
+
+def mean_change(study: Study, file: str, effect: str, method: str, which: int) -> str:
+    return study.cite.get(file, effect, method, MEANS[which], form=SIGNED)
+
+
+def pixel_figure(study: Study, file: str, method: str, name: str, metric: str) -> str:
+    place = ("methods", method, "classes", name, "pixel")
+    if not study.cite.at(file, *place):
+        return "\N{EN DASH}"
+    return study.cite.get(file, *place, metric)
+
+
+def first_picture(study: Study, kind: str) -> tuple[str, Path] | None:
+    """Return the first class that phase 9 drew such a picture of, and the picture."""
+    for name in study.classes:
+        path = study.outputs / f"phase09/{name}_{kind}.png"
+        if path.is_file():
+            return name, path
+    return None
