@@ -50,9 +50,8 @@ def _full_table(study: Study) -> Table:
             cells += [
                 cite.get(CLEAN, *place, "image", metric) for metric in at_threshold
             ]
-            cells += [
-                pixel_figure(study, CLEAN, method, name, m) for m in ("auroc", "aupro")
-            ]
+            for metric in ("auroc", "aupro"):
+                cells.append(pixel_figure(study, CLEAN, method, name, metric))
             rows.append([method, name, *cells])
         if len(study.classes) > 1:
             means = cite.at(CLEAN, "methods", method, "macro_average")

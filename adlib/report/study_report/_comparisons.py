@@ -27,6 +27,7 @@ def difference_sentence(study: Study, file: str, number: int) -> str:
 
 
 def over_classes(study: Study, file: str) -> str:
+    """Say what a paired t-test over classes gives; "" where there is none."""
     found = study.cite.at(file, "comparison")
     if not found.get("over_classes"):
         return ""
@@ -40,19 +41,23 @@ def over_classes(study: Study, file: str) -> str:
 
 
 def compared(study: Study, file: str) -> range:
+    """Return the positions of the classes that methods were compared on."""
     return range(len(study.cite.at(file, "comparison", "classes")))
 
 
 def change(study: Study, file: str, effect: str, number: int, *, metric: str) -> str:
+    """Return a change of a figure with its interval."""
     place = (effect, number, "figures", metric)
     return study.cite.interval(file, *place, value="difference", form=SIGNED)
 
 
 def mean_change(study: Study, file: str, effect: str, method: str, which: int) -> str:
+    """Return the mean over classes of a change of one of ``MEANS``."""
     return study.cite.get(file, effect, method, MEANS[which], form=SIGNED)
 
 
 def pixel_figure(study: Study, file: str, method: str, name: str, metric: str) -> str:
+    """Return a figure of the maps; a dash where the set has no masks."""
     place = ("methods", method, "classes", name, "pixel")
     if not study.cite.at(file, *place):
         return "\N{EN DASH}"

@@ -210,12 +210,13 @@ def _adapted_text(study: Study) -> str:
     ]
     n_better = sum(one.low > 0 for one in won)
     n_below = sum(one.high < 0 for one in lost)
-    means = [
-        f"{method} {mean_change(study, ADAPTED, 'mean_' + effect, method, 0)} over nothing "
-        f"adapted, {mean_change(study, ADAPTED, 'mean_change_from_clean', method, 0)} "
-        "against clean"
-        for method in study.methods
-    ]
+    means = []
+    for method in study.methods:
+        over, against = (
+            mean_change(study, ADAPTED, f"mean_{one}", method, 0)
+            for one in (effect, "change_from_clean")
+        )
+        means.append(f"{method} {over} over nothing adapted, {against} against clean")
     sentences = " ".join(
         difference_sentence(study, ADAPTED, n) for n in compared(study, ADAPTED)
     )
