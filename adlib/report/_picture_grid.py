@@ -13,6 +13,7 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 PANEL = 1.7  # inches
+TITLE_LETTER = 0.1  # inches, of the title's letters
 LONGEST_TITLE = 22
 OUTLINE = "#56e0ff"
 
@@ -42,7 +43,8 @@ def picture_grid(
         title: Above all.
     """
     n_columns = max(len(pictures) for _, pictures in rows)
-    figure = new_figure(PANEL * n_columns + 0.5, (PANEL + 0.25) * len(rows) + 0.4)
+    width = max(PANEL * n_columns + 0.5, TITLE_LETTER * len(title))
+    figure = new_figure(width, (PANEL + 0.25) * len(rows) + 0.4)
     figure.suptitle(title, fontsize=11, fontweight="bold")
     axes = figure.subplots(len(rows), n_columns, squeeze=False)
     for line, (heading, pictures) in zip(axes, rows, strict=True):

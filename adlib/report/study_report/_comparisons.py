@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 
 from adlib.report.study_report._cited_numbers import p_phrase
@@ -64,9 +65,11 @@ def pixel_figure(study: Study, file: str, method: str, name: str, metric: str) -
     return study.cite.get(file, *place, metric)
 
 
-def first_picture(study: Study, kind: str) -> tuple[str, Path] | None:
+def first_picture(
+    study: Study, kind: str, classes: Sequence[str]
+) -> tuple[str, Path] | None:
     """Return the first class that phase 9 drew such a picture of, and the picture."""
-    for name in study.classes:
+    for name in classes:
         path = study.outputs / f"phase09/{name}_{kind}.png"
         if path.is_file():
             return name, path

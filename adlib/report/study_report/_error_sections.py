@@ -18,7 +18,7 @@ def error_blocks(study: Study) -> list[Block]:
         Paragraph(_pattern_text(study), heading="What errors have in common"),
         _group_table(study),
     ]
-    found = first_picture(study, "hard")
+    found = first_picture(study, "hard", _hardest(study))
     if found is not None:
         name, path = found
         blocks.append(
@@ -32,6 +32,16 @@ def error_blocks(study: Study) -> list[Block]:
             )
         )
     return blocks
+
+
+def _hardest(study: Study) -> list[str]:
+    """Return the classes, that with the most images that both misjudge first."""
+
+    def both_wrong(name: str) -> int:
+        place = ("conditions", "clean", name, "agreement", "both_wrong")
+        return int(study.cite.at(ERRORS, *place))
+
+    return sorted(study.classes, key=both_wrong, reverse=True)
 
 
 def _agreement_text(study: Study) -> str:
@@ -117,7 +127,7 @@ def _pattern_text(study: Study) -> str:
     else:
         text += "Nothing differs at p < 0.05 on clean images. "
     text += "[table:groups] gives recall by type, size and place."
-    if first_picture(study, "hard") is not None:
+    if first_picture(study, "hard", _hardest(study)) is not None:
         text += " [figure:hard] shows images."
     return text
 

@@ -15,7 +15,7 @@ def insight_blocks(study: Study) -> list[Block]:
         blocks.append(
             Paragraph(_share_text(study), heading="What carries a score"),
         )
-        found = first_picture(study, "nearest")
+        found = first_picture(study, "nearest", study.classes)
         if found is not None:
             name, path = found
             blocks.append(
