@@ -164,7 +164,8 @@ def _run_phase(
     with output.open("wb") as file:
         # Progress bars belong on the terminal, if there is one.
         bars = None if sys.stderr.isatty() else subprocess.STDOUT
-        child = subprocess.Popen(command, stdout=file, stderr=bars)
+        # This Python, a script of the study, no shell.
+        child = subprocess.Popen(command, stdout=file, stderr=bars)  # noqa: S603
         try:
             code, peak = _wait(child)
         except BaseException:  # whoever stops the study stops the phase
