@@ -16,6 +16,7 @@ from adlib.estimators import AnomalyDetector
 from adlib.features import without_feature_cache
 from adlib.metrics import delong_interval, delong_test
 from adlib.study._evaluate import FPR_LIMIT, pixel_curves
+from adlib.study._fitting import what_was_learned
 from adlib.study._json import plain
 from adlib.study._predictions import Predictions
 from adlib.study._tables import text_table
@@ -264,7 +265,7 @@ def _row(
         aupro=None if curves is None else curves.aupro(FPR_LIMIT),
         fit_seconds=fit_seconds,
         score_milliseconds=1000 * seconds_an_image,
-        learned="; ".join(f"{name} {text}" for name, text in model.describe().items()),
+        learned=what_was_learned(model),
     )
 
 

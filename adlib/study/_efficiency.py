@@ -16,6 +16,7 @@ from adlib.datasets import ANOMALOUS
 from adlib.estimators import STAGES, AnomalyDetector, PatchCore, stage_seconds
 from adlib.features import without_feature_cache
 from adlib.metrics import delong_interval
+from adlib.study._fitting import what_was_learned
 from adlib.study._json import plain
 from adlib.study._tables import text_table
 
@@ -141,7 +142,7 @@ def measure_model(
         p95_milliseconds=p95,
         p99_milliseconds=p99,
         images_a_second=len(paths) / passed,
-        learned="; ".join(f"{name} {text}" for name, text in model.describe().items()),
+        learned=what_was_learned(model),
     )
     columns = [*seconds.T, whole]
     stages = [

@@ -124,8 +124,13 @@ def fit_on_split(
         megabytes=None if path is None else path.stat().st_size / 1e6,
         val_auroc=compute_auroc(labels, scores),
         threshold=threshold,
-        learned="; ".join(f"{name} {text}" for name, text in model.describe().items()),
+        learned=what_was_learned(model),
     )
+
+
+def what_was_learned(model: AnomalyDetector) -> str:
+    """Return what a fitted model says of itself, in one line."""
+    return "; ".join(f"{name} {text}" for name, text in model.describe().items())
 
 
 def fitting_table(fittings: Sequence[Fitting]) -> str:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -20,6 +20,19 @@ CONDITIONS = {
 }
 
 
+def saved_conditions(
+    results: Path,
+) -> Iterator[tuple[str, str, list[SavedResult]]]:
+    """Yield condition, method and the results of its classes; skip missing files."""
+    for condition, stem in CONDITIONS.items():
+        path = results / f"{stem}_results.json"
+        if not path.is_file():
+            continue
+        found = read_results(path)
+        for method in dict.fromkeys(one.method for one in found):
+            yield condition, method, [one for one in found if one.method == method]
+
+
 def headline_table(results: Path, metrics: Sequence[str]) -> str:
     """Return each condition's figures, averaged over classes.
 
@@ -29,15 +42,9 @@ def headline_table(results: Path, metrics: Sequence[str]) -> str:
     """
     names = [metric.removeprefix("image_").replace("_", " ") for metric in metrics]
     rows = []
-    for condition, stem in CONDITIONS.items():
-        path = results / f"{stem}_results.json"
-        if not path.is_file():
-            continue
-        found = read_results(path)
-        for method in dict.fromkeys(one.method for one in found):
-            classes = [one for one in found if one.method == method]
-            cells = [_mean(classes, metric) for metric in metrics]
-            rows.append([condition, method, *cells])
+    for condition, method, classes in saved_conditions(results):
+        cells = [_mean(classes, metric) for metric in metrics]
+        rows.append([condition, method, *cells])
     return text_table(["macro average", "method", *names], rows, n_names=2)
 
 

@@ -6,8 +6,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from adlib.study._headlines import CONDITIONS
-from adlib.study._saved_results import read_results
+from adlib.study._headlines import saved_conditions
 
 if TYPE_CHECKING:
     from adlib.study._run_study import PhaseRun
@@ -35,21 +34,14 @@ def write_tensorboard(
     folder = outputs / "tensorboard"
     for old in folder.rglob("events.out.tfevents.*"):
         old.unlink()
-    for condition, stem in CONDITIONS.items():
-        path = outputs / f"results/{stem}_results.json"
-        if not path.is_file():
-            continue
-        found = read_results(path)
-        for method in dict.fromkeys(one.method for one in found):
-            name = f"{method}, {condition}".replace(", ", "_").replace(" ", "_")
-            with _writer(folder / name) as writer:
-                for one in found:
-                    for metric in metrics:
-                        figure = one.figure(metric)
-                        if one.method == method and figure is not None:
-                            writer.add_scalar(
-                                f"{metric}/{one.class_name}", figure.value
-                            )
+    for condition, method, classes in saved_conditions(outputs / "results"):
+        name = f"{method}, {condition}".replace(", ", "_").replace(" ", "_")
+        with _writer(folder / name) as writer:
+            for one in classes:
+                for metric in metrics:
+                    figure = one.figure(metric)
+                    if figure is not None:
+                        writer.add_scalar(f"{metric}/{one.class_name}", figure.value)
     if runs:
         with _writer(folder / "phases") as writer:
             for step, run in enumerate(runs):

@@ -51,7 +51,7 @@ def ablation_blocks(study: Study) -> list[Block]:
 
 
 def _choices(study: Study) -> list[tuple[int, dict[str, Any]]]:
-    """Return the choices whose interval leaves out 0, the greatest difference first."""
+    """Return the choices whose interval leaves out 0, the greatest loss first."""
     found = [
         (number, row)
         for number, row in enumerate(study.cite.at(ABLATIONS, "rows"))
@@ -95,7 +95,7 @@ def _ablation_text(study: Study) -> str:
 def _ablation_table(study: Study) -> Table:
     rows = []
     clear = _choices(study)
-    shown = clear if len(clear) <= MOST_ROWS else _ends(clear)
+    shown = _greatest(clear)
     for number, row in shown:
         place = ("rows", number)
         bounds = [
@@ -126,10 +126,10 @@ def _ablation_table(study: Study) -> Table:
     )
 
 
-def _ends(
+def _greatest(
     rows: list[tuple[int, dict[str, Any]]],
 ) -> list[tuple[int, dict[str, Any]]]:
-    """Return the rows of the greatest differences, lost and won, still in order."""
+    """Return what a page lists: the greatest differences, lost and won, in order."""
     greatest = sorted(rows, key=lambda pair: -abs(pair[1]["difference"]))
     kept = {number for number, _ in greatest[:MOST_ROWS]}
     return [pair for pair in rows if pair[0] in kept]
@@ -148,7 +148,7 @@ def _part_text(study: Study) -> str:
         f"{study.cite.get(SHIFT_ABLATIONS, 'parts', number, 'auroc')})"
         for (name, method), (number, row) in worst.items()
     ]
-    gains, losses = [], []
+    losses = []
     for number, row in enumerate(study.cite.at(SHIFT_ABLATIONS, "crossed")):
         if row["learned_from"] == "not shifted" or row["p_value"] >= CHANCE:
             continue
@@ -160,10 +160,10 @@ def _part_text(study: Study) -> str:
                 f"{row['method']} on {row['class_name']} from {row['learned_from']} "
                 f"images ({by})"
             )
-        elif row["judged_on"] == row["learned_from"] and row["difference"] > 0:
-            gains.append(row)
-    text = "Each part alone, at the strength of the shift, was put on test images "
-    text += "([figure:parts]). "
+    text = (
+        "Each part alone, at the strength of the shift, was put on test images "
+        "([figure:parts]). "
+    )
     if texts:
         text += f"What hurts most is {listed(texts)}. "
     if losses:

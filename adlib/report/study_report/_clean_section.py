@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from adlib.report.document import Block, Illustration, Paragraph, Table
+from adlib.report.study_report._cited_numbers import NOTHING
 from adlib.report.study_report._comparisons import (
     compared,
     difference_sentence,
@@ -59,8 +60,7 @@ def _full_table(study: Study) -> Table:
             names += ["pixel_auroc", "aupro"]
             averages = ("methods", method, "macro_average")
             cells = [
-                cite.get(CLEAN, *averages, m) if m in means else "\N{EN DASH}"
-                for m in names
+                cite.get(CLEAN, *averages, m) if m in means else NOTHING for m in names
             ]
             rows.append([method, "macro average", *cells])
     columns = ["method", "class", "AUROC", "AUPRC", "F1", "accuracy", "precision"]

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from pathlib import Path
 
-from adlib.report.study_report._cited_numbers import p_phrase
+from adlib.report.study_report._cited_numbers import NOTHING, p_phrase
 from adlib.report.study_report._study import CHANCE, Study
 
 SIGNED = "+.3f"  # of differences
@@ -61,7 +61,7 @@ def pixel_figure(study: Study, file: str, method: str, name: str, metric: str) -
     """Return a figure of the maps; a dash where the set has no masks."""
     place = ("methods", method, "classes", name, "pixel")
     if not study.cite.at(file, *place):
-        return "\N{EN DASH}"
+        return NOTHING
     return study.cite.get(file, *place, metric)
 
 

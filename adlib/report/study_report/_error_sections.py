@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from adlib.report.document import Block, Illustration, Paragraph, Table
-from adlib.report.study_report._cited_numbers import p_phrase
+from adlib.report.study_report._cited_numbers import Key, p_phrase
 from adlib.report.study_report._comparisons import first_picture
 from adlib.report.study_report._study import CHANCE, CLEAN, ERRORS, Study, listed
 
@@ -133,45 +133,32 @@ def _pattern_text(study: Study) -> str:
 
 
 def _group_table(study: Study) -> Table:
-    """Recall by size and place of the defect; by type where there are no masks."""
+    """Recall by type, size and place of the defect; by type alone without masks."""
     cite, rows = study.cite, []
+    kinds = {"defect_types": "type", "sizes": "size", "positions": "place"}
     for name in study.classes:
-        for method in study.methods:
-            place = ("methods", method, "classes", name)
-            for kind in ("defect_types", "sizes", "positions"):
-                for group in cite.at(CLEAN, *place, kind) or {}:
-                    keys = (*place, kind, group)
-                    count = cite.get(CLEAN, *keys, "n_images", form="d")
-                    recall, low, high = (
-                        cite.get(CLEAN, *keys, key, form=".2f")
-                        for key in ("recall", "recall_low", "recall_high")
-                    )
-                    rows.append([name, kind, group, method, count, recall, low, high])
-    order = {kind: i for i, kind in enumerate(("defect_types", "sizes", "positions"))}
-    labels = {"defect_types": "type", "sizes": "size", "positions": "place"}
-    merged: dict[tuple[str, str, str], dict[str, list[str]]] = {}
-    for name, kind, group, method, *figures in rows:
-        merged.setdefault((name, kind, group), {})[method] = figures
-    lines = []
-    for (name, kind, group), by_method in sorted(
-        merged.items(),
-        key=lambda item: (study.classes.index(item[0][0]), order[item[0][1]]),
-    ):
-        first = next(iter(by_method.values()))
-        cells = [
-            f"{by_method[m][1]} [{by_method[m][2]}, {by_method[m][3]}]"
-            if m in by_method
-            else "\N{EN DASH}"
-            for m in study.methods
-        ]
-        lines.append([name, labels[kind], group, first[0], *cells])
+        places = [("methods", m, "classes", name) for m in study.methods]
+        for kind, label in kinds.items():
+            for group in cite.at(CLEAN, *places[0], kind) or {}:
+                count = cite.get(CLEAN, *places[0], kind, group, "n_images", form="d")
+                recalls = [_recall(study, *place, kind, group) for place in places]
+                rows.append([name, label, group, count, *recalls])
     return Table(
         "groups",
         "Share of the anomalous clean test images that is found, by defect type, by "
         "size of the defect (thirds of each class) and by its place, with exact 95 % "
         "intervals.",
         ["class", "by", "group", "images", *study.methods],
-        lines,
+        rows,
         3,
         [CLEAN],
     )
+
+
+def _recall(study: Study, *place: Key) -> str:
+    """Return the share of a group that is found, with its interval."""
+    recall, low, high = (
+        study.cite.get(CLEAN, *place, key, form=".2f")
+        for key in ("recall", "recall_low", "recall_high")
+    )
+    return f"{recall} [{low}, {high}]"
