@@ -26,7 +26,8 @@ def replacing(path: str | os.PathLike[str]) -> Iterator[Path]:
         raise FileNotFoundError(f"The folder {str(target.parent)!r} does not exist.")
     if target.exists() and not target.is_file():
         raise OSError(f"{str(target)!r} must be a file; it is something else.")
-    temporary = target.with_name(f".{target.name}.{secrets.token_hex(4)}.tmp")
+    # Not longer than the name itself may be: any name that a folder takes can be saved.
+    temporary = target.with_name(f".adlib-{secrets.token_hex(4)}.tmp")
     # Made at once and only if new, with the permissions that a new file gets here.
     os.close(os.open(temporary, os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o666))
     permissions = temporary.stat().st_mode

@@ -112,10 +112,15 @@ def _verdict(result: Inspection) -> str:
 @contextlib.contextmanager
 def _table_file(output: Path | None) -> Iterator[TextIO]:
     """Open the CSV file, which appears whole at the end, or standard output."""
-    if output is None:
-        yield sys.stdout
-        return
     # File names need not be UTF-8; they are written back as the bytes they were.
+    if output is None:
+        before = sys.stdout.errors
+        sys.stdout.reconfigure(errors="surrogateescape")  # type: ignore[union-attr]
+        try:
+            yield sys.stdout
+        finally:
+            sys.stdout.reconfigure(errors=before)  # type: ignore[union-attr]
+        return
     with (
         replacing(output) as temporary,
         temporary.open(

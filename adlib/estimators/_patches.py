@@ -89,7 +89,7 @@ def embed_ahead(
 def _embed_batch(images: Float32Array, embedder: Embed, device: str) -> Float32Array:
     """Return patch embeddings of images, (n, 3, height, width)."""
     if device != "cpu":
-        return np.asarray(embedder(torch.from_numpy(images)).cpu())
+        return _embed_in_parts(images, embedder)
     # One at a time: what lies between image and embeddings is several times their size.
     whole: Float32Array | None = None
     for i in range(len(images)):
@@ -99,6 +99,24 @@ def _embed_batch(images: Float32Array, embedder: Embed, device: str) -> Float32A
         whole[i] = one[0]
     assert whole is not None  # there is at least one image
     return whole
+
+
+def _embed_in_parts(images: Float32Array, embedder: Embed) -> Float32Array:
+    """Embed a batch on a GPU; where its memory does not suffice, each half alone.
+
+    Raises:
+        torch.OutOfMemoryError: There is no room for one image.
+    """
+    try:
+        return np.asarray(embedder(torch.from_numpy(images)).cpu())
+    except torch.OutOfMemoryError:
+        if len(images) == 1:
+            raise
+    # Behind the except clause, whose traceback would keep tensors of the attempt alive.
+    torch.cuda.empty_cache()
+    half = len(images) // 2
+    parts = [_embed_in_parts(part, embedder) for part in (images[:half], images[half:])]
+    return np.concatenate(parts)
 
 
 class PatchStore:

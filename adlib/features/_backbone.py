@@ -108,10 +108,18 @@ class Backbone:
     ) -> Backbone:
         """Rebuild a backbone from what ``state`` gave."""
         backbone = cls.__new__(cls)
-        network = _architecture(name)
+        # Without memory at first: whatever the name, no more is taken than the weights
+        # at hand fill, and nothing is drawn at random only to be replaced.
+        with torch.device("meta"):
+            network = _architecture(name)
         backbone._attach(name, network, normalisation, stages)
         wanted = backbone._network.state_dict()
         found = rename_like(weights, wanted, "a model file", by_order=False)
+        if len(list(network.buffers())) + len(list(network.parameters())) > len(wanted):
+            # Some tensors are computed, not kept: the network must be made as usual.
+            backbone._attach(name, _architecture(name), normalisation, stages)
+        else:
+            network.to_empty(device="cpu")
         backbone._network.load_state_dict(found)
         backbone._place(device, precision, runtime)
         return backbone

@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import os
 import secrets
+import time
 import warnings
 import zlib
 from collections.abc import Callable, Iterator
@@ -24,6 +25,8 @@ Compute = Callable[[torch.Tensor], list[torch.Tensor]]
 SUFFIX = ".features"
 CHECKSUM_BYTES = 4
 CHANNELS_LAST = "channels last"
+TEMPORARY = ".tmp"
+SECONDS_OF_A_WRITE = 600  # a temporary file that is older belongs to a killed process
 KEPT_RATIO = 0.9  # of the limit, once it was exceeded: not one file for each new one
 
 
@@ -74,8 +77,9 @@ class FeatureCache:
         paths = [self._path(fingerprint, image) for image in images]
         found = [self._read(path) for path in paths]
         missing = [place for place, maps in enumerate(found) if maps is None]
-        self.hits += len(found) - len(missing)
-        self.misses += len(missing)
+        with self._lock:
+            self.hits += len(found) - len(missing)
+            self.misses += len(missing)
         if len(missing) == len(found):
             whole = compute(images)
             for place, path in enumerate(paths):
@@ -123,7 +127,7 @@ class FeatureCache:
             return
         # Whole or not at all, but not forced onto the disk: what a crash leaves
         # unfinished the checksum finds.
-        temporary = path.with_suffix(f".{secrets.token_hex(4)}.tmp")
+        temporary = path.with_suffix(f".{secrets.token_hex(4)}{TEMPORARY}")
         try:
             path.parent.mkdir(exist_ok=True)
             with temporary.open("wb") as file:
@@ -161,7 +165,15 @@ class FeatureCache:
         return total
 
     def _files(self) -> Iterator[tuple[int, int, str]]:
-        """Yield when each file was last used, its size and its path."""
+        """Yield when each file was last used, its size and its path.
+
+        What a killed process left half-written is deleted on the way.
+        """
+        oldest = time.time() - SECONDS_OF_A_WRITE
+        for path in self.folder.rglob(f"*{TEMPORARY}"):
+            with suppress(OSError):
+                if path.stat().st_mtime < oldest:
+                    path.unlink()
         for path in self.folder.rglob(f"*{SUFFIX}"):
             try:
                 state = path.stat()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import stat
 from pathlib import Path
 
 import numpy as np
@@ -43,14 +44,23 @@ def read_image(path: Path) -> AnyArray:
     colour spaces become RGB; an alpha channel is dropped.
 
     Raises:
-        ImageError: The file is missing, unreadable, or no image that PIL can decode.
+        ImageError: The file is missing, unreadable, no image that PIL can decode, or of
+            more pixels than twice ``PIL.Image.MAX_IMAGE_PIXELS``, which are more than a
+            camera has: a small file can claim any number.
     """
     try:
+        if not stat.S_ISREG(path.stat().st_mode):  # a pipe would be waited for
+            raise ImageError("must be a regular file; it is something else.")
         # Not by path: Pillow then maps uncompressed TIFFs and turns them wrongly.
         with path.open("rb") as file, Image.open(file) as image:
             return decode(image)
     except ImageError as error:
         raise ImageError(f"{path}: {error}") from None
+    except (Image.DecompressionBombError, Image.DecompressionBombWarning) as error:
+        raise ImageError(
+            f"{path} must be an image of at most {_most_pixels()} pixels: {error} If "
+            "you trust it, raise PIL.Image.MAX_IMAGE_PIXELS."
+        ) from error
     except Exception as error:  # PIL's decoders raise many kinds on broken files
         raise ImageError(
             f"{path} must be a readable image; it cannot be decoded "
@@ -76,3 +86,9 @@ def decode(image: Image.Image) -> AnyArray:
         upright = upright.convert("LA")
     upright.info.pop("transparency", None)  # alpha is dropped; PIL would warn of it
     return np.asarray(upright.convert("L" if mode in GREY_MODES else "RGB"))
+
+
+def _most_pixels() -> str:
+    """Return Pillow's limit in words: it warns at the number and refuses twice it."""
+    limit = Image.MAX_IMAGE_PIXELS
+    return "so many" if limit is None else f"{2 * limit:,}"

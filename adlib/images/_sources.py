@@ -5,7 +5,7 @@ from __future__ import annotations
 import glob
 import os
 import sys
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence, Set
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple, TypeAlias, TypeGuard, Union
@@ -54,7 +54,8 @@ def open_source(X: Images, owner: str) -> Source:
     """Return the items of an image source without loading any image.
 
     Args:
-        X: A folder (read recursively, in the order of paths), a glob, one path; an
+        X: A folder (read recursively, in the order of paths; links to folders are not
+            followed, so that loops do not matter), a glob, one path; an
             array (n, h, w) or (n, h, w, 1, 3 or 4); a tensor (n, 1, 3 or 4, h, w); a
             PIL image; or a list, torch Dataset, DataLoader or iterator of paths,
             images or batches. Of a tuple that such an iterator gives, (image, label,
@@ -63,7 +64,8 @@ def open_source(X: Images, owner: str) -> Source:
         owner: What errors call the function that was given ``X``.
 
     Raises:
-        TypeError: ``X`` is nothing that could hold images.
+        TypeError: ``X`` is nothing that could hold images, or a set, whose order would
+            differ from run to run.
         ValueError: ``X`` is empty, does not exist, or has the wrong shape.
     """
     if isinstance(X, str | os.PathLike):
@@ -81,6 +83,9 @@ def open_source(X: Images, owner: str) -> Source:
         if len(X) == 0:
             raise ValueError(refusal("X", owner, "at least one image", describe(X)))
         return Source(_stream_items(X), _count(X))
+    if isinstance(X, Set):
+        rule = "in an order that is the same in every run"
+        raise TypeError(refusal("X", owner, rule, describe(X), "Pass sorted(X)."))
     if isinstance(X, Mapping) or not (
         isinstance(X, Iterable) or hasattr(X, "__getitem__")
     ):
@@ -93,10 +98,16 @@ def _find_files(place: str, owner: str) -> list[Path]:
     path = Path(place)
     if not place:
         raise ValueError(refusal("X", owner, "a folder, a glob or a path", "''"))
+
+    def refuse(error: OSError) -> None:
+        """Stop at a folder that cannot be read: its images would be missing."""
+        came = f"{error.filename!r}, which cannot be read ({error.strerror})"
+        raise ImageError(refusal("X", owner, "folders that can be read", came))
+
     if path.is_dir():
         found = [
             Path(folder, file)
-            for folder, _, files in os.walk(path)
+            for folder, _, files in os.walk(path, onerror=refuse)
             for file in files
             if Path(file).suffix.lower() in SUFFIXES and not file.startswith(".")
         ]

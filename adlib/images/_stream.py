@@ -65,6 +65,7 @@ def read_batches(
     Raises:
         ImageError: An image is unusable and ``on_error`` is "raise".
         TypeError: The source holds something that is no image, whatever ``on_error``.
+        MemoryError: There is no room for a batch.
 
     Note:
         At most ``batch_size + 2 * n_workers`` images wait at any time, besides the
@@ -118,7 +119,16 @@ def _load(item: Item, image_size: tuple[int, int]) -> Float32Array:
 
 
 def _open_batch(batch_size: int, image_size: tuple[int, int]) -> Batch:
-    return Batch(np.empty((batch_size, *image_size, 3), np.float32), [], [], [])
+    try:
+        pixels = np.empty((batch_size, *image_size, 3), np.float32)
+    except (MemoryError, ValueError):  # ValueError: more bytes than can be counted
+        height, width = image_size
+        raise MemoryError(
+            f"batch_size and image_size must leave room in memory; got {batch_size} "
+            f"images of {height}x{width}, which take "
+            f"{batch_size * height * width * 12 / 1e9:.3g} GB. Make either smaller."
+        ) from None
+    return Batch(pixels, [], [], [])
 
 
 def _close_batch(batch: Batch) -> Batch:
