@@ -19,8 +19,8 @@ class ProgressBar:
 
     It appears even where no step was done: a file system that is stuck shows a bar that
     stands still, and for how long. Nothing is drawn where standard error is neither a
-    terminal nor a notebook, so logs stay clean. rich is imported only when a bar is about to appear. Steps are shown as
-    "7/10", bytes as "7.0/10.0 MB" with their speed.
+    terminal nor a notebook, so logs stay clean. rich is imported only when a bar is
+    about to appear. Steps are shown as "7/10", bytes as "7.0/10.0 MB" with their speed.
     """
 
     def __init__(

@@ -220,7 +220,7 @@ def read_config(path: str | Path) -> Config:
     source = Path(path)
     try:
         values = yaml.safe_load(source.read_text(encoding="utf-8"))
-    except (yaml.YAMLError, UnicodeDecodeError) as error:
+    except (yaml.YAMLError, UnicodeDecodeError, RecursionError) as error:
         raise ValueError(f"{source} must be YAML: {error}") from error
     return Config.from_dict({} if values is None else values, str(source))
 
