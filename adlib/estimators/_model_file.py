@@ -47,12 +47,19 @@ def write_model(path: str | os.PathLike[str], content: ModelContent) -> None:
     Raises:
         OSError: The folder does not exist, is not writable, or the disk is full.
     """
-    from safetensors.numpy import save_file  # noqa: PLC0415 - not needed to fit
+    from safetensors import SafetensorError  # noqa: PLC0415 - not needed to fit
+    from safetensors.numpy import save_file  # noqa: PLC0415
 
     tensors = {k: np.asarray(v, order="C") for k, v in content.tensors.items()}
     header = {**content.header, "sha256": _checksum(content.header, tensors)}
     with replacing(path) as temporary:
-        save_file(tensors, temporary, {METADATA_KEY: json.dumps(header)})
+        try:
+            save_file(tensors, temporary, {METADATA_KEY: json.dumps(header)})
+        except SafetensorError as error:  # how it says that the disk is full
+            raise OSError(
+                f"The model file {os.fspath(path)!r} could not be written ({error}); "
+                "what was there before is untouched."
+            ) from error
 
 
 def read_model(path: str | os.PathLike[str]) -> ModelContent:
@@ -61,6 +68,11 @@ def read_model(path: str | os.PathLike[str]) -> ModelContent:
     Raises:
         FileNotFoundError: There is no such file.
         ModelFileError: It is no model file of adlib's, damaged, or of a later format.
+
+    Note:
+        Takes the memory of the tensors twice, and of the header, which safetensors
+        limits to 100 MB, at most 30 times; whatever sizes the file claims, nothing is
+        made for them unless its bytes are there.
     """
     from safetensors import SafetensorError, safe_open  # noqa: PLC0415
 

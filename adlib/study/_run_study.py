@@ -8,12 +8,14 @@ import subprocess
 import sys
 import time
 from collections import deque
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, TypeAlias
 
+from adlib._files import replacing
 from adlib.study._phase_state import (
     PhaseRecord,
     phase_fingerprint,
@@ -81,6 +83,8 @@ def run_study(
         OSError: A folder cannot be written to.
 
     Note:
+        Whoever runs the same study meanwhile waits; so does who comes after a run that
+        was killed, until its last phase, which no one stopped, has ended.
         Below ``paths.outputs``: what each phase printed is in ``logs``, what it depends
         on in ``state``, and one line of JSON for each event in ``study.jsonl``.
     """
@@ -90,9 +94,24 @@ def run_study(
     state, logs = outputs / "state", outputs / "logs"
     for folder in (state, logs):
         folder.mkdir(parents=True, exist_ok=True)
+    with _alone(state / "lock", say) as lock:
+        return _run_phases(config, scripts, anew, say, lock)
+
+
+def _run_phases(
+    config: Config,
+    scripts: Sequence[Path] | None,
+    anew: bool,
+    say: Callable[[str], None],
+    lock: int | None,
+) -> list[PhaseRun]:
+    """Do what ``run_study`` says; phases inherit the lock."""
+    outputs = config.paths.outputs
+    state, logs = outputs / "state", outputs / "logs"
     log = _EventLog(outputs / "study.jsonl")
     stated = state / "config.json"  # JSON is YAML
-    stated.write_text(config.model_dump_json(indent=1) + "\n", encoding="utf-8")
+    with replacing(stated) as temporary:
+        temporary.write_text(config.model_dump_json(indent=1) + "\n", encoding="utf-8")
     fingerprint = study_fingerprint(config, data_root(config))
     log.write("study started", fingerprint=fingerprint, anew=anew)
     runs = []
@@ -109,7 +128,8 @@ def run_study(
             log.write("phase started", phase=script.stem)
             path.unlink(missing_ok=True)
             moment = time.time_ns()
-            seconds, peak = _run_phase(script, stated, logs / f"{script.stem}.txt", log)
+            printed = logs / f"{script.stem}.txt"
+            seconds, peak = _run_phase(script, stated, printed, log, lock)
             folders = (outputs, config.paths.processed, config.paths.shifted)
             files = written_since(folders, moment)
             for name in [name for name in files if Path(name).parent in (state, logs)]:
@@ -155,8 +175,28 @@ class _EventLog:
             file.write(line + "\n")
 
 
+@contextmanager
+def _alone(path: Path, say: Callable[[str], None]) -> Iterator[int | None]:
+    """Hold a lock, which processes that inherit it hold, too; None where none are.
+
+    The system gives it back when the last of them ends, in whatever way.
+    """
+    if sys.platform == "win32":
+        yield None
+        return
+    import fcntl  # noqa: PLC0415 - POSIX's
+
+    with path.open("a") as file:
+        try:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            say(f"another process works in {str(path.parent.parent)!r}; waiting ...")
+            fcntl.flock(file, fcntl.LOCK_EX)
+        yield file.fileno()
+
+
 def _run_phase(
-    script: Path, config: Path, output: Path, log: _EventLog
+    script: Path, config: Path, output: Path, log: _EventLog, lock: int | None
 ) -> tuple[float, float | None]:
     """Run a script; return its seconds and its peak in megabytes, or raise."""
     command = [sys.executable, str(script), "--config", str(config)]
@@ -165,7 +205,12 @@ def _run_phase(
         # Progress bars belong on the terminal, if there is one.
         bars = None if sys.stderr.isatty() else subprocess.STDOUT
         # This Python, a script of the study, no shell.
-        child = subprocess.Popen(command, stdout=file, stderr=bars)  # noqa: S603
+        child = subprocess.Popen(  # noqa: S603
+            command,
+            stdout=file,
+            stderr=bars,
+            pass_fds=() if lock is None else (lock,),
+        )
         try:
             code, peak = _wait(child)
         except BaseException:  # whoever stops the study stops the phase
