@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 from collections.abc import Mapping, Sequence
 from importlib.metadata import version
+from math import isfinite
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -21,6 +22,7 @@ if TYPE_CHECKING:
 
 RECORDED = ("torch", "timm", "numpy", "scikit-learn")
 BACKBONE_PREFIX = "backbone."
+LARGEST = 2**63 - 1
 
 
 def save_detector(
@@ -133,7 +135,9 @@ def numbers(
     for value in values:
         if isinstance(value, bool) or not isinstance(value, allowed):
             raise damaged(field, rule)
-        if not np.isfinite(value):
+        # JSON's integers may be longer than any number that an array can hold.
+        finite = abs(value) <= LARGEST if isinstance(value, int) else isfinite(value)
+        if not finite:
             raise damaged(field, rule)
     return [kind(value) for value in values]
 

@@ -4,11 +4,11 @@
     python -m tests.robustness.fuzz_models --coverage --seconds 300
 
 Each execution takes one of the kept model files (tests/models) and damages it: flipped,
-cut, repeated or swapped bytes; lied lengths and shapes in safetensors' header; and, behind
-a checksum that is made to fit again, other values, kinds and fields in adlib's own header
-and tensors, as someone would who means harm. What loads must also score, or say with an
-error of its own why not. Anything else (another exception, a crash, more memory than
-stated) ends the run with the file that did it.
+cut, repeated or moved bytes; lied lengths and shapes in safetensors' header; and,
+behind a checksum that is made to fit again, other values, kinds and fields in adlib's
+own header and tensors, as someone would who means harm. What loads must also score, or
+say with an error of its own why not. Anything else (another exception, a crash) ends
+the run and names the file that did it.
 
 With ``--coverage``, atheris (``pip install atheris``) guides the damage by what code it
 reaches; else a seeded generator draws it.
@@ -18,7 +18,6 @@ from __future__ import annotations
 
 import argparse
 import json
-import os
 import random
 import resource
 import struct
@@ -45,10 +44,11 @@ IMAGES = np.random.default_rng(0).integers(0, 256, (1, 32, 32), dtype=np.uint8)
 # asks for what this machine lacks: memory, a device, a library.
 ALLOWED = (ModelFileError, MemoryError, ImportError)
 ODD = [
-    None, True, -1, 0, 1, 2, 3, 10**6, 10**9, 2**31, 2**63, 2**70, 0.0, -0.5, 0.5, 1e-300,
-    1e308, float("nan"), float("inf"), "", "a", "max", "cpu", "float32", "torch", "\0", [],
-    [1], [0, 0], [1, 2, 3], [10**6, 10**6], [None], {}, {"a": 1}, "hf_hub:a/b", "../x",
-    "convnext_xxlarge", "vit_base_patch16_224", "faiss-hnsw", "reweighted", [[1]], "5" * 999,
+    None, True, -1, 0, 1, 2, 3, 10**6, 10**9, 2**31, 2**63, 2**70, 0.0, -0.5, 0.5,
+    1e-300, 1e308, float("nan"), float("inf"), "", "a", "max", "cpu", "float32",
+    "torch", "\0", [], [1], [0, 0], [1, 2, 3], [10**6, 10**6], [None], {}, {"a": 1},
+    "hf_hub:a/b", "../x", "convnext_xxlarge", "vit_base_patch16_224", "faiss-hnsw",
+    "reweighted", [[1]], "5" * 999,
 ]  # fmt: skip
 
 
@@ -157,44 +157,54 @@ def forge_tensors(content: bytes, draw: random.Random) -> bytes:
     names = own if draw.random() < 0.8 else sorted(tensors)
     for _ in range(draw.choice([1, 1, 2])):
         name = draw.choice(names)
-        if name not in tensors:
+        tensor = tensors.pop(name, None)
+        action = draw.random()
+        if tensor is None or action < 0.15:
             continue
-        tensor = tensors[name].copy()
-        kind = draw.randrange(7)
-        if kind == 0:
-            del tensors[name]
-            continue
-        if kind == 1 and tensor.size:
-            flat = tensor.reshape(-1)
-            odd = [0, 1, -1, 10**6, 2**31 - 1, -(2**31)]
-            if tensor.dtype.kind == "f":
-                odd += [np.nan, np.inf, -np.inf, 1e38, 1e-40]
-            value = draw.choice(odd)
-            info = np.iinfo(tensor.dtype) if tensor.dtype.kind in "iu" else None
-            if info is not None:
-                value = min(max(value, info.min), info.max)
-            if draw.random() < 0.5:
-                flat[draw.randrange(len(flat))] = value
-            else:
-                flat[:] = value
-        elif kind == 2:
-            tensor = (
-                tensor[: draw.choice([0, 1, len(tensor) // 2])]
-                if tensor.ndim
-                else tensor
-            )
-        elif kind == 3:
-            tensor = tensor.reshape(-1)
-        elif kind == 4:
-            tensor = tensor.astype(
-                draw.choice([np.float64, np.int64, np.uint8, np.float32])
-            )
-        elif kind == 5:
-            tensor = np.concatenate([tensor, tensor]) if tensor.ndim else tensor
-        else:
+        if action < 0.3:
             name = draw.choice(["extra", "backbone.extra", ""])
-        tensors[name] = np.ascontiguousarray(tensor)
+        change = draw.choice(CHANGES)
+        tensors[name] = np.ascontiguousarray(change(tensor.copy(), draw))
     return signed(header, tensors)
+
+
+def other_values(tensor: np.ndarray, draw: random.Random) -> np.ndarray:
+    """Set one number, or all of them, to what no model has."""
+    odd: list[float] = [0, 1, -1, 10**6, 2**31 - 1, -(2**31)]
+    if tensor.dtype.kind == "f":
+        odd += [np.nan, np.inf, -np.inf, 1e38, 1e-40]
+    value = draw.choice(odd)
+    if tensor.dtype.kind in "iu":
+        limits = np.iinfo(tensor.dtype)
+        value = min(max(value, limits.min), limits.max)
+    flat = tensor.reshape(-1)
+    place = (
+        draw.randrange(len(flat)) if len(flat) and draw.random() < 0.5 else slice(None)
+    )
+    flat[place] = value
+    return tensor
+
+
+def other_length(tensor: np.ndarray, draw: random.Random) -> np.ndarray:
+    """Shorten or double the first axis."""
+    if not tensor.ndim:
+        return tensor
+    length = draw.choice([0, 1, len(tensor) // 2, 2 * len(tensor)])
+    return np.concatenate([tensor, tensor])[:length]
+
+
+def other_shape(tensor: np.ndarray, draw: random.Random) -> np.ndarray:
+    """Flatten or turn the tensor, or add an axis."""
+    return draw.choice([tensor.reshape(-1), tensor.T, tensor[None]])
+
+
+def other_type(tensor: np.ndarray, draw: random.Random) -> np.ndarray:
+    """Turn the numbers into others of another kind."""
+    with np.errstate(all="ignore"):
+        return tensor.astype(draw.choice([np.float64, np.int64, np.uint8, np.float32]))
+
+
+CHANGES = [other_values, other_values, other_length, other_shape, other_type]
 
 
 def bomb(content: bytes, draw: random.Random) -> bytes:
@@ -222,7 +232,7 @@ DAMAGES: list[Callable[[bytes, random.Random], bytes]] = [
 
 
 def outcome(content: bytes, path: Path) -> str:
-    """Load a file and score one image; return how that went, or raise what it may not."""
+    """Load a file and score one image; return how it went, or raise what is a fault."""
     path.write_bytes(content)
     try:
         with warnings.catch_warnings():
@@ -309,7 +319,7 @@ def main() -> None:
     parser.add_argument("--seconds", type=int, default=300, help="with --coverage")
     asked = parser.parse_args()
     with tempfile.TemporaryDirectory() as folder:
-        path = Path(folder if not asked.coverage else os.getcwd()) / "damaged.adlib"
+        path = Path(folder) / "damaged.adlib"
         if asked.coverage:
             run_guided(asked.seconds, path)
         else:
