@@ -276,7 +276,7 @@ def kill_often(name: str, n_kills: int, seed: int, folder: Path) -> dict[str, fl
 def main() -> None:
     """Read the command line."""
     parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
-    parser.add_argument("works", nargs="*", choices=[*WORKS, []], default=list(WORKS))
+    parser.add_argument("works", nargs="*", default=list(WORKS), help=", ".join(WORKS))
     parser.add_argument("--kills", type=int, default=50, help="of each kind of work")
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--child", type=Path, help=argparse.SUPPRESS)
