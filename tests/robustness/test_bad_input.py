@@ -277,7 +277,9 @@ PARAMETERS = {
     "batch_size beyond memory": Case(
         {"batch_size": 10**12}, MemoryError, "batch_size .*which take .* Make either"
     ),
-    "batch_size beyond numbers": Case({"batch_size": 10**30}, MemoryError, "Make eith"),
+    "batch_size beyond numbers": Case(
+        {"batch_size": 10**30}, MemoryError, "Make either"
+    ),
     "unknown backbone": Case(
         {"backbone": "resnet51"}, ValueError, "Close names: .*resn"
     ),
