@@ -150,6 +150,10 @@ class GaussianFit:
         chunk = max(1, CHUNK_BYTES // (8 * n_features**2 * SIDE_BY_SIDE))
         chunks = range(0, blocks, chunk)
         n_threads = min(available_threads(), len(chunks))
+        if self._device != "cpu":
+            from adlib.estimators._gaussian_torch import load_solvers  # noqa: PLC0415
+
+            load_solvers(self._device)
         with (
             ProgressBar("Factorising", len(chunks), enabled=progress) as bar,
             ThreadPoolExecutor(n_threads) as pool,

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import threading
+
 import numpy as np
 import torch
 
@@ -10,6 +12,16 @@ from adlib.estimators._gaussian import Gaussian
 from adlib.estimators._gaussian_cpu import SIDE_BY_SIDE, unblocked
 
 CHUNK_BYTES = 2**28  # of float64 that images take while they are added
+_LOADING = threading.Lock()
+
+
+def load_solvers(device: str) -> None:
+    """Have torch load its solvers for a GPU, once.
+
+    It does so at their first use, and fails where two threads are first at once.
+    """
+    with _LOADING:
+        torch.linalg.cholesky_ex(torch.eye(1, dtype=torch.float64, device=device))
 
 
 class SumsTorch:
