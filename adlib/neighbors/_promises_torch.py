@@ -132,13 +132,28 @@ class Promises:
         return (((1.0 - self._slack) * norms - nearest) / 2 - UNDERFLOW).float()
 
     def ceilings(
-        self, seekers: Seekers, members: Seekers, promised: torch.Tensor
+        self,
+        seekers: Seekers,
+        members: Seekers,
+        places: torch.Tensor,
+        promised: torch.Tensor,
     ) -> torch.Tensor:
-        """Return what squared distances of promised pairs do not exceed, (n_pairs,)."""
-        r, w = seekers.columns[:, -2:].double().unbind(dim=1)
-        r_member, w_member = members.columns[:, -2:].double().unbind(dim=1)
+        """Return what squared distances to some members do not exceed.
+
+        Args:
+            seekers: n of them.
+            members: Whoever they met.
+            places: Which members each seeker is asked about, (n, n_places).
+            promised: The promises of these pairs, (n, n_places).
+
+        Returns:
+            (n, n_places) float64.
+        """
+        r, w = seekers.columns[:, None, -2:].double().unbind(dim=2)
+        r_member, w_member = members.columns[:, -2:][places].double().unbind(dim=2)
         inexact = 4.0 * (r * w_member + w * r_member) + 4.0 * UNDERFLOW
-        norms = (1.0 + self._slack) * seekers.norms + 2.0 * self._slack * members.norms
+        member_norms = 2.0 * self._slack * members.norms[places]
+        norms = (1.0 + self._slack) * seekers.norms[:, None] + member_norms
         return norms - 2.0 * promised.double() + inexact
 
 

@@ -364,8 +364,11 @@ def test_torch_selects_the_same_under_autocast():
 
 @pytest.mark.gpu
 @pytest.mark.skipif(not torch.cuda.is_available(), reason="torch sees no CUDA device")
+@pytest.mark.parametrize("whole", [True, False], ids=["whole blocks", "small blocks"])
 @pytest.mark.parametrize("kind", KINDS)
-def test_the_gpu_selects_what_the_slow_twin_selects(kind):
+def test_the_gpu_selects_what_the_slow_twin_selects(kind, whole, monkeypatch):
+    if not whole:
+        shrink(monkeypatch, block=16, tile=23, steps=5)
     X = make(kind)
     expected = reference.greedy_coreset(X, len(X), start=0)
     picked = greedy_coreset(X, len(X), start=0, device="cuda")

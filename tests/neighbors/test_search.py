@@ -42,8 +42,7 @@ def assert_same_as_slow_twin(engine, bank, queries, n_neighbors, **leaving):
 
 def shrink(monkeypatch, queries, bank):
     monkeypatch.setattr(_search_cpu, "ROWS_AT_ONCE", queries)
-    monkeypatch.setattr(_search_torch, "TILE_QUERIES", queries)
-    monkeypatch.setattr(_search_torch, "TILE_BANK", bank)
+    monkeypatch.setattr(_search_torch, "MOST_QUERIES", queries)
     monkeypatch.setattr(_search_torch, "PROMISES_AT_ONCE", queries * bank)
 
 
@@ -218,46 +217,42 @@ def test_points_that_must_not_be_written_to_are_fine(engine):
 
 
 @pytest.fixture
-def measured_in_full(monkeypatch):
-    """Collect the calls of torch's last resort."""
-    calls, measure_all = [], ExactSearchTorch._measure_all
+def measured(monkeypatch):
+    """Collect how many pairs torch measures in each tile of queries."""
+    counts, measure = [], _search_torch.pair_distances
 
-    def spy(self, rows, *arguments):
-        calls.append(len(rows))
-        return measure_all(self, rows, *arguments)
+    def spy(left, i, right, j):
+        counts.append(len(i))
+        return measure(left, i, right, j)
 
-    monkeypatch.setattr(ExactSearchTorch, "_measure_all", spy)
-    return calls
+    monkeypatch.setattr(_search_torch, "pair_distances", spy)
+    return counts
 
 
 @pytest.mark.parametrize("kind", ["duplicates", "all equal"])
 @pytest.mark.parametrize("left_out", [None, np.arange(40) % 4])
-def test_torch_measures_in_full_what_it_cannot_certify(
-    measured_in_full, kind, left_out
-):
+def test_torch_measures_all_that_it_cannot_tell_apart(measured, kind, left_out):
     bank, queries = make(kind)
-    bank = np.concatenate([bank, bank])  # more twins than spare candidates
-    groups = np.arange(240) % 4
+    groups = np.arange(120) % 4
     leaving = {} if left_out is None else {"groups": groups, "left_out": left_out}
     assert_same_as_slow_twin("torch", bank, queries, 2, **leaving)
-    assert measured_in_full == [40]  # all at once
+    alike = {"duplicates": 6, "all equal": 120}[kind]
+    assert sum(measured) >= 40 * alike * (0.75 if leaving else 1.0)
 
 
-@pytest.mark.parametrize("at_once", [1, 7 * 240, 39 * 240])
-def test_torch_measures_in_parts_what_it_measures_at_once(
-    monkeypatch, measured_in_full, at_once
-):
-    bank, queries = make("duplicates")
+@pytest.mark.parametrize(("most", "at_once"), [(7, 10**9), (99, 7 * 120), (7, 1)])
+def test_torch_asks_in_tiles_what_it_asks_at_once(monkeypatch, measured, most, at_once):
+    monkeypatch.setattr(_search_torch, "MOST_QUERIES", most)
     monkeypatch.setattr(_search_torch, "PROMISES_AT_ONCE", at_once)
-    assert_same_as_slow_twin("torch", np.concatenate([bank, bank]), queries, 2)
-    assert sum(measured_in_full) == 40
-    assert max(measured_in_full) == max(1, at_once // 240)
+    assert_same_as_slow_twin("torch", *make("duplicates"), 2)
+    assert len(measured) == -(-40 // min(most, max(1, at_once // 120)))
 
 
+@pytest.mark.parametrize("n_neighbors", [1, 3])
 @pytest.mark.parametrize("kind", ["gaussian", "huge offset"])
-def test_torch_certifies_well_separated_neighbours(measured_in_full, kind):
-    assert_same_as_slow_twin("torch", *make(kind), 3)
-    assert not measured_in_full
+def test_torch_measures_few_pairs_of_well_separated_points(measured, kind, n_neighbors):
+    assert_same_as_slow_twin("torch", *make(kind), n_neighbors)
+    assert sum(measured) <= 40 * (n_neighbors + 2)
 
 
 def test_torch_finds_the_same_under_autocast():
