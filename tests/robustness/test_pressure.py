@@ -18,6 +18,7 @@ import pytest
 import torch
 from PIL import Image
 
+from adlib import PatchCore
 from adlib.estimators._patches import _embed_batch, _embed_in_parts
 from tests.conftest import texture
 from tests.test_progress import screen  # noqa: F401 - a fixture
@@ -306,3 +307,42 @@ def test_work_that_is_done_at_once_shows_no_bar(screen, monkeypatch):  # noqa: F
             bar.advance(10)
     assert screen.getvalue() == ""
     assert threading.active_count() <= before
+
+
+GPU = pytest.mark.skipif(not torch.cuda.is_available(), reason="no CUDA device")
+SHARE_OF_A_GPU = """
+import json
+import numpy as np
+import torch
+from adlib import PatchCore
+
+images = np.random.default_rng(0).integers(0, 256, (96, 160, 160), dtype=np.uint8)
+model = PatchCore(image_size=160, coreset=0.02, progress=False, device="cuda")
+model.fit(images[:8])
+expected = model.set_params(batch_size=1).score(images)
+torch.cuda.empty_cache()
+room = torch.cuda.memory_reserved() + 100 * 2**20
+total = torch.cuda.get_device_properties(0).total_memory
+torch.cuda.set_per_process_memory_fraction(room / total)
+found = model.set_params(batch_size=96).score(images)
+stats = torch.cuda.memory_stats()
+print(json.dumps([stats["num_ooms"], float(np.abs(found / expected - 1.0).max())]))
+"""
+
+
+@pytest.mark.gpu
+@GPU
+def test_a_real_gpu_without_room_gets_half_the_batch():
+    n_refused, off = run(SHARE_OF_A_GPU)
+    assert n_refused > 0
+    assert off < 1e-4
+
+
+@pytest.mark.gpu
+@GPU
+def test_eight_threads_score_one_model_on_a_gpu(good, mixed):
+    model = PatchCore(image_size=64, coreset=0.2, progress=False, device="cuda")
+    expected = model.fit(good).score(mixed)
+    with ThreadPoolExecutor(8) as pool:
+        for scores in pool.map(lambda _: model.score(mixed), range(32)):
+            np.testing.assert_array_equal(scores, expected)
