@@ -18,13 +18,11 @@ from adlib._validation import (
     check_ratio,
 )
 from adlib.estimators._base import AnomalyDetector, Scored
-from adlib.estimators._gaussian import (
-    Gaussian,
-    GaussianFit,
-    mahalanobis,
-)
+from adlib.estimators._gaussian import Gaussian
 from adlib.estimators._gaussian_cpu import SIDE_BY_SIDE, n_blocks, n_packed
+from adlib.estimators._gaussian_fit import GaussianFit
 from adlib.estimators._left_out import left_out_squared
+from adlib.estimators._mahalanobis import mahalanobis
 from adlib.estimators._maps import anomaly_maps
 from adlib.estimators._model_file import ModelContent
 from adlib.estimators._patches import Embed, Patches

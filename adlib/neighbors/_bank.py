@@ -11,13 +11,8 @@ from adlib._device import resolve_device
 from adlib._typing import AnyArray, Float32Array, Int64Array
 from adlib._validation import check_int, check_option, describe, refusal
 from adlib.neighbors._points import as_points
-from adlib.neighbors._search import (
-    SEARCH_KINDS,
-    UNTRAINED,
-    SearchKind,
-    Trained,
-    build_search,
-)
+from adlib.neighbors._search import Trained, build_search
+from adlib.neighbors._search_kinds import SEARCH_KINDS, UNTRAINED, SearchKind
 
 OWNER = "MemoryBank"
 

@@ -2,16 +2,11 @@
 
 from __future__ import annotations
 
-from typing import Literal, Protocol, TypeAlias, get_args, runtime_checkable
+from typing import Protocol, runtime_checkable
 
 from adlib._typing import AnyArray, Float64Array, Int64Array
 from adlib.neighbors._points import Points
-
-SearchKind: TypeAlias = Literal[
-    "exact", "faiss-flat", "faiss-ivf", "faiss-hnsw", "faiss-ivfpq", "faiss-sq"
-]
-SEARCH_KINDS: tuple[SearchKind, ...] = get_args(SearchKind)
-UNTRAINED: tuple[SearchKind, ...] = ("exact", "faiss-flat")
+from adlib.neighbors._search_kinds import SearchKind
 
 
 class Search(Protocol):

@@ -27,8 +27,8 @@ from adlib.neighbors._faiss_indexes import (
     widened,
 )
 from adlib.neighbors._points import Points
-from adlib.neighbors._search import UNTRAINED, SearchKind
 from adlib.neighbors._search_cpu import ExactSearchCPU
+from adlib.neighbors._search_kinds import UNTRAINED, SearchKind
 
 SPARE = 8  # candidates beyond those asked for: coarse codes confuse near ones
 MOST_ON_GPU = 2048  # candidates that FAISS's GPU indexes can give

@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
+
 import numpy as np
 import pytest
 import torch
 
-import adlib.estimators._gaussian as gaussian_module
-from adlib.estimators._gaussian import FEW_IMAGES, GaussianFit, mahalanobis
+from adlib.estimators import _gaussian_fit, _gaussian_torch
 from adlib.estimators._gaussian_cpu import SumsCPU, blocked, unblocked
+from adlib.estimators._gaussian_fit import FEW_IMAGES, GaussianFit
 from adlib.estimators._gaussian_torch import MahalanobisTorch, SumsTorch
+from adlib.estimators._mahalanobis import mahalanobis
 from tests import reference
 
 SHAPES = [(1, 1), (5, 3), (16, 8), (17, 21), (33, 40)]  # positions, features
@@ -104,7 +108,7 @@ def test_more_images_take_no_more_memory():
 def test_the_gpu_twin_says_the_same(n_images, monkeypatch):
     learned, asked = embeddings(n_images, 19, 20), embeddings(6, 19, 20, seed=1)
     expected = fitted(learned)
-    monkeypatch.setattr(gaussian_module, "_sums", SumsTorch)
+    monkeypatch.setattr(_gaussian_fit, "_sums", SumsTorch)
     twin = fitted(learned)
     for part, whole in zip(twin, expected, strict=True):
         if part is not None:
@@ -137,6 +141,37 @@ def test_a_gpu_agrees_with_the_cpu(n_images):
     np.testing.assert_allclose(
         np.sqrt(found), distances(fitted(learned), asked), rtol=1e-4
     )
+
+
+IN_A_NEW_PROCESS = """
+import numpy as np
+from adlib.estimators._gaussian_fit import GaussianFit
+
+fit = GaussianFit(0.01, "cuda:0")
+fit.add(np.random.default_rng(0).random((90, 4000, 40), dtype=np.float32))
+print(np.isfinite(fit.finish(progress=False).factors).all())
+"""
+
+
+@pytest.mark.gpu
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a CUDA device")
+def test_threads_are_first_at_a_gpus_solvers_together():
+    # torch loads them at their first use, which fails where two threads are first.
+    command = [sys.executable, "-c", IN_A_NEW_PROCESS]
+    done = subprocess.run(command, capture_output=True, text=True, check=True)
+    assert done.stdout.strip() == "True"
+
+
+def test_solvers_are_loaded_before_threads_ask_for_them(monkeypatch):
+    loaded = []
+    monkeypatch.setattr(_gaussian_torch, "load_solvers", loaded.append)
+    monkeypatch.setattr(
+        GaussianFit, "_keep_spread", lambda self, *asked: loaded.append("threads")
+    )
+    fit = GaussianFit(0.01, "cuda:0")
+    fit.add(embeddings(2, 5, 9))
+    fit.finish(progress=False)
+    assert loaded[:2] == ["cuda:0", "threads"]
 
 
 def test_what_cannot_be_factorised_is_refused():
