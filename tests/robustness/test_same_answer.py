@@ -77,6 +77,22 @@ def test_no_setting_of_the_machine_changes_the_answer(
         np.testing.assert_allclose(drawn, maps[places], rtol=1e-2)
 
 
+@pytest.mark.parametrize("threads", [1, 2, 3])
+def test_torchs_own_threads_change_nothing_but_rounding(
+    threads, expected, good, images
+):
+    name, scores, maps = expected
+    before = torch.get_num_threads()
+    torch.set_num_threads(threads)
+    try:
+        model = type(DETECTORS[name])(**DETECTORS[name].get_params()).fit(good)
+        found, drawn = model.score(images), model.anomaly_maps(images)
+    finally:
+        torch.set_num_threads(before)
+    np.testing.assert_allclose(found, scores, rtol=1e-5)
+    np.testing.assert_allclose(drawn, maps, rtol=1e-4)
+
+
 STARTED = """
 import json, multiprocessing, sys
 import numpy as np
