@@ -14,13 +14,13 @@ from __future__ import annotations
 import argparse
 import sys
 import tempfile
-import time
 from collections.abc import Callable
 from pathlib import Path
 from statistics import median
 
 import numpy as np
 import torch
+from gpu_coreset import timed
 from scipy.stats import spearmanr
 from sklearn.metrics import roc_auc_score
 
@@ -132,15 +132,6 @@ def backbones(rounds: int) -> None:
 def repeated(work: Callable[[], object], rounds: int) -> float:
     """Return the median seconds of some rounds."""
     return median(timed(work) for _ in range(rounds))
-
-
-def timed(work: Callable[[], object]) -> float:
-    """Return the seconds that work takes, the device's included."""
-    torch.cuda.synchronize()
-    started = time.perf_counter()
-    work()
-    torch.cuda.synchronize()
-    return time.perf_counter() - started
 
 
 if __name__ == "__main__":
