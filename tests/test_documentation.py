@@ -13,6 +13,8 @@ import re
 import shlex
 import shutil
 import tomllib
+from functools import cache
+from itertools import chain
 from pathlib import Path
 
 import numpy as np
@@ -21,12 +23,14 @@ import torch
 import typer
 import yaml
 from PIL import Image
+from threadpoolctl import threadpool_limits
 
 from adlib import PaDiM, PatchCore
 from adlib.cli import main
 from adlib.cli._arguments import spread
 from adlib.cli._main import app
-from adlib.features import use_feature_cache
+from adlib.estimators import _base
+from adlib.features import Backbone, use_feature_cache
 from adlib.study import Config
 from tests.conftest import scratched, texture
 from tests.markdown import DOCS, ROOT, Block, blocks, documentation, spans
@@ -41,6 +45,7 @@ PIP_OPTIONS = ("-d", "-e", "-w", "--find-links", "--no-index", "--no-deps")
 ALSO_INSTALLED = ("pip", "pip-audit", "pre-commit")  # by people who develop or deploy
 PYTEST_OPTIONS = ("-k", "-m", "-q", "-x")
 ASV = ("machine", "run", "publish", "preview")
+MADE_ONCE = cache(Backbone)  # networks are frozen, and take longer to make than to run
 
 pytestmark = pytest.mark.skipif(
     not DOCS.is_dir(), reason="a source distribution holds no docs"
@@ -94,11 +99,13 @@ def place(pictures, tmp_path, monkeypatch, tmp_path_factory):
     monkeypatch.setenv("ADLIB_CACHE", str(tmp_path_factory.getbasetemp() / "cache"))
     for kind in (PatchCore, PaDiM):
         monkeypatch.setitem(kind.__init__.__kwdefaults__, "image_size", SMALL)
+    monkeypatch.setattr(_base, "Backbone", MADE_ONCE)
     # Images are so small that threads would mostly wait for each other.
     monkeypatch.setenv("OMP_NUM_THREADS", "1")
     n_threads = torch.get_num_threads()
     torch.set_num_threads(1)
-    yield folder
+    with threadpool_limits(1):
+        yield folder
     torch.set_num_threads(n_threads)
     use_feature_cache(None)  # a page may have set one
 
@@ -129,7 +136,9 @@ def run_python(block: Block, page: Path, names: dict) -> None:
 
 def run_pycon(block: Block, page: Path, names: dict) -> None:
     parser = doctest.DocTestParser()
-    example = parser.get_doctest(block.code, names, page.name, str(page), block.line - 1)
+    example = parser.get_doctest(
+        block.code, names, page.name, str(page), block.line - 1
+    )
     assert example.examples, f"{page}, line {block.line}: no >>> in it"
     told: list[str] = []
     runner = doctest.DocTestRunner(optionflags=COMPARED)
@@ -208,7 +217,7 @@ def check_adlib(words: list[str], where: str) -> None:
 def check_pip(words: list[str], where: str) -> None:
     project = tomllib.loads((ROOT / "pyproject.toml").read_text("utf-8"))["project"]
     extras = project["optional-dependencies"]
-    needed = [*project["dependencies"], *(one for all in extras.values() for one in all)]
+    needed = [*project["dependencies"], *chain.from_iterable(extras.values())]
     names = {re.match(r"[\w-]+", one)[0] for one in needed} | set(ALSO_INSTALLED)
     assert words[0] in ("install", "download", "wheel"), where
     assert set(options(words)) <= set(PIP_OPTIONS), where

@@ -26,9 +26,10 @@ def broken(page: Path) -> list[str]:
             continue
         place, _, anchor = link.partition("#")
         target = page.parent / unquote(place) if place else page
-        if Path(place).is_absolute() or not target.exists():
-            found.append(link)
-        elif anchor and anchor not in anchors(target.read_text("utf-8")):
+        leads = target.exists() and not Path(place).is_absolute()
+        if leads and anchor:
+            leads = anchor in anchors(target.read_text("utf-8"))
+        if not leads:
             found.append(link)
     return found
 
