@@ -10,7 +10,7 @@ from typing import NamedTuple
 
 ROOT = Path(__file__).parent.parent
 DOCS = ROOT / "docs"
-MADE = ("_build", "api", "gallery", "generated")  # folders that Sphinx writes
+MADE = re.compile(r"_|gallery$")  # beginnings of folders that Sphinx writes
 FENCE = re.compile(r"^ *(`{3,}|~{3,})\s*([^`]*)$")
 SPAN = re.compile(r"(?<!`)(`+)(?!`)(.+?)(?<!`)\1(?!`)", re.DOTALL)
 LINK = re.compile(r"!?\[(?:[^\[\]]|\[[^\]]*\])*\]\(\s*<?([^)\s>]+)>?[^)]*\)")
@@ -32,7 +32,7 @@ def documentation() -> list[Path]:
     found = [
         page
         for page in sorted(DOCS.rglob("*.md"))
-        if not set(page.relative_to(DOCS).parts[:-1]) & set(MADE)
+        if not any(map(MADE.match, page.relative_to(DOCS).parts[:-1]))
     ]
     return [ROOT / "README.md", *found]
 
