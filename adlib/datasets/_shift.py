@@ -105,8 +105,8 @@ class Shift:
             nearest: Take the nearest pixel, for masks; else interpolate.
 
         Returns:
-            As ``image``, mirrored where the image ends; ``image`` itself if nothing
-            moves.
+            (channels, height, width), of the dtype of ``image`` and mirrored where it
+            ends; ``image`` itself if nothing moves.
         """
         height, width = image.shape[1:]
         if (self.rotation, self.zoom, *self.offset) == (0.0, 1.0, 0.0, 0.0):
