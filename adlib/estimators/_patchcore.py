@@ -292,8 +292,8 @@ class PatchCore(AnomalyDetector):
             NotFittedError: ``fit`` was not called.
 
         Note:
-            Of patches as far from the bank as each other the first of the grid, row by
-            row, is named; of entries as near, the one of the lowest index.
+            Of patches equally far from the bank the first of the grid, row by row, is
+            named; of equally near entries, in an exact search, the first.
         """
         settings, source = self._prepare(X, "explain")
         origins = self._origins()
