@@ -97,11 +97,11 @@ def read_samples(
         ValueError: No layout fits, ``classes`` is empty, or a table is not as stated.
 
     References:
-        1. P. Bergmann et al., "MVTec AD", CVPR 2019.
-        2. P. Bergmann et al., "Beyond dents and scratches" (LOCO), IJCV 2022.
-        3. L. Heckler-Kram et al., "The MVTec AD 2 dataset", 2025.
-        4. Y. Zou et al., "SPot-the-difference" (VisA), ECCV 2022.
-        5. P. Mishra et al., "VT-ADL" (BTAD), 2021.
+        1. Bergmann et al., "MVTec AD", CVPR 2019.
+        2. Bergmann et al., "Beyond dents and scratches" (LOCO), IJCV 2022.
+        3. Heckler-Kram et al., "The MVTec AD 2 dataset", 2025.
+        4. Zou et al., "SPot-the-difference" (VisA), ECCV 2022.
+        5. Mishra et al., "VT-ADL" (BTAD), 2021.
 
     Example:
         >>> from pathlib import Path

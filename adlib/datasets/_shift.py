@@ -80,11 +80,14 @@ class Shift:
     def __call__(
         self, image: torch.Tensor, mask: torch.Tensor
     ) -> tuple[torch.Tensor, torch.Tensor]:
-        """Return image and mask, shifted.
+        """Shift an image and its mask.
 
         Args:
             image: (1 or 3, height, width) float32 in [0, 1].
             mask: (1, height, width) uint8.
+
+        Returns:
+            Both, in the same shapes and dtypes.
         """
         image, mask = self.move(image), self.move(mask, nearest=True)
         if self.colour != (1.0, 1.0, 1.0):

@@ -172,10 +172,14 @@ class Backbone:
 
     @torch.inference_mode()
     def __call__(self, images: torch.Tensor) -> list[torch.Tensor]:
-        """Return one feature map a stage, (n, channels, height, width) float32.
+        """Compute the maps of images, or take them from the feature cache.
 
         Args:
             images: (n, 3, height, width) float32 RGB in [0, 1], on any device.
+
+        Returns:
+            One map a stage, (n, channels, map_height, map_width) float32, on the
+            backbone's device.
         """
         cache = current_feature_cache()
         if cache is None:

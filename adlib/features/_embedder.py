@@ -37,10 +37,13 @@ class Embedder:
     directions: Float32Array | None = None
 
     def __call__(self, images: torch.Tensor) -> torch.Tensor:
-        """Return (n, grid_height, grid_width, n_features) float32.
+        """Turn images into patch embeddings.
 
         Args:
             images: (n, 3, height, width) float32 RGB in [0, 1].
+
+        Returns:
+            (n, grid_height, grid_width, n_features) float32, on the backbone's device.
         """
         return self.embed(self.backbone(images))
 

@@ -56,10 +56,10 @@ def patch_embeddings(
         of the first map.
 
     References:
-        1. K. Roth et al., "Towards total recall in industrial anomaly detection", CVPR
+        1. Roth et al., "Towards total recall in industrial anomaly detection", CVPR
            2022, section 3.1, and its code,
            github.com/amazon-science/patchcore-inspection.
-        2. T. Defard et al., "PaDiM", ICPR 2021, section III.A.
+        2. Defard et al., "PaDiM", ICPR 2021, section III.A.
 
     Example:
         >>> import torch

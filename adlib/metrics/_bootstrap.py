@@ -77,7 +77,7 @@ def bootstrap_interval(
         its share in the uncertainty is missing.
 
     References:
-        1. B. Efron, "Better bootstrap confidence intervals", JASA 82, 1987.
+        1. Efron, "Better bootstrap confidence intervals", JASA 82, 1987.
 
     Example:
         >>> import numpy as np

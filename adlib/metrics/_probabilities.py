@@ -52,8 +52,8 @@ def fit_probabilities(
         than among ``y_true``, they are lower.
 
     References:
-        1. J. Platt, "Probabilistic outputs for support vector machines", 1999.
-        2. B. Zadrozny and C. Elkan, "Transforming classifier scores into accurate
+        1. Platt, "Probabilistic outputs for support vector machines", 1999.
+        2. Zadrozny and Elkan, "Transforming classifier scores into accurate
            multiclass probability estimates", KDD 2002.
 
     Example:

@@ -19,12 +19,17 @@ from adlib.metrics._checks import check_scores
 class ProbabilityMap(ABC):
     """Maps scores to the chance to be anomalous; never falling as scores rise.
 
-    ``fit_probabilities`` learns one; called with scores, (n,) finite numbers, it
-    returns their probabilities, (n,) float64, strictly between 0 and 1.
+    ``fit_probabilities`` learns one.
     """
 
     def __call__(self, scores: ArrayLike) -> Float64Array:
-        """Return the probability of each score, (n,), strictly between 0 and 1.
+        """Return the probability of each score.
+
+        Args:
+            scores: (n,) finite numbers, higher = more anomalous.
+
+        Returns:
+            (n,), strictly between 0 and 1.
 
         Raises:
             TypeError: Scores are not numbers.
