@@ -30,7 +30,8 @@ HEADERS = (
 # An annotation that means an array, and one that leaves its dtype open.
 ARRAY = re.compile(r"ArrayLike|NDArray|\bTensor\b|[a-z0-9]Array\b")
 OPEN_DTYPE = re.compile(r"ArrayLike|AnyArray|\bTensor\b|NDArray\[Any\]")
-SHAPE = re.compile(r"\([^()]*(\([^()]*\)[^()]*)*\)|as ``|like ``|shape|scalar")
+# Such as (n,) or (1 or 3, height, width); (0, 1) is a range.
+SHAPE = re.compile(r"\((?=[^)]*[a-z])[\w /+*-]+,|as ``|like ``|shape|scalar")
 DTYPE = re.compile(
     r"float|int(eger)?s?\b|u?int\d|bool|number|labels?\b|real\b|as ``|like ``|dtype",
     re.IGNORECASE,
@@ -285,14 +286,16 @@ def refuses(function: Callable[..., Any]) -> bool:
     if _raises(function):
         return True
     for node in ast.walk(_tree(function)):
-        if not (isinstance(node, ast.Call) and isinstance(node.func, ast.Name)):
+        if not isinstance(node, ast.Call):
             continue
-        called = getattr(function, "__globals__", {}).get(node.func.id)
-        if node.func.id.lstrip("_").startswith(("check_", "refusal")):
+        name = getattr(node.func, "id", getattr(node.func, "attr", ""))
+        if name.lstrip("_").startswith(("check_", "refusal")):
             return True
-        inside = getattr(called, "__module__", "").startswith("adlib")
-        if inside and inspect.isfunction(called) and _raises(called):
-            return True
+        if isinstance(node.func, ast.Name):
+            called = getattr(function, "__globals__", {}).get(name)
+            inside = str(getattr(called, "__module__", "")).startswith("adlib")
+            if inside and inspect.isfunction(called) and _raises(called):
+                return True
     return False
 
 

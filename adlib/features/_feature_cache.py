@@ -241,8 +241,9 @@ def current_feature_cache() -> FeatureCache | None:
     """Return the cache that backbones use; None: none.
 
     Example:
-        >>> from adlib.features import current_feature_cache
-        >>> current_feature_cache() is None  # as long as nobody asked for one
+        >>> from adlib.features import current_feature_cache, without_feature_cache
+        >>> with without_feature_cache():
+        ...     current_feature_cache() is None
         True
     """
     return _current

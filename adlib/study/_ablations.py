@@ -203,7 +203,7 @@ def some_of(split: ClassSplit, n_training: int, n_judged: int) -> ClassSplit:
         n_judged: At most so many validation, and so many test images.
 
     Returns:
-        A split whose parts hold the first and the last of their images.
+        A split; of two or more images a part keeps its first and its last.
 
     Example:
         >>> from pathlib import Path

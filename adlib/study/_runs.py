@@ -127,8 +127,7 @@ class Run:
         """Compare ways from a map to one score on the test images.
 
         Returns:
-            One row a way; see ``adlib.metrics.compare_aggregations``. None without
-            maps.
+            One row a way; see ``adlib.metrics.compare_aggregations``. () without maps.
 
         Raises:
             ValueError: The test images are not of both kinds.
