@@ -27,6 +27,14 @@ class ClassSplit:
         train: Normal images to learn from.
         val: Normal and anomalous images to set thresholds with.
         test: All others, to report on.
+
+    Example:
+        >>> from pathlib import Path
+        >>> from adlib.datasets import ClassSplit, Sample
+        >>> sample = Sample(Path("part/0.png"), 0, "good", None, "part", "train")
+        >>> split = ClassSplit("part", 42, train=(sample,), val=(), test=())
+        >>> split.counts()
+        {'train': {'good': 1}, 'val': {}, 'test': {}}
     """
 
     class_name: str
@@ -36,7 +44,7 @@ class ClassSplit:
     test: tuple[Sample, ...]
 
     def parts(self) -> dict[str, tuple[Sample, ...]]:
-        """Return train, val and test, by name."""
+        """Return the samples by the name of their part, "train", "val" and "test"."""
         return {part: getattr(self, part) for part in PARTS}
 
     def counts(self) -> dict[str, dict[str, int]]:
@@ -47,7 +55,17 @@ class ClassSplit:
         }
 
     def as_json(self, root: Path) -> dict[str, Any]:
-        """Return the split as JSON has it, with paths relative to ``root``."""
+        """Return the split as JSON has it.
+
+        Args:
+            root: The data set's folder; paths become relative to it.
+
+        Returns:
+            Seed, counts, and for each part what ``Sample.as_json`` gives.
+
+        Raises:
+            ValueError: A path lies outside ``root``.
+        """
         parts = {
             part: [sample.as_json(root) for sample in samples]
             for part, samples in self.parts().items()

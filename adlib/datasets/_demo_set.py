@@ -63,9 +63,9 @@ def demo_root(cache: str | Path | None = None) -> Path:
         FileExistsError: Something that adlib did not make is in its place.
 
     References:
-        The photographs lie in scikit-image's package (``skimage.data.brick``,
-        ``grass`` and ``gravel``). They are from CC0Textures (Bricks25, Gravel04) and
-        DeviantArt (linolafett, Grass 01), all under CC0 1.0.
+        1. The photographs lie in scikit-image's package (``skimage.data.brick``,
+           ``grass`` and ``gravel``). They are from CC0Textures (Bricks25, Gravel04) and
+           DeviantArt (linolafett, Grass 01), all under CC0 1.0.
     """
     folder = cache_folder() if cache is None else Path(cache)
     root = folder / FOLDER

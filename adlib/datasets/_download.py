@@ -20,8 +20,20 @@ PUBLICATIONS: dict[Downloadable, Publication] = {"mvtec-ad": MVTEC_AD}
 def license_notice(dataset: Downloadable) -> str:
     """Return the terms of a data set, and the paper to cite, to be read first.
 
+    Args:
+        dataset: "mvtec-ad".
+
+    Returns:
+        A few lines of text.
+
     Raises:
+        TypeError: ``dataset`` is no text.
         ValueError: adlib cannot download such a data set.
+
+    Example:
+        >>> from adlib.datasets import license_notice
+        >>> "CC BY-NC-SA 4.0" in license_notice("mvtec-ad")
+        True
     """
     name = check_option(dataset, "dataset", "license_notice", DOWNLOADABLE)
     return PUBLICATIONS[name].notice()
@@ -70,7 +82,8 @@ def download(
         against its server, which was out of reach where adlib was written.
 
     References:
-        Bergmann et al., "MVTec AD", CVPR 2019. The images are under CC BY-NC-SA 4.0.
+        1. P. Bergmann et al., "MVTec AD", CVPR 2019. The images are under CC BY-NC-SA
+           4.0.
     """
     name = check_option(dataset, "dataset", "download", DOWNLOADABLE)
     publication = PUBLICATIONS[name]

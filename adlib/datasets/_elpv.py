@@ -34,14 +34,25 @@ class SolarCell(NamedTuple):
 def elpv_cells(kind: CellKind) -> list[SolarCell]:
     """Return the cells of one kind, in the order of the data set.
 
+    Args:
+        kind: "mono" (monocrystalline) or "poly" (polycrystalline).
+
+    Returns:
+        The cells; no image is opened.
+
     Raises:
         ImportError: The package elpv-dataset is not installed.
         ValueError: ``kind`` is neither "mono" nor "poly".
 
     References:
-        Deitsch et al., "Segmentation of photovoltaic module cells in uncalibrated
-        electroluminescence images", Machine Vision and Applications 32, 2021. The
-        images are under CC BY-NC-SA 4.0.
+        1. S. Deitsch et al., "Segmentation of photovoltaic module cells in uncalibrated
+           electroluminescence images", Machine Vision and Applications 32, 2021. The
+           images are under CC BY-NC-SA 4.0.
+
+    Example:
+        >>> from adlib.datasets import elpv_cells
+        >>> len(elpv_cells("mono"))
+        1074
     """
     wanted = check_option(kind, "kind", "elpv_cells", CELL_KINDS)
     return [cell for cell in _read_all() if cell.kind == wanted]
@@ -53,9 +64,20 @@ def elpv_samples(kind: CellKind) -> list[Sample]:
     There are no masks and no published split: functional cells are to train with,
     defective ones to test with, and ``create_clean_split`` holds functional ones out.
 
+    Args:
+        kind: "mono" (monocrystalline) or "poly" (polycrystalline).
+
+    Returns:
+        The samples in the order of the data set, of a class "elpv-mono" or "elpv-poly".
+
     Raises:
         ImportError: The package elpv-dataset is not installed.
         ValueError: ``kind`` is neither "mono" nor "poly".
+
+    Example:
+        >>> from adlib.datasets import elpv_samples
+        >>> sorted({sample.defect_type for sample in elpv_samples("mono")})
+        ['defective', 'good']
     """
     name = f"elpv-{kind}"
     samples = []
@@ -75,17 +97,27 @@ def split_cells(
     n_training: int | None = None,
     random_state: int = 42,
 ) -> tuple[list[SolarCell], list[SolarCell]]:
-    """Return functional cells to learn from, and functional and defective ones to test.
-
-    Cells on which the experts were unsure (probability 1/3 and 2/3) are left out.
+    """Part functional cells to learn from, and others and defective ones to test.
 
     Args:
         cells: As ``elpv_cells`` gave them.
         n_training: How many functional cells to learn from; None: 60 %.
         random_state: Seed of the draw; the study uses 42 throughout.
 
+    Returns:
+        Training cells in the order given; then test cells, functional ones first.
+
     Raises:
+        TypeError: ``n_training`` is no integer.
         ValueError: ``n_training`` leaves no functional cell to compare with.
+
+    Example:
+        >>> from pathlib import Path
+        >>> from adlib.datasets import SolarCell, split_cells
+        >>> cells = [SolarCell(Path(f"{i}.png"), i % 2, "mono") for i in range(20)]
+        >>> training, testing = split_cells(cells)
+        >>> len(training), len(testing)
+        (6, 14)
     """
     functional = [cell for cell in cells if cell.defect_probability == 0.0]
     defective = [cell for cell in cells if cell.defect_probability == 1.0]

@@ -97,9 +97,22 @@ def read_samples(
         ValueError: No layout fits, ``classes`` is empty, or a table is not as stated.
 
     References:
-        Bergmann et al., "MVTec AD", CVPR 2019; "Beyond dents and scratches" (LOCO),
-        IJCV 2022; Heckler-Kram et al., "The MVTec AD 2 dataset", 2025; Zou et al.,
-        "SPot-the-difference" (VisA), ECCV 2022; Mishra et al., "VT-ADL" (BTAD), 2021.
+        1. Bergmann et al., "MVTec AD", CVPR 2019.
+        2. Bergmann et al., "Beyond dents and scratches" (LOCO), IJCV 2022.
+        3. Heckler-Kram et al., "The MVTec AD 2 dataset", 2025.
+        4. Zou et al., "SPot-the-difference" (VisA), ECCV 2022.
+        5. Mishra et al., "VT-ADL" (BTAD), 2021.
+
+    Example:
+        >>> from pathlib import Path
+        >>> from tempfile import TemporaryDirectory
+        >>> from adlib.datasets import read_samples
+        >>> with TemporaryDirectory() as folder:
+        ...     for name in ("good", "crack"):
+        ...         Path(folder, name).mkdir()
+        ...         Path(folder, name, "0.png").touch()
+        ...     [(s.defect_type, s.label, s.split) for s in read_samples(folder)]
+        [('crack', 1, 'test'), ('good', 0, 'train')]
     """
     folder = Path(root)
     if not folder.is_dir():
@@ -126,7 +139,20 @@ def read_samples(
 
 
 def class_names(samples: Iterable[Sample]) -> list[str]:
-    """Return the names of the classes, in order."""
+    """Return the names of the classes, each once, in alphabetical order.
+
+    Args:
+        samples: As ``read_samples`` gave them.
+
+    Returns:
+        The names; [] without samples.
+
+    Example:
+        >>> from pathlib import Path
+        >>> from adlib.datasets import Sample, class_names
+        >>> class_names([Sample(Path("0.png"), 0, "good", None, "screw", "train")])
+        ['screw']
+    """
     return sorted({sample.class_name for sample in samples})
 
 

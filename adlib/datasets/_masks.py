@@ -15,16 +15,29 @@ GREY = 2  # dimensions of a mask without colours
 
 
 def read_mask(path: Path) -> BoolArray:
-    """Return which pixels are anomalous, (height, width) bool.
+    """Read which pixels are anomalous.
 
     Args:
         path: A mask, of which every pixel that is not 0 counts (VisA and MVTec LOCO
             number kinds of defects); or a folder of masks of one image that count
             together.
 
+    Returns:
+        (height, width); True is anomalous.
+
     Raises:
         ImageError: A mask is missing or unreadable, a folder has none, or those in it
             differ in size.
+
+    Example:
+        >>> from pathlib import Path
+        >>> from tempfile import TemporaryDirectory
+        >>> from PIL import Image
+        >>> from adlib.datasets import read_mask
+        >>> with TemporaryDirectory() as folder:
+        ...     Image.new("L", (6, 4), 255).save(Path(folder, "mask.png"))
+        ...     int(read_mask(Path(folder, "mask.png")).sum())
+        24
     """
     if not path.is_dir():
         return _read_one(path)

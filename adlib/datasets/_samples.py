@@ -24,6 +24,16 @@ class Sample:
             together (MVTec LOCO); or None: a normal image, or a set without masks.
         class_name: What the image shows.
         split: In which split its publisher put it.
+
+    Example:
+        >>> from pathlib import Path
+        >>> from adlib.datasets import Sample
+        >>> root = Path("parts")
+        >>> sample = Sample(root / "good" / "0.png", 0, "good", None, "part", "train")
+        >>> sample.as_json(root)["image_path"]
+        'good/0.png'
+        >>> Sample.from_json(sample.as_json(root), "part", root) == sample
+        True
     """
 
     image_path: Path
@@ -34,7 +44,13 @@ class Sample:
     split: Split
 
     def as_json(self, root: Path) -> dict[str, Any]:
-        """Return all but the class as JSON has it, with paths relative to ``root``.
+        """Return all but the class as JSON has it.
+
+        Args:
+            root: The data set's folder; paths become relative to it.
+
+        Returns:
+            "image_path", "mask_path", "label", "defect_type" and "split".
 
         Raises:
             ValueError: A path lies outside ``root``.
@@ -51,6 +67,15 @@ class Sample:
     @classmethod
     def from_json(cls, entry: Mapping[str, Any], class_name: str, root: Path) -> Self:
         """Undo ``as_json``.
+
+        Args:
+            entry: What ``as_json`` gave.
+            class_name: What the image shows.
+            root: Where the data set's folder is now.
+
+        Returns:
+            The sample, with paths in ``root``; whether there are such files is not
+            asked.
 
         Raises:
             KeyError: An entry is missing.

@@ -32,7 +32,13 @@ from adlib.datasets._shift_settings import (
 
 
 class LightGradient(NamedTuple):
-    """A gradient of light: where it comes from, how dark it ends, its centre (y, x)."""
+    """A gradient of light.
+
+    Attributes:
+        kind: Where it comes from: "left", "right", "top", "bottom" or "radial".
+        strength: Share of the light that is gone where it is darkest, in [0, 1).
+        centre: Of a radial one, (y, x) in shares of the sides.
+    """
 
     kind: Light
     strength: float
@@ -52,6 +58,14 @@ class Shift:
         blur: Side of the kernel in pixels, odd; 1 does not blur.
         noise: Standard deviation, of a range of 1.
         noise_seed: What the noise is drawn with.
+
+    Example:
+        >>> import torch
+        >>> from adlib.datasets import ShiftDomainTransform
+        >>> shift = ShiftDomainTransform(seed=42).at(0)
+        >>> image, mask = torch.zeros(3, 64, 64), torch.zeros(1, 64, 64).byte()
+        >>> [tuple(shifted.shape) for shifted in shift(image, mask)]
+        [(3, 64, 64), (1, 64, 64)]
     """
 
     rotation: float
@@ -66,11 +80,14 @@ class Shift:
     def __call__(
         self, image: torch.Tensor, mask: torch.Tensor
     ) -> tuple[torch.Tensor, torch.Tensor]:
-        """Return image and mask, shifted.
+        """Shift an image and its mask.
 
         Args:
             image: (1 or 3, height, width) float32 in [0, 1].
             mask: (1, height, width) uint8.
+
+        Returns:
+            Both, in the same shapes and dtypes.
         """
         image, mask = self.move(image), self.move(mask, nearest=True)
         if self.colour != (1.0, 1.0, 1.0):
@@ -84,14 +101,31 @@ class Shift:
         return image.clamp(0, 1), mask
 
     def move(self, image: torch.Tensor, *, nearest: bool = False) -> torch.Tensor:
-        """Return an image or a mask after the geometric parts alone."""
+        """Move an image or a mask by the geometric parts alone.
+
+        Args:
+            image: (channels, height, width) float32, or uint8 with ``nearest``.
+            nearest: Take the nearest pixel, for masks; else interpolate.
+
+        Returns:
+            (channels, height, width), of the dtype of ``image`` and mirrored where it
+            ends; ``image`` itself if nothing moves.
+        """
         height, width = image.shape[1:]
         if (self.rotation, self.zoom, *self.offset) == (0.0, 1.0, 0.0, 0.0):
             return image
         return warp(image, self.matrix((height, width)), nearest=nearest)
 
     def matrix(self, size: tuple[int, int]) -> Float64Array:
-        """Return where each point comes from in an image of a size; see ``warp``."""
+        """Return where each point of the shifted image comes from.
+
+        Args:
+            size: (height, width) of the image in pixels.
+
+        Returns:
+            (2, 3): source (x, y) = matrix @ (x, y, 1), in pixels' corners, so that the
+            centre of the first pixel is (0.5, 0.5).
+        """
         down, right = self.offset
         offset = (down * size[0], right * size[1])
         return affine_matrix(size, self.rotation, self.zoom, offset)
@@ -104,8 +138,12 @@ class ShiftDomainTransform:
     own: switching one off, or scaling it, leaves what the others draw.
 
     Args:
-        settings: What to draw from.
-        seed: Base seed; the study's is 42.
+        settings: What to draw from; None: the study's.
+        seed: Base seed, at least 0; the study's is 42.
+
+    Raises:
+        TypeError: ``seed`` is no integer.
+        ValueError: ``seed`` is below 0.
 
     Example:
         >>> import torch
@@ -124,11 +162,19 @@ class ShiftDomainTransform:
         self.seed = check_int(seed, "seed", type(self).__name__, low=0)
 
     def at(self, index: int, *, attempt: int = 0) -> Shift:
-        """Return the shift of one image.
+        """Draw the shift of one image.
 
         Args:
-            index: The image's number.
-            attempt: Draw another pose, with all else as it was.
+            index: The image's number, at least 0.
+            attempt: Another number, from 0, draws another pose, with all else as it
+                was.
+
+        Returns:
+            The shift; the same for the same number, attempt, seed and settings.
+
+        Raises:
+            TypeError: A number is no integer.
+            ValueError: A number is below 0.
         """
         check_int(index, "index", "at", low=0)
         check_int(attempt, "attempt", "at", low=0)
@@ -170,7 +216,23 @@ class ShiftDomainTransform:
 def get_shift_transforms(
     settings: ShiftSettings | None = None, *, seed: int = 42
 ) -> ShiftDomainTransform:
-    """Return the study's shift, as a configuration states it."""
+    """Return the study's shift, as a configuration states it.
+
+    Args:
+        settings: What to draw from; None: the study's.
+        seed: Base seed, at least 0; the study's is 42.
+
+    Returns:
+        ``ShiftDomainTransform(settings, seed=seed)``.
+
+    Raises:
+        TypeError, ValueError: As ``ShiftDomainTransform``.
+
+    Example:
+        >>> from adlib.datasets import get_shift_transforms
+        >>> get_shift_transforms(seed=42).at(0) == get_shift_transforms(seed=42).at(0)
+        True
+    """
     return ShiftDomainTransform(settings, seed=seed)
 
 

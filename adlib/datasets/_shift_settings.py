@@ -50,6 +50,11 @@ class ShiftSettings:
     Raises:
         TypeError: A range is not a pair of numbers.
         ValueError: A range is not as stated.
+
+    Example:
+        >>> from adlib.datasets import ShiftSettings
+        >>> ShiftSettings().only("rotation").scaled("mild").rotation
+        (-5.0, 5.0)
     """
 
     rotation: Range | None = (-10.0, 10.0)
@@ -89,27 +94,53 @@ class ShiftSettings:
         )
 
     def only(self, *parts: Part) -> Self:
-        """Return these settings with all other parts switched off."""
+        """Switch all parts off but some.
+
+        Args:
+            *parts: Of ``PARTS``, those to keep.
+
+        Returns:
+            New settings.
+
+        Raises:
+            TypeError: A part is no text.
+            ValueError: There is no such part.
+        """
         for part in parts:
             check_option(part, "parts", "only", PARTS)
         return self.without(*(part for part in PARTS if part not in parts))
 
     def without(self, *parts: Part) -> Self:
-        """Return these settings with some parts switched off."""
+        """Switch some parts off.
+
+        Args:
+            *parts: Of ``PARTS``, those to switch off.
+
+        Returns:
+            New settings.
+
+        Raises:
+            TypeError: A part is no text.
+            ValueError: There is no such part.
+        """
         for part in parts:
             check_option(part, "parts", "without", PARTS)
         switched_off: dict[str, Any] = dict.fromkeys(parts)
         return replace(self, **switched_off)
 
     def scaled(self, severity: Severity | float) -> Self:
-        """Return settings that stray further, or less far, from the image as it is.
-
-        Every range is stretched from where it changes nothing; draws of the same image
-        keep their place in it, so that a shift grows and does not become another one.
+        """Make all parts stray further, or less far, from the image as it is.
 
         Args:
             severity: "mild" (0.5), "moderate" (1), "severe" (1.5), or any factor above
                 0. What would leave a limit is cut there.
+
+        Returns:
+            New settings; what is switched off stays so.
+
+        Raises:
+            TypeError: ``severity`` is neither a name nor a number.
+            ValueError: There is no such name, or the factor is not above 0.
         """
         if isinstance(severity, str):
             factor = SEVERITIES[
@@ -138,7 +169,7 @@ class ShiftSettings:
         )
 
     def as_dict(self) -> dict[str, Any]:
-        """Return the settings as JSON has them."""
+        """Return the settings as JSON has them, ranges as lists."""
         values = {field.name: getattr(self, field.name) for field in fields(self)}
         return {
             name: list(value) if isinstance(value, tuple) else value

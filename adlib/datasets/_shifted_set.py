@@ -92,7 +92,25 @@ def generate_shifted_set(
         FileExistsError: ``target`` holds a class that was shifted in another way, or
             that adlib did not write.
         ImageError: An image or a mask is unusable; what was written stays.
-        ValueError: An original lies outside ``root``.
+        ValueError: An original lies outside ``root``, two of a class cannot be told
+            apart by name, no pose of 20 keeps a defect in sight, or a number is not as
+            stated.
+        TypeError: ``seed`` or ``n_workers`` is no integer.
+
+    Example:
+        >>> from pathlib import Path
+        >>> from tempfile import TemporaryDirectory
+        >>> from PIL import Image
+        >>> from adlib.datasets import ClassSplit, Sample, generate_shifted_set
+        >>> with TemporaryDirectory() as folder:
+        ...     place = Path(folder)
+        ...     Image.new("L", (64, 64), 128).save(place / "0.png")
+        ...     sample = Sample(place / "0.png", 0, "good", None, "part", "train")
+        ...     split = ClassSplit("part", 42, (sample,), (), ())
+        ...     shifted = generate_shifted_set(
+        ...         [split], place, place / "shifted", place / "shifted.json")
+        >>> [sample.image_path.name for sample in shifted["part"].train]
+        ['good_0_shifted.png']
     """
     owner = "generate_shifted_set"
     workers = n_workers or available_threads()

@@ -22,9 +22,20 @@ class ShiftedSplit(ClassSplit):
     """The shifted twin of a class's split, already divided on disk.
 
     Attributes:
+        class_name: The class.
+        seed: Base seed of the shifts.
+        train: Normal images to learn from.
+        val: Normal and anomalous images to set thresholds with.
+        test: All others, to report on.
         settings: What the shifts were drawn from.
         sources: Of each image, its original's path relative to the data set's folder.
         digests: SHA-256 of each file, images and masks.
+
+    Example:
+        >>> from adlib.datasets import ShiftedSplit, ShiftSettings
+        >>> split = ShiftedSplit("part", 42, (), (), (), ShiftSettings(), {}, {})
+        >>> split.as_json(".")["settings"]["blur"]
+        [3.0, 5.0]
     """
 
     settings: ShiftSettings
@@ -32,7 +43,17 @@ class ShiftedSplit(ClassSplit):
     digests: Mapping[Path, str]
 
     def as_json(self, root: Path) -> dict[str, Any]:
-        """Return the split as JSON has it, with paths relative to ``root``."""
+        """Return the split as JSON has it.
+
+        Args:
+            root: The shifted set's folder; paths become relative to it.
+
+        Returns:
+            What ``ClassSplit.as_json`` gives, settings, sources and digests.
+
+        Raises:
+            ValueError: A path lies outside ``root``.
+        """
 
         def relative(paths: Mapping[Path, str]) -> dict[str, str]:
             return {
@@ -57,9 +78,23 @@ def load_shifted_splits(
         root: Where the shifted set is now.
         classes: Which classes; None: all in the file.
 
+    Returns:
+        The splits by class, with paths in ``root``. Digests are not compared; see
+        ``check_shifted_set``.
+
     Raises:
         FileNotFoundError: There is no such file, or no image that it names.
         ValueError: It is not what ``generate_shifted_set`` writes, or lacks a class.
+
+    Example:
+        >>> from pathlib import Path
+        >>> from tempfile import TemporaryDirectory
+        >>> from adlib.datasets import load_shifted_splits
+        >>> with TemporaryDirectory() as folder:
+        ...     record = Path(folder, "shifted_splits.json")
+        ...     _ = record.write_text('{"version": 1, "classes": {}}')
+        ...     load_shifted_splits(record, folder)
+        {}
     """
     folder = Path(root)
 
@@ -77,19 +112,29 @@ def load_shifted_splits(
 def check_shifted_set(
     path: str | Path, root: str | Path, *, progress: bool = True
 ) -> list[str]:
-    """Return what is wrong with a shifted set on disk, a line each; [] if it is whole.
-
-    Counts must fit the record, every file its digest, every mask its image's size and
-    be 0 or 255 throughout, and no other file may lie beside them.
+    """Look for what is wrong with a shifted set on disk.
 
     Args:
         path: ``shifted_splits.json``.
         root: Where the shifted set is.
         progress: Show a bar on a terminal.
 
+    Returns:
+        A line for each thing that is wrong; [] if the set is whole.
+
     Raises:
         FileNotFoundError: There is no such record.
         ValueError: It is not what ``generate_shifted_set`` writes.
+
+    Example:
+        >>> from pathlib import Path
+        >>> from tempfile import TemporaryDirectory
+        >>> from adlib.datasets import check_shifted_set
+        >>> with TemporaryDirectory() as folder:
+        ...     record = Path(folder, "shifted_splits.json")
+        ...     _ = record.write_text('{"version": 1, "classes": {}}')
+        ...     check_shifted_set(record, folder)
+        []
     """
     folder = Path(root)
     entries = read_entries(Path(path))

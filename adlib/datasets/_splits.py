@@ -24,15 +24,36 @@ class CleanSplit(ClassSplit):
     """A split of a data set as it was published.
 
     Attributes:
+        class_name: The class.
+        seed: What it was drawn with.
+        train: Normal images to learn from.
+        val: Normal and anomalous images to set thresholds with.
+        test: All others, to report on.
         train_ratio: Share of ``train/good`` that is learned.
         val_anomaly_ratio: Share of each defect type that sets thresholds.
+
+    Example:
+        >>> from adlib.datasets import CleanSplit
+        >>> split = CleanSplit("part", 42, (), (), (), 0.8, 0.3)
+        >>> sorted(split.parts())
+        ['test', 'train', 'val']
     """
 
     train_ratio: float
     val_anomaly_ratio: float
 
     def as_json(self, root: Path) -> dict[str, Any]:
-        """Return the split as JSON has it, with paths relative to ``root``."""
+        """Return the split as JSON has it.
+
+        Args:
+            root: The data set's folder; paths become relative to it.
+
+        Returns:
+            What ``ClassSplit.as_json`` gives, and both ratios.
+
+        Raises:
+            ValueError: A path lies outside ``root``.
+        """
         ratios = {
             "train_ratio": self.train_ratio,
             "val_anomaly_ratio": self.val_anomaly_ratio,
@@ -64,7 +85,21 @@ def create_clean_split(
         The split. Its parts are in the order of paths, and share no image.
 
     Raises:
+        TypeError: A ratio or the seed is no number.
         ValueError: A ratio is not as stated, or the class has too few images for it.
+
+    Note:
+        The draw depends on the paths and the seed, not on the order of ``samples``.
+
+    Example:
+        >>> from pathlib import Path
+        >>> from adlib.datasets import Sample, create_clean_split
+        >>> samples = [
+        ...     Sample(Path(f"{kind}/{i}.png"), label, kind, None, "part", split)
+        ...     for kind, label, split in [("good", 0, "train"), ("crack", 1, "test")]
+        ...     for i in range(10)]
+        >>> create_clean_split(samples, "part").counts()["train"]
+        {'good': 8}
     """
     owner = "create_clean_split"
     check_ratio(train_ratio, "train_ratio", owner, closed=False)
@@ -132,6 +167,16 @@ def save_clean_splits(
             Delete the file to draw anew.
         ValueError: A sample lies outside ``root``, a class comes twice, or the file
             holds something else.
+
+    Example:
+        >>> from tempfile import TemporaryDirectory
+        >>> from adlib.datasets import (
+        ...     CleanSplit, classes_with_splits, save_clean_splits)
+        >>> split = CleanSplit("part", 42, (), (), (), 0.8, 0.3)
+        >>> with TemporaryDirectory() as folder:
+        ...     save_clean_splits(f"{folder}/clean_splits.json", [split], folder)
+        ...     classes_with_splits(f"{folder}/clean_splits.json")
+        ['part']
     """
     target = Path(path)
     names = [split.class_name for split in splits]
@@ -149,10 +194,21 @@ def save_clean_splits(
 
 
 def classes_with_splits(path: str | Path) -> list[str]:
-    """Return the classes that a file of splits holds; [] if there is no such file.
+    """Return the classes that a file of splits holds.
+
+    Args:
+        path: The JSON file that ``save_clean_splits`` wrote.
+
+    Returns:
+        Their names, in the file's order; [] if there is no such file.
 
     Raises:
         ValueError: It is not what ``save_clean_splits`` writes.
+
+    Example:
+        >>> from adlib.datasets import classes_with_splits
+        >>> classes_with_splits("no-such-file.json")
+        []
     """
     return list(read_entries(Path(path))) if Path(path).exists() else []
 
@@ -167,9 +223,22 @@ def load_clean_splits(
         root: Where the data set's folder is now.
         classes: Which classes; None: all in the file.
 
+    Returns:
+        The splits by class, with paths in ``root``.
+
     Raises:
         FileNotFoundError: There is no such file, or no image that it names.
         ValueError: It is not what ``save_clean_splits`` writes, or lacks a class.
+
+    Example:
+        >>> from tempfile import TemporaryDirectory
+        >>> from adlib.datasets import CleanSplit, load_clean_splits, save_clean_splits
+        >>> split = CleanSplit("part", 42, (), (), (), 0.8, 0.3)
+        >>> with TemporaryDirectory() as folder:
+        ...     save_clean_splits(f"{folder}/clean_splits.json", [split], folder)
+        ...     found = load_clean_splits(f"{folder}/clean_splits.json", folder)
+        >>> found == {"part": split}
+        True
     """
 
     def build(fields: dict[str, Any], entry: Mapping[str, Any]) -> CleanSplit:

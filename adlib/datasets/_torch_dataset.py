@@ -120,7 +120,19 @@ class MVTecDataset(Dataset[Entry]):
         transform: Transform | IndexedTransform | None = None,
         phase: Phase = "test",
     ) -> Self:
-        """Return the data set of some samples, e.g. of a part of a split."""
+        """Return the data set of some samples, e.g. of a part of a split.
+
+        Args:
+            samples: As ``read_samples`` gave them, in the order to keep.
+            transform: As the constructor takes it.
+            phase: "train" keeps the normal samples alone; "val" and "test" keep all.
+
+        Returns:
+            The data set, with the samples' own labels.
+
+        Raises:
+            ValueError: There are no samples, or no normal one in training.
+        """
         listed = list(samples)
         return cls(
             [sample.image_path for sample in listed],

@@ -54,13 +54,33 @@ class CleanTransform:
 
 
 class Chain:
-    """Transforms one after the other; those that depend on the number get it."""
+    """Transforms one after the other; those that depend on the number get it.
+
+    Args:
+        *transforms: Each a function (image, mask) -> (image, mask), or, like
+            ``ShiftDomainTransform``, with a method ``at`` that gives one for a number.
+
+    Example:
+        >>> import torch
+        >>> from adlib.datasets import Chain, ShiftDomainTransform, get_clean_transforms
+        >>> chain = Chain(ShiftDomainTransform(seed=42), get_clean_transforms(32))
+        >>> image, mask = torch.zeros(3, 64, 64), torch.zeros(1, 64, 64).byte()
+        >>> [tuple(changed.shape) for changed in chain.at(7)(image, mask)]
+        [(3, 32, 32), (1, 32, 32)]
+    """
 
     def __init__(self, *transforms: Transform | IndexedTransform) -> None:
         self.transforms = transforms
 
     def at(self, index: int) -> Transform:
-        """Return the transform of one image."""
+        """Return what the transforms do to one image and its mask.
+
+        Args:
+            index: The image's number, at least 0.
+
+        Returns:
+            A function (image, mask) -> (image, mask).
+        """
 
         def apply(
             image: torch.Tensor, mask: torch.Tensor
@@ -92,5 +112,21 @@ def get_clean_transforms(
         normalize: Subtract ImageNet's mean and divide by its standard deviation, for a
             network of your own. adlib's estimators do so themselves and refuse images
             that are normalised already.
+
+    Returns:
+        A function of image, (1 or 3, height, width) float32 in [0, 1], and mask, (1,
+        height, width) uint8, that returns both in the new size.
+
+    Raises:
+        TypeError: An argument is of the wrong kind.
+        ValueError: A side is below 16 pixels, or ``image_size`` is no pair.
+
+    Example:
+        >>> import torch
+        >>> from adlib.datasets import get_clean_transforms
+        >>> transform = get_clean_transforms(32)
+        >>> image, mask = torch.zeros(1, 64, 48), torch.zeros(1, 64, 48).byte()
+        >>> [tuple(changed.shape) for changed in transform(image, mask)]
+        [(1, 32, 32), (1, 32, 32)]
     """
     return CleanTransform(image_size, normalize=normalize)

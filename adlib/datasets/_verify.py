@@ -108,6 +108,9 @@ def verify(
         layout: One of ``read_samples``, or None: the one that the folders look like.
         progress: Whether to draw a bar on a terminal.
 
+    Returns:
+        What each class holds, and what is wrong, errors first.
+
     Raises:
         FileNotFoundError: There is no such folder, class or table.
         ValueError: No layout fits, ``classes`` is empty, or a table is not as stated.
@@ -117,6 +120,18 @@ def verify(
         was stored anew without loss is found; one that was resized or compressed is
         not. Images are decoded in a thread a core, at most 8, and each thread holds one
         at a time.
+
+    Example:
+        >>> from pathlib import Path
+        >>> from tempfile import TemporaryDirectory
+        >>> from PIL import Image
+        >>> from adlib.datasets import verify
+        >>> with TemporaryDirectory() as folder:
+        ...     for name, grey in [("good", 0), ("crack", 255)]:
+        ...         Path(folder, name).mkdir()
+        ...         Image.new("L", (8, 8), grey).save(Path(folder, name, "0.png"))
+        ...     verify(folder).sound
+        True
     """
     folder = Path(root)
     samples = read_samples(folder, classes, layout=layout)

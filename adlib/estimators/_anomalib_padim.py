@@ -79,9 +79,10 @@ class AnomalibPadim(AnomalibDetector):
         4 p d^2 bytes. The GPU's path has not been run on a GPU yet.
 
     References:
-        Defard et al., "PaDiM: a patch distribution modeling framework for anomaly
-        detection and localization", ICPR 2021; Akcay et al., "Anomalib: a deep learning
-        library for anomaly detection", ICIP 2022.
+        1. T. Defard et al., "PaDiM: a patch distribution modeling framework for anomaly
+           detection and localization", ICPR 2021.
+        2. S. Akcay et al., "Anomalib: a deep learning library for anomaly detection",
+           ICIP 2022.
 
     Example:
         >>> import numpy as np
@@ -123,7 +124,11 @@ class AnomalibPadim(AnomalibDetector):
         self.random_state = random_state
 
     def describe(self) -> dict[str, str]:
-        """Return what was learned, as short texts by name."""
+        """Return what was learned, as short texts by name.
+
+        Raises:
+            NotFittedError: ``fit`` was not called.
+        """
         self._check_fitted()
         gaussian = self.model_.gaussian
         n_features, n_positions = gaussian.mean.shape
@@ -139,6 +144,9 @@ class AnomalibPadim(AnomalibDetector):
         The file holds parameters, threshold, means, inverse covariances, the features
         chosen and the backbone's tensors. ``adlib.load`` reads it, where anomalib is
         installed. Nothing in it is code.
+
+        Args:
+            path: The file, which is replaced if it is there; the folder must exist.
 
         Raises:
             NotFittedError: ``fit`` was not called.

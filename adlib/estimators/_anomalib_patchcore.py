@@ -86,9 +86,10 @@ class AnomalibPatchcore(AnomalibDetector):
         yet.
 
     References:
-        Roth et al., "Towards total recall in industrial anomaly detection", CVPR 2022;
-        Akcay et al., "Anomalib: a deep learning library for anomaly detection", ICIP
-        2022.
+        1. K. Roth et al., "Towards total recall in industrial anomaly detection", CVPR
+           2022.
+        2. S. Akcay et al., "Anomalib: a deep learning library for anomaly detection",
+           ICIP 2022.
 
     Example:
         >>> import numpy as np
@@ -132,7 +133,11 @@ class AnomalibPatchcore(AnomalibDetector):
         self.random_state = random_state
 
     def describe(self) -> dict[str, str]:
-        """Return what was learned, as short texts by name."""
+        """Return what was learned, as short texts by name.
+
+        Raises:
+            NotFittedError: ``fit`` was not called.
+        """
         self._check_fitted()
         n_bank, n_features = self.model_.memory_bank.shape
         share = 100 * n_bank / self.n_patches_
@@ -146,6 +151,9 @@ class AnomalibPatchcore(AnomalibDetector):
 
         The file holds parameters, threshold, memory bank and the backbone's tensors.
         ``adlib.load`` reads it, where anomalib is installed. Nothing in it is code.
+
+        Args:
+            path: The file, which is replaced if it is there; the folder must exist.
 
         Raises:
             NotFittedError: ``fit`` was not called.

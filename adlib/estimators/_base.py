@@ -153,7 +153,11 @@ class AnomalyDetector(BaseEstimator, metaclass=ABCMeta):
 
     @abstractmethod
     def save(self, path: str | os.PathLike[str]) -> None:
-        """Write everything that scoring needs to one file."""
+        """Write everything that scoring needs to one file.
+
+        Args:
+            path: The file, which is replaced if it is there; the folder must exist.
+        """
 
     @abstractmethod
     def describe(self) -> dict[str, str]:
@@ -166,7 +170,8 @@ class AnomalyDetector(BaseEstimator, metaclass=ABCMeta):
             X: Images of good parts: a folder, a glob, paths, uint8, uint16 or float
                 arrays (n, h, w) or (n, h, w, 3), tensors (n, 3, h, w), PIL images, or
                 a list, DataLoader or iterator of these.
-            y: Labels, (n_images,); images that they call anomalous are not learned
+            y: Labels, (n_images,): +1 normal and -1 anomalous, or numbers 0 normal and
+                1 anomalous, or bool. Images that they call anomalous are not learned
                 from. None: all images are good.
 
         Returns:
@@ -245,7 +250,7 @@ class AnomalyDetector(BaseEstimator, metaclass=ABCMeta):
 
         Args:
             X: The images that ``fit`` learned from, in the same order.
-            y: Their labels, where ``fit`` was given labels.
+            y: Their labels, (n_images,) as in ``fit``, where ``fit`` was given labels.
 
         Returns:
             (n_images,) float32, one for each of ``training_images_``.
@@ -393,8 +398,8 @@ class AnomalyDetector(BaseEstimator, metaclass=ABCMeta):
 
         Args:
             X: Images that ``fit`` did not see, as in ``fit``.
-            y: Labels, (n_images,): +1 normal and -1 anomalous, or 0 normal and 1
-                anomalous. The threshold then maximises F1, of all thresholds there
+            y: Labels, (n_images,): +1 normal and -1 anomalous, or numbers 0 normal and
+                1 anomalous. The threshold then maximises F1, of all thresholds there
                 are. None: all images are good.
             false_positive_rate: Without labels, the share of good images that may be
                 called anomalous, in (0, 1): the chance for a new good image is at most
@@ -404,6 +409,9 @@ class AnomalyDetector(BaseEstimator, metaclass=ABCMeta):
             The estimator, with ``threshold_`` set.
 
         Raises:
+            TypeError: ``false_positive_rate`` is no number.
+            ImageError: An image is unusable and ``on_error`` is "raise", or none is
+                left.
             ValueError: ``y`` lacks one of the classes or does not fit ``X``; both ``y``
                 and ``false_positive_rate`` are given; or there are too few images for
                 the rate.
@@ -447,6 +455,10 @@ class AnomalyDetector(BaseEstimator, metaclass=ABCMeta):
 
         Returns:
             (n_images,) float64.
+
+        Raises:
+            ImageError: An image is unusable and ``on_error`` is "raise".
+            NotFittedError: ``fit`` was not called.
         """
         scores = self.score(X).astype(np.float64)
         return (self.threshold_ or 0.0) - scores
@@ -462,6 +474,7 @@ class AnomalyDetector(BaseEstimator, metaclass=ABCMeta):
             not known to be good.
 
         Raises:
+            ImageError: An image is unusable and ``on_error`` is "raise".
             NotFittedError: ``fit`` or ``calibrate`` was not called.
         """
         self._check_fitted()

@@ -67,6 +67,18 @@ def load(
         checked, and a checksum covers all of it. FAISS reads the index of a model whose
         search is approximate, after the checksum; it is not built to withstand bytes
         made to harm it, so load such models only from where you trust.
+
+    Example:
+        >>> from tempfile import TemporaryDirectory
+        >>> import numpy as np
+        >>> from adlib import PatchCore, load
+        >>> good = np.random.default_rng(0).random((4, 64, 64), dtype=np.float32)
+        >>> model = PatchCore(image_size=64, coreset=0.5).fit(good)
+        >>> with TemporaryDirectory() as folder:
+        ...     model.save(f"{folder}/part.adlib")
+        ...     again = load(f"{folder}/part.adlib")
+        >>> again.training_images_ == model.training_images_
+        True
     """
     check_runtime(precision or "float32", runtime or "torch", "load")
     resolve_place(device, runtime or "torch", "load")  # before anything is read

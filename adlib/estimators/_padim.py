@@ -125,8 +125,9 @@ class PaDiM(AnomalyDetector):
         The GPU's path has not been run on a GPU yet.
 
     References:
-        Defard et al., "PaDiM: a patch distribution modeling framework for anomaly
-        detection and localization", ICPR 2021; its code adds the same regulariser.
+        1. T. Defard et al., "PaDiM: a patch distribution modeling framework for anomaly
+           detection and localization", ICPR 2021: equation 1 is the covariance with its
+           regulariser, equation 2 the distance.
 
     Example:
         >>> import numpy as np
@@ -186,7 +187,11 @@ class PaDiM(AnomalyDetector):
         self.random_state = random_state
 
     def describe(self) -> dict[str, str]:
-        """Return what was learned, as short texts by name."""
+        """Return what was learned, as short texts by name.
+
+        Raises:
+            NotFittedError: ``fit`` was not called.
+        """
         self._check_fitted()
         n_positions, n_features = self.gaussian_.mean.shape
         megabytes = sum(
@@ -204,6 +209,9 @@ class PaDiM(AnomalyDetector):
         The file holds parameters, threshold, Gaussians, channels and the backbone's
         tensors, so that it scores the same on a machine that can reach no model hub.
         ``adlib.load`` reads it. Nothing in it is code.
+
+        Args:
+            path: The file, which is replaced if it is there; the folder must exist.
 
         Raises:
             NotFittedError: ``fit`` was not called.

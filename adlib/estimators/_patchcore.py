@@ -153,7 +153,8 @@ class PatchCore(AnomalyDetector):
         as they were in ``fit``; ``load`` may choose others.
 
     References:
-        Roth et al., "Towards total recall in industrial anomaly detection", CVPR 2022.
+        1. K. Roth et al., "Towards total recall in industrial anomaly detection", CVPR
+           2022: algorithm 1 is the coreset, equations 6 and 7 are the image score.
 
     Example:
         >>> import numpy as np
@@ -221,7 +222,8 @@ class PatchCore(AnomalyDetector):
 
         Args:
             X: Images of good parts, as in ``fit``.
-            y: Labels, as in ``fit``.
+            y: Labels, (n_images,): +1 or 0 normal, -1 or 1 anomalous, as in ``fit``;
+                None: all images are good.
 
         Returns:
             The estimator. Its threshold is None again: it was set for the bank that
@@ -284,6 +286,14 @@ class PatchCore(AnomalyDetector):
         Returns:
             One ``Explanation`` an image; skipped images have none, and one warning
             lists them.
+
+        Raises:
+            ImageError: An image is unusable and ``on_error`` is "raise".
+            NotFittedError: ``fit`` was not called.
+
+        Note:
+            Of patches equally far from the bank the first of the grid, row by row, is
+            named; of equally near entries, in an exact search, the first.
         """
         settings, source = self._prepare(X, "explain")
         origins = self._origins()
@@ -313,7 +323,11 @@ class PatchCore(AnomalyDetector):
         return explanations
 
     def describe(self) -> dict[str, str]:
-        """Return what was learned, as short texts by name."""
+        """Return what was learned, as short texts by name.
+
+        Raises:
+            NotFittedError: ``fit`` was not called.
+        """
         self._check_fitted()
         n_bank, n_features = self.memory_bank_.embeddings.shape
         share = 100 * n_bank / self.n_patches_
@@ -332,6 +346,9 @@ class PatchCore(AnomalyDetector):
         an approximate ``search`` and the backbone's tensors, so that it scores the same
         on a machine that can reach no model hub. ``adlib.load`` reads it. Nothing in it
         is code.
+
+        Args:
+            path: The file, which is replaced if it is there; the folder must exist.
 
         Raises:
             NotFittedError: ``fit`` was not called.

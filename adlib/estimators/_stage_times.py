@@ -34,6 +34,18 @@ def stage_seconds(
     Raises:
         ImageError: An image is unusable.
         NotFittedError: ``fit`` was not called.
+
+    Example:
+        >>> from tempfile import TemporaryDirectory
+        >>> import numpy as np
+        >>> from PIL import Image
+        >>> from adlib.estimators import PatchCore, stage_seconds
+        >>> good = np.random.default_rng(0).random((4, 64, 64), dtype=np.float32)
+        >>> model = PatchCore(image_size=64, coreset=0.5).fit(good)
+        >>> with TemporaryDirectory() as folder:
+        ...     Image.new("L", (64, 64)).save(f"{folder}/0.png")
+        ...     [list(seconds) for seconds in stage_seconds(model, [f"{folder}/0.png"])]
+        [['decode', 'backbone', 'embed', 'search', 'map']]
     """
     settings, _ = model._prepare(list(paths), "stage_seconds")
     embedder = model._embedder()

@@ -42,7 +42,13 @@ DEFAULT_STRIDES = (8, 16)  # PatchCore's: layer2 and layer3 of a ResNet
 
 @dataclass(frozen=True)
 class Stage:
-    """One stage of a backbone: its index in timm, channels, and stride in pixels."""
+    """One stage of a backbone: where its feature map comes from and how large it is.
+
+    Attributes:
+        index: timm's index of the stage, from 0.
+        channels: Channels of its map.
+        stride: Pixels of the image from one value of the map to the next.
+    """
 
     index: int
     channels: int
@@ -77,6 +83,15 @@ class Backbone:
     Note:
         What runs is a copy with batch norms folded into convolutions. The network as
         timm knows it stays on the CPU, for ``state``.
+
+    Example:
+        >>> import torch
+        >>> from adlib.features import Backbone
+        >>> backbone = Backbone(weights=None, random_state=0)
+        >>> [(stage.channels, stage.stride) for stage in backbone.stages]
+        [(40, 8), (112, 16)]
+        >>> [tuple(maps.shape) for maps in backbone(torch.zeros(1, 3, 64, 64))]
+        [(1, 40, 8, 8), (1, 112, 4, 4)]
     """
 
     def __init__(
@@ -106,7 +121,26 @@ class Backbone:
         precision: Precision = "float32",
         runtime: Runtime = "torch",
     ) -> Backbone:
-        """Rebuild a backbone from what ``state`` gave."""
+        """Rebuild a backbone from what ``state`` gave.
+
+        Args:
+            name: As the constructor takes it.
+            weights: Tensors by timm's names; those of layers behind the last stage may
+                be missing.
+            stages: timm's stage indices, ascending.
+            normalisation: What pixels are normalised by.
+            device: "cpu" or "cuda:N"; OpenVINO runs on "cpu" alone.
+            precision: "float32" or "bfloat16".
+            runtime: "torch" or "openvino".
+
+        Returns:
+            A backbone that gives the same maps. Nothing is fetched.
+
+        Raises:
+            ValueError: timm has no such network, or it has no such stages.
+            WeightsError: Tensors are missing or of other shapes.
+            ImportError: ``runtime`` is "openvino", which is not installed.
+        """
         backbone = cls.__new__(cls)
         # Without memory at first: whatever the name, no more is taken than the weights
         # at hand fill, and nothing is drawn at random only to be replaced.
@@ -138,10 +172,14 @@ class Backbone:
 
     @torch.inference_mode()
     def __call__(self, images: torch.Tensor) -> list[torch.Tensor]:
-        """Return one feature map a stage, (n, channels, height, width) float32.
+        """Compute the maps of images, or take them from the feature cache.
 
         Args:
             images: (n, 3, height, width) float32 RGB in [0, 1], on any device.
+
+        Returns:
+            One map a stage, (n, channels, map_height, map_width) float32, on the
+            backbone's device.
         """
         cache = current_feature_cache()
         if cache is None:
@@ -151,7 +189,15 @@ class Backbone:
 
     @torch.inference_mode()
     def compute(self, images: torch.Tensor) -> list[torch.Tensor]:
-        """Return the same maps without looking into the feature cache."""
+        """Compute the maps of images without looking into the feature cache.
+
+        Args:
+            images: (n, 3, height, width) float32 RGB in [0, 1], on any device.
+
+        Returns:
+            One map a stage, (n, channels, height / stride, width / stride) float32
+            where the strides divide the size, on the backbone's device.
+        """
         images = send(images, self.device)
         return self._run((images - self._mean) / self._std)
 

@@ -22,6 +22,13 @@ class Embedder:
         kept: Which features are kept, ascending, (n_kept,); None keeps all.
         directions: What they are projected to, (n_features, n_directions); None leaves
             them as they are.
+
+    Example:
+        >>> import torch
+        >>> from adlib.features import Backbone, Embedder
+        >>> embedder = Embedder(Backbone(weights=None, random_state=0), "concat")
+        >>> tuple(embedder(torch.zeros(1, 3, 64, 64)).shape)
+        (1, 8, 8, 152)
     """
 
     backbone: Backbone
@@ -30,15 +37,26 @@ class Embedder:
     directions: Float32Array | None = None
 
     def __call__(self, images: torch.Tensor) -> torch.Tensor:
-        """Return (n, grid_height, grid_width, n_features) float32.
+        """Turn images into patch embeddings.
 
         Args:
             images: (n, 3, height, width) float32 RGB in [0, 1].
+
+        Returns:
+            (n, grid_height, grid_width, n_features) float32, on the backbone's device.
         """
         return self.embed(self.backbone(images))
 
     def embed(self, maps: Sequence[torch.Tensor]) -> torch.Tensor:
-        """Return the embeddings of what the backbone gave, one map a stage."""
+        """Turn the backbone's maps into embeddings, without running the backbone.
+
+        Args:
+            maps: One map a stage, (n, channels, height, width) float32, largest first.
+
+        Returns:
+            (n, grid_height, grid_width, n_features) float32, on the device of the maps;
+            n_features is that of ``kept`` or, where there are any, of ``directions``.
+        """
         if self.kept is None:
             embeddings = patch_embeddings(maps, self.embedding)
         elif self.embedding == "paper":

@@ -19,7 +19,20 @@ PAPER_FEATURES = 1024
 
 
 def embedding_length(embedding: Embedding, channels: Sequence[int]) -> int:
-    """Return how many features an embedding of stages with these channels has."""
+    """Return how many features an embedding of stages has.
+
+    Args:
+        embedding: "concat", "paper" or "nearest"; see ``patch_embeddings``.
+        channels: Channels of each stage.
+
+    Returns:
+        1024 for "paper"; else the sum of the channels.
+
+    Example:
+        >>> from adlib.features import embedding_length
+        >>> embedding_length("concat", [40, 112])
+        152
+    """
     return PAPER_FEATURES if embedding == "paper" else sum(channels)
 
 
@@ -43,9 +56,17 @@ def patch_embeddings(
         of the first map.
 
     References:
-        Roth et al., "Towards total recall in industrial anomaly detection", CVPR 2022,
-        section 3.1, and its code, github.com/amazon-science/patchcore-inspection.
-        Defard et al., "PaDiM", ICPR 2021, section III.A.
+        1. Roth et al., "Towards total recall in industrial anomaly detection", CVPR
+           2022, section 3.1, and its code,
+           github.com/amazon-science/patchcore-inspection.
+        2. Defard et al., "PaDiM", ICPR 2021, section III.A.
+
+    Example:
+        >>> import torch
+        >>> from adlib.features import patch_embeddings
+        >>> maps = [torch.ones(1, 2, 8, 8), torch.ones(1, 3, 4, 4)]
+        >>> tuple(patch_embeddings(maps, "nearest").shape)
+        (1, 8, 8, 5)
     """
     grid = maps[0].shape[-2:]
     used = [stage for stage in maps if stage.shape[1]]

@@ -53,6 +53,17 @@ class FeatureCache:
     Note:
         Maps come back bit for bit. On a GPU those of an image may depend on its batch;
         from the cache they are those of the batch that it came in first.
+
+    Example:
+        >>> from tempfile import TemporaryDirectory
+        >>> import torch
+        >>> from adlib.features import FeatureCache
+        >>> with TemporaryDirectory() as folder:
+        ...     cache = FeatureCache(folder, max_bytes=10**6)
+        ...     for _ in range(2):
+        ...         maps = cache.maps(b"net", torch.ones(1, 3, 8, 8), lambda x: [x])
+        >>> cache.misses, cache.hits
+        (1, 1)
     """
 
     def __init__(self, folder: str | Path, max_bytes: int) -> None:
@@ -67,12 +78,19 @@ class FeatureCache:
     def maps(
         self, fingerprint: bytes, images: torch.Tensor, compute: Compute
     ) -> list[torch.Tensor]:
-        """Return one map a stage, (n, channels, height, width) float32.
+        """Return the maps of images, computed only where they are not found.
 
         Args:
-            fingerprint: Of the backbone.
+            fingerprint: Of the backbone: bytes that change when its maps could.
             images: (n, 3, height, width) float32.
             compute: Gives the maps of images that are not found.
+
+        Returns:
+            One map a stage, (n, channels, height, width) float32, in the order of
+            ``images``.
+
+        Note:
+            A folder that cannot be written to is warned of once, and no error.
         """
         paths = [self._path(fingerprint, image) for image in images]
         found = [self._read(path) for path in paths]
@@ -204,19 +222,43 @@ _current: FeatureCache | None = None
 
 
 def use_feature_cache(found: FeatureCache | None) -> None:
-    """Let every backbone of this process use a cache from now on; None: none."""
+    """Let every backbone of this process use a cache from now on.
+
+    Args:
+        found: The cache; None: none.
+
+    Example:
+        >>> from adlib.features import current_feature_cache, use_feature_cache
+        >>> use_feature_cache(None)
+        >>> current_feature_cache() is None
+        True
+    """
     global _current  # noqa: PLW0603 - one for the process, as the function says
     _current = found
 
 
 def current_feature_cache() -> FeatureCache | None:
-    """Return the cache that backbones use; None: none."""
+    """Return the cache that backbones use; None: none.
+
+    Example:
+        >>> from adlib.features import current_feature_cache, without_feature_cache
+        >>> with without_feature_cache():
+        ...     current_feature_cache() is None
+        True
+    """
     return _current
 
 
 @contextmanager
 def without_feature_cache() -> Iterator[None]:
-    """Let backbones use no cache inside the block, e.g. because a clock runs."""
+    """Let backbones use no cache inside the block, e.g. because a clock runs.
+
+    Example:
+        >>> from adlib.features import current_feature_cache, without_feature_cache
+        >>> with without_feature_cache():
+        ...     current_feature_cache() is None
+        True
+    """
     before = current_feature_cache()
     use_feature_cache(None)
     try:

@@ -19,7 +19,12 @@ Weights = dict[str, "torch.Tensor"]
 
 
 class Normalisation(NamedTuple):
-    """What is subtracted from pixels in [0, 1], and what they are then divided by."""
+    """What turns pixels in [0, 1] into what a network expects, by channel.
+
+    Attributes:
+        mean: What is subtracted, RGB.
+        std: What the rest is divided by, RGB, above 0.
+    """
 
     mean: tuple[float, float, float]
     std: tuple[float, float, float]

@@ -38,15 +38,33 @@ SIXTEEN_BIT_MAX = 65535
 
 
 def read_image(path: Path) -> AnyArray:
-    """Decode a file: (h, w) or (h, w, 3); uint8, uint16, or float32 from float files.
+    """Decode an image file to the pixels that it holds.
 
     The first frame of several; turned upright as EXIF says; palettes, CMYK and other
     colour spaces become RGB; an alpha channel is dropped.
+
+    Args:
+        path: A file of a kind that Pillow reads, whatever its suffix.
+
+    Returns:
+        (h, w) grey or (h, w, 3) RGB, as deep as the file: uint8, uint16, or float32
+        from files of floats.
 
     Raises:
         ImageError: The file is missing, unreadable, no image that PIL can decode, or of
             more pixels than twice ``PIL.Image.MAX_IMAGE_PIXELS``, which are more than a
             camera has: a small file can claim any number.
+
+    Example:
+        >>> from pathlib import Path
+        >>> from tempfile import TemporaryDirectory
+        >>> from PIL import Image
+        >>> from adlib.images import read_image
+        >>> with TemporaryDirectory() as folder:
+        ...     path = Path(folder, "part.png")
+        ...     Image.new("L", (6, 4), 255).save(path)
+        ...     read_image(path).shape
+        (4, 6)
     """
     try:
         if not stat.S_ISREG(path.stat().st_mode):  # a pipe would be waited for

@@ -25,8 +25,17 @@ def as_pixels(image: AnyArray, name: str) -> Float32Array:
             floats must lie in [0, 1]. An alpha channel is dropped.
         name: What errors call the image.
 
+    Returns:
+        (h, w) or (h, w, 3), values in [0, 1]; a copy.
+
     Raises:
         ImageError: The shape, the dtype or a value is not as stated.
+
+    Example:
+        >>> import numpy as np
+        >>> from adlib.images import as_pixels
+        >>> as_pixels(np.array([[0, 51, 255]], np.uint8), "a row")
+        array([[0. , 0.2, 1. ]], dtype=float32)
     """
     shape_fits = image.ndim == GREY or (
         image.ndim == COLOUR and image.shape[2] in CHANNELS
@@ -59,10 +68,23 @@ def as_pixels(image: AnyArray, name: str) -> Float32Array:
 
 
 def resize(pixels: Float32Array, size: tuple[int, int]) -> Float32Array:
-    """Return pixels resized to (height, width), bilinear with antialiasing, in float32.
+    """Resize an image to (height, width), bilinear with antialiasing, in float32.
 
     The aspect ratio is not kept: the whole image fills the whole input, so that every
     map covers every pixel (a crop would leave the border uninspected).
+
+    Args:
+        pixels: (h, w) or (h, w, 3), as ``as_pixels`` gives it.
+        size: (height, width) in pixels.
+
+    Returns:
+        (height, width) or (height, width, 3); ``pixels`` itself where it has that size.
+
+    Example:
+        >>> import numpy as np
+        >>> from adlib.images import resize
+        >>> resize(np.array([[0.0, 0.5], [0.5, 1.0]], np.float32), (1, 1))
+        array([[0.5]], dtype=float32)
     """
     if pixels.shape[:2] == size:
         return pixels

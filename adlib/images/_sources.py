@@ -44,7 +44,13 @@ class Item(NamedTuple):
 
 
 class Source(NamedTuple):
-    """The items of a source in order, and how many there are where that is known."""
+    """The images of a source in order, none of them loaded yet.
+
+    Attributes:
+        items: For each image its position in the source, its name and what loads its
+            pixels; to be iterated once.
+        n_items: How many there are, where that is known without reading; else None.
+    """
 
     items: Iterable[Item]
     n_items: int | None
@@ -63,10 +69,26 @@ def open_source(X: Images, owner: str) -> Source:
             "image_path" of a named tuple or a mapping names the images.
         owner: What errors call the function that was given ``X``.
 
+    Returns:
+        The items, and their number where each entry of ``X`` is one image for sure.
+        Images without a path are called "image 0", "image 1" and so on.
+
     Raises:
         TypeError: ``X`` is nothing that could hold images, or a set, whose order would
-            differ from run to run.
+            differ from run to run; or, once iterated, an entry is no image.
         ValueError: ``X`` is empty, does not exist, or has the wrong shape.
+        ImageError: A folder inside of ``X`` cannot be read.
+
+    Note:
+        Arrays that an iterator hands out are copied, since it may fill one buffer again
+        and again; those of a list or a stack are not.
+
+    Example:
+        >>> import numpy as np
+        >>> from adlib.images import open_source
+        >>> source = open_source(np.zeros((2, 8, 8), np.uint8), "example")
+        >>> [item.name for item in source.items], source.n_items
+        (['image 0', 'image 1'], 2)
     """
     if isinstance(X, str | os.PathLike):
         paths = _find_files(os.fspath(X), owner)

@@ -21,7 +21,13 @@ MOST_WORKERS = 8  # decoding rarely keeps more threads busy beside a model
 
 
 class Failure(NamedTuple):
-    """An image that was skipped: its position in the source, its name, and why."""
+    """An image that was skipped.
+
+    Attributes:
+        position: Which image of the source it is, 0 the first.
+        name: Its path, or "image 7" for the eighth of those that have no path.
+        reason: What is wrong with it; the text names it.
+    """
 
     position: int
     name: str
@@ -62,6 +68,10 @@ def read_batches(
         on_error: "raise" stops at the first unusable image, "skip" goes on and lists
             it among the failures.
 
+    Yields:
+        One ``Batch`` of at most ``batch_size`` images, failures included, which are the
+        caller's to keep or to change.
+
     Raises:
         ImageError: An image is unusable and ``on_error`` is "raise".
         TypeError: The source holds something that is no image, whatever ``on_error``.
@@ -72,6 +82,14 @@ def read_batches(
         batch in hand: resized ones, and full-size ones that a worker is at or, of
         arrays and PIL images that a stream hands out, will take next. The source
         itself is read in the caller's thread, no further ahead than that.
+
+    Example:
+        >>> import numpy as np
+        >>> from adlib.images import open_source, read_batches
+        >>> source = open_source(np.zeros((3, 32, 32), np.uint8), "example")
+        >>> batches = read_batches(source, image_size=(16, 16), batch_size=2)
+        >>> [batch.images.shape for batch in batches]
+        [(2, 3, 16, 16), (1, 3, 16, 16)]
     """
     workers = n_workers or min(available_threads(), MOST_WORKERS)
     look_ahead = batch_size + 2 * workers

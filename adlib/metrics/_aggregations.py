@@ -38,12 +38,23 @@ class AggregationRow(NamedTuple):
 
 
 def top_mean_scores(patch_scores: Float32Array, top_ratio: float) -> Float32Array:
-    """Return the mean of each image's highest scores, (n_images,) float32.
+    """Return the mean of each image's highest scores.
 
     Args:
-        patch_scores: (n_images, n_patches).
+        patch_scores: (n_images, n_patches), higher = more anomalous.
         top_ratio: Which fraction of an image's patches counts, in (0, 1]; at least one
-            patch does.
+            patch does. It is not checked here.
+
+    Returns:
+        (n_images,), summed in float64, the lowest first, so that the order of an
+        image's patches changes nothing.
+
+    Example:
+        >>> import numpy as np
+        >>> from adlib.metrics import top_mean_scores
+        >>> scores = np.array([[1.0, 4.0, 2.0, 3.0]], np.float32)
+        >>> top_mean_scores(scores, 0.5)
+        array([3.5], dtype=float32)
     """
     n_patches = patch_scores.shape[1]
     n_top = max(1, math.floor(top_ratio * n_patches))
@@ -60,7 +71,7 @@ def aggregate_maps(
     percentile: float = 99.0,
     top_ratio: float = 0.01,
 ) -> Float64Array:
-    """Return one score for each map, (n_images,) float64.
+    """Return one score for each map.
 
     Args:
         heatmaps: Anomaly maps, (height, width) each, higher = more anomalous; taken
@@ -70,6 +81,9 @@ def aggregate_maps(
             share of pixels.
         percentile: Which one, in (0, 100].
         top_ratio: Which share, in (0, 1]; at least one pixel.
+
+    Returns:
+        (n_images,), in the order of the maps, higher = more anomalous.
 
     Raises:
         TypeError: Maps or numbers are of the wrong kind.
@@ -111,6 +125,15 @@ def compare_aggregations(
         TypeError: Maps, labels or numbers are of the wrong kind.
         ValueError: As for ``aggregate_maps``; or labels are not one an image, or only
             of one kind.
+
+    Example:
+        >>> import numpy as np
+        >>> from adlib.metrics import compare_aggregations
+        >>> maps = np.zeros((4, 8, 8))
+        >>> maps[:2, 0, 0], maps[2:, :2, :2] = 1.0, 0.9  # noise, and defects
+        >>> rows = compare_aggregations(maps, [0, 0, 1, 1])
+        >>> [(row.aggregation, row.auroc) for row in rows[:2]]
+        [('max', 0.0), ('mean', 1.0)]
     """
     owner = "compare_aggregations"
     anomalous = check_labels(y_true, owner)

@@ -54,9 +54,15 @@ def compute_aupimo(
     between the bounds, and divided by its width.
 
     Args:
-        masks_true: See ``compute_pixel_auroc``; an image is normal if its mask is 0.
-        heatmaps: See ``compute_pixel_auroc``.
+        masks_true: The mask of each image, (height, width); every value but 0 is
+            anomalous. An image is normal if its mask is 0 throughout.
+        heatmaps: The anomaly map of each image, as large as its mask, higher = more
+            anomalous; compared in float32. Images may differ in size.
         fpr_bounds: Lower and upper rate, above 0 and up to 1.
+
+    Returns:
+        The area of each anomalous image and their mean, in [0, 1]; 1: all anomalous
+        pixels are found before any rate of the bounds is reached.
 
     Raises:
         TypeError: Maps or bounds are not numbers.
@@ -70,8 +76,8 @@ def compute_aupimo(
         the anomalous pixels of one image; sequences are read twice.
 
     References:
-        Bertoldo et al., "AUPIMO: redefining visual anomaly detection benchmarks with
-        high speed and low tolerance", BMVC 2024.
+        1. J. Bertoldo et al., "AUPIMO: redefining visual anomaly detection benchmarks
+           with high speed and low tolerance", BMVC 2024.
 
     Example:
         >>> import numpy as np

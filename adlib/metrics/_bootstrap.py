@@ -59,6 +59,9 @@ def bootstrap_interval(
             "percentile" takes the quantiles of the resamples as they are.
         random_state: Seeds the draws; None draws anew at every call.
 
+    Returns:
+        The metric of the images as they are, its bounds and their confidence.
+
     Raises:
         TypeError: An argument is not of the kind stated, or the function returns no
             number.
@@ -74,7 +77,7 @@ def bootstrap_interval(
         its share in the uncertainty is missing.
 
     References:
-        Efron, "Better bootstrap confidence intervals", JASA 82, 1987.
+        1. Efron, "Better bootstrap confidence intervals", JASA 82, 1987.
 
     Example:
         >>> import numpy as np
@@ -122,6 +125,9 @@ def bootstrap_interval_of(
         n_resamples: See ``bootstrap_interval``.
         method: See ``bootstrap_interval``; "bca" asks for n further values.
         random_state: See ``bootstrap_interval``.
+
+    Returns:
+        The statistic of the images as they are, its bounds and their confidence.
 
     Raises:
         TypeError: As ``bootstrap_interval``, or ``statistic`` is no function.

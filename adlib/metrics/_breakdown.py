@@ -83,11 +83,11 @@ def by_defect_size(
     """Measure small, medium and large defects, a third of the anomalous images each.
 
     Args:
-        y_true: See ``per_defect_type``.
-        scores: See ``per_defect_type``.
+        y_true: (n,) bool, or numbers 0 (normal) and 1 (anomalous), both.
+        scores: (n,) finite numbers, higher = more anomalous.
         area_ratios: Share of each image that its defect takes, (n,), as
             ``mask_area_ratio`` gives it; those of normal images do not count.
-        threshold: See ``per_defect_type``.
+        threshold: Above it an image is called anomalous; None: no recall.
 
     Returns:
         Groups "small", "medium" and "large", parted at the terciles of the areas, those
@@ -95,6 +95,13 @@ def by_defect_size(
 
     Raises:
         TypeError, ValueError: As ``per_defect_type``; or an area is NaN or infinite.
+
+    Example:
+        >>> from adlib.metrics import by_defect_size
+        >>> areas = [0.0, 0.0, 0.01, 0.1, 0.5]
+        >>> groups = by_defect_size([0, 0, 1, 1, 1], [1, 3, 2, 4, 5], areas)
+        >>> [(name, group.auroc) for name, group in groups.items()]
+        [('small', 0.5), ('medium', 1.0), ('large', 1.0)]
     """
     owner = "by_defect_size"
     anomalous, values = check_labels_and_scores(y_true, scores, owner)
@@ -123,17 +130,25 @@ def by_position(
     """Measure defects at the border of the image and in its centre.
 
     Args:
-        y_true: See ``per_defect_type``.
-        scores: See ``per_defect_type``.
+        y_true: (n,) bool, or numbers 0 (normal) and 1 (anomalous), both.
+        scores: (n,) finite numbers, higher = more anomalous.
         at_border: Whether each image's defect lies at the border, (n,) bool, as
             ``touches_border`` gives it; those of normal images do not count.
-        threshold: See ``per_defect_type``.
+        threshold: Above it an image is called anomalous; None: no recall.
 
     Returns:
         Groups "border" and "centre"; one without images is left out.
 
     Raises:
         TypeError, ValueError: As ``per_defect_type``.
+
+    Example:
+        >>> import numpy as np
+        >>> from adlib.metrics import by_position
+        >>> border = np.array([False, False, True, False])
+        >>> groups = by_position([0, 0, 1, 1], [1, 3, 2, 4], border)
+        >>> [(name, group.auroc) for name, group in groups.items()]
+        [('border', 0.5), ('centre', 1.0)]
     """
     owner = "by_position"
     anomalous, values = check_labels_and_scores(y_true, scores, owner)
@@ -147,10 +162,21 @@ def by_position(
 
 
 def mask_area_ratio(mask: Any) -> float:
-    """Return the share of an image that a mask marks, in [0, 1].
+    """Return the share of an image that a mask marks.
 
     Args:
         mask: (height, width); every value but 0 is anomalous.
+
+    Returns:
+        In [0, 1].
+
+    Raises:
+        ValueError: The mask is not (height, width), or is empty.
+
+    Example:
+        >>> from adlib.metrics import mask_area_ratio
+        >>> mask_area_ratio([[0, 255], [0, 0]])
+        0.25
     """
     return float(np.mean(_check_mask(mask, "mask_area_ratio")))
 
@@ -162,6 +188,22 @@ def touches_border(mask: Any, border: float = 0.1) -> bool:
         mask: (height, width); every value but 0 is anomalous.
         border: How wide the border is, as a share of the shorter side, in (0, 0.5);
             at least a pixel.
+
+    Returns:
+        True where a marked pixel lies in the border; False for a mask of 0.
+
+    Raises:
+        TypeError: ``border`` is no number.
+        ValueError: The mask is not (height, width), or is empty; or ``border`` is out
+            of its range.
+
+    Example:
+        >>> import numpy as np
+        >>> from adlib.metrics import touches_border
+        >>> mask = np.zeros((20, 20))
+        >>> mask[5:9, 5:9] = 1
+        >>> touches_border(mask), touches_border(mask, 0.3)
+        (False, True)
     """
     owner = "touches_border"
     marked = _check_mask(mask, owner)

@@ -43,9 +43,12 @@ def conformal_threshold(
 
     Args:
         scores_normal: Scores of normal images that nothing was learned from,
-            (n_normal,), higher = more anomalous.
+            (n_normal,) finite numbers, higher = more anomalous.
         false_positive_rate: In (0, 1).
         owner: What errors call the function that was given them.
+
+    Returns:
+        One of the scores; what is above it, not at it, is to be called anomalous.
 
     Raises:
         TypeError: Scores or the rate are not numbers.
@@ -53,7 +56,8 @@ def conformal_threshold(
             of its range; or there are too few scores to promise it.
 
     References:
-        Vovk, Gammerman and Shafer, "Algorithmic learning in a random world", 2005.
+        1. V. Vovk, A. Gammerman and G. Shafer, "Algorithmic learning in a random
+           world", 2005.
 
     Example:
         >>> import numpy as np
@@ -68,7 +72,19 @@ def conformal_threshold(
 
 
 def lowest_rate(n_normal: int) -> float:
-    """Return the lowest false-positive rate that so many normal images can promise."""
+    """Return the lowest false-positive rate that so many normal images can promise.
+
+    Args:
+        n_normal: Normal images that calibrate, at least 1; it is not checked here.
+
+    Returns:
+        1 / (n_normal + 1), in (0, 0.5]: ``conformal_threshold`` refuses lower rates.
+
+    Example:
+        >>> from adlib.metrics import lowest_rate
+        >>> lowest_rate(19)
+        0.05
+    """
     return 1.0 / (n_normal + 1)
 
 
@@ -87,14 +103,17 @@ def conformal_rate_interval(
         confidence: How often a calibration's rate lies in the interval, in (0, 1); half
             of the rest is below it and half above.
 
+    Returns:
+        The mean rate, at most the one that is asked for, and the bounds, in (0, 1).
+
     Raises:
         TypeError: A number is of the wrong kind.
         ValueError: A number is out of its range, or the rate cannot be promised by so
             few images.
 
     References:
-        Vovk, "Conditional validity of inductive conformal predictors", ACML 2012,
-        section 3.
+        1. V. Vovk, "Conditional validity of inductive conformal predictors", ACML 2012,
+           section 3.
 
     Example:
         >>> from adlib.metrics import conformal_rate_interval

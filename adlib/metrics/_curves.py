@@ -95,10 +95,22 @@ def roc_curve(y_true: Any, scores: Any) -> RocCurve:
         y_true: (n,) bool, or numbers 0 (normal) and 1 (anomalous).
         scores: (n,) finite numbers, higher = more anomalous.
 
+    Returns:
+        Rates and thresholds, one more than there are distinct scores.
+
     Raises:
         TypeError: They are not numbers.
         ValueError: Shapes differ, a score is NaN or infinite, a label is neither 0 nor
             1, or there are no normal or no anomalous ones.
+
+    Note:
+        O(n log n) for n images.
+
+    Example:
+        >>> from adlib.metrics import roc_curve
+        >>> curve = roc_curve([0, 0, 1, 1], [1.0, 2.0, 2.0, 3.0])
+        >>> curve.false_positive_rates.tolist(), curve.true_positive_rates.tolist()
+        ([0.0, 0.0, 0.5, 1.0], [0.0, 0.5, 1.0, 1.0])
     """
     counts = count_scores(*check_labels_and_scores(y_true, scores, "roc_curve"))
     return RocCurve(
@@ -112,6 +124,24 @@ def precision_recall_curve(y_true: Any, scores: Any) -> PrecisionRecallCurve:
     """Return precision and recall at every distinct score; see ``roc_curve``.
 
     The point of no image, whose precision nobody knows, is left out.
+
+    Args:
+        y_true: (n,) bool, or numbers 0 (normal) and 1 (anomalous).
+        scores: (n,) finite numbers, higher = more anomalous.
+
+    Returns:
+        A point for every distinct score, the highest first.
+
+    Raises:
+        TypeError: They are not numbers.
+        ValueError: Shapes differ, a score is NaN or infinite, a label is neither 0 nor
+            1, or there are no normal or no anomalous ones.
+
+    Example:
+        >>> from adlib.metrics import precision_recall_curve
+        >>> curve = precision_recall_curve([0, 0, 1, 1], [1.0, 3.0, 2.0, 4.0])
+        >>> curve.precisions.round(2).tolist(), curve.recalls.tolist()
+        ([1.0, 0.5, 0.67, 0.5], [0.5, 0.5, 1.0, 1.0])
     """
     owner = "precision_recall_curve"
     counts = count_scores(*check_labels_and_scores(y_true, scores, owner))

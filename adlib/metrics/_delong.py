@@ -74,6 +74,9 @@ def delong_interval(y_true: Any, scores: Any, confidence: float = 0.95) -> Inter
         scores: (n,) finite numbers, higher = more anomalous.
         confidence: In (0, 1).
 
+    Returns:
+        AUROC and its bounds, in [0, 1].
+
     Raises:
         TypeError: They are not numbers.
         ValueError: Shapes differ, a score is NaN or infinite, a label is neither 0 nor
@@ -121,7 +124,7 @@ def delong_test(y_true: Any, scores_a: Any, scores_b: Any) -> PairedTest:
         TypeError, ValueError: As ``delong_interval``.
 
     References:
-        See ``delong_interval``.
+        Those of ``delong_interval``.
 
     Example:
         >>> import numpy as np

@@ -12,14 +12,31 @@ from adlib.metrics._curves import count_scores, roc_curve
 
 
 class BestF1(NamedTuple):
-    """The highest F1 there is, and the threshold that scores exceed."""
+    """The highest F1 there is, and where.
+
+    Attributes:
+        f1: Harmonic mean of precision and recall, in [0, 1].
+        threshold: What the scores of the images called anomalous exceed.
+    """
 
     f1: float
     threshold: float
 
 
 class Confusion(NamedTuple):
-    """How many images are called what; positive means anomalous."""
+    """How many images are called what; positive means anomalous.
+
+    Attributes:
+        true_negatives: Normal images called normal.
+        false_positives: Normal images called anomalous.
+        false_negatives: Anomalous images called normal.
+        true_positives: Anomalous images called anomalous.
+
+    Example:
+        >>> from adlib.metrics import Confusion
+        >>> Confusion(8, 2, 0, 4).f1
+        0.8
+    """
 
     true_negatives: int
     false_positives: int
@@ -59,6 +76,9 @@ def compute_auroc(y_true: Any, scores: Any) -> float:
         y_true: (n,) bool, or numbers 0 (normal) and 1 (anomalous).
         scores: (n,) finite numbers, higher = more anomalous.
 
+    Returns:
+        In [0, 1]; 0.5 is chance. Pairs are counted in whole numbers.
+
     Raises:
         TypeError: They are not numbers.
         ValueError: Shapes differ, a score is NaN or infinite, a label is neither 0 nor
@@ -82,8 +102,17 @@ def compute_auprc(y_true: Any, scores: Any) -> float:
     """Return average precision: precision at each score, weighted by recall gained.
 
     It is the area under the precision-recall curve taken as steps, without the
-    optimistic straight lines of the trapezium rule. Arguments and errors are those of
-    ``compute_auroc``.
+    optimistic straight lines of the trapezium rule.
+
+    Args:
+        y_true: (n,) bool, or numbers 0 (normal) and 1 (anomalous).
+        scores: (n,) finite numbers, higher = more anomalous.
+
+    Returns:
+        In (0, 1]; that of chance is the share of anomalous images.
+
+    Raises:
+        TypeError, ValueError: As ``compute_auroc``.
 
     Example:
         >>> from adlib.metrics import compute_auprc
@@ -100,8 +129,23 @@ def compute_auprc(y_true: Any, scores: Any) -> float:
 def compute_best_f1(y_true: Any, scores: Any) -> BestF1:
     """Return the highest F1 over all thresholds; of equals, the highest threshold.
 
-    It flatters where the same images chose the threshold. Arguments and errors are
-    those of ``compute_auroc``.
+    It flatters where the same images chose the threshold.
+
+    Args:
+        y_true: (n,) bool, or numbers 0 (normal) and 1 (anomalous).
+        scores: (n,) finite numbers, higher = more anomalous.
+
+    Returns:
+        The F1 and its threshold, half way between the two scores that it parts; where
+        it is best to call every image anomalous, the next number below the lowest.
+
+    Raises:
+        TypeError, ValueError: As ``compute_auroc``.
+
+    Example:
+        >>> from adlib.metrics import compute_best_f1
+        >>> compute_best_f1([0, 0, 1, 1], [1.0, 3.0, 4.0, 6.0])
+        BestF1(f1=1.0, threshold=3.5)
     """
     counts = count_scores(*check_labels_and_scores(y_true, scores, "compute_best_f1"))
     best = int(counts.f1.argmax())
@@ -122,6 +166,11 @@ def compute_f1_at_threshold(y_true: Any, scores: Any, threshold: float) -> float
     Raises:
         TypeError: They are not numbers.
         ValueError: Shapes differ, or a score or ``threshold`` is NaN.
+
+    Example:
+        >>> from adlib.metrics import compute_f1_at_threshold
+        >>> compute_f1_at_threshold([0, 0, 1, 1], [1.0, 3.0, 4.0, 6.0], 2.0)
+        0.8
     """
     owner = "compute_f1_at_threshold"
     anomalous, values = check_labels_and_scores(y_true, scores, owner, both=False)
@@ -137,9 +186,17 @@ def compute_confusion(y_true: Any, y_pred: Any) -> Confusion:
         y_pred: The verdicts, likewise. What ``predict`` gives is -1 for anomalous: pass
             ``predict(X) == -1``.
 
+    Returns:
+        The four counts.
+
     Raises:
         TypeError: They are not numbers.
         ValueError: Shapes differ, or a label is neither 0 nor 1.
+
+    Example:
+        >>> from adlib.metrics import compute_confusion
+        >>> compute_confusion([0, 0, 0, 1], [0, 0, 1, 1]).false_positives
+        1
     """
     owner = "compute_confusion"
     true = check_labels(y_true, owner)
@@ -154,7 +211,15 @@ def compute_confusion(y_true: Any, y_pred: Any) -> Confusion:
 def compute_accuracy_precision_recall(y_true: Any, y_pred: Any) -> Rates:
     """Return accuracy, precision, recall and specificity of verdicts.
 
-    Arguments and errors are those of ``compute_confusion``.
+    Args:
+        y_true: (n,) bool, or numbers 0 (normal) and 1 (anomalous).
+        y_pred: The verdicts, likewise; of ``predict``, ``predict(X) == -1``.
+
+    Returns:
+        Shares in [0, 1]; NaN where there is nothing to take a share of.
+
+    Raises:
+        TypeError, ValueError: As ``compute_confusion``.
 
     Example:
         >>> from adlib.metrics import compute_accuracy_precision_recall
@@ -179,15 +244,23 @@ def compute_accuracy_precision_recall(y_true: Any, y_pred: Any) -> Rates:
 
 
 def compute_fpr_at_tpr(y_true: Any, scores: Any, tpr: float = 0.95) -> float:
-    """Return the lowest false-positive rate at which enough anomalous images are found.
+    """Return the lowest false-positive rate that finds enough anomalous images.
 
     Args:
-        y_true: As in ``compute_auroc``.
-        scores: As in ``compute_auroc``.
+        y_true: (n,) bool, or numbers 0 (normal) and 1 (anomalous).
+        scores: (n,) finite numbers, higher = more anomalous.
         tpr: The true-positive rate that must at least be reached, in (0, 1].
+
+    Returns:
+        In [0, 1]; that of a threshold there is, nothing is interpolated.
 
     Raises:
         TypeError, ValueError: As ``compute_auroc``; or ``tpr`` is not as stated.
+
+    Example:
+        >>> from adlib.metrics import compute_fpr_at_tpr
+        >>> compute_fpr_at_tpr([0, 0, 1, 1], [1.0, 3.0, 2.0, 4.0], 1.0)
+        0.5
     """
     wanted = check_ratio(tpr, "tpr", "compute_fpr_at_tpr", closed=True)
     curve = roc_curve(y_true, scores)

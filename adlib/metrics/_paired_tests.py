@@ -54,7 +54,8 @@ def paired_permutation_test(
         TypeError, ValueError: Scores or another argument are not as stated.
 
     References:
-        Phipson and Smyth, "Permutation p-values should never be zero", 2010.
+        1. B. Phipson and G. K. Smyth, "Permutation p-values should never be zero",
+           Statistical Applications in Genetics and Molecular Biology 9, 2010.
 
     Example:
         >>> import numpy as np
@@ -133,6 +134,12 @@ def paired_t_test(values_a: Any, values_b: Any) -> PairedTest:
 
     Note:
         It takes differences as normally distributed, which few classes cannot show.
+
+    Example:
+        >>> from adlib.metrics import paired_t_test
+        >>> test = paired_t_test([0.9, 0.8, 0.95, 0.7], [0.85, 0.8, 0.9, 0.6])
+        >>> round(test.difference, 3), round(test.p_value, 3)
+        (0.05, 0.092)
     """
     owner = "paired_t_test"
     a = check_scores(values_a, "values_a", owner)
@@ -175,8 +182,10 @@ def corrected_p_values(p_values: Any, method: Correction = "holm") -> Float64Arr
         ValueError: They are not (n_tests,), or not in [0, 1].
 
     References:
-        Holm, "A simple sequentially rejective multiple test procedure", 1979; Benjamini
-        and Hochberg, "Controlling the false discovery rate", 1995.
+        1. S. Holm, "A simple sequentially rejective multiple test procedure",
+           Scandinavian Journal of Statistics 6, 1979.
+        2. Y. Benjamini and Y. Hochberg, "Controlling the false discovery rate", Journal
+           of the Royal Statistical Society B 57, 1995.
 
     Example:
         >>> from adlib.metrics import corrected_p_values

@@ -27,7 +27,12 @@ class ProCurve(NamedTuple):
 
 
 class PixelF1(NamedTuple):
-    """The best F1 of pixels, and the threshold that scores exceed."""
+    """The best F1 of pixels, and where.
+
+    Attributes:
+        f1: Harmonic mean of precision and recall of all pixels, in [0, 1].
+        threshold: What the scores of the pixels called anomalous exceed.
+    """
 
     f1: float
     threshold: float
@@ -54,7 +59,27 @@ class PixelCurves:
 
     @classmethod
     def of(cls, masks_true: Iterable[Any], heatmaps: Iterable[Any]) -> PixelCurves:
-        """Look at all maps, as ``compute_pixel_auroc`` takes them."""
+        """Look at all maps, once for every metric.
+
+        Args:
+            masks_true: The mask of each image, (height, width); every value but 0 is
+                anomalous. Normal images have masks of 0.
+            heatmaps: The anomaly map of each image, as large as its mask, higher = more
+                anomalous; compared in float32. Images may differ in size.
+
+        Returns:
+            All metrics, each computed when it is first asked for.
+
+        Raises:
+            TypeError: Maps are not numbers.
+            ValueError: There are not as many maps as masks, sizes differ, a map holds
+                NaN or infinity, or there are no normal or no anomalous pixels at all.
+
+        Note:
+            Sequences are read twice, one map at a time, the second time by several
+            threads; of other iterables the maps are kept. Beside that it takes about 50
+            bytes an anomalous pixel.
+        """
         return cls(count_pixels(masks_true, heatmaps))
 
     @cached_property
@@ -89,7 +114,18 @@ class PixelCurves:
         return ProCurve(self._false_positive_rates, _steps(self.counts.overlap))
 
     def aupro(self, fpr_limit: float = 0.3) -> float:
-        """Return the area under the PRO curve up to a limit, as a share, in [0, 1]."""
+        """Return the area under the PRO curve up to a limit; see ``compute_pro``.
+
+        Args:
+            fpr_limit: The highest false-positive rate, in (0, 1].
+
+        Returns:
+            The area as a share of the limit, in [0, 1].
+
+        Raises:
+            TypeError: ``fpr_limit`` is no number.
+            ValueError: It is out of its range.
+        """
         limit = check_ratio(fpr_limit, "fpr_limit", "aupro", closed=True)
         return _area(*self.pro_curve, limit)
 
@@ -113,6 +149,9 @@ def compute_pixel_auroc(masks_true: Iterable[Any], heatmaps: Iterable[Any]) -> f
         heatmaps: The anomaly map of each image, as large as its mask, higher = more
             anomalous; compared in float32. Images may differ in size.
 
+    Returns:
+        In [0, 1]; 0.5 is chance.
+
     Raises:
         TypeError: Maps are not numbers.
         ValueError: There are not as many maps as masks, sizes differ, a map holds NaN
@@ -121,17 +160,65 @@ def compute_pixel_auroc(masks_true: Iterable[Any], heatmaps: Iterable[Any]) -> f
     Note:
         Ties count half, as in scikit-learn. ``PixelCurves.of`` gives this and all other
         pixel and region metrics for the price of one.
+
+    Example:
+        >>> from adlib.metrics import compute_pixel_auroc
+        >>> masks = [[[1, 1, 0, 0]], [[0, 0, 0, 0]]]
+        >>> maps = [[[4.0, 2.0, 3.0, 1.0]], [[1.0, 1.0, 0.0, 0.0]]]
+        >>> round(compute_pixel_auroc(masks, maps), 4)
+        0.9167
     """
     return PixelCurves.of(masks_true, heatmaps).auroc
 
 
 def compute_pixel_auprc(masks_true: Iterable[Any], heatmaps: Iterable[Any]) -> float:
-    """Return the average precision of all pixels; see ``compute_pixel_auroc``."""
+    """Return the average precision of all pixels of all images.
+
+    Args:
+        masks_true: The mask of each image, (height, width); see
+            ``compute_pixel_auroc``.
+        heatmaps: The anomaly map of each image, (height, width), likewise.
+
+    Returns:
+        In (0, 1]; that of chance is the share of anomalous pixels.
+
+    Raises:
+        TypeError, ValueError: As ``compute_pixel_auroc``.
+
+    Example:
+        >>> from adlib.metrics import compute_pixel_auprc
+        >>> masks = [[[1, 1, 0, 0]], [[0, 0, 0, 0]]]
+        >>> maps = [[[4.0, 2.0, 3.0, 1.0]], [[1.0, 1.0, 0.0, 0.0]]]
+        >>> round(compute_pixel_auprc(masks, maps), 4)
+        0.8333
+    """
     return PixelCurves.of(masks_true, heatmaps).average_precision
 
 
 def compute_pixel_f1(masks_true: Iterable[Any], heatmaps: Iterable[Any]) -> PixelF1:
-    """Return the best F1 of all pixels; see ``compute_pixel_auroc``."""
+    """Return the best F1 of all pixels of all images, and its threshold.
+
+    It flatters where the same images chose the threshold.
+
+    Args:
+        masks_true: The mask of each image, (height, width); see
+            ``compute_pixel_auroc``.
+        heatmaps: The anomaly map of each image, (height, width), likewise.
+
+    Returns:
+        The F1 and, of equals, the highest threshold: the next float32 below the lowest
+        score that is called anomalous.
+
+    Raises:
+        TypeError, ValueError: As ``compute_pixel_auroc``.
+
+    Example:
+        >>> from adlib.metrics import compute_pixel_f1
+        >>> masks = [[[1, 1, 0, 0]], [[0, 0, 0, 0]]]
+        >>> maps = [[[4.0, 2.0, 3.0, 1.0]], [[1.0, 1.0, 0.0, 0.0]]]
+        >>> round(compute_pixel_f1(masks, maps).f1, 4)
+        0.8
+    """
     return PixelCurves.of(masks_true, heatmaps).best_f1
 
 
@@ -147,13 +234,28 @@ def compute_pro(
     points and is cut, by interpolation, at the limit; the area is divided by the limit.
 
     Args:
-        masks_true: See ``compute_pixel_auroc``.
-        heatmaps: See ``compute_pixel_auroc``.
+        masks_true: The mask of each image, (height, width); see
+            ``compute_pixel_auroc``.
+        heatmaps: The anomaly map of each image, (height, width), likewise.
         fpr_limit: In (0, 1].
 
+    Returns:
+        In [0, 1].
+
+    Raises:
+        TypeError, ValueError: As ``compute_pixel_auroc``; or ``fpr_limit`` is not as
+            stated.
+
     References:
-        Bergmann et al., "The MVTec anomaly detection dataset", IJCV 129, 2021, section
-        5.2.
+        1. P. Bergmann et al., "The MVTec anomaly detection dataset", IJCV 129, 2021,
+           section 5.2.
+
+    Example:
+        >>> from adlib.metrics import compute_pro
+        >>> masks = [[[1, 1, 0, 0]], [[0, 0, 0, 0]]]
+        >>> maps = [[[4.0, 2.0, 3.0, 1.0]], [[1.0, 1.0, 0.0, 0.0]]]
+        >>> round(compute_pro(masks, maps, 0.3), 4)
+        0.7222
     """
     return PixelCurves.of(masks_true, heatmaps).aupro(fpr_limit)
 

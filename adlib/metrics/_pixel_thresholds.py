@@ -53,14 +53,24 @@ def pixel_threshold_per_image(
     exchangeable.
 
     Args:
-        heatmaps_normal: Anomaly maps of normal images that nothing was learned from;
-            see ``pixel_threshold``. Read once.
+        heatmaps_normal: Anomaly maps of normal images that nothing was learned from,
+            (height, width) each; see ``pixel_threshold``. Read once.
         false_positive_rate: Share of the images, in (0, 1).
+
+    Returns:
+        The maximum of one of the maps; pixels above it are to be called anomalous.
 
     Raises:
         TypeError: See ``pixel_threshold``.
         ValueError: See ``pixel_threshold``; or there are too few maps to promise the
             rate.
+
+    Example:
+        >>> import numpy as np
+        >>> from adlib.metrics import pixel_threshold_per_image
+        >>> maps = np.arange(20.0)[:, None, None] + np.zeros((20, 4, 4))
+        >>> pixel_threshold_per_image(maps, 0.1)
+        18.0
     """
     owner = "pixel_threshold_per_image"
     maxima = [float(heatmap.max()) for heatmap in Heatmaps(heatmaps_normal, owner)]

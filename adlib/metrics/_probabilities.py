@@ -31,8 +31,9 @@ def fit_probabilities(
     """Learn the chance to be anomalous as a function of the score.
 
     Args:
-        y_true: Labels, (n,), 0 normal and 1 anomalous, both.
-        scores: (n,), higher = more anomalous, of images that nothing was learned from.
+        y_true: Labels, (n,) bool, or numbers 0 (normal) and 1 (anomalous), both.
+        scores: (n,) finite numbers, higher = more anomalous, of images that nothing was
+            learned from.
         method: "isotonic": any function that never falls, clipped to Platt's targets;
             for hundreds of images. "logistic": one S-shaped curve (Platt scaling, its
             slope at least 0); for few.
@@ -51,9 +52,9 @@ def fit_probabilities(
         than among ``y_true``, they are lower.
 
     References:
-        Platt, "Probabilistic outputs for support vector machines", 1999.
-        Zadrozny and Elkan, "Transforming classifier scores into accurate multiclass
-        probability estimates", KDD 2002.
+        1. Platt, "Probabilistic outputs for support vector machines", 1999.
+        2. Zadrozny and Elkan, "Transforming classifier scores into accurate
+           multiclass probability estimates", KDD 2002.
 
     Example:
         >>> from adlib.metrics import fit_probabilities

@@ -17,10 +17,19 @@ from adlib.metrics._checks import check_scores
 
 
 class ProbabilityMap(ABC):
-    """Maps scores to the chance to be anomalous; never falling as scores rise."""
+    """Maps scores to the chance to be anomalous; never falling as scores rise.
+
+    ``fit_probabilities`` learns one.
+    """
 
     def __call__(self, scores: ArrayLike) -> Float64Array:
-        """Return the probability of each score, (n,), strictly between 0 and 1.
+        """Return the probability of each score.
+
+        Args:
+            scores: (n,) finite numbers, higher = more anomalous.
+
+        Returns:
+            (n,), strictly between 0 and 1.
 
         Raises:
             TypeError: Scores are not numbers.
@@ -39,6 +48,12 @@ class ProbabilityMap(ABC):
     @staticmethod
     def from_dict(content: Mapping[str, Any]) -> ProbabilityMap:
         """Return the map that ``as_dict`` described.
+
+        Args:
+            content: "method", "isotonic" or "logistic", and the fields of that map.
+
+        Returns:
+            An ``IsotonicMap`` or a ``LogisticMap``.
 
         Raises:
             ValueError: No map was described like that.
@@ -62,6 +77,15 @@ class IsotonicMap(ProbabilityMap):
     Attributes:
         scores: (n_knots,) float64, strictly rising, read-only.
         probabilities: (n_knots,) float64, never falling, in (0, 1), read-only.
+
+    Raises:
+        TypeError: Scores or probabilities are not numbers.
+        ValueError: They are not as stated.
+
+    Example:
+        >>> from adlib.metrics import IsotonicMap
+        >>> IsotonicMap([1.0, 3.0], [0.2, 0.8])([0.0, 2.0, 9.0]).tolist()
+        [0.2, 0.5, 0.8]
     """
 
     scores: Float64Array
@@ -102,6 +126,14 @@ class LogisticMap(ProbabilityMap):
         slope: At least 0.
         offset: Log-odds at score ``center``.
         center: A score amid those that were fitted, so that large ones lose no digits.
+
+    Raises:
+        ValueError: A number is not finite, or ``slope`` is below 0.
+
+    Example:
+        >>> from adlib.metrics import LogisticMap
+        >>> LogisticMap(slope=2.0, offset=0.0, center=5.0)([5.0, 6.0]).round(3).tolist()
+        [0.5, 0.881]
     """
 
     slope: float

@@ -41,11 +41,14 @@ def reliability(
     """Return the share of anomalous images where each probability was predicted.
 
     Args:
-        y_true: Labels, (n,), 0 normal and 1 anomalous.
-        probabilities: Predicted chance to be anomalous, (n,), in [0, 1].
+        y_true: Labels, (n,) bool, or numbers 0 (normal) and 1 (anomalous).
+        probabilities: Predicted chance to be anomalous, (n,) numbers in [0, 1].
         n_bins: At most so many points; empty bins have none.
         strategy: "quantile": bins of as many images each, ties apart; "uniform": bins
             of the same width over [0, 1].
+
+    Returns:
+        The points of the bins that hold images, rising.
 
     Raises:
         TypeError: Labels, probabilities or numbers are of the wrong kind.
@@ -82,21 +85,33 @@ def expected_calibration_error(
     n_bins: int = 10,
     strategy: Bins = "quantile",
 ) -> float:
-    """Return by how much predicted and observed shares differ, on average over images.
+    """Return how far predicted and observed shares differ, on average over images.
 
     That is the mean of abs(predicted - observed) over the points of ``reliability``,
-    weighted by their counts, in [0, 1]. It depends on the bins: few images in many bins
-    differ by chance alone.
+    weighted by their counts. It depends on the bins: few images in many bins differ by
+    chance alone.
 
     Args:
-        y_true: See ``reliability``.
-        probabilities: See ``reliability``.
-        n_bins: See ``reliability``.
-        strategy: See ``reliability``.
+        y_true: Labels, (n,) bool, or numbers 0 (normal) and 1 (anomalous).
+        probabilities: Predicted chance to be anomalous, (n,) numbers in [0, 1].
+        n_bins: At most so many bins, at least 1.
+        strategy: "quantile" or "uniform"; see ``reliability``.
+
+    Returns:
+        In [0, 1]; 0 is perfect.
+
+    Raises:
+        TypeError, ValueError: As ``reliability``.
 
     References:
-        Naeini, Cooper and Hauskrecht, "Obtaining well calibrated probabilities using
-        Bayesian binning", AAAI 2015.
+        1. M. P. Naeini, G. F. Cooper and M. Hauskrecht, "Obtaining well calibrated
+           probabilities using Bayesian binning", AAAI 2015.
+
+    Example:
+        >>> from adlib.metrics import expected_calibration_error
+        >>> error = expected_calibration_error([0, 0, 1, 1], [0.1, 0.3, 0.6, 1.0], 2)
+        >>> round(error, 3)
+        0.2
     """
     curve = reliability(y_true, probabilities, n_bins, strategy)
     differences = np.abs(curve.predicted - curve.observed)
@@ -107,12 +122,23 @@ def brier_score(y_true: ArrayLike, probabilities: ArrayLike) -> float:
     """Return the mean squared difference of probabilities and labels, in [0, 1].
 
     Args:
-        y_true: See ``reliability``.
-        probabilities: See ``reliability``.
+        y_true: Labels, (n,) bool, or numbers 0 (normal) and 1 (anomalous).
+        probabilities: Predicted chance to be anomalous, (n,) numbers in [0, 1].
+
+    Returns:
+        In [0, 1]; 0 is perfect.
+
+    Raises:
+        TypeError, ValueError: As ``reliability``.
 
     References:
-        Brier, "Verification of forecasts expressed in terms of probability", Monthly
-        Weather Review 78, 1950.
+        1. G. W. Brier, "Verification of forecasts expressed in terms of probability",
+           Monthly Weather Review 78, 1950.
+
+    Example:
+        >>> from adlib.metrics import brier_score
+        >>> brier_score([0, 1], [0.5, 1.0])
+        0.125
     """
     anomalous, values = _check(y_true, probabilities, "brier_score")
     return float(np.mean((values - anomalous) ** 2))

@@ -58,14 +58,14 @@ def compare_thresholds(
     validation images, ``calibrate_threshold``.
 
     Args:
-        scores_normal: Scores of normal validation images, (n_normal,), at least two,
-            higher = more anomalous.
-        scores_anomalous: Scores of anomalous validation images, (n_anomalous,), or
-            None.
+        scores_normal: Scores of normal validation images, (n_normal,) finite numbers,
+            at least two, higher = more anomalous.
+        scores_anomalous: Scores of anomalous validation images, (n_anomalous,) finite
+            numbers, or None.
         y_test: Labels of the test images, (n_test,), 0 normal and 1 anomalous, both.
-        scores_test: Their scores, (n_test,). No rule sees them.
+        scores_test: Their scores, (n_test,) finite numbers. No rule sees them.
         false_positive_rate: What quantile and conformal aim at, in (0, 1).
-        k: Standard deviations of the sigma rule.
+        k: Standard deviations of the sigma rule, above 0.
 
     Returns:
         One row a rule, in the order above. The conformal threshold is infinite, so that

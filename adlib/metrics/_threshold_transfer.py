@@ -28,8 +28,9 @@ def transfer_threshold(
 
     Args:
         threshold: Of the old scores.
-        scores_before: Of images where the threshold was set, (n_before,).
-        scores_after: Of images where it will be used, (n_after,).
+        scores_before: Of images where the threshold was set, (n_before,) finite
+            numbers.
+        scores_after: Of images where it will be used, (n_after,) finite numbers.
         rule: "location" moves it as the median moves; "spread" keeps its distance from
             the median in median absolute deviations; "quantile" keeps the share of
             images above it.

@@ -28,10 +28,11 @@ def calibrate_threshold(
     the two scores that it parts. Of equal F1 values the higher threshold wins.
 
     Args:
-        scores_normal: Scores of normal images, (n_normal,), higher = more anomalous.
-        scores_anomalous: Scores of anomalous images, (n_anomalous,).
-        candidates: Thresholds to choose among, (n_candidates,), as in a grid search.
-            None: all.
+        scores_normal: Scores of normal images, (n_normal,) finite numbers, higher =
+            more anomalous.
+        scores_anomalous: Scores of anomalous images, (n_anomalous,) finite numbers.
+        candidates: Thresholds to choose among, (n_candidates,) finite numbers, as in a
+            grid search. None: all.
 
     Returns:
         The threshold. Where it is best to call every image anomalous, the next number
@@ -71,8 +72,11 @@ def quantile_threshold(scores_normal: ArrayLike, false_positive_rate: float) -> 
     ``conformal_threshold`` for one that promises.
 
     Args:
-        scores_normal: (n_normal,), higher = more anomalous.
+        scores_normal: (n_normal,) finite numbers, higher = more anomalous.
         false_positive_rate: The share, in (0, 1).
+
+    Returns:
+        One of the scores; what is above it, not at it, is to be called anomalous.
 
     Raises:
         TypeError: Scores or the share are not numbers.
@@ -99,8 +103,12 @@ def sigma_threshold(scores_normal: ArrayLike, k: float = 3.0) -> float:
     rarely have one, so that the rate can be far off. Simple, and common.
 
     Args:
-        scores_normal: (n_normal,), at least two, higher = more anomalous.
+        scores_normal: (n_normal,) finite numbers, at least two, higher = more
+            anomalous.
         k: Above 0.
+
+    Returns:
+        In the unit of the scores.
 
     Raises:
         TypeError: Scores or ``k`` are not numbers.
@@ -109,6 +117,11 @@ def sigma_threshold(scores_normal: ArrayLike, k: float = 3.0) -> float:
 
     Note:
         The standard deviation is that of a sample (``ddof=1``).
+
+    Example:
+        >>> from adlib.metrics import sigma_threshold
+        >>> sigma_threshold([1.0, 2.0, 3.0], k=3.0)
+        5.0
     """
     owner = "sigma_threshold"
     scores = check_scores(scores_normal, "scores_normal", owner)

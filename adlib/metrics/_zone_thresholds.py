@@ -34,6 +34,15 @@ class ZoneThresholds:
 
     Attributes:
         thresholds: (rows, columns) float64, finite, read-only.
+
+    Raises:
+        ValueError: They are not (rows, columns) finite numbers.
+
+    Example:
+        >>> from adlib.metrics import ZoneThresholds
+        >>> zones = ZoneThresholds([[1.0, 2.0]])  # left and right half
+        >>> zones.defect_mask([[1.5, 1.5, 1.5, 1.5]]).tolist()
+        [[True, True, False, False]]
     """
 
     thresholds: Float64Array
@@ -59,7 +68,14 @@ class ZoneThresholds:
         return rows, columns
 
     def threshold_map(self, height: int, width: int) -> Float64Array:
-        """Return the threshold of each pixel, (height, width), constant in a zone.
+        """Return the threshold of each pixel, constant in a zone.
+
+        Args:
+            height: Of the map in pixels, at least the rows of zones.
+            width: Of the map in pixels, at least the columns of zones.
+
+        Returns:
+            (height, width).
 
         Raises:
             TypeError: A side is no integer.
@@ -71,10 +87,13 @@ class ZoneThresholds:
         return self.thresholds[np.ix_(zone_of(height, rows), zone_of(width, columns))]
 
     def defect_mask(self, heatmap: ArrayLike) -> BoolArray:
-        """Return where a map is above its zone's threshold, (height, width) bool.
+        """Return where a map is above its zone's threshold.
 
         Args:
-            heatmap: Anomaly map, (height, width), compared in float32.
+            heatmap: Anomaly map, (height, width) finite numbers, compared in float32.
+
+        Returns:
+            (height, width); True is anomalous.
 
         Raises:
             TypeError: The map is not of numbers.
@@ -113,6 +132,9 @@ def zone_thresholds(
         zones: Rows and columns of zones.
         false_positive_rate: Share of the pixels or images, in (0, 1).
         rate_of: "pixels" or "images".
+
+    Returns:
+        A threshold for each zone.
 
     Raises:
         TypeError: Maps or numbers are of the wrong kind.

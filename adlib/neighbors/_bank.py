@@ -18,7 +18,13 @@ OWNER = "MemoryBank"
 
 
 class Neighbours(NamedTuple):
-    """What ``kneighbors`` gives: plain distances and indices, (n_queries, n)."""
+    """What ``kneighbors`` gives: distances and indices, the nearest first.
+
+    Attributes:
+        distances: Euclidean (plain, not squared), (n_queries, n_neighbors), ascending.
+        indices: Of the bank's entries, (n_queries, n_neighbors); in an exact search
+            ties go to the lowest.
+    """
 
     distances: Float32Array
     indices: Int64Array
@@ -169,7 +175,11 @@ class MemoryBank:
         """Return how many entries remain for the query that goes without the most.
 
         Args:
-            left_out: As ``kneighbors`` takes it.
+            left_out: An image number for each query, (n_queries,), as ``kneighbors``
+                takes it; None leaves nothing out.
+
+        Returns:
+            The most neighbours that can be asked for, in [0, n_bank].
         """
         if left_out is None:
             return len(self)
@@ -205,11 +215,11 @@ class MemoryBank:
         )
 
     def index_bytes(self) -> AnyArray | None:
-        """Return the trained index as bytes, (n_bytes,) uint8, to store and pass on.
+        """Return the trained index as bytes, to store and pass on.
 
         Returns:
-            What ``index`` takes, or None where the bank itself is all that ``search``
-            needs ("exact" and "faiss-flat").
+            What ``index`` takes, (n_bytes,) uint8; None where the bank itself is all
+            that ``search`` needs ("exact" and "faiss-flat").
         """
         if isinstance(self._search, Trained):
             return self._search.index_bytes()

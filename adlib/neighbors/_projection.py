@@ -26,9 +26,26 @@ def random_projection(
     Returns:
         (n_points, n_features) float32; expected squared distances are kept.
 
+    Raises:
+        TypeError: ``X`` does not hold real numbers, or a parameter is of another kind.
+        ValueError: ``X`` is empty, not 2-D or not finite; or ``n_features`` is below 1.
+
+    Note:
+        Directions are drawn from a normal distribution of variance 1 / n_features in
+        float64 and cast to float32. Time is O(n_points * n_features_in * n_features);
+        memory beyond ``X`` and the result: 12 bytes * n_features_in * n_features for
+        the directions, 8 bytes a point, and a float32 copy of an ``X`` of another kind.
+
     References:
-        Johnson and Lindenstrauss, "Extensions of Lipschitz mappings into a Hilbert
-        space", 1984.
+        1. W. B. Johnson and J. Lindenstrauss, "Extensions of Lipschitz mappings into a
+           Hilbert space", Contemporary Mathematics 26, 1984.
+
+    Example:
+        >>> import numpy as np
+        >>> from adlib.neighbors import random_projection
+        >>> X = np.random.default_rng(0).normal(size=(5, 300))
+        >>> random_projection(X, 40, random_state=0).shape
+        (5, 40)
     """
     rows = as_points(X, "X", OWNER).rows
     n_features = check_int(n_features, "n_features", OWNER, low=1)

@@ -10,14 +10,25 @@ from adlib.neighbors._search_kinds import SearchKind
 
 
 class Search(Protocol):
-    """An engine that holds a bank and finds the bank rows nearest to queries."""
+    """An engine that holds a bank and finds the bank rows nearest to queries.
+
+    Every ``search`` of ``MemoryBank`` is one; the bank checks what it passes on.
+    """
 
     def kneighbors(
         self, queries: Points, n_neighbors: int, left_out: Int64Array | None
     ) -> tuple[Float64Array, Int64Array]:
-        """Return squared distances, ascending, and indices, (n_queries, n_neighbors).
+        """Return squared distances and indices of the nearest rows.
 
-        Bank rows whose group equals a query's entry of ``left_out`` do not count.
+        Args:
+            queries: Checked rows, (n_queries, n_features) float32, and squared norms.
+            n_neighbors: How many to find, in [1, n_bank].
+            left_out: A group for each query, (n_queries,): bank rows of that group do
+                not count. None: all count.
+
+        Returns:
+            Squared Euclidean distances, ascending, and indices into the bank, each
+            (n_queries, n_neighbors); in an exact engine ties go to the lowest index.
         """
         ...
 

@@ -27,6 +27,21 @@ def class_figure(
         summary: What ``adlib.study.summarise`` found. Without masks there is no panel
             of defects, without several sizes none of sizes.
         counts: Images of each part of its split and of each defect type.
+
+    Returns:
+        The figure, for ``save_figure``.
+
+    Raises:
+        ImportError: The extra ``report`` is not installed.
+
+    Example:
+        >>> from adlib.report import class_figure
+        >>> from adlib.study import ClassSummary
+        >>> counts = {"train": {"good": 40}, "test": {"good": 10, "crack": 5}}
+        >>> sizes, shares = {(64, 64): 55}, {"crack": [0.01, 0.03]}
+        >>> summary = ClassSummary("part", counts, sizes, {"L": 55}, 5, 5, shares)
+        >>> len(class_figure(summary, counts).axes)  # images, and what defects take
+        2
     """
     several_sizes, has_masks = len(summary.sizes) > 1, bool(summary.defect_ratios)
     n_panels = 1 + several_sizes + has_masks

@@ -49,7 +49,24 @@ class ScatterPoint(NamedTuple):
 
 
 def rate_panels(panels: Sequence[RatePanel]) -> Figure:
-    """Draw ROC curves, a panel for each class, with one legend for all."""
+    """Draw ROC curves, a panel for each class, with one legend for all.
+
+    Args:
+        panels: At least one; the legend is that of the first.
+
+    Returns:
+        The figure, for ``save_figure``.
+
+    Raises:
+        ImportError: The extra ``report`` is not installed.
+
+    Example:
+        >>> import numpy as np
+        >>> from adlib.report import Curve, RatePanel, rate_panels
+        >>> curve = Curve("A, clean", np.array([0.0, 1.0]), np.array([0.9, 1.0]))
+        >>> len(rate_panels([RatePanel("a", [curve]), RatePanel("b", [curve])]).axes)
+        2
+    """
     figure = new_figure(PANEL_WIDTH * len(panels), PANEL_WIDTH + 0.5)
     places = figure.subplots(1, len(panels), sharey=True, squeeze=False)[0]
     for axes, panel in zip(places, panels, strict=True):
@@ -105,6 +122,19 @@ def scatter_figure(
         ylabel: What y is.
         named: Write marks beside the points, draw their intervals and join each
             series; else marks have markers, and a legend.
+
+    Returns:
+        The figure, for ``save_figure``.
+
+    Raises:
+        ImportError: The extra ``report`` is not installed.
+
+    Example:
+        >>> from adlib.report import ScatterPoint, scatter_figure
+        >>> points = [ScatterPoint("A", "a", 9.0, 0.9), ScatterPoint("B", "a", 20.0, 1)]
+        >>> figure = scatter_figure(points, "milliseconds", "AUROC")
+        >>> figure.axes[0].get_ylabel()
+        'AUROC'
     """
     figure = new_figure(5.4, 3.8)
     axes = figure.subplots()

@@ -60,6 +60,17 @@ def result_points(
     Args:
         conditions: Results by the name of the condition.
         metric: By the name that configurations use; results without it are left out.
+
+    Returns:
+        One point a result, condition by condition; NaN bounds where it has no interval.
+
+    Example:
+        >>> from adlib.report import result_points
+        >>> from adlib.study import SavedResult
+        >>> result = SavedResult("A", "part", {"image": {"recall": 0.9}})
+        >>> points = result_points({"clean": [result]}, "image_recall")
+        >>> [(point.panel, point.row, point.series, point.value) for point in points]
+        [('part', 'clean', 'A', 0.9)]
     """
     found = [
         (one, condition, one.figure(metric))
@@ -80,6 +91,21 @@ def point_figure(points: Sequence[FigurePoint], xlabel: str, title: str) -> Figu
         points: At most one for each panel, row and series, in the order to draw.
         xlabel: What the figures are.
         title: Above all.
+
+    Returns:
+        The figure, for ``save_figure``.
+
+    Raises:
+        ImportError: The extra ``report`` is not installed.
+
+    Example:
+        >>> from adlib.report import FigurePoint, point_figure
+        >>> points = [
+        ...     FigurePoint("part", "clean", "A", 0.9, 0.8, 1.0),
+        ...     FigurePoint("part", "shifted", "A", 0.7, 0.6, 0.8)]
+        >>> figure = point_figure(points, "AUROC", "One method")
+        >>> [label.get_text() for label in figure.axes[0].get_yticklabels()]
+        ['clean', 'shifted']
     """
     panels, rows, series = (
         list(dict.fromkeys(getattr(point, name) for point in points))
@@ -126,7 +152,25 @@ def point_figure(points: Sequence[FigurePoint], xlabel: str, title: str) -> Figu
 
 
 def score_rows(domains: Mapping[str, ImageScores]) -> list[ScoreRow]:
-    """Return the normal and the anomalous images' scores in each domain."""
+    """Return the normal and the anomalous images' scores in each domain.
+
+    Args:
+        domains: Scores by the name of the domain.
+
+    Returns:
+        Two rows a domain, normal images first; skipped images are left out.
+
+    Example:
+        >>> import numpy as np
+        >>> from adlib.report import score_rows
+        >>> from adlib.study import ImageScores
+        >>> anomalous, scores = np.array([False, True]), np.array([0.2, 0.9])
+        >>> found = ImageScores(
+        ...     "A", "part", ("0.png", "1.png"), ("good", "crack"), anomalous, scores,
+        ...     scores > 0.5)
+        >>> [(row.name, row.scores.tolist()) for row in score_rows({"clean": found})]
+        [('clean, normal', [0.2]), ('clean, anomalous', [0.9])]
+    """
     return [
         ScoreRow(f"{name}, {kind}", one.scores[one.usable & chosen], bad)
         for name, one in domains.items()
@@ -149,6 +193,22 @@ def domain_figure(
         rows: Scores, from above.
         thresholds: By name; each a line.
         title: Above all.
+
+    Returns:
+        The figure, for ``save_figure``.
+
+    Raises:
+        ImportError: The extra ``report`` is not installed.
+
+    Example:
+        >>> import numpy as np
+        >>> from adlib.report import ScoreRow, domain_figure
+        >>> rows = [
+        ...     ScoreRow("clean, normal", np.array([1.0, 2.0, 3.0]), False),
+        ...     ScoreRow("clean, anomalous", np.array([3.0, 4.0, 6.0]), True)]
+        >>> figure = domain_figure(rows, {"threshold": 3.5}, "One method")
+        >>> [label.get_text() for label in figure.axes[0].get_yticklabels()]
+        ['clean, normal (3)', 'clean, anomalous (3)']
     """
     figure = new_figure(6.4, 1.2 + 0.32 * len(rows))
     figure.suptitle(title, fontsize=11, fontweight="bold")

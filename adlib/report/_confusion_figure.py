@@ -24,8 +24,21 @@ def confusion_figure(tables: Mapping[str, Confusion], title: str) -> Figure:
         tables: By the name of the method or class; at least one.
         title: Above all.
 
+    Returns:
+        The figure, for ``save_figure``.
+
+    Raises:
+        ImportError: The extra ``report`` is not installed.
+
     Note:
         Colours show the share of the images of a kind, on one scale for all.
+
+    Example:
+        >>> from adlib.metrics import Confusion
+        >>> from adlib.report import confusion_figure
+        >>> figure = confusion_figure({"PatchCore": Confusion(18, 2, 1, 9)}, "part")
+        >>> [text.get_text().split()[0] for text in figure.axes[0].texts]
+        ['18', '2', '1', '9']
     """
     figure = new_figure(2.7 * len(tables) + 0.6, 3.2)
     figure.suptitle(title, fontsize=11, fontweight="bold")

@@ -42,6 +42,20 @@ def roc_figure(curves: Sequence[Curve], title: str) -> Figure:
     Args:
         curves: One for each method; points mark their thresholds.
         title: Above all.
+
+    Returns:
+        The figure, for ``save_figure``.
+
+    Raises:
+        ImportError: The extra ``report`` is not installed.
+
+    Example:
+        >>> from adlib.metrics import roc_curve
+        >>> from adlib.report import Curve, roc_figure
+        >>> curve = roc_curve([0, 0, 1, 1], [1.0, 3.0, 2.0, 4.0])
+        >>> drawn = Curve("any", curve.false_positive_rates, curve.true_positive_rates)
+        >>> roc_figure([drawn], "part: ROC").axes[0].get_xlabel()
+        'false-positive rate'
     """
     figure, axes = _frame(title)
     axes.plot([0, 1], [0, 1], color="0.75", linewidth=0.8, zorder=0)
@@ -59,7 +73,21 @@ def precision_recall_figure(
     Args:
         curves: One for each method, x the recall.
         title: Above all.
-        baseline: Share of anomalous images: the precision of guessing.
+        baseline: Share of anomalous images, in [0, 1]: the precision of guessing.
+
+    Returns:
+        The figure, for ``save_figure``.
+
+    Raises:
+        ImportError: The extra ``report`` is not installed.
+
+    Example:
+        >>> from adlib.metrics import precision_recall_curve
+        >>> from adlib.report import Curve, precision_recall_figure
+        >>> curve = precision_recall_curve([0, 0, 1, 1], [1.0, 3.0, 2.0, 4.0])
+        >>> drawn = Curve("any", curve.recalls, curve.precisions)
+        >>> precision_recall_figure([drawn], "part", 0.5).axes[0].get_xlabel()
+        'recall'
     """
     figure, axes = _frame(title)
     axes.axhline(baseline, color="0.75", linewidth=0.8, zorder=0)
@@ -78,6 +106,19 @@ def pro_figure(curves: Sequence[Curve], title: str, fpr_limit: float) -> Figure:
         curves: One for each method, x the false-positive rate of pixels.
         title: Above all.
         fpr_limit: Where the area under the curve ends, in (0, 1].
+
+    Returns:
+        The figure, for ``save_figure``.
+
+    Raises:
+        ImportError: The extra ``report`` is not installed.
+
+    Example:
+        >>> import numpy as np
+        >>> from adlib.report import Curve, pro_figure
+        >>> curve = Curve("any", np.array([0.0, 0.5, 1.0]), np.array([0.0, 0.9, 1.0]))
+        >>> pro_figure([curve], "part: overlap", 0.3).axes[0].get_xlabel()
+        'false-positive rate of pixels'
     """
     figure, axes = _frame(title)
     cut = [_cut(curve, fpr_limit) for curve in curves]

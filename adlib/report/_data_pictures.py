@@ -43,6 +43,25 @@ def example_rows(samples: Sequence[Sample], n_pictures: int = MOST) -> list[Row]
     Args:
         samples: Those of one class.
         n_pictures: How many of each; every defect type comes before any comes twice.
+
+    Returns:
+        Rows for ``picture_grid``, each a heading and its pictures; those of anomalous
+        images and of masks only where there are any.
+
+    Raises:
+        ImageError: An image or mask is unusable.
+
+    Example:
+        >>> from pathlib import Path
+        >>> from tempfile import TemporaryDirectory
+        >>> from PIL import Image
+        >>> from adlib.datasets import Sample
+        >>> from adlib.report import example_rows
+        >>> with TemporaryDirectory() as folder:
+        ...     Image.new("L", (8, 6)).save(Path(folder, "0.png"))
+        ...     sample = Sample(Path(folder, "0.png"), 0, "good", None, "part", "test")
+        ...     [(name, len(pictures)) for name, pictures in example_rows([sample])]
+        [('good', 1)]
     """
     good = [s for s in samples if s.label == NORMAL]
     chosen = _in_turn([s for s in samples if s.label == ANOMALOUS], n_pictures)
@@ -57,7 +76,21 @@ def example_rows(samples: Sequence[Sample], n_pictures: int = MOST) -> list[Row]
 def pair_rows(
     clean: ClassSplit, shifted: ShiftedSplit, n_pictures: int = MOST
 ) -> list[Row]:
-    """Return clean images of the test part above their shifted twins."""
+    """Return clean images of the test part above their shifted twins.
+
+    Args:
+        clean: The split of a class.
+        shifted: Its shifted twin, of the same test images in the same order.
+        n_pictures: Pairs, of which up to two are good; every defect type comes before
+            any comes twice.
+
+    Returns:
+        Two rows for ``picture_grid``, "clean" and "shifted".
+
+    Raises:
+        ImageError: An image or mask is unusable.
+        ValueError: The test parts differ in length.
+    """
     pairs = list(zip(clean.test, shifted.test, strict=True))
     twins = {original.image_path: twin for original, twin in pairs}
     anomalous = [original for original, _ in pairs if original.label == ANOMALOUS]
@@ -70,7 +103,31 @@ def pair_rows(
 
 
 def light_rows(sample: Sample, settings: ShiftSettings) -> list[Row]:
-    """Return one image under every kind of light, as weak and as strong as it gets."""
+    """Return one image under every kind of light, as weak and as strong as it gets.
+
+    Args:
+        sample: The image.
+        settings: Of whose range of illumination the ends are shown; where it is
+            switched off, the study's.
+
+    Returns:
+        Two rows for ``picture_grid``, the weakest and the strongest light.
+
+    Raises:
+        ImageError: The image is unusable.
+
+    Example:
+        >>> from pathlib import Path
+        >>> from tempfile import TemporaryDirectory
+        >>> from PIL import Image
+        >>> from adlib.datasets import Sample, ShiftSettings
+        >>> from adlib.report import light_rows
+        >>> with TemporaryDirectory() as folder:
+        ...     Image.new("L", (64, 64), 128).save(Path(folder, "0.png"))
+        ...     sample = Sample(Path(folder, "0.png"), 0, "good", None, "part", "test")
+        ...     [name for name, _ in light_rows(sample, ShiftSettings())]
+        ['strength 0.4', 'strength 0.7']
+    """
     low, high = settings.illumination or ShiftSettings().illumination or (0.0, 0.0)
     pixels = _pixels(sample.image_path)
     rows: list[Row] = []
@@ -85,7 +142,33 @@ def light_rows(sample: Sample, settings: ShiftSettings) -> list[Row]:
 
 
 def part_rows(sample: Sample, settings: ShiftSettings, seed: int) -> list[Row]:
-    """Return one image shifted by each part alone and by all, at every severity."""
+    """Return one image shifted by each part alone and by all, at every severity.
+
+    Args:
+        sample: The image.
+        settings: What the shifts draw from; every image is lit unevenly.
+        seed: Of the draw, at least 0.
+
+    Returns:
+        A row for ``picture_grid`` for each severity.
+
+    Raises:
+        ImageError: The image is unusable.
+        TypeError, ValueError: ``seed`` is not an integer of at least 0.
+
+    Example:
+        >>> from pathlib import Path
+        >>> from tempfile import TemporaryDirectory
+        >>> from PIL import Image
+        >>> from adlib.datasets import Sample, ShiftSettings
+        >>> from adlib.report import part_rows
+        >>> with TemporaryDirectory() as folder:
+        ...     Image.new("L", (64, 64), 128).save(Path(folder, "0.png"))
+        ...     sample = Sample(Path(folder, "0.png"), 0, "good", None, "part", "test")
+        ...     rows = part_rows(sample, ShiftSettings(), seed=42)
+        >>> [(name, len(pictures)) for name, pictures in rows]
+        [('mild', 8), ('moderate', 8), ('severe', 8)]
+    """
     pixels = _pixels(sample.image_path)
     lit = replace(settings, illumination_ratio=1.0)
     rows: list[Row] = []

@@ -24,9 +24,14 @@ if TYPE_CHECKING:
 
 
 def write_demo_page(result: DemoResult, folder: Path) -> Path:
-    """Write the page and its pictures into a folder, and return the page's path.
+    """Write the demo's page and its pictures into a folder.
 
-    Files of the same names are replaced, each whole; others stay.
+    Args:
+        result: What ``adlib.study.run_demo`` found.
+        folder: Made if it is not there.
+
+    Returns:
+        The path of the page, ``index.html``.
 
     Raises:
         ImportError: The extra ``report`` is not installed.

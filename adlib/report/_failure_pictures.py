@@ -33,6 +33,14 @@ def failure_grid(
         samples: At least one; drawn in columns.
         models: Fitted, with thresholds, by what they are called.
         title: Above all.
+
+    Returns:
+        The figure, for ``save_figure``.
+
+    Raises:
+        ImageError: An image or mask is unusable.
+        ImportError: The extra ``report`` is not installed.
+        NotFittedError: A model was not fitted.
     """
     masks = Masks(samples, (SIDE, SIDE))
     pixels = []

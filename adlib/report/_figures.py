@@ -90,7 +90,27 @@ def inspection_grid(
 def save_figure(
     figure: Figure, path: Path, *, dots_per_inch: int = DOTS_PER_INCH
 ) -> None:
-    """Write a figure as a PNG of the same bytes whenever it is drawn again."""
+    """Write a figure as a PNG of the same bytes whenever it is drawn again.
+
+    Args:
+        figure: As any function of this package gave it.
+        path: The PNG file, which is replaced if it is there; the folder must exist.
+        dots_per_inch: Resolution.
+
+    Raises:
+        OSError: The file cannot be written.
+
+    Example:
+        >>> from pathlib import Path
+        >>> from tempfile import TemporaryDirectory
+        >>> from adlib.metrics import Confusion
+        >>> from adlib.report import confusion_figure, save_figure
+        >>> figure = confusion_figure({"PatchCore": Confusion(18, 2, 1, 9)}, "part")
+        >>> with TemporaryDirectory() as folder:
+        ...     save_figure(figure, Path(folder, "confusion.png"))
+        ...     Path(folder, "confusion.png").read_bytes()[1:4]
+        b'PNG'
+    """
     figure.savefig(path, dpi=dots_per_inch, format="png", metadata={"Software": None})
 
 

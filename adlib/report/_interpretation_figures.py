@@ -33,6 +33,29 @@ def stage_figure(found: Sequence[tuple[Sample, StageMaps]], title: str) -> Figur
     Args:
         found: Images, at least one, each with its maps; a column an image.
         title: Above all.
+
+    Returns:
+        The figure, for ``save_figure``.
+
+    Raises:
+        ImageError: An image or mask is unusable.
+        ImportError: The extra ``report`` is not installed.
+
+    Example:
+        >>> from pathlib import Path
+        >>> from tempfile import TemporaryDirectory
+        >>> import numpy as np
+        >>> from PIL import Image
+        >>> from adlib.datasets import Sample
+        >>> from adlib.report import stage_figure
+        >>> from adlib.study import StageMaps
+        >>> values = np.random.default_rng(0).random((8, 8), dtype=np.float32)
+        >>> with TemporaryDirectory() as folder:
+        ...     Image.new("L", (64, 64), 128).save(Path(folder, "0.png"))
+        ...     sample = Sample(Path(folder, "0.png"), 0, "good", None, "part", "test")
+        ...     maps = StageMaps(("stride 8",), (values,), (values,))
+        ...     len(stage_figure([(sample, maps)], "Stages").axes)
+        3
     """
     layers = found[0][1].layers
     samples = [sample for sample, _ in found]
@@ -60,6 +83,21 @@ def share_figure(found: Sequence[DistanceShares], title: str) -> Figure:
     Args:
         found: Shares of classes and kinds, all of the same stages.
         title: Above all.
+
+    Returns:
+        The figure, for ``save_figure``.
+
+    Raises:
+        ImportError: The extra ``report`` is not installed.
+
+    Example:
+        >>> import numpy as np
+        >>> from adlib.report import share_figure
+        >>> from adlib.study import DistanceShares
+        >>> stages = {"stride 8": 0.3, "stride 16": 0.7}
+        >>> shares = DistanceShares("part", "normal", 9, stages, np.full(10, 0.1))
+        >>> len(share_figure([shares], "Shares").axes)
+        2
     """
     figure = new_figure(7.4, 1.0 + 0.34 * len(found) + 1.9)
     figure.suptitle(title, fontsize=11, fontweight="bold")
@@ -107,6 +145,20 @@ def plane_figure(
         planes: What each is called, and (n_patches, 2).
         kinds: Of each patch, what it shows.
         title: Above all.
+
+    Returns:
+        The figure, for ``save_figure``.
+
+    Raises:
+        ImportError: The extra ``report`` is not installed.
+
+    Example:
+        >>> import numpy as np
+        >>> from adlib.report import plane_figure
+        >>> plane = np.array([[0.0, 0.0], [1.0, 1.0]])
+        >>> figure = plane_figure([("t-SNE", plane)], ["normal", "defect"], "Patches")
+        >>> figure.axes[0].get_title()
+        't-SNE'
     """
     figure = new_figure(4.2 * len(planes), 4.4)
     figure.suptitle(title, fontsize=11, fontweight="bold")

@@ -24,7 +24,7 @@ class MapExample(NamedTuple):
     Attributes:
         pixels: (height, width) or (height, width, 3) float32 in [0, 1].
         anomaly_map: (map_height, map_width) float32, stretched over the image.
-        mask: What is outlined, as large as the image; None: nothing.
+        mask: What is outlined, (height, width), as large as the image; None: nothing.
         title: Above it.
     """
 
@@ -42,8 +42,8 @@ def certain_and_uncertain(
     The further a score is from the threshold, the more certain is the verdict.
 
     Args:
-        scores: (n_images,).
-        anomalous: (n_images,).
+        scores: (n_images,), higher = more anomalous.
+        anomalous: (n_images,), True anomalous.
         threshold: Above it an image is called anomalous.
         n_most: Images under each heading, at most; of equal ones the first. No image
             stands under two.
@@ -51,6 +51,15 @@ def certain_and_uncertain(
     Returns:
         Positions by heading: found, most certain first and least certain first; missed
         and falsely called, most certain first; good, as the found.
+
+    Example:
+        >>> import numpy as np
+        >>> from adlib.report import certain_and_uncertain
+        >>> scores = np.array([1.0, 2.0, 4.0, 3.5, 2.5])
+        >>> anomalous = np.array([False, False, False, True, True])
+        >>> found = certain_and_uncertain(scores, anomalous, 3.0, 5)
+        >>> found["found, certain"], found["missed"], found["false alarm"]
+        ([3], [4], [2])
     """
     distance = np.abs(scores - threshold)
     called = scores > threshold
@@ -82,6 +91,22 @@ def map_grid(
         rows: A heading and examples each; without examples it says "none".
         scale: Map values where colour sets in, and from which on it is strongest.
         title: Above all.
+
+    Returns:
+        The figure, for ``save_figure``.
+
+    Raises:
+        ImportError: The extra ``report`` is not installed.
+
+    Example:
+        >>> import numpy as np
+        >>> from adlib.report import MapExample, map_grid
+        >>> pixels = np.random.default_rng(0).random((32, 32), dtype=np.float32)
+        >>> example = MapExample(pixels, pixels, pixels > 0.9, "crack")
+        >>> rows = [("found", [example]), ("missed", [])]
+        >>> figure = map_grid(rows, (0.0, 1.0), "part")
+        >>> len(figure.axes)  # image, map, "none" and the colour bar
+        4
     """
     with needs_report_extra("A figure"):
         from matplotlib.cm import ScalarMappable  # noqa: PLC0415 - optional

@@ -48,7 +48,22 @@ def matrix_figure(
         xlabel: What the columns are.
         ylabel: What the rows are.
         scale: Values of the palest and of the darkest cell.
-        form: How values are written.
+        form: How values are written, as ``str.format`` takes it.
+
+    Returns:
+        The figure, for ``save_figure``.
+
+    Raises:
+        ImportError: The extra ``report`` is not installed.
+
+    Example:
+        >>> import numpy as np
+        >>> from adlib.report import Matrix, matrix_figure
+        >>> shares = np.array([[0.9, 0.1], [0.2, 0.8]])
+        >>> table = Matrix("", ["a", "b"], ["a", "b"], shares)
+        >>> figure = matrix_figure([table], "Classes")
+        >>> [text.get_text() for text in figure.axes[0].texts]
+        ['90.0%', '10.0%', '20.0%', '80.0%']
     """
     same_rows = all(list(one.rows) == list(matrices[0].rows) for one in matrices)
     widths = [max(2.0, 0.85 * len(one.columns)) for one in matrices]

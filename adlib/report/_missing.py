@@ -8,7 +8,18 @@ from importlib import import_module
 
 
 def check_report_extra(what: str) -> None:
-    """Raise ImportError unless the packages of the extra ``report`` are installed."""
+    """Raise unless the packages of the extra ``report`` are installed.
+
+    Args:
+        what: What needs them, for the error.
+
+    Raises:
+        ImportError: jinja2 or matplotlib is not installed.
+
+    Example:
+        >>> from adlib.report import check_report_extra
+        >>> check_report_extra("The page")  # they are here
+    """
     with needs_report_extra(what):
         import_module("jinja2")
         import_module("matplotlib")

@@ -33,6 +33,21 @@ def neighbour_figure(found: Sequence[NeighbourShares], title: str) -> Figure:
     Args:
         found: Shares of some classes, all over the same bank.
         title: Above all.
+
+    Returns:
+        The figure, for ``save_figure``.
+
+    Raises:
+        ImportError: The extra ``report`` is not installed.
+
+    Example:
+        >>> from adlib.report import neighbour_figure
+        >>> from adlib.study import NeighbourShares
+        >>> found = [
+        ...     NeighbourShares("a", "normal", 100, {"a": 0.9, "b": 0.1}),
+        ...     NeighbourShares("a", "worst", 5, {"a": 0.8, "b": 0.2})]
+        >>> len(neighbour_figure(found, "Whose patches answer").axes)
+        2
     """
     kinds = list(dict.fromkeys(one.kind for one in found))
     headings = {
@@ -70,6 +85,29 @@ def explanation_figure(
         explained: Images, at least one, with what ``PatchCore.explain`` says of them.
         grid: (height, width) of the patch grid.
         title: Above all.
+
+    Returns:
+        The figure, for ``save_figure``.
+
+    Raises:
+        ImageError: An image or mask is unusable.
+        ImportError: The extra ``report`` is not installed.
+
+    Example:
+        >>> from pathlib import Path
+        >>> from tempfile import TemporaryDirectory
+        >>> from PIL import Image
+        >>> from adlib.datasets import Sample
+        >>> from adlib.estimators import Explanation
+        >>> from adlib.report import explanation_figure
+        >>> with TemporaryDirectory() as folder:
+        ...     path = Path(folder, "0.png")
+        ...     Image.new("L", (64, 64), 128).save(path)
+        ...     sample = Sample(path, 0, "good", None, "part", "test")
+        ...     explanation = Explanation(str(path), (0, 0), 1.5, str(path), (4, 4))
+        ...     figure = explanation_figure([(sample, explanation)], (8, 8), "part")
+        >>> figure.axes[1].get_title()
+        'distance 1.5'
     """
     headings = ("image", "its highest patch", "nearest good patch", "came from")
     figure = new_figure(4 * PANEL + 0.3, (PANEL + 0.22) * len(explained) + 0.6)

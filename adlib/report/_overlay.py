@@ -15,13 +15,26 @@ STRONGEST = 0.75  # opacity where the map reaches the top of its scale
 def overlay(
     pixels: Float32Array, anomaly_map: Float32Array, low: float, high: float
 ) -> Image.Image:
-    """Return an image with its map on top: clear at ``low``, glowing from ``high`` on.
+    """Lay a map over its image: clear at ``low``, glowing from ``high`` on.
 
     Args:
         pixels: Grey (height, width) or RGB (height, width, 3), float32 in [0, 1].
-        anomaly_map: (map_height, map_width); stretched over the whole image.
+        anomaly_map: (map_height, map_width) numbers; stretched over the whole image.
         low: Map value from which colour sets in.
         high: Map value of the strongest colour; above ``low``.
+
+    Returns:
+        An RGB image as large as ``pixels``.
+
+    Raises:
+        ImportError: The extra ``report`` is not installed.
+
+    Example:
+        >>> import numpy as np
+        >>> from adlib.report import overlay
+        >>> pixels = np.full((32, 48), 0.5, np.float32)
+        >>> overlay(pixels, np.zeros((4, 6), np.float32), 1.0, 2.0).getpixel((0, 0))
+        (128, 128, 128)
     """
     with needs_report_extra("A heat-map overlay"):
         from matplotlib import colormaps  # noqa: PLC0415 - optional

@@ -41,6 +41,20 @@ def picture_grid(
         rows: A heading and pictures each; None leaves a place empty, and a short row is
             filled with empty places.
         title: Above all.
+
+    Returns:
+        The figure, for ``save_figure``.
+
+    Raises:
+        ImportError: The extra ``report`` is not installed.
+
+    Example:
+        >>> import numpy as np
+        >>> from adlib.report import Picture, picture_grid
+        >>> pixels = np.random.default_rng(0).random((32, 32), dtype=np.float32)
+        >>> rows = [("image", [Picture(pixels, "0")]), ("mask", [None])]
+        >>> len(picture_grid(rows, "part").axes)
+        2
     """
     n_columns = max(len(pictures) for _, pictures in rows)
     width = max(PANEL * n_columns + 0.5, TITLE_LETTER * len(title))

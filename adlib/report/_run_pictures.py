@@ -44,6 +44,23 @@ def comparison_figures(runs: Sequence[Run]) -> dict[str, Figure]:
 
     Returns:
         Figures by name: "roc", "precision_recall", "confusion", and, with masks, "pro".
+
+    Raises:
+        ImportError: The extra ``report`` is not installed.
+        ValueError: The test images are not of both kinds.
+
+    Example:
+        >>> from pathlib import Path
+        >>> from adlib.datasets import Sample
+        >>> from adlib.report import comparison_figures
+        >>> from adlib.study import Predictions, Run, evaluate
+        >>> samples = [
+        ...     Sample(Path(f"{i}.png"), i % 2, "good", None, "part", "test")
+        ...     for i in range(8)]
+        >>> scores = Predictions.from_scores([1, 3, 2, 4, 1, 2, 3, 5], samples)
+        >>> found = evaluate(scores, samples, 2.5, n_resamples=99)
+        >>> sorted(comparison_figures([Run("A", "part", 2.5, scores, scores, found)]))
+        ['confusion', 'precision_recall', 'roc']
     """
     name = runs[0].class_name
     anomalous, _ = _usable(runs[0].test)
@@ -71,8 +88,29 @@ def comparison_figures(runs: Sequence[Run]) -> dict[str, Figure]:
 def run_figures(run: Run) -> dict[str, Figure]:
     """Draw one method on one class: scores, groups, probabilities, maps.
 
+    Args:
+        run: What ``adlib.study.run_on_split`` gave, of images of both kinds.
+
     Returns:
         Figures by name: "scores", "groups", "reliability" and, with maps, "maps".
+
+    Raises:
+        ImageError: An image or mask is unusable.
+        ImportError: The extra ``report`` is not installed.
+        ValueError: Validation images are not of both kinds.
+
+    Example:
+        >>> from pathlib import Path
+        >>> from adlib.datasets import Sample
+        >>> from adlib.report import run_figures
+        >>> from adlib.study import Predictions, Run, evaluate
+        >>> samples = [
+        ...     Sample(Path(f"{i}.png"), i % 2, "good", None, "part", "test")
+        ...     for i in range(8)]
+        >>> scores = Predictions.from_scores([1, 3, 2, 4, 1, 2, 3, 5], samples)
+        >>> found = evaluate(scores, samples, 2.5, n_resamples=99)
+        >>> sorted(run_figures(Run("A", "part", 2.5, scores, scores, found)))
+        ['groups', 'reliability', 'scores']
     """
     title = f"{run.class_name}, {run.method}"
     anomalous, scores = _usable(run.test)
@@ -115,6 +153,31 @@ def example_grid(
         threshold: Above it an image is called anomalous.
         title: Above all.
         n_most: Images a row, at most.
+
+    Returns:
+        The figure, for ``save_figure``.
+
+    Raises:
+        ImageError: An image or mask is unusable.
+        ImportError: The extra ``report`` is not installed.
+        ValueError: There are no maps.
+
+    Example:
+        >>> from pathlib import Path
+        >>> from tempfile import TemporaryDirectory
+        >>> import numpy as np
+        >>> from PIL import Image
+        >>> from adlib.datasets import Sample
+        >>> from adlib.report import example_grid
+        >>> from adlib.study import Predictions
+        >>> maps = np.random.default_rng(0).random((1, 32, 32), dtype=np.float32)
+        >>> with TemporaryDirectory() as folder:
+        ...     Image.new("L", (32, 32), 128).save(Path(folder, "0.png"))
+        ...     sample = Sample(Path(folder, "0.png"), 0, "good", None, "part", "test")
+        ...     predictions = Predictions((sample,), np.array([0.5]), maps, {})
+        ...     figure = example_grid(predictions, 0.9, "part")
+        >>> figure.get_suptitle()
+        'part'
     """
     maps = predictions.maps
     if maps is None:

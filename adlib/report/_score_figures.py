@@ -48,10 +48,24 @@ def score_figure(
     """Draw the scores of normal and anomalous images, and thresholds among them.
 
     Args:
-        scores: (n_images,).
-        anomalous: (n_images,).
+        scores: (n_images,), higher = more anomalous.
+        anomalous: (n_images,), True anomalous.
         thresholds: By name; each a line.
         title: Above all.
+
+    Returns:
+        The figure, for ``save_figure``.
+
+    Raises:
+        ImportError: The extra ``report`` is not installed.
+
+    Example:
+        >>> import numpy as np
+        >>> from adlib.report import score_figure
+        >>> scores, anomalous = np.arange(10.0), np.arange(10) > 6
+        >>> figure = score_figure(scores, anomalous, {"threshold": 6.5}, "part")
+        >>> [text.get_text() for text in figure.axes[0].get_legend().get_texts()]
+        ['normal (7)', 'anomalous (3)', 'threshold: 6.5']
     """
     figure = score_histogram(scores, anomalous, ("normal", "anomalous"))
     axes = figure.axes[0]
@@ -71,9 +85,22 @@ def breakdown_figure(
     """Draw a figure with its interval for each group: defect types, sizes, positions.
 
     Args:
-        groups: Rows under headings; a heading may have none.
+        groups: Rows under headings, at least one row; a heading may have none.
         xlabel: What the figure is.
         title: Above all.
+
+    Returns:
+        The figure, for ``save_figure``.
+
+    Raises:
+        ImportError: The extra ``report`` is not installed.
+
+    Example:
+        >>> from adlib.report import GroupRow, breakdown_figure
+        >>> groups = {"defect types": [GroupRow("crack", 0.9, 0.7, 1.0, 20)]}
+        >>> figure = breakdown_figure(groups, "share found", "part")
+        >>> [label.get_text() for label in figure.axes[0].get_yticklabels()]
+        ['crack (20)']
     """
     shown = {name: rows for name, rows in groups.items() if rows}
     heights = [len(rows) + 0.8 for rows in shown.values()]
@@ -114,6 +141,20 @@ def reliability_figure(
         counts: Images in each bin, (n_bins,).
         title: Above all.
         note: In the diagram, e.g. the expected calibration error.
+
+    Returns:
+        The figure, for ``save_figure``.
+
+    Raises:
+        ImportError: The extra ``report`` is not installed.
+
+    Example:
+        >>> from adlib.metrics import reliability
+        >>> from adlib.report import reliability_figure
+        >>> curve = reliability([0, 0, 1, 1], [0.1, 0.3, 0.6, 1.0], 2)
+        >>> figure = reliability_figure(*curve[:3], "part: reliability")
+        >>> len(figure.axes)
+        2
     """
     figure = new_figure(4.4, 5.0)
     figure.suptitle(title, fontsize=11, fontweight="bold")

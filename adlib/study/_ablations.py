@@ -95,7 +95,19 @@ class AblationRow:
 
 
 def patchcore_variants(config: Config) -> list[Variant]:
-    """Return the choices of PatchCore that the study takes apart."""
+    """Return the choices of PatchCore that the study takes apart.
+
+    Args:
+        config: Image sizes are 0.7 and 1.4 times its own.
+
+    Returns:
+        One variant a choice; none of them the detector as configured.
+
+    Example:
+        >>> from adlib.study import Config, patchcore_variants
+        >>> patchcore_variants(Config())[0]
+        Variant(group='coreset', name='1 %', changed={'coreset': 0.01})
+    """
     size = config.backbone.image_size
     sizes = [round(size * factor / 32) * 32 for factor in (0.7, 1.4)]
     return [
@@ -116,7 +128,19 @@ def patchcore_variants(config: Config) -> list[Variant]:
 
 
 def padim_variants(config: Config) -> list[Variant]:
-    """Return the choices of PaDiM that the study takes apart."""
+    """Return the choices of PaDiM that the study takes apart.
+
+    Args:
+        config: Image sizes and numbers of channels are multiples of its own.
+
+    Returns:
+        One variant a choice; none of them the detector as configured.
+
+    Example:
+        >>> from adlib.study import Config, padim_variants
+        >>> padim_variants(Config())[0]
+        Variant(group='channels', name='20', changed={'n_channels': 20})
+    """
     size, n_channels = config.backbone.image_size, config.padim.n_channels
     sizes = [round(size * factor / 32) * 32 for factor in (0.7, 1.4)]
     numbers = sorted({max(1, n_channels // factor) for factor in (8, 4, 2)})
@@ -177,6 +201,20 @@ def some_of(split: ClassSplit, n_training: int, n_judged: int) -> ClassSplit:
             share.
         n_training: At most so many training images.
         n_judged: At most so many validation, and so many test images.
+
+    Returns:
+        A split; of two or more images a part keeps its first and its last.
+
+    Example:
+        >>> from pathlib import Path
+        >>> from adlib.datasets import ClassSplit, Sample
+        >>> from adlib.study import some_of
+        >>> train = tuple(
+        ...     Sample(Path(f"{i}.png"), 0, "good", None, "part", "train")
+        ...     for i in range(9))
+        >>> fewer = some_of(ClassSplit("part", 42, train, (), ()), 3, 4)
+        >>> [sample.image_path.stem for sample in fewer.train]
+        ['0', '4', '8']
     """
     return ClassSplit(
         split.class_name,
@@ -188,7 +226,19 @@ def some_of(split: ClassSplit, n_training: int, n_judged: int) -> ClassSplit:
 
 
 def ablation_table(rows: Sequence[AblationRow]) -> str:
-    """Return what choices are worth as a table for people."""
+    """Return what choices are worth as a table for people.
+
+    Args:
+        rows: What ``ablate`` gave.
+
+    Returns:
+        A heading, and a line for each row.
+
+    Example:
+        >>> from adlib.study import ablation_table
+        >>> print(ablation_table([]))
+        method  class  choice  AUROC  change  95 % interval  pixel  AUPRO  fit s  ms
+    """
     columns = ["method", "class", "choice", "AUROC", "change", "95 % interval"]
     columns += ["pixel", "AUPRO", "fit s", "ms"]
     lines = []

@@ -22,9 +22,23 @@ def config_from_arguments(
         config_file: Read unless ``--config`` names another.
         arguments: None: those of the process.
 
+    Returns:
+        The configuration.
+
     Raises:
         SystemExit: An argument is unknown, or ``--help`` was asked for.
         ValueError: The configuration is refused.
+
+    Example:
+        >>> from pathlib import Path
+        >>> from tempfile import TemporaryDirectory
+        >>> from adlib.study import config_from_arguments
+        >>> with TemporaryDirectory() as folder:
+        ...     file = Path(folder, "study.yaml")
+        ...     _ = file.write_text("seed: 7")
+        ...     config = config_from_arguments("A phase.", file, ["--classes", "screw"])
+        >>> config.seed, config.data.classes
+        (7, ('screw',))
     """
     parser = argparse.ArgumentParser(description=(description or "").partition("\n")[0])
     parser.add_argument(
@@ -59,8 +73,18 @@ def changed_config(
         classes: Which classes.
         work: Folder that relative paths of the configuration are below.
 
+    Returns:
+        The configuration.
+
     Raises:
         ValueError: The configuration is refused.
+
+    Example:
+        >>> from pathlib import Path
+        >>> from adlib.study import changed_config
+        >>> config = changed_config({"seed": 7}, work=Path("run"))
+        >>> config.seed, config.paths.outputs.as_posix()
+        (7, 'run/outputs')
     """
     stated = Config.from_dict(values).model_dump()
     if data is not None:

@@ -78,6 +78,18 @@ def changes(
 
     Raises:
         ValueError: Methods, classes or images do not match.
+
+    Example:
+        >>> import numpy as np
+        >>> from adlib.study import ImageScores, changes
+        >>> anomalous = np.array([False, False, False, True, True, True])
+        >>> def scored(scores):
+        ...     return ImageScores("any", "part", tuple("abcdef"), ("good",) * 6,
+        ...                        anomalous, np.array(scores), np.array(scores) > 2.5)
+        >>> before, after = scored([1.0, 2, 2, 3, 4, 5]), scored([1.0, 2, 3, 3, 2, 4])
+        >>> found = changes([before], [after])
+        >>> round(found[0].figures["image_auroc"].difference, 3)
+        -0.222
     """
     others = {(one.method, one.class_name): one for one in after}
     keys = [(one.method, one.class_name) for one in before]
@@ -95,6 +107,17 @@ def changes_table(found: Sequence[ModelChange], metrics: Sequence[str]) -> str:
     Args:
         found: What ``changes`` gave.
         metrics: Which figures, by name.
+
+    Returns:
+        A heading, and a line for each model, class and figure.
+
+    Example:
+        >>> from adlib.study import Change, ModelChange, changes_table
+        >>> change = Change(0.9, 0.8, -0.1, -0.2, 0.0)
+        >>> found = ModelChange("PatchCore", "part", 40, 0.1, {"image_auroc": change})
+        >>> print(changes_table([found], ["image_auroc"]))
+        method     class  figure  before   after   change       95 % interval
+        PatchCore  part   auroc   0.9000  0.8000  -0.1000  [-0.2000, +0.0000]
     """
     rows = [
         [
@@ -115,7 +138,23 @@ def changes_table(found: Sequence[ModelChange], metrics: Sequence[str]) -> str:
 
 
 def mean_changes(found: Sequence[ModelChange]) -> dict[str, dict[str, float]]:
-    """Return the mean change over classes, by method and figure."""
+    """Return the mean change over classes, by method and figure.
+
+    Args:
+        found: What ``changes`` gave.
+
+    Returns:
+        Of each method, "image_auroc", "image_f1", "image_recall" and
+        "image_specificity".
+
+    Example:
+        >>> from adlib.study import Change, ModelChange, mean_changes
+        >>> change = Change(0.9, 0.8, -0.1, -0.2, 0.0)
+        >>> names = ("image_auroc", "image_f1", "image_recall", "image_specificity")
+        >>> found = ModelChange("any", "part", 40, 0.1, dict.fromkeys(names, change))
+        >>> mean_changes([found])["any"]["image_auroc"]
+        -0.1
+    """
     methods = dict.fromkeys(one.method for one in found)
     return {
         method: {

@@ -69,9 +69,26 @@ def compare_methods(first: Sequence[Run], second: Sequence[Run]) -> MethodCompar
         first: One run of the first method for each class.
         second: Likewise of the second, of the same classes and test images.
 
+    Returns:
+        The comparison. P-values of the classes are corrected by Holm for their number.
+
     Raises:
         ValueError: Classes or images differ, there are none, or a class has fewer than
             two test images of a kind.
+
+    Example:
+        >>> from pathlib import Path
+        >>> from adlib.datasets import Sample
+        >>> from adlib.study import Predictions, Run, compare_methods, evaluate
+        >>> samples = [
+        ...     Sample(Path(f"{i}.png"), i % 2, "good", None, "part", "test")
+        ...     for i in range(8)]
+        >>> def run(name, scores):
+        ...     found = Predictions.from_scores(scores, samples)
+        ...     return Run(name, "part", 3, found, found, evaluate(found, samples))
+        >>> first, second = [1, 3, 2, 4, 1, 2, 3, 5], [1, 3, 2, 4, 1, 2, 4, 3]
+        >>> compare_methods([run("A", first)], [run("B", second)]).classes[0].auroc
+        (0.875, 0.75)
     """
     others = {run.class_name: run for run in second}
     names = [run.class_name for run in first]
@@ -98,7 +115,20 @@ def compare_methods(first: Sequence[Run], second: Sequence[Run]) -> MethodCompar
 
 
 def comparison_table(comparison: MethodComparison) -> str:
-    """Return a comparison as a table for people."""
+    """Return a comparison as a table for people.
+
+    Args:
+        comparison: What ``compare_methods`` gave.
+
+    Returns:
+        A heading, a row for each class, and, for several, a line on their mean.
+
+    Example:
+        >>> from adlib.study import MethodComparison, comparison_table
+        >>> nothing = MethodComparison(("PatchCore", "PaDiM"), (), None)
+        >>> comparison_table(nothing).split()[:5]
+        ['class', 'images', 'PatchCore', 'PaDiM', 'difference']
+    """
     one, other = comparison.methods
     columns = ["class", "images", one, other, "difference", "95 % interval"]
     columns += ["p DeLong", "p Holm", "p permuted"]

@@ -162,6 +162,12 @@ class Config(_Section):
         cache: Feature maps kept on disk.
         tensorboard: Write what was found for TensorBoard, too.
         metrics: What is reported; pixel metrics are absent for sets without masks.
+
+    Example:
+        >>> from adlib.study import Config
+        >>> config = Config.from_dict({"seed": 7, "patchcore": {"coreset": 0.1}})
+        >>> config.seed, config.patchcore.coreset, config.split.train_ratio
+        (7, 0.1, 0.8)
     """
 
     seed: Annotated[int, Field(ge=0, le=LARGEST, strict=True)] = 42
@@ -194,6 +200,9 @@ class Config(_Section):
             values: A mapping, as YAML gives it.
             source: What errors call it.
 
+        Returns:
+            A configuration that cannot be changed.
+
         Raises:
             ValueError: A key is unknown, or a value has the wrong type or is
                 impossible; a line for each says which, and what is allowed.
@@ -209,11 +218,26 @@ class Config(_Section):
 
 
 def read_config(path: str | Path) -> Config:
-    """Read a YAML file.
+    """Read a configuration from a YAML file.
+
+    Args:
+        path: The file; an empty one states the defaults.
+
+    Returns:
+        The configuration.
 
     Raises:
         FileNotFoundError: There is no such file.
         ValueError: It is no YAML, or ``Config.from_dict`` refuses it.
+
+    Example:
+        >>> from pathlib import Path
+        >>> from tempfile import TemporaryDirectory
+        >>> from adlib.study import read_config
+        >>> with TemporaryDirectory() as folder:
+        ...     _ = Path(folder, "study.yaml").write_text("seed: 7")
+        ...     read_config(Path(folder, "study.yaml")).seed
+        7
     """
     import yaml  # noqa: PLC0415 - only here
 

@@ -26,7 +26,7 @@ class DemoResult:
         auroc: Area under the ROC curve of the scores, in [0, 1].
         most: Positions of the most anomalous cells, most anomalous first.
         least: Positions of the least anomalous cells, least anomalous first.
-        maps: Anomaly maps of those, by position.
+        maps: Anomaly maps of those, (height, width) float32 each, by position.
         explanations: What the most and least anomalous were compared with, by position.
         n_training: Cells learned from.
         fit_seconds: Time to learn them.
@@ -67,6 +67,13 @@ def run_demo(
         n_training: How many functional cells to learn from; None: 60 %.
         random_state: Seed of the split; the study uses 42 throughout.
         say: Told what happens next, a line at a time.
+
+    Returns:
+        Scores, maps and explanations, and the times that it took.
+
+    Raises:
+        ImportError: The package elpv-dataset is not installed.
+        ValueError: ``n_training`` leaves no functional cell to compare with.
     """
     training, held_out = split_cells(
         elpv_cells(kind), n_training=n_training, random_state=random_state

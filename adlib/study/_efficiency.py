@@ -115,6 +115,12 @@ def measure_model(
 
     Returns:
         The model's cost, and its times stage by stage and of all.
+
+    Raises:
+        ValueError: There are fewer than two normal or two anomalous images.
+        ImageError: An image is unusable.
+        NotFittedError: The model was not fitted.
+        OSError: There is no room for a temporary model file.
     """
     method = type(model).__name__
     paths = [sample.image_path for sample in samples]
@@ -166,6 +172,13 @@ def trade_off(
     Args:
         new: What each is called, and the unfitted model.
         split: Training images to learn, validation images to measure on.
+
+    Returns:
+        The cost of each model, in order.
+
+    Raises:
+        ValueError: There are fewer than two normal or two anomalous validation images.
+        ImageError: An image is unusable.
     """
     found = []
     for setting, model in new:
@@ -177,7 +190,19 @@ def trade_off(
 
 
 def cost_table(costs: Sequence[ModelCost]) -> str:
-    """Return what models cost as a table for people."""
+    """Return what models cost as a table for people.
+
+    Args:
+        costs: What ``measure_model`` or ``trade_off`` gave.
+
+    Returns:
+        A heading, and a line for each model.
+
+    Example:
+        >>> from adlib.study import cost_table
+        >>> print(cost_table([]))
+        method  class  setting  median ms  95 %  99 %  images/s  MB  AUROC
+    """
     columns = ["method", "class", "setting", "median ms", "95 %", "99 %"]
     columns += ["images/s", "MB", "AUROC"]
     rows = [
@@ -198,7 +223,21 @@ def cost_table(costs: Sequence[ModelCost]) -> str:
 
 
 def stage_table(times: Sequence[StageTime]) -> str:
-    """Return times by stage as a table for people."""
+    """Return times by stage as a table for people.
+
+    Args:
+        times: What ``measure_model`` gave.
+
+    Returns:
+        A heading, and a line for each stage.
+
+    Example:
+        >>> from adlib.study import StageTime, stage_table
+        >>> time = StageTime("PaDiM", "part", "all", 20.0, 25.0, 30.0, 1.0)
+        >>> print(stage_table([time]))
+        method  class  stage  median ms   95 %   99 %  share
+        PaDiM   part   all        20.00  25.00  30.00   100%
+    """
     columns = ["method", "class", "stage", "median ms", "95 %", "99 %", "share"]
     rows = [
         [

@@ -24,7 +24,13 @@ PACKAGES = (
 
 
 def environment() -> dict[str, str]:
-    """Return versions, processor, threads and GPU, as short texts by name."""
+    """Return versions, processor, threads and GPU, as short texts by name.
+
+    Example:
+        >>> from adlib.study import environment
+        >>> "torch" in environment()
+        True
+    """
     import torch  # noqa: PLC0415 - heavy
 
     found = {

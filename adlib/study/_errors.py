@@ -151,9 +151,34 @@ def analyse_errors(
         scores: Of one or more methods on the same images.
         samples: These images, in the same order.
 
+    Returns:
+        Verdicts, cases and what they have in common, for images that all models scored.
+
     Raises:
         ValueError: Images differ.
         ImageError: An image or mask is unusable.
+
+    Example:
+        >>> from pathlib import Path
+        >>> from tempfile import TemporaryDirectory
+        >>> import numpy as np
+        >>> from PIL import Image
+        >>> from adlib.datasets import Sample
+        >>> from adlib.study import ImageScores, analyse_errors
+        >>> called = np.array([False, True, False, True])
+        >>> with TemporaryDirectory() as folder:
+        ...     paths = [Path(folder, f"{i}.png") for i in range(4)]
+        ...     for path in paths:
+        ...         Image.new("L", (8, 8)).save(path)
+        ...     samples = [
+        ...         Sample(path, int(i > 1), "any", None, "part", "test")
+        ...         for i, path in enumerate(paths)]
+        ...     scores = ImageScores(
+        ...         "any", "part", tuple(path.name for path in paths), ("any",) * 4,
+        ...         np.array([False, False, True, True]), 1.0 * called, called)
+        ...     found = analyse_errors([scores], samples)
+        >>> [(case.image, case.kind) for case in found.cases]
+        [('1.png', 'false alarm'), ('2.png', 'missed')]
     """
     names = tuple(sample.image_path.name for sample in samples)
     for one in scores:
@@ -177,7 +202,20 @@ def analyse_errors(
 
 
 def agreement_table(found: Sequence[Agreement]) -> str:
-    """Return how models fail together as a table for people."""
+    """Return how models fail together as a table for people.
+
+    Args:
+        found: Of the same two methods, at least one class.
+
+    Returns:
+        A heading, and a line for each class.
+
+    Example:
+        >>> from adlib.study import Agreement, agreement_table
+        >>> found = Agreement(("A", "B"), "part", 90, 4, 3, 3, 0.4, 1.0)
+        >>> agreement_table([found]).splitlines()[1].split()
+        ['part', '90', '4', '3', '3', '0.4', '1']
+    """
     first, second = found[0].methods
     columns = ["class", "both right", f"only {first} wrong", f"only {second} wrong"]
     columns += ["both wrong", "if independent", "p McNemar"]
@@ -195,7 +233,21 @@ def agreement_table(found: Sequence[Agreement]) -> str:
 
 
 def patterns_table(found: Sequence[Pattern]) -> str:
-    """Return what errors have in common as a table for people."""
+    """Return what errors have in common as a table for people.
+
+    Args:
+        found: Patterns of an ``ErrorAnalysis``.
+
+    Returns:
+        A heading, and a line for each pattern.
+
+    Example:
+        >>> from adlib.study import Pattern, patterns_table
+        >>> found = Pattern("A", "part", "missed", "brightness", 4, 40, 0.3, 0.5, 0.02)
+        >>> print(patterns_table([found]))
+        method  class  kind    quantity      wrong     right     p
+        A       part   missed  brightness  0.3 (4)  0.5 (40)  0.02
+    """
     rows = [
         [
             one.method,

@@ -72,6 +72,17 @@ def evaluate(
         Masks are brought to the size of the maps, by the nearest pixel, as published
         figures are made; see ``Masks`` for those too small to survive that. Anomalous
         images without a mask count by image alone.
+
+    Example:
+        >>> from pathlib import Path
+        >>> from adlib.datasets import Sample
+        >>> from adlib.study import evaluate
+        >>> samples = [
+        ...     Sample(Path(f"{i}.png"), i % 2, "good", None, "part", "test")
+        ...     for i in range(8)]
+        >>> found = evaluate([1, 3, 2, 4, 1, 2, 3, 5], samples, 2.5, n_resamples=99)
+        >>> found.figures()["image_auroc"], found.image.recall
+        (0.875, 0.75)
     """
     predictions = _predictions(model_or_scores, samples)
     if threshold is None and isinstance(model_or_scores, AnomalyDetector):
@@ -118,7 +129,25 @@ def evaluate(
 
 
 def pixel_curves(predictions: Predictions) -> PixelCurves | None:
-    """Return the curves by pixel and region, or None without maps or masks."""
+    """Return the curves by pixel and region of what a model says.
+
+    Args:
+        predictions: With maps; masks are brought to the size of these.
+
+    Returns:
+        The curves; None without maps or masks.
+
+    Raises:
+        ImageError: A mask is unusable.
+
+    Example:
+        >>> from pathlib import Path
+        >>> from adlib.datasets import Sample
+        >>> from adlib.study import Predictions, pixel_curves
+        >>> samples = [Sample(Path("0.png"), 0, "good", None, "part", "test")]
+        >>> pixel_curves(Predictions.from_scores([0.5], samples)) is None  # no maps
+        True
+    """
     pairs = _pairs(predictions)
     return None if pairs is None else PixelCurves.of(*pairs)
 

@@ -57,7 +57,15 @@ def new_patchcore(config: Config, coreset: float | None = None) -> PatchCore:
 
     Args:
         config: The study's.
-        coreset: Another share of patches than the configuration's.
+        coreset: Another share of patches than the configuration's, (0, 1]; None: that.
+
+    Returns:
+        The detector; parameters that the configuration does not name are its defaults.
+
+    Example:
+        >>> from adlib.study import Config, new_patchcore
+        >>> new_patchcore(Config(), coreset=0.01).coreset
+        0.01
     """
     return PatchCore(
         backbone=config.backbone.name,
@@ -68,7 +76,19 @@ def new_patchcore(config: Config, coreset: float | None = None) -> PatchCore:
 
 
 def new_padim(config: Config) -> PaDiM:
-    """Return an unfitted PaDiM as the configuration has it."""
+    """Return an unfitted PaDiM as the configuration has it.
+
+    Args:
+        config: The study's.
+
+    Returns:
+        The detector; parameters that the configuration does not name are its defaults.
+
+    Example:
+        >>> from adlib.study import Config, new_padim
+        >>> new_padim(Config()).n_channels
+        160
+    """
     return PaDiM(
         backbone=config.backbone.name,
         image_size=config.backbone.image_size,
@@ -98,6 +118,7 @@ def fit_on_split(
 
     Raises:
         ValueError: The validation images are all normal or all anomalous.
+        ImageError: An image is unusable.
         OSError: The model cannot be saved.
     """
     paths, labels = _labelled(split.val)
@@ -134,7 +155,20 @@ def what_was_learned(model: AnomalyDetector) -> str:
 
 
 def fitting_table(fittings: Sequence[Fitting]) -> str:
-    """Return how fitting went as a table for people."""
+    """Return how fitting went as a table for people.
+
+    Args:
+        fittings: What ``fit_on_split`` gave.
+
+    Returns:
+        A heading, and a line for each model.
+
+    Example:
+        >>> from adlib.study import Fitting, fitting_table
+        >>> found = Fitting("PaDiM", "part", "", 40, 2.5, 20.0, None, 0.99, 7.5, "")
+        >>> fitting_table([found]).splitlines()[1].split()
+        ['PaDiM', 'part', '40', '2.5', '20.0', '-', '0.9900', '7.5']
+    """
     columns = ["method", "class", "setting", "images", "fit s", "ms an image"]
     columns += ["model MB", "val AUROC", "threshold"]
     rows = [
@@ -164,6 +198,18 @@ def write_fittings(
         folder: Made if it is not there.
         name: Of the file, without suffix.
         notes: What the file says beside them.
+
+    Raises:
+        OSError: The folder cannot be written to.
+
+    Example:
+        >>> from pathlib import Path
+        >>> from tempfile import TemporaryDirectory
+        >>> from adlib.study import write_fittings
+        >>> with TemporaryDirectory() as folder:
+        ...     write_fittings([], Path(folder), "clean", {"seed": 42})
+        ...     Path(folder, "clean.json").read_text().split()
+        ['{', '"seed":', '42,', '"fittings":', '[]', '}']
     """
     content = {**notes, "fittings": [asdict(one) for one in fittings]}
     write_json(plain(content), folder / f"{name}.json")

@@ -86,7 +86,21 @@ class Shortcut:
 
 
 def pooled_split(splits: Mapping[str, ClassSplit]) -> ClassSplit:
-    """Return one split of all classes' training, validation and test images."""
+    """Return one split of all classes' training, validation and test images.
+
+    Args:
+        splits: By class, at least one; the classes stay in their order.
+
+    Returns:
+        A split of a class "global", with the seed of the first.
+
+    Example:
+        >>> from adlib.datasets import ClassSplit
+        >>> from adlib.study import pooled_split
+        >>> splits = {name: ClassSplit(name, 42, (), (), ()) for name in ("a", "b")}
+        >>> pooled_split(splits).class_name
+        'global'
+    """
     parts = [split.parts() for split in splits.values()]
     train, val, test = (
         tuple(sample for part in parts for sample in part[name])
@@ -108,6 +122,11 @@ def neighbour_shares(
 
     Returns:
         Shares for each kind of patches that there are.
+
+    Raises:
+        ValueError: ``train`` holds another number of images than the model learned
+            from.
+        ImageError: An image or mask is unusable.
     """
     names, entry_class = _classes_of_entries(model, train)
     grid = model.grid_
@@ -156,6 +175,18 @@ def shortcut(
         whole: What it says of the test images of a class.
         alone: What the class's own model says of the same images.
         n_entries_alone: Size of that model's bank.
+
+    Returns:
+        AUROC with and without the other classes' entries, and what these take away.
+
+    Raises:
+        ValueError: ``train`` holds another number of images than the model learned
+            from, or the test images are not of both kinds.
+        ImageError: An image is unusable.
+
+    References:
+        1. Z. You et al., "A unified model for multi-class anomaly detection", NeurIPS
+           2022.
     """
     class_name = whole.samples[0].class_name
     names, entry_class = _classes_of_entries(model, train)
@@ -179,7 +210,19 @@ def shortcut(
 
 
 def shortcut_table(found: Sequence[Shortcut]) -> str:
-    """Return what other classes' entries do as a table for people."""
+    """Return what other classes' entries do as a table for people.
+
+    Args:
+        found: What ``shortcut`` gave.
+
+    Returns:
+        A heading, and a line for each class.
+
+    Example:
+        >>> from adlib.study import shortcut_table
+        >>> shortcut_table([]).split()[:3]
+        ['class', 'entries', 'alone']
+    """
     columns = ["class", "entries alone", "kept", "AUROC alone", "own entries", "global"]
     rows = [
         [
@@ -201,7 +244,21 @@ def shortcut_table(found: Sequence[Shortcut]) -> str:
 
 
 def neighbours_table(found: Sequence[NeighbourShares]) -> str:
-    """Return whose entries answer for whose patches as a table for people."""
+    """Return whose entries answer for whose patches as a table for people.
+
+    Args:
+        found: What ``neighbour_shares`` gave, at least one.
+
+    Returns:
+        A heading, and a line for each class and kind of patches.
+
+    Example:
+        >>> from adlib.study import NeighbourShares, neighbours_table
+        >>> found = NeighbourShares("a", "normal", 100, {"a": 0.9, "b": 0.1})
+        >>> print(neighbours_table([found]))
+        class  patches  number        a        b
+        a      normal      100  90.00 %  10.00 %
+    """
     names = list(found[0].shares)
     rows = [
         [

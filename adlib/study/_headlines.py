@@ -39,6 +39,25 @@ def headline_table(results: Path, metrics: Sequence[str]) -> str:
     Args:
         results: The folder of the results; conditions without a file are left out.
         metrics: The columns, by the names that configurations use.
+
+    Returns:
+        A heading, and a line for each condition and method; "-" where a class lacks a
+        figure.
+
+    Example:
+        >>> from pathlib import Path
+        >>> from tempfile import TemporaryDirectory
+        >>> from adlib.datasets import Sample
+        >>> from adlib.study import evaluate, headline_table, write_results
+        >>> samples = [
+        ...     Sample(Path(f"{i}.png"), i % 2, "good", None, "part", "test")
+        ...     for i in range(4)]
+        >>> with TemporaryDirectory() as folder:
+        ...     found = evaluate([1, 2, 2, 4], samples)
+        ...     _ = write_results([found], Path(folder), "clean_results")
+        ...     print(headline_table(Path(folder), ["image_auroc"]))
+        macro average  method   auroc
+        clean          scores  0.8750
     """
     names = [metric.removeprefix("image_").replace("_", " ") for metric in metrics]
     rows = []

@@ -108,6 +108,12 @@ def distance_shares(
 
     Raises:
         ValueError: The model's embedding mixes channels.
+        ImageError: An image is unusable.
+        NotFittedError: The model was not fitted.
+
+    Note:
+        Images whose highest patch is itself in the bank, at a distance of 0, are left
+        out.
     """
     slices = _stage_slices(model)
     sums: dict[str, list[Float64Array]] = {"normal": [], "anomalous": []}
@@ -137,6 +143,14 @@ def stage_maps(model: PatchCore, sample: Sample) -> StageMaps:
     Args:
         model: As ``distance_shares`` takes it.
         sample: The image.
+
+    Returns:
+        Activations at each stage's own size, and distances on the patch grid.
+
+    Raises:
+        ValueError: The model's embedding mixes channels.
+        ImageError: The image is unusable.
+        NotFittedError: The model was not fitted.
     """
     slices = _stage_slices(model)
     side = model.image_size
@@ -171,6 +185,16 @@ def sample_patches(
             out.
         n_each: Patches of each kind, at most.
         seed: Of the draw.
+
+    Returns:
+        The patches, kind by kind, and within a kind in the order of images and grid.
+
+    Raises:
+        ImageError: An image or mask is unusable.
+        NotFittedError: The model was not fitted.
+
+    Note:
+        Memory is bounded: of each image at most ``n_each`` patches of a kind are kept.
     """
     pools: dict[str, list[Float32Array]] = {NORMAL_IMAGE: [], BESIDE: [], DEFECT: []}
     masks = Masks(samples, model.grid_)
@@ -208,7 +232,7 @@ def project(
     Distances between groups, and their sizes, mean nothing in such a plane.
 
     Args:
-        embeddings: (n_patches, n_features), more than 30.
+        embeddings: (n_patches, n_features) float32 or float64, more than 30 patches.
         method: "tsne" (scikit-learn) or "umap" (extra ``study``).
         seed: The same seed gives the same plane.
 
@@ -218,6 +242,12 @@ def project(
     Raises:
         ValueError: There are too few, or the method is unknown.
         ImportError: umap-learn is asked for and not installed.
+
+    References:
+        1. L. van der Maaten and G. Hinton, "Visualizing data using t-SNE", JMLR 9,
+           2008.
+        2. L. McInnes, J. Healy and J. Melville, "UMAP: uniform manifold approximation
+           and projection for dimension reduction", 2018.
     """
     check_option(method, "method", "project", ("tsne", "umap"))
     fewest = 31  # t-SNE's perplexity, and one more

@@ -28,11 +28,24 @@ def plain(value: Any) -> Any:
 
 
 def write_json(content: Mapping[str, Any], path: Path) -> None:
-    """Write JSON, whole or not at all; the folder is made.
+    """Write JSON, whole or not at all.
+
+    Args:
+        content: What JSON knows, without NaN and infinity.
+        path: The file, which is replaced if it is there; its folder is made.
 
     Raises:
         ValueError: There is NaN or infinity in it.
         OSError: The folder cannot be written to.
+
+    Example:
+        >>> from pathlib import Path
+        >>> from tempfile import TemporaryDirectory
+        >>> from adlib.study import write_json
+        >>> with TemporaryDirectory() as folder:
+        ...     write_json({"seed": 42}, Path(folder, "notes.json"))
+        ...     Path(folder, "notes.json").read_text().split()
+        ['{', '"seed":', '42', '}']
     """
     path.parent.mkdir(parents=True, exist_ok=True)
     with replacing(path) as temporary:

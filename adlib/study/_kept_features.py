@@ -18,11 +18,19 @@ def keep_features(config: Config) -> FeatureCache | None:
     What the study takes the time of runs without: ``fit_on_split``, ``ablate`` and
     ``measure_model`` look past the cache.
 
+    Args:
+        config: The study's.
+
     Returns:
         The cache, or None where the configuration allows it no space.
 
     Raises:
         OSError: Its folder cannot be made.
+
+    Example:
+        >>> from adlib.study import Config, keep_features
+        >>> keep_features(Config.from_dict({"cache": {"gigabytes": 0}})) is None
+        True
     """
     limit = round(config.cache.gigabytes * GIGABYTE)
     cache = FeatureCache(config.cache.folder, limit) if limit else None

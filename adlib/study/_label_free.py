@@ -81,6 +81,23 @@ def adapt_threshold(
         Four ways: the clean threshold as it is; carried over, without a label, by
         median and spread, and by the share called anomalous, each from the scores of
         all shifted validation images; and the best F1 on their labels.
+
+    Raises:
+        ValueError: Half of the clean scores are equal, so that they have no spread, or
+            the shifted validation or test images are not of both kinds.
+
+    Example:
+        >>> from pathlib import Path
+        >>> from adlib.datasets import Sample
+        >>> from adlib.study import Predictions, Run, adapt_threshold, evaluate
+        >>> samples = [
+        ...     Sample(Path(f"{i}.png"), i % 2, "good", None, "part", "test")
+        ...     for i in range(6)]
+        >>> clean = Predictions.from_scores([1, 5, 2, 6, 3, 7], samples)
+        >>> moved = Predictions.from_scores([11, 15, 12, 16, 13, 17], samples)
+        >>> run = Run("any", "part", 4, moved, moved, evaluate(moved, samples))
+        >>> [way.threshold for way in adapt_threshold(clean, 4.0, run)]
+        [4.0, 14.0, 13.0, 14.0]
     """
     before = clean_val.scores[clean_val.usable]
     after = shifted.val.scores[shifted.val.usable]
@@ -124,6 +141,12 @@ def top_up(
 
     Yields:
         One way for each number.
+
+    Raises:
+        ValueError: Half of the clean scores are equal, so that they have no spread, or
+            the shifted test images are not of both kinds.
+        ImageError: An image is unusable.
+        NotFittedError: The model was not fitted.
     """
     drawn = np.random.default_rng(seed).permutation(len(shifted.train))
     before = _scores(model, clean.val)
@@ -150,6 +173,24 @@ def adaptation_of(run: Run, way: str, n_good: int) -> Adaptation:
         run: Of a model that learned from shifted images, threshold from their labels.
         way: What was done.
         n_good: Images it learned from.
+
+    Returns:
+        Its figures on the run's test images, at its threshold.
+
+    Raises:
+        ValueError: The test images are not of both kinds.
+
+    Example:
+        >>> from pathlib import Path
+        >>> from adlib.datasets import Sample
+        >>> from adlib.study import Predictions, Run, adaptation_of, evaluate
+        >>> samples = [
+        ...     Sample(Path(f"{i}.png"), i % 2, "good", None, "part", "test")
+        ...     for i in range(6)]
+        >>> scores = Predictions.from_scores([1, 5, 2, 6, 3, 7], samples)
+        >>> run = Run("any", "part", 4, scores, scores, evaluate(scores, samples))
+        >>> adaptation_of(run, "learned anew", 40).n_labelled
+        6
     """
     judge = _Judge(run.method, run.class_name, run.test)
     n_labelled = int(run.val.usable.sum())
@@ -159,18 +200,70 @@ def adaptation_of(run: Run, way: str, n_good: int) -> Adaptation:
 def write_adaptations(
     found: Sequence[Adaptation], path: Path, *, notes: Mapping[str, Any] | None = None
 ) -> None:
-    """Write ways to adapt as JSON, with notes beside them, whole or not at all."""
+    """Write ways to adapt as JSON, whole or not at all.
+
+    Args:
+        found: The ways.
+        path: The file; its folder is made.
+        notes: What the file says beside them.
+
+    Raises:
+        OSError: The folder cannot be written to.
+
+    Example:
+        >>> from pathlib import Path
+        >>> from tempfile import TemporaryDirectory
+        >>> from adlib.study import Adaptation, read_adaptations, write_adaptations
+        >>> way = Adaptation("any", "part", "none", 0, 0, 0, 4.0, 0.9, 0.8, 0.7, 0.6)
+        >>> with TemporaryDirectory() as folder:
+        ...     write_adaptations([way], Path(folder, "ways.json"), notes={"seed": 42})
+        ...     read_adaptations(Path(folder, "ways.json")) == [way]
+        True
+    """
     write_json({**(notes or {}), "ways": [one.as_dict() for one in found]}, path)
 
 
 def read_adaptations(path: Path) -> list[Adaptation]:
-    """Read what ``write_adaptations`` wrote."""
+    """Read what ``write_adaptations`` wrote.
+
+    Args:
+        path: The file.
+
+    Returns:
+        The ways, in the file's order; its notes are passed over.
+
+    Raises:
+        FileNotFoundError: There is no such file.
+
+    Example:
+        >>> from pathlib import Path
+        >>> from tempfile import TemporaryDirectory
+        >>> from adlib.study import read_adaptations, write_adaptations
+        >>> with TemporaryDirectory() as folder:
+        ...     write_adaptations([], Path(folder, "ways.json"))
+        ...     read_adaptations(Path(folder, "ways.json"))
+        []
+    """
     content = json.loads(path.read_text(encoding="utf-8"))
     return [Adaptation(**entry) for entry in content["ways"]]
 
 
 def adaptations_table(found: Sequence[Adaptation]) -> str:
-    """Return ways to adapt as a table for people."""
+    """Return ways to adapt as a table for people.
+
+    Args:
+        found: The ways.
+
+    Returns:
+        A heading, and a line for each way.
+
+    Example:
+        >>> from adlib.study import Adaptation, adaptations_table
+        >>> way = Adaptation("any", "part", "none", 0, 0, 0, 4.0, 0.9, 0.8, 0.7, 0.6)
+        >>> print(adaptations_table([way]))
+        method  class  way   good  seen  labelled  AUROC     F1  recall  specificity
+        any     part   none     0     0         0  0.900  0.800   0.700        0.600
+    """
     rows = [
         [
             one.method,

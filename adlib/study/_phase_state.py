@@ -105,10 +105,15 @@ def written_since(folders: Iterable[Path], moment: int) -> dict[str, int]:
 
 
 def phase_scripts() -> Sequence[Path]:
-    """Return the scripts of the phases, in order.
+    """Return the scripts of the study's phases, in order.
 
     Raises:
         FileNotFoundError: They were not installed with the package.
+
+    Example:
+        >>> from adlib.study import phase_scripts
+        >>> phase_scripts()[0].stem
+        'phase00_setup'
     """
     package = Path(adlib.__file__).parent
     for folder in (package / "examples", package.parent / "examples"):

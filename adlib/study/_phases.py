@@ -24,27 +24,76 @@ if TYPE_CHECKING:
 
 
 def data_root(config: Config) -> Path:
-    """Return the data set's folder; where none is named, build the demo set."""
+    """Return the data set's folder.
+
+    Args:
+        config: The study's. Where it names no folder, the demo set is made.
+
+    Returns:
+        The folder; whether there is one is not asked.
+
+    Raises:
+        ImportError: The demo set is still to be made and scikit-image is not installed.
+
+    Example:
+        >>> from adlib.study import Config, data_root
+        >>> data_root(Config.from_dict({"data": {"root": "parts"}})).name
+        'parts'
+    """
     return demo_root() if config.data.root is None else config.data.root
 
 
 def samples_of(config: Config) -> list[Sample]:
     """Return the images that a configuration names.
 
+    Args:
+        config: The study's.
+
+    Returns:
+        The samples, as ``adlib.datasets.read_samples`` gives them.
+
     Raises:
         FileNotFoundError: There is no such folder or class.
         ValueError: No layout fits the folder.
+
+    Example:
+        >>> from pathlib import Path
+        >>> from tempfile import TemporaryDirectory
+        >>> from adlib.study import Config, samples_of
+        >>> with TemporaryDirectory() as folder:
+        ...     Path(folder, "good").mkdir()
+        ...     Path(folder, "good", "0.png").touch()
+        ...     len(samples_of(Config.from_dict({"data": {"root": folder}})))
+        1
     """
     return read_samples(data_root(config), config.data.classes)
 
 
 def clean_splits(config: Config) -> dict[str, CleanSplit]:
-    """Return the split of each class: read from its file, or drawn once and kept there.
+    """Return the split of each class, drawn once and then read from its file.
+
+    Args:
+        config: The study's: data set, seed, ratios and folder of the file.
+
+    Returns:
+        The splits by class.
 
     Raises:
         ValueError: The file holds a split that was drawn with another seed or ratio
-            than the configuration states.
+            than the configuration states, or a class has too few images to split.
         FileNotFoundError: The file names images that are not in the data set.
+
+    Example:
+        >>> from pathlib import Path
+        >>> from tempfile import TemporaryDirectory
+        >>> from adlib.study import changed_config, clean_splits
+        >>> with TemporaryDirectory() as folder:
+        ...     Path(folder, "parts", "good").mkdir(parents=True)
+        ...     for i in range(10):
+        ...         Path(folder, "parts", "good", f"{i}.png").touch()
+        ...     config = changed_config({}, data=f"{folder}/parts", work=Path(folder))
+        ...     clean_splits(config)["parts"].counts()
+        {'train': {'good': 8}, 'val': {'good': 1}, 'test': {'good': 1}}
     """
     path, root = config.paths.clean_splits, data_root(config)
     samples = samples_of(config)
@@ -82,7 +131,15 @@ def clean_splits(config: Config) -> dict[str, CleanSplit]:
 def shifted_splits(
     config: Config, *, n_workers: int | None = None, progress: bool = True
 ) -> dict[str, ShiftedSplit]:
-    """Return the shifted twin of each class's split, written to disk where it is not.
+    """Return the shifted twin of each class's split, written where it is not yet.
+
+    Args:
+        config: The study's: data set, seed, shift and folders.
+        n_workers: Threads; None: one a core.
+        progress: Show a bar on a terminal.
+
+    Returns:
+        The splits of the shifted set, by class.
 
     Raises:
         FileExistsError: The folder holds a set that was shifted otherwise.

@@ -26,6 +26,17 @@ class Predictions:
         maps: Anomaly maps, (n_images, height, width) float32, in a file that goes when
             they do; NaN where an image was skipped. None: there are only scores.
         skipped: Why images were skipped, by position.
+
+    Example:
+        >>> from pathlib import Path
+        >>> from adlib.datasets import Sample
+        >>> from adlib.study import Predictions
+        >>> samples = [
+        ...     Sample(Path(f"{i}.png"), i % 2, "good", None, "part", "test")
+        ...     for i in range(3)]
+        >>> found = Predictions.from_scores([0.1, 0.9, float("nan")], samples)
+        >>> found.usable.tolist(), found.skipped
+        ([True, True, False], {2: 'no score'})
     """
 
     samples: tuple[Sample, ...]
@@ -45,7 +56,11 @@ class Predictions:
             maps: Keep the anomaly maps too. They go to a temporary file, 4 bytes a
                 pixel at the model's ``image_size``, so that memory stays bounded.
 
+        Returns:
+            Scores, maps on demand, and what was skipped.
+
         Raises:
+            ValueError: There are no samples.
             ImageError: An image is unusable and the model does not skip it.
             NotFittedError: The model was not fitted.
             OSError: There is no room for the temporary file.
@@ -76,9 +91,12 @@ class Predictions:
             scores: (n_images,) numbers, higher = more anomalous.
             samples: The images, in the same order.
 
+        Returns:
+            Scores without maps.
+
         Raises:
             TypeError: Scores are not numbers.
-            ValueError: They are not one for each image, or infinite.
+            ValueError: They are not one for each image, or infinite; or there are none.
         """
         owner = "Predictions.from_scores"
         kept = _check_samples(samples, owner)
@@ -121,7 +139,11 @@ class Predictions:
         return stored
 
     def parted(self) -> tuple[Float64Array, Float64Array]:
-        """Return the scores of the normal and of the anomalous images."""
+        """Return the scores of the normal and of the anomalous images that were scored.
+
+        Returns:
+            (n_normal,) and (n_anomalous,), in the order of the images.
+        """
         scored, anomalous = self.usable, self.anomalous
         return self.scores[scored & ~anomalous], self.scores[scored & anomalous]
 
@@ -146,6 +168,14 @@ class Masks:
     Args:
         samples: The images; without a mask a sample is normal all over.
         size: (height, width) to return.
+
+    Example:
+        >>> from pathlib import Path
+        >>> from adlib.datasets import Sample
+        >>> from adlib.study import Masks
+        >>> sample = Sample(Path("0.png"), 0, "good", None, "part", "test")
+        >>> [mask.shape for mask in Masks([sample], (20, 30))]
+        [(20, 30)]
     """
 
     def __init__(self, samples: Sequence[Sample], size: tuple[int, int]) -> None:
@@ -185,7 +215,23 @@ class Chosen:
 
 
 def resized_mask(mask: BoolArray, size: tuple[int, int]) -> BoolArray:
-    """Return a mask at another size; see ``Masks``."""
+    """Return a mask at another size; see ``Masks``.
+
+    Args:
+        mask: (height, width).
+        size: (height, width) to return.
+
+    Returns:
+        ``size``, as a shape; ``mask`` itself where it has that size.
+
+    Example:
+        >>> import numpy as np
+        >>> from adlib.study import resized_mask
+        >>> mask = np.zeros((8, 8), np.bool_)
+        >>> mask[0, 0] = True  # no pixel of the smaller mask is nearest to it
+        >>> resized_mask(mask, (2, 2)).tolist()
+        [[True, False], [False, False]]
+    """
     if mask.shape == size:
         return mask
     places = [

@@ -25,6 +25,14 @@ def provenance(config: Config) -> dict[str, Any]:
 
     Args:
         config: The study's.
+
+    Returns:
+        "seed", "config", "code", "device" and "environment".
+
+    Example:
+        >>> from adlib.study import Config, provenance
+        >>> provenance(Config())["seed"]
+        42
     """
     return {
         "seed": config.seed,

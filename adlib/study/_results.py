@@ -23,6 +23,24 @@ def macro_average(evaluations: Iterable[Evaluation]) -> dict[str, float]:
     """Return the mean of each figure over classes, every class counting the same.
 
     Figures that not every class has are left out: their mean would be of others.
+
+    Args:
+        evaluations: Of one method on one or more classes.
+
+    Returns:
+        Means by the names of ``Evaluation.figures``; {} of none.
+
+    Example:
+        >>> from pathlib import Path
+        >>> from adlib.datasets import Sample
+        >>> from adlib.study import evaluate, macro_average
+        >>> samples = [
+        ...     Sample(Path(f"{i}.png"), i % 2, "good", None, "part", "test")
+        ...     for i in range(4)]
+        >>> scored = [1, 2, 3, 4], [1, 3, 2, 4]
+        >>> found = [evaluate(scores, samples) for scores in scored]
+        >>> macro_average(found)["image_auroc"]
+        0.875
     """
     rows = [evaluation.figures() for evaluation in evaluations]
     if not rows:
@@ -49,8 +67,20 @@ def write_results(
         The paths of both.
 
     Raises:
-        ValueError: A method comes twice with the same class, or there is none at all.
+        ValueError: A method comes twice with the same class, there is none at all, or a
+            figure is NaN, as precision is where no image is called anomalous.
         OSError: The folder cannot be written to.
+
+    Example:
+        >>> from pathlib import Path
+        >>> from tempfile import TemporaryDirectory
+        >>> from adlib.datasets import Sample
+        >>> from adlib.study import evaluate, write_results
+        >>> samples = [Sample(Path("0.png"), 0, "good", None, "part", "test")]
+        >>> with TemporaryDirectory() as folder:
+        ...     found = evaluate([0.3], samples)
+        ...     [path.name for path in write_results([found], Path(folder), "clean")]
+        ['clean.json', 'clean.csv']
     """
     by_method = _by_method(evaluations)
     content = {
@@ -78,6 +108,23 @@ def results_table(evaluations: Sequence[Evaluation], metrics: Sequence[str]) -> 
         evaluations: Of one or more methods on one or more classes.
         metrics: The columns, by the names of ``Evaluation.figures``; what a class does
             not have is a dash.
+
+    Returns:
+        A heading, and a row for each method and class.
+
+    Raises:
+        ValueError: A method comes twice with the same class, or there is none at all.
+
+    Example:
+        >>> from pathlib import Path
+        >>> from adlib.datasets import Sample
+        >>> from adlib.study import evaluate, results_table
+        >>> samples = [
+        ...     Sample(Path(f"{i}.png"), i % 2, "good", None, "part", "test")
+        ...     for i in range(4)]
+        >>> print(results_table([evaluate([1, 2, 2, 4], samples)], ["image_auroc"]))
+        method  class   auroc
+        scores  part   0.8750
     """
     names = [metric.removeprefix("image_").replace("_", " ") for metric in metrics]
     columns = ["method", "class", *names]

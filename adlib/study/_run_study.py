@@ -147,7 +147,21 @@ def _run_phases(
 
 
 def runs_table(runs: Sequence[PhaseRun]) -> str:
-    """Return how the phases went as a table for people."""
+    """Return how the phases went as a table for people.
+
+    Args:
+        runs: What ``run_study`` gave.
+
+    Returns:
+        A heading, a line for each phase, and one for all.
+
+    Example:
+        >>> from adlib.study import PhaseRun, runs_table
+        >>> print(runs_table([PhaseRun("phase00_setup", "run", 12.5, 410.0)]))
+        phase               seconds  peak MB
+        phase00_setup  run     12.5      410
+        all                    12.5
+    """
     rows = [
         [
             run.name,

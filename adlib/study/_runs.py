@@ -46,6 +46,18 @@ class Run:
         val: Scores of the validation images.
         test: Scores and maps of the test images.
         evaluation: Of the test images.
+
+    Example:
+        >>> from pathlib import Path
+        >>> from adlib.datasets import Sample
+        >>> from adlib.study import Predictions, Run, evaluate
+        >>> samples = [
+        ...     Sample(Path(f"{i}.png"), i % 2, "good", None, "part", "test")
+        ...     for i in range(8)]
+        >>> scores = Predictions.from_scores([1, 3, 2, 4, 1, 2, 3, 5], samples)
+        >>> run = Run("any", "part", 2.5, scores, scores, evaluate(scores, samples))
+        >>> [(row.rule, row.threshold) for row in run.threshold_rules()][-1]
+        ('best_f1', 1.5)
     """
 
     method: str
@@ -61,11 +73,17 @@ class Run:
         return pixel_curves(self.test)
 
     def at(self, threshold: float, *, seed: int = 0) -> Run:
-        """Return the same scores and maps, judged at another threshold.
+        """Judge the same scores and maps at another threshold.
 
         Args:
             threshold: Above it an image is called anomalous.
             seed: Of the bootstrap.
+
+        Returns:
+            Another run; this one stays as it is.
+
+        Raises:
+            TypeError, ValueError: ``threshold`` or ``seed`` is not as stated.
         """
         evaluation = evaluate(
             self.test,
@@ -77,11 +95,28 @@ class Run:
         return replace(self, threshold=threshold, evaluation=evaluation)
 
     def recalibrated(self, *, seed: int = 0) -> Run:
-        """Return the same with the threshold of best F1 on its validation images."""
+        """Judge the same at the threshold of best F1 on the validation images.
+
+        Args:
+            seed: Of the bootstrap.
+
+        Returns:
+            Another run; this one stays as it is.
+
+        Raises:
+            ValueError: The validation images are not of both kinds.
+        """
         return self.at(calibrate_threshold(*self.val.parted()), seed=seed)
 
     def threshold_rules(self) -> tuple[ThresholdRow, ...]:
-        """Set a threshold by each rule on validation; measure it on test images."""
+        """Set a threshold by each rule on validation; measure it on test images.
+
+        Returns:
+            One row a rule; see ``adlib.metrics.compare_thresholds``.
+
+        Raises:
+            ValueError: Validation or test images are not of both kinds.
+        """
         normal, anomalous = self.val.parted()
         usable = self.test.usable
         return compare_thresholds(
@@ -89,7 +124,14 @@ class Run:
         )
 
     def aggregations(self) -> tuple[AggregationRow, ...]:
-        """Compare ways from a map to one score on the test images; needs maps."""
+        """Compare ways from a map to one score on the test images.
+
+        Returns:
+            One row a way; see ``adlib.metrics.compare_aggregations``. () without maps.
+
+        Raises:
+            ValueError: The test images are not of both kinds.
+        """
         if self.test.maps is None:
             return ()
         positions = np.flatnonzero(self.test.usable)
@@ -97,7 +139,14 @@ class Run:
         return compare_aggregations(maps, self.test.anomalous[positions])
 
     def calibration(self) -> Calibration:
-        """Learn probabilities on validation; measure them on test images."""
+        """Learn probabilities on validation; measure them on test images.
+
+        Returns:
+            A logistic map and its errors, by at most 8 bins.
+
+        Raises:
+            ValueError: The validation images are not of both kinds.
+        """
         val, test = self.val.usable, self.test.usable
         learned = fit_probabilities(
             self.val.anomalous[val], self.val.scores[val], "logistic"
@@ -148,6 +197,9 @@ def run_on_split(
         threshold: None: that of the model.
         seed: Of the bootstrap.
 
+    Returns:
+        What it says, and what that is worth on the test images.
+
     Raises:
         ValueError: There is no threshold.
         ImageError: An image or mask is unusable.
@@ -171,7 +223,30 @@ def run_on_split(
 
 
 def write_thresholds(runs: Sequence[Run], path: Path) -> None:
-    """Write thresholds by method and class as JSON, whole or not at all."""
+    """Write thresholds by method and class as JSON, whole or not at all.
+
+    Args:
+        runs: Each method once a class.
+        path: The file; its folder is made.
+
+    Raises:
+        ValueError: A threshold is infinite.
+        OSError: The folder cannot be written to.
+
+    Example:
+        >>> from pathlib import Path
+        >>> from tempfile import TemporaryDirectory
+        >>> from adlib.datasets import Sample
+        >>> from adlib.study import Predictions, Run, evaluate, write_thresholds
+        >>> samples = [Sample(Path("0.png"), 0, "good", None, "part", "test")]
+        >>> scores = Predictions.from_scores([1.0], samples)
+        >>> found = evaluate(scores, samples, 3.5)
+        >>> run = Run("any", "part", 3.5, scores, scores, found)
+        >>> with TemporaryDirectory() as folder:
+        ...     write_thresholds([run], Path(folder, "thresholds.json"))
+        ...     Path(folder, "thresholds.json").read_text().split()
+        ['{', '"any":', '{', '"part":', '3.5', '}', '}']
+    """
     found: dict[str, dict[str, float]] = {}
     for run in runs:
         found.setdefault(run.method, {})[run.class_name] = run.threshold
@@ -189,6 +264,25 @@ def write_run_details(runs: Sequence[Run], folder: Path, name: str) -> None:
         runs: Each method once a class.
         folder: Made if it is not there.
         name: Of the files; those of these names are replaced whole.
+
+    Raises:
+        ValueError: Validation or test images of a run are not of both kinds.
+        OSError: The folder cannot be written to.
+
+    Example:
+        >>> from pathlib import Path
+        >>> from tempfile import TemporaryDirectory
+        >>> from adlib.datasets import Sample
+        >>> from adlib.study import Predictions, Run, evaluate, write_run_details
+        >>> samples = [
+        ...     Sample(Path(f"{i}.png"), i % 2, "good", None, "part", "test")
+        ...     for i in range(8)]
+        >>> scores = Predictions.from_scores([1, 3, 2, 4, 1, 2, 3, 5], samples)
+        >>> run = Run("any", "part", 2.5, scores, scores, evaluate(scores, samples))
+        >>> with TemporaryDirectory() as folder:
+        ...     write_run_details([run], Path(folder), "clean")
+        ...     sorted(path.name for path in Path(folder).iterdir())
+        ['clean.json', 'clean_scores.csv']
     """
     details: dict[str, dict[str, object]] = {}
     for run in runs:

@@ -34,6 +34,18 @@ def differing_results(first: Path, second: Path) -> list[str]:
 
     Raises:
         FileNotFoundError: One of them has no results.
+
+    Example:
+        >>> from pathlib import Path
+        >>> from tempfile import TemporaryDirectory
+        >>> from adlib.study import differing_results, write_json
+        >>> with TemporaryDirectory() as folder:
+        ...     first, second = Path(folder, "first"), Path(folder, "second")
+        ...     for outputs, auroc in ((first, 0.9), (second, 0.8)):
+        ...         (outputs / "thresholds").mkdir(parents=True)
+        ...         write_json({"auroc": auroc}, outputs / "results" / "clean.json")
+        ...     differing_results(first, second)
+        ['results/clean.json: auroc: 0.9, 0.8']
     """
     lines = []
     for folder in ("results", "thresholds"):

@@ -32,6 +32,16 @@ class ImageScores:
         anomalous: (n_images,) bool.
         scores: (n_images,) float64; NaN where an image was skipped.
         called: Which were called anomalous, (n_images,) bool.
+
+    Example:
+        >>> import numpy as np
+        >>> from adlib.study import ImageScores
+        >>> anomalous, scores = np.array([False, True]), np.array([0.2, np.nan])
+        >>> found = ImageScores(
+        ...     "any", "part", ("0.png", "1.png"), ("good", "crack"),
+        ...     anomalous, scores, scores > 0.5)
+        >>> found.usable.tolist()
+        [True, False]
     """
 
     method: str
@@ -44,7 +54,14 @@ class ImageScores:
 
     @classmethod
     def of(cls, run: Run) -> Self:
-        """Take them from a run."""
+        """Take the scores of the test images from a run.
+
+        Args:
+            run: What ``run_on_split`` gave.
+
+        Returns:
+            Scores, and verdicts at the run's threshold.
+        """
         samples = run.test.samples
         return cls(
             run.method,
@@ -63,7 +80,27 @@ class ImageScores:
 
 
 def write_scores(scores: Sequence[ImageScores], path: Path) -> None:
-    """Write scores as CSV, one image a row, whole or not at all."""
+    """Write scores as CSV, one image a row, whole or not at all.
+
+    Args:
+        scores: Each method once a class.
+        path: The file; its folder is made.
+
+    Raises:
+        OSError: The folder cannot be written to.
+
+    Example:
+        >>> from pathlib import Path
+        >>> from tempfile import TemporaryDirectory
+        >>> import numpy as np
+        >>> from adlib.study import ImageScores, write_scores
+        >>> scores = ImageScores("PatchCore", "part", ("0.png",), ("good",),
+        ...                      np.array([False]), np.array([0.25]), np.array([False]))
+        >>> with TemporaryDirectory() as folder:
+        ...     write_scores([scores], Path(folder, "scores.csv"))
+        ...     print(Path(folder, "scores.csv").read_text().splitlines()[1])
+        PatchCore,part,0.png,good,0,0.25,0
+    """
     path.parent.mkdir(parents=True, exist_ok=True)
     with (
         replacing(path) as temporary,
@@ -76,11 +113,26 @@ def write_scores(scores: Sequence[ImageScores], path: Path) -> None:
 
 
 def read_scores(path: Path) -> list[ImageScores]:
-    """Read what ``write_scores`` wrote, in its order.
+    """Read what ``write_scores`` wrote.
+
+    Args:
+        path: The file.
+
+    Returns:
+        Scores by method and class, in the file's order.
 
     Raises:
         FileNotFoundError: There is no such file.
         ValueError: It is another file.
+
+    Example:
+        >>> from pathlib import Path
+        >>> from tempfile import TemporaryDirectory
+        >>> from adlib.study import read_scores, write_scores
+        >>> with TemporaryDirectory() as folder:
+        ...     write_scores([], Path(folder, "scores.csv"))
+        ...     read_scores(Path(folder, "scores.csv"))
+        []
     """
     with path.open(encoding="utf-8", newline="") as file:
         reader = csv.reader(file)

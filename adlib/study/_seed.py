@@ -17,7 +17,11 @@ def set_seed(seed: int = 42) -> None:
     adlib's own results depend on their ``random_state`` alone. This is for the other
     code of a script: it sets global state, so call it once, at the start.
 
+    Args:
+        seed: In [0, 2^32 - 1].
+
     Raises:
+        TypeError: ``seed`` is no integer.
         ValueError: ``seed`` is not in [0, 2^32 - 1].
     """
     import torch  # noqa: PLC0415 - heavy

@@ -80,6 +80,18 @@ def shift_variants(
     Each part alone, where it is switched on; poses and cameras, each alone; and all
     parts, mild, moderate and severe. Light falls unevenly on every image where
     illumination stands alone, so that it is the light that is measured.
+
+    Args:
+        settings: The study's shift.
+
+    Yields:
+        Name, severity and settings of each.
+
+    Example:
+        >>> from adlib.datasets import ShiftSettings
+        >>> from adlib.study import shift_variants
+        >>> [name for name, _, _ in shift_variants(ShiftSettings().only("blur"))]
+        ['blur', 'geometric', 'photometric', 'all parts', 'all parts', 'all parts']
     """
     on = [part for part in PARTS if getattr(settings, part) is not None]
     for part in on:
@@ -97,12 +109,31 @@ def shift_variants(
 def shifted_images(
     samples: Sequence[Sample], settings: ShiftSettings | None, seed: int
 ) -> Iterator[AnyArray]:
-    """Yield images as a shift makes them, (height, width, 3) uint8, in order.
+    """Yield images as a shift makes them, in order.
 
     Args:
         samples: The images.
         settings: What the shift draws from; None: nothing is shifted.
         seed: Of the first image; each further one has the next.
+
+    Yields:
+        (height, width, 3) uint8, at the image's own size.
+
+    Raises:
+        ImageError: An image is unusable.
+        TypeError, ValueError: ``seed`` is not an integer of at least 0.
+
+    Example:
+        >>> from pathlib import Path
+        >>> from tempfile import TemporaryDirectory
+        >>> from PIL import Image
+        >>> from adlib.datasets import Sample
+        >>> from adlib.study import shifted_images
+        >>> with TemporaryDirectory() as folder:
+        ...     Image.new("L", (8, 6)).save(Path(folder, "0.png"))
+        ...     sample = Sample(Path(folder, "0.png"), 0, "good", None, "part", "test")
+        ...     [image.shape for image in shifted_images([sample], None, 42)]
+        [(6, 8, 3)]
     """
     transform = None if settings is None else ShiftDomainTransform(settings, seed=seed)
     for number, sample in enumerate(samples):
@@ -137,6 +168,11 @@ def ablate_shift(
 
     Yields:
         One row for each model and shift, not shifted first.
+
+    Raises:
+        ValueError: There are fewer than two normal or two anomalous images.
+        ImageError: An image is unusable.
+        NotFittedError: A model was not fitted.
     """
     variants = [(NOT_SHIFTED, "", None), *shift_variants(settings)]
     yield from _judge(models, samples, variants, learned_from, seed)
@@ -162,6 +198,10 @@ def cross_shifts(
 
     Yields:
         One row for each detector and pair.
+
+    Raises:
+        ValueError: There are fewer than two normal or two anomalous test images.
+        ImageError: An image is unusable.
     """
     others = [part for part in PARTS if part not in GEOMETRIC]
     domains: list[tuple[str, str, ShiftSettings | None]] = [
@@ -180,7 +220,19 @@ def cross_shifts(
 
 
 def shift_table(rows: Sequence[ShiftRow]) -> str:
-    """Return what shifts cost as a table for people."""
+    """Return what shifts cost as a table for people.
+
+    Args:
+        rows: What ``ablate_shift`` or ``cross_shifts`` gave.
+
+    Returns:
+        A heading, and a line for each row.
+
+    Example:
+        >>> from adlib.study import shift_table
+        >>> shift_table([]).split()[:2]
+        ['method', 'class']
+    """
     columns = ["method", "class", "learned from", "judged on", "", "images", "AUROC"]
     lines = [
         [

@@ -30,6 +30,14 @@ def write_tensorboard(
 
     Raises:
         ImportError: tensorboard is not installed.
+
+    Example:
+        >>> from pathlib import Path
+        >>> from tempfile import TemporaryDirectory
+        >>> from adlib.study import write_tensorboard
+        >>> with TemporaryDirectory() as folder:  # without results: nothing to write
+        ...     write_tensorboard(Path(folder), ["image_auroc"]).name
+        'tensorboard'
     """
     folder = outputs / "tensorboard"
     for old in folder.rglob("events.out.tfevents.*"):

@@ -32,6 +32,9 @@ class Table:
         rows: Cells, as many as columns in each row.
         n_names: So many columns on the left are names; the others are numbers.
         sources: Files that its numbers are in.
+
+    Raises:
+        ValueError: A row has not as many cells as there are columns.
     """
 
     key: str
@@ -74,7 +77,12 @@ Block: TypeAlias = Paragraph | Table | Illustration
 
 @dataclass(frozen=True)
 class Section:
-    """A heading and what stands below it."""
+    """A heading and what stands below it.
+
+    Attributes:
+        heading: Its number is set before it.
+        blocks: Paragraphs, tables and pictures, in order.
+    """
 
     heading: str
     blocks: Sequence[Block]

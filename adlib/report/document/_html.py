@@ -15,6 +15,10 @@ from adlib.report.document._references import labels, spans
 def write_html(document: Document, path: Path) -> Path:
     """Write a document as a page; pictures are linked where they lie.
 
+    Args:
+        document: What is written.
+        path: The page, which is replaced if it is there; the folder must exist.
+
     Returns:
         The path.
 
@@ -22,6 +26,17 @@ def write_html(document: Document, path: Path) -> Path:
         ImportError: The extra ``report`` is not installed.
         ValueError: A text refers to what is not there.
         OSError: The folder cannot be written to.
+
+    Example:
+        >>> from pathlib import Path
+        >>> from tempfile import TemporaryDirectory
+        >>> from adlib.report.document import Document, Paragraph, Section, write_html
+        >>> section = Section("Results", [Paragraph("All is well.")])
+        >>> document = Document("A report", "On parts", "In short.", [section])
+        >>> with TemporaryDirectory() as folder:
+        ...     page = write_html(document, Path(folder, "report.html"))
+        ...     "All is well." in page.read_text("utf-8")
+        True
     """
     with needs_report_extra("The page"):
         from jinja2 import Environment, StrictUndefined  # noqa: PLC0415 - optional

@@ -46,6 +46,10 @@ def write_pdf(document: Document, path: Path) -> Path:
 
     Its typst source stays beside it, with the suffix ".typ".
 
+    Args:
+        document: What is written.
+        path: The PDF, which is replaced if it is there; the folder must exist.
+
     Returns:
         The path.
 
@@ -53,6 +57,16 @@ def write_pdf(document: Document, path: Path) -> Path:
         ImportError: The extra ``report`` is not installed.
         ValueError: A text refers to what is not there.
         OSError: A picture cannot be read, or the folder not be written to.
+
+    Example:
+        >>> from pathlib import Path
+        >>> from tempfile import TemporaryDirectory
+        >>> from adlib.report.document import Document, Paragraph, Section, write_pdf
+        >>> section = Section("Results", [Paragraph("All is well.")])
+        >>> document = Document("A report", "On parts", "In short.", [section])
+        >>> with TemporaryDirectory() as folder:
+        ...     write_pdf(document, Path(folder, "report.pdf")).read_bytes()[:4]
+        b'%PDF'
     """
     with needs_report_extra("The PDF"):
         import typst  # noqa: PLC0415 - optional

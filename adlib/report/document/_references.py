@@ -12,17 +12,34 @@ REFERENCE = re.compile(r"\[((?:table|figure):[a-z0-9_]+)\]")
 
 
 class Span(NamedTuple):
-    """A piece of a text; ``target`` is what it refers to, or None."""
+    """A piece of a text.
+
+    Attributes:
+        text: What is printed.
+        target: What it refers to, e.g. "table:clean"; None: plain text.
+    """
 
     text: str
     target: str | None
 
 
 def labels(document: Document) -> dict[str, str]:
-    """Return "Table 1", "Figure 1", ... by "table:key" and "figure:key".
+    """Number the tables and figures of a document, each from 1.
+
+    Args:
+        document: Whose blocks are numbered in order.
+
+    Returns:
+        "Table 1", "Figure 1", ... by "table:key" and "figure:key".
 
     Raises:
         ValueError: Two tables, or two figures, have one key.
+
+    Example:
+        >>> from adlib.report.document import Document, Section, Table, labels
+        >>> table = Table("clean", "All.", ["class", "AUROC"], [["part", "0.9"]], 1, [])
+        >>> labels(Document("A report", "", "", [Section("Results", [table])]))
+        {'table:clean': 'Table 1'}
     """
     found: dict[str, str] = {}
     keys = {
@@ -45,8 +62,17 @@ def spans(text: str, numbers: Mapping[str, str]) -> list[Span]:
         text: With references such as ``[table:clean]``.
         numbers: What ``labels`` gave.
 
+    Returns:
+        Its pieces in order, references as they are printed.
+
     Raises:
         ValueError: The text refers to what is not there.
+
+    Example:
+        >>> from adlib.report.document import spans
+        >>> numbers = {"table:clean": "Table 1"}
+        >>> [span.text for span in spans("See [table:clean].", numbers)]
+        ['See ', 'Table 1', '.']
     """
     found, last = [], 0
     for match in REFERENCE.finditer(text):

@@ -30,7 +30,20 @@ SPECIAL = {
 
 
 def as_csv(table: Table) -> str:
-    """Return a table as CSV, its headings first."""
+    """Return a table as CSV, its headings first.
+
+    Args:
+        table: The table.
+
+    Returns:
+        One line a row, ending in a line feed.
+
+    Example:
+        >>> from adlib.report.document import Table, as_csv
+        >>> table = Table("clean", "All.", ["class", "AUROC"], [["part", "0.9"]], 1, [])
+        >>> as_csv(table).splitlines()
+        ['class,AUROC', 'part,0.9']
+    """
     text = StringIO()
     writer = csv.writer(text, lineterminator="\n")
     writer.writerow(table.columns)
@@ -39,11 +52,20 @@ def as_csv(table: Table) -> str:
 
 
 def as_latex(table: Table, caption: str) -> str:
-    """Return a table as LaTeX; the preamble needs booktabs.
+    r"""Return a table as LaTeX; the preamble needs booktabs.
 
     Args:
         table: The table; its key becomes the label, "tab:key".
         caption: Its caption, references resolved.
+
+    Returns:
+        A floating table; what is special to LaTeX is escaped.
+
+    Example:
+        >>> from adlib.report.document import Table, as_latex
+        >>> table = Table("clean", "All.", ["class", "AUROC"], [["part", "0.9"]], 1, [])
+        >>> print(as_latex(table, "100 % of it").splitlines()[2].strip())
+        \caption{100 \% of it}
     """
     kinds = "l" * table.n_names + "r" * (len(table.columns) - table.n_names)
     lines = [
@@ -64,7 +86,29 @@ def as_latex(table: Table, caption: str) -> str:
 
 
 def write_tables(document: Document, folder: Path) -> list[Path]:
-    """Write each table as ``{key}.csv`` and ``{key}.tex``; return the paths."""
+    """Write each table as ``{key}.csv`` and ``{key}.tex``, whole or not at all.
+
+    Args:
+        document: Whose tables are written.
+        folder: Made if it is not there.
+
+    Returns:
+        The paths, table by table.
+
+    Raises:
+        ValueError: A caption refers to what is not there, or two tables have one key.
+        OSError: The folder cannot be written to.
+
+    Example:
+        >>> from pathlib import Path
+        >>> from tempfile import TemporaryDirectory
+        >>> from adlib.report.document import Document, Section, Table, write_tables
+        >>> table = Table("clean", "All.", ["class", "AUROC"], [["part", "0.9"]], 1, [])
+        >>> document = Document("A report", "", "", [Section("Results", [table])])
+        >>> with TemporaryDirectory() as folder:
+        ...     [path.name for path in write_tables(document, Path(folder))]
+        ['clean.csv', 'clean.tex']
+    """
     folder.mkdir(parents=True, exist_ok=True)
     numbers, written = labels(document), []
     for table in document.tables():

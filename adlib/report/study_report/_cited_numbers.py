@@ -39,6 +39,18 @@ class CitedNumbers:
 
     Args:
         folder: The study's outputs.
+
+    Example:
+        >>> from pathlib import Path
+        >>> from tempfile import TemporaryDirectory
+        >>> from adlib.report.study_report import CitedNumbers
+        >>> with TemporaryDirectory() as folder:
+        ...     _ = Path(folder, "clean.json").write_text('{"auroc": 0.91234}')
+        ...     cited = CitedNumbers(Path(folder))
+        ...     cited.get("clean.json", "auroc")
+        '0.912'
+        >>> [(one.printed, one.place) for one in cited.used.values()]
+        [('0.912', 'auroc')]
     """
 
     def __init__(self, folder: Path) -> None:
@@ -47,11 +59,25 @@ class CitedNumbers:
         self.used: dict[tuple[str, str, str], UsedNumber] = {}
 
     def has(self, file: str) -> bool:
-        """Return whether there is such a file of results."""
+        """Return whether there is such a file of results.
+
+        Args:
+            file: Below the study's outputs.
+
+        Returns:
+            True where it is there.
+        """
         return (self._folder / file).is_file()
 
     def at(self, file: str, *keys: Key) -> Any:
         """Return what stands at a place of a file, to look at, not to print.
+
+        Args:
+            file: Below the study's outputs.
+            *keys: Keys and positions that lead to the place.
+
+        Returns:
+            A number, text, list or mapping, as JSON holds it.
 
         Raises:
             FileNotFoundError: There is no such file.
@@ -66,7 +92,20 @@ class CitedNumbers:
         return found
 
     def get(self, file: str, *keys: Key, form: str = ".3f") -> str:
-        """Return a number as it is printed; a dash where there is none."""
+        """Return a number as it is printed, and note it.
+
+        Args:
+            file: Below the study's outputs.
+            *keys: Keys and positions that lead to the number.
+            form: As ``format`` takes it.
+
+        Returns:
+            The number, with a minus sign of its own; a dash where there is none.
+
+        Raises:
+            FileNotFoundError: There is no such file.
+            KeyError, IndexError: There is no such place.
+        """
         value = self.at(file, *keys)
         if value is None:
             return NOTHING
@@ -75,13 +114,20 @@ class CitedNumbers:
         return printed
 
     def interval(self, file: str, *keys: Key, value: str, form: str = ".3f") -> str:
-        """Return "value [low, high]" of a mapping that has such bounds.
+        """Return "value [low, high]" of a mapping with such bounds, and note them.
 
         Args:
-            file: Of the results.
-            keys: Of the mapping.
+            file: Below the study's outputs.
+            *keys: Keys and positions that lead to the mapping.
             value: Its key of the number itself, beside "low" and "high".
             form: Of all three.
+
+        Returns:
+            The number alone where a bound is missing.
+
+        Raises:
+            FileNotFoundError: There is no such file.
+            KeyError, IndexError: There is no such place.
         """
         inside = self.at(file, *keys)
         text = self.get(file, *keys, value, form=form)
@@ -91,7 +137,19 @@ class CitedNumbers:
         return f"{text} [{low}, {high}]"
 
     def p_value(self, file: str, *keys: Key) -> str:
-        """Return a p-value as it stands in a table."""
+        """Return a p-value as it stands in a table, and note it.
+
+        Args:
+            file: Below the study's outputs.
+            *keys: Keys and positions that lead to it.
+
+        Returns:
+            Three decimals; "< 0.001" below that; a dash where there is none.
+
+        Raises:
+            FileNotFoundError: There is no such file.
+            KeyError, IndexError: There is no such place.
+        """
         value = self.at(file, *keys)
         if value is None:
             return NOTHING
@@ -102,7 +160,20 @@ class CitedNumbers:
         return printed
 
     def total(self, file: str, *keys: Key, names: Sequence[str]) -> str:
-        """Return the sum of some entries of a mapping, as a whole number."""
+        """Return the sum of some entries of a mapping, and note it.
+
+        Args:
+            file: Below the study's outputs.
+            *keys: Keys and positions that lead to the mapping.
+            names: The entries; one that is missing counts as 0.
+
+        Returns:
+            A whole number, with commas between thousands.
+
+        Raises:
+            FileNotFoundError: There is no such file.
+            KeyError, IndexError: There is no such place.
+        """
         inside = self.at(file, *keys)
         value = sum(inside.get(name, 0) for name in names)
         printed = f"{value:,}"
@@ -110,7 +181,14 @@ class CitedNumbers:
         return printed
 
     def write(self, path: Path) -> None:
-        """Write what was printed as CSV, each number once."""
+        """Write what was printed as CSV, each number once.
+
+        Args:
+            path: The file, which is replaced if it is there; the folder must exist.
+
+        Raises:
+            OSError: The folder cannot be written to.
+        """
         text = StringIO()
         writer = csv.writer(text, lineterminator="\n")
         writer.writerow(UsedNumber._fields)

@@ -75,6 +75,9 @@ def write_study_report(outputs: Path, folder: Path) -> StudyReport:
             phases found is in the report where their results are there.
         folder: Made if it is not there; files of the same names are replaced.
 
+    Returns:
+        Where page, PDF, tables and the list of numbers are.
+
     Raises:
         FileNotFoundError: Results are missing; the message names them.
         ImportError: The extra ``report`` is not installed.

@@ -1,0 +1,316 @@
+"""Every public name says what it takes, gives and refuses, and shows it."""
+
+from __future__ import annotations
+
+import inspect
+from importlib import import_module
+from typing import NamedTuple
+
+import numpy as np
+import pytest
+from numpy.typing import ArrayLike
+
+from adlib._validation import check_int
+from tests import docstring_rules as rules
+
+ROOMS = (
+    "adlib",
+    "adlib.images",
+    "adlib.datasets",
+    "adlib.features",
+    "adlib.neighbors",
+    "adlib.estimators",
+    "adlib.metrics",
+    "adlib.study",
+    "adlib.report",
+    "adlib.report.document",
+    "adlib.report.study_report",
+    "adlib.exceptions",
+)
+# What no example can show offline and within a second or so.
+NO_EXAMPLE = {
+    "demo_root": "draws a data set, for seconds",
+    "download": "needs a network",
+    "project": "lays out patches by t-SNE, for seconds",
+    "set_seed": "changes the whole process, and with it other tests",
+    **dict.fromkeys(
+        (
+            "ablate",
+            "ablate_shift",
+            "cross_shifts",
+            "distance_shares",
+            "failure_grid",
+            "fit_on_split",
+            "measure_model",
+            "neighbour_shares",
+            "pair_rows",
+            "run_demo",
+            "run_on_split",
+            "run_study",
+            "sample_patches",
+            "shifted_splits",
+            "shortcut",
+            "stage_maps",
+            "top_up",
+            "trade_off",
+            "write_demo_page",
+            "write_study_report",
+        ),
+        "needs a data set on disk, and all but pair_rows a detector or a whole study",
+    ),
+}
+# What calls a check that cannot refuse what it is given.
+NO_RAISES = {"provenance": "asks for the device auto, which there always is"}
+
+
+def public_names(room: str) -> list[str]:
+    """Return what a room offers; where it does not say, what is its own."""
+    module = import_module(room)
+    if hasattr(module, "__all__"):
+        return list(module.__all__)
+    return [
+        name
+        for name, value in vars(module).items()
+        if getattr(value, "__module__", "") == room
+    ]
+
+
+def breaches(room: str) -> list[str]:
+    """Return all that is wrong with the docstrings of a room, one line each."""
+    found: dict[str, None] = {}  # a base's method counts once
+    for name in public_names(room):
+        thing = getattr(import_module(room), name)
+        if not str(getattr(thing, "__module__", "")).startswith("adlib"):
+            continue  # a constant or an alias
+        example = rules.needs_example(thing) and name not in NO_EXAMPLE
+        if inspect.isclass(thing):
+            lines = {name: list(rules.class_breaches(thing, example=example))}
+            for owner, member_name, member in rules.members_of(thing):
+                label = f"{owner.__name__}.{member_name}"
+                lines[label] = list(rules.member_breaches(member))
+        elif inspect.isfunction(thing):
+            lines = {name: list(rules.function_breaches(thing, example=example))}
+        else:
+            continue
+        for label, broken in lines.items():
+            found.update(
+                dict.fromkeys(
+                    f"{label}: {rule}"
+                    for rule in broken
+                    if not (rule == "no Raises" and label in NO_RAISES)
+                )
+            )
+    return list(found)
+
+
+@pytest.mark.parametrize("room", ROOMS)
+def test_docstrings_keep_the_rules(room):
+    assert import_module(room).__doc__
+    found = breaches(room)
+    assert not found, "\n".join([f"{len(found)} breaches in {room}", *found])
+
+
+def test_exemptions_can_only_shrink():
+    things = {
+        name: getattr(import_module(room), name)
+        for room in ROOMS
+        for name in public_names(room)
+    }
+    for name in NO_EXAMPLE:
+        broken = list(rules.function_breaches(things[name], example=True))
+        assert broken == ["no Example"], name
+    for name in NO_RAISES:
+        broken = list(rules.function_breaches(things[name], example=False))
+        assert broken == ["no Raises"], name
+
+
+# What follows breaks one rule each.
+
+
+def undocumented(x: int) -> None:
+    del x
+
+
+def too_long() -> None:
+    """Say something in so many words that this first line has more than eighty letters.
+
+    And more.
+    """
+
+
+def no_full_stop() -> None:
+    """Say something"""
+
+
+def two_sentences() -> None:
+    """Say something. Then say more."""
+
+
+def goes_on() -> None:
+    """Say something.
+    And go on at once.
+    """
+
+
+def missing_argument(x: int, y: int) -> None:
+    """Do something.
+
+    Args:
+        x: A number.
+    """
+    del x, y
+
+
+def invented_argument(x: int) -> None:
+    """Do something.
+
+    Args:
+        x: A number.
+        z: Another.
+    """
+    del x
+
+
+def no_result(x: int) -> int:
+    """Return something.
+
+    Args:
+        x: A number.
+    """
+    return x
+
+
+def invented_result() -> None:
+    """Do something.
+
+    Returns:
+        A number.
+    """
+
+
+def raises_silently() -> None:
+    """Do something."""
+    raise ValueError("of which the docstring says nothing")
+
+
+def checks_silently(x: object) -> None:
+    """Do something.
+
+    Args:
+        x: A number.
+    """
+    check_int(x, "x", "checks_silently", low=0)
+
+
+def shapeless(x: ArrayLike) -> None:
+    """Do something.
+
+    Args:
+        x: Some float numbers.
+    """
+    del x
+
+
+def untyped(x: ArrayLike) -> None:
+    """Do something.
+
+    Args:
+        x: Scores, (n_images,).
+    """
+    del x
+
+
+def loose_backticks() -> None:
+    """Do ``something."""
+
+
+def glued_example() -> None:
+    """Do something.
+
+    Such as this:
+    >>> glued_example()
+    """
+
+
+def nested_reference() -> None:
+    """Do something.
+
+    References:
+        1. A. Author, "A title", 2020.
+    """
+
+
+@pytest.mark.parametrize(
+    ("function", "rule"),
+    [
+        (undocumented, "no docstring"),
+        (too_long, "first line is longer than 80"),
+        (no_full_stop, "first line has no full stop at its end"),
+        (two_sentences, "first line is not one sentence"),
+        (goes_on, "no blank line after the first"),
+        (missing_argument, "y is missing in Args"),
+        (invented_argument, "z of Args does not exist"),
+        (no_result, "no Returns"),
+        (invented_result, "Returns where nothing is returned"),
+        (raises_silently, "no Raises"),
+        (checks_silently, "no Raises"),
+        (shapeless, "x is an array and states no shape"),
+        (untyped, "x is an array and states no dtype"),
+        (loose_backticks, "unbalanced backticks in 'Do ``something.'"),
+        (glued_example, "no blank line before an example"),
+        (nested_reference, "a nested list in '1. A. Author, \"A title\", 2020.'"),
+    ],
+)
+def test_each_breach_is_found(function, rule):
+    assert list(rules.function_breaches(function, example=False)) == [rule]
+
+
+class Record(NamedTuple):
+    """Some numbers.
+
+    Attributes:
+        first: (n,).
+        third: Not there.
+    """
+
+    first: np.ndarray
+    second: int
+
+
+class Maker:
+    """Makes something.
+
+    Args:
+        x: A number.
+    """
+
+    def __init__(self, x: int, y: int) -> None:
+        if x > y:
+            raise ValueError("of which the docstring says nothing")
+
+    @property
+    def value(self) -> int:
+        """A number"""
+        return 1
+
+
+def test_breaches_of_classes_are_found():
+    assert list(rules.class_breaches(Record, example=False)) == [
+        "second is missing in Attributes",
+        "third of Attributes does not exist",
+    ]
+    assert list(rules.class_breaches(Maker, example=True)) == [
+        "y is missing in Args",
+        "no Raises",
+        "no Example",
+    ]
+    assert list(rules.member_breaches(Maker.value)) == [
+        "first line has no full stop at its end"
+    ]
+
+
+def test_a_name_that_only_holds_or_refuses_needs_no_example():
+    assert not rules.needs_example(Record)
+    assert not rules.needs_example(ValueError)
+    assert rules.needs_example(Maker)
+    assert rules.needs_example(undocumented)
