@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from adlib._validation import refusal
 from adlib.images import as_pixels, read_image, resize
 from adlib.report._overlay import overlay
 from adlib.report._picture_grid import Picture, picture_grid
@@ -41,6 +42,7 @@ def failure_grid(
         ImageError: An image or mask is unusable.
         ImportError: The extra ``report`` is not installed.
         NotFittedError: A model was not fitted.
+        ValueError: A model has no threshold.
     """
     masks = Masks(samples, (SIDE, SIDE))
     pixels = []
@@ -53,8 +55,13 @@ def failure_grid(
     ]
     rows: list[tuple[str, Sequence[Picture | None]]] = [("image", first)]
     for name, model in models.items():
-        assert model.threshold_ is not None  # its caller set one
-        found = list(model.inspect([sample.image_path for sample in samples]))
+        inspected = model.inspect([sample.image_path for sample in samples])
+        if model.threshold_ is None:
+            rule = "models with thresholds"
+            came = f"{name!r} without one"
+            remedy = "Call calibrate first."
+            raise ValueError(refusal("models", "failure_grid", rule, came, remedy))
+        found = list(inspected)
         maps = [one.map for one in found if one.map is not None]
         low = float(np.median(np.stack(maps)))
         high = float(np.max(np.stack(maps)))

@@ -98,22 +98,17 @@ if TYPE_CHECKING:
         top_up,
         write_adaptations,
     )
+    from adlib.study._phase_runs import PhaseRun, runs_table
     from adlib.study._phase_state import phase_scripts
     from adlib.study._predictions import Masks, Predictions, resized_mask
     from adlib.study._provenance import provenance
     from adlib.study._results import macro_average, results_table, write_results
-    from adlib.study._run_study import (
-        PhaseError,
-        PhaseRun,
-        run_study,
-        runs_table,
-    )
+    from adlib.study._run_files import write_run_details, write_thresholds
+    from adlib.study._run_study import PhaseError, run_study
     from adlib.study._runs import (
         Calibration,
         Run,
         run_on_split,
-        write_run_details,
-        write_thresholds,
     )
     from adlib.study._same_results import differing_results
     from adlib.study._saved_results import SavedFigure, SavedResult, read_results
@@ -159,7 +154,7 @@ _LAZY = {
     "PatchSample": "_interpretation",
     "Pattern": "_errors",
     "PhaseError": "_run_study",
-    "PhaseRun": "_run_study",
+    "PhaseRun": "_phase_runs",
     "PixelResults": "_evaluation",
     "Predictions": "_predictions",
     "Run": "_runs",
@@ -218,7 +213,7 @@ _LAZY = {
     "run_demo": "_demo",
     "run_on_split": "_runs",
     "run_study": "_run_study",
-    "runs_table": "_run_study",
+    "runs_table": "_phase_runs",
     "sample_patches": "_interpretation",
     "shift_table": "_shift_ablations",
     "shift_variants": "_shift_ablations",
@@ -234,10 +229,10 @@ _LAZY = {
     "write_fittings": "_fitting",
     "write_json": "_json",
     "write_results": "_results",
-    "write_run_details": "_runs",
+    "write_run_details": "_run_files",
     "write_scores": "_scores",
     "write_tensorboard": "_tensorboard",
-    "write_thresholds": "_runs",
+    "write_thresholds": "_run_files",
 }
 
 __all__ = [

@@ -12,7 +12,7 @@ import numpy as np
 
 from adlib._files import replacing
 from adlib.study._evaluation import Evaluation
-from adlib.study._json import write_json
+from adlib.study._json import plain, write_json
 from adlib.study._tables import text_table
 
 VERSION = 1
@@ -67,9 +67,12 @@ def write_results(
         The paths of both.
 
     Raises:
-        ValueError: A method comes twice with the same class, there is none at all, or a
-            figure is NaN, as precision is where no image is called anomalous.
+        ValueError: A method comes twice with the same class, or there is none at all.
         OSError: The folder cannot be written to.
+
+    Note:
+        A figure that is not a number, as precision is where no image is called
+        anomalous, is null in the JSON file and "nan" in the CSV file.
 
     Example:
         >>> from pathlib import Path
@@ -89,7 +92,7 @@ def write_results(
         "methods": {
             method: {
                 "classes": {one.class_name: one.as_dict() for one in rows},
-                "macro_average": macro_average(rows),
+                "macro_average": plain(macro_average(rows)),
             }
             for method, rows in by_method.items()
         },

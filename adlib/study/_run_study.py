@@ -10,12 +10,12 @@ import time
 from collections import deque
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal, TypeAlias
+from typing import TYPE_CHECKING, Any
 
 from adlib._files import replacing
+from adlib.study._phase_runs import PhaseRun
 from adlib.study._phase_state import (
     PhaseRecord,
     phase_fingerprint,
@@ -24,35 +24,16 @@ from adlib.study._phase_state import (
     written_since,
 )
 from adlib.study._phases import data_root
-from adlib.study._tables import text_table
 from adlib.study._tensorboard import check_tensorboard, write_tensorboard
 
 if TYPE_CHECKING:
     from adlib.study._config import Config
 
-State: TypeAlias = Literal["run", "kept"]
 LAST_LINES = 25  # of a failed phase's output, in the error
 
 
 class PhaseError(RuntimeError):
     """A phase of the study failed; the message holds the end of what it printed."""
-
-
-@dataclass(frozen=True)
-class PhaseRun:
-    """How a phase went.
-
-    Attributes:
-        name: Of its script, e.g. "phase03_patchcore_clean".
-        state: "run", or "kept" where it was done and nothing had changed.
-        seconds: How long it took, now or then.
-        peak_megabytes: Most memory that it held; None where the system does not say.
-    """
-
-    name: str
-    state: State
-    seconds: float
-    peak_megabytes: float | None
 
 
 def run_study(
@@ -144,35 +125,6 @@ def _run_phases(
         write_tensorboard(outputs, config.metrics, runs)
     log.write("study finished", seconds=sum(run.seconds for run in runs))
     return runs
-
-
-def runs_table(runs: Sequence[PhaseRun]) -> str:
-    """Return how the phases went as a table for people.
-
-    Args:
-        runs: What ``run_study`` gave.
-
-    Returns:
-        A heading, a line for each phase, and one for all.
-
-    Example:
-        >>> from adlib.study import PhaseRun, runs_table
-        >>> print(runs_table([PhaseRun("phase00_setup", "run", 12.5, 410.0)]))
-        phase               seconds  peak MB
-        phase00_setup  run     12.5      410
-        all                    12.5
-    """
-    rows = [
-        [
-            run.name,
-            run.state,
-            f"{run.seconds:.1f}",
-            "-" if run.peak_megabytes is None else f"{run.peak_megabytes:,.0f}",
-        ]
-        for run in runs
-    ]
-    rows.append(["all", "", f"{sum(run.seconds for run in runs):.1f}", ""])
-    return text_table(["phase", "", "seconds", "peak MB"], rows, n_names=2)
 
 
 class _EventLog:

@@ -6,16 +6,14 @@ import csv
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Self
+from typing import Self
 
 import numpy as np
 
 from adlib._files import replacing
 from adlib._typing import BoolArray, Float64Array
 from adlib.datasets import ANOMALOUS
-
-if TYPE_CHECKING:
-    from adlib.study._runs import Run
+from adlib.study._runs import Run
 
 COLUMNS = ("method", "class", "image", "defect_type", "label", "score", "verdict")
 

@@ -4,12 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from adlib.study._headlines import saved_conditions
-
-if TYPE_CHECKING:
-    from adlib.study._run_study import PhaseRun
+from adlib.study._phase_runs import PhaseRun
 
 
 def write_tensorboard(

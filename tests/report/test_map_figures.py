@@ -3,9 +3,17 @@
 from __future__ import annotations
 
 import numpy as np
+import pytest
 from PIL import Image
 
-from adlib.report import MapExample, certain_and_uncertain, map_grid, save_figure
+from adlib.datasets import Sample
+from adlib.report import (
+    MapExample,
+    certain_and_uncertain,
+    failure_grid,
+    map_grid,
+    save_figure,
+)
 
 
 def test_images_stand_under_one_heading_most_certain_first():
@@ -68,3 +76,11 @@ def test_the_grid_shows_images_over_maps_and_says_where_there_are_none(tmp_path)
     assert (tmp_path / "one.png").read_bytes() == (tmp_path / "two.png").read_bytes()
     with Image.open(tmp_path / "one.png") as image:
         assert np.asarray(image).std() > 10
+
+
+def test_failures_are_drawn_against_thresholds(fitted, folder):
+    sample = Sample(folder / "0.png", 0, "good", None, "part", "test")
+    with pytest.raises(
+        ValueError, match=r"models of failure_grid .*'ours' without one"
+    ):
+        failure_grid([sample], {"ours": fitted}, "Failures")

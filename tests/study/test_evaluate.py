@@ -224,6 +224,17 @@ def test_files_hold_every_figure_and_the_macro_average(model, tested, tmp_path):
     assert lines[4].split() == ["order", "macro", "average", "0.5000", "-"]
 
 
+def test_what_is_no_number_is_null_and_no_error(tmp_path):
+    # Nothing is called anomalous, so there is no precision.
+    alone = [Sample(tmp_path / "0.png", 0, "good", None, "metal", "test")]
+    one = evaluate([0.3], alone, 0.5)
+    paths = write_results([one], tmp_path, "clean")
+    method = json.loads(paths[0].read_text())["methods"]["scores"]
+    assert method["classes"]["metal"]["image"]["precision"] is None
+    assert method["macro_average"]["image_precision"] is None
+    assert "image_precision,nan" in paths[1].read_text()
+
+
 def test_a_method_comes_once_a_class(tested, tmp_path):
     one = evaluate(np.arange(9.0), tested)
     with pytest.raises(ValueError, match=r"'scores' twice for 'metal'"):
