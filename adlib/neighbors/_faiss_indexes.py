@@ -6,6 +6,8 @@ by recall; ``benchmarks/benchmarks/search.py`` tracks what they give.
 
 from __future__ import annotations
 
+import re
+from concurrent.futures import ThreadPoolExecutor
 from importlib import import_module
 from math import isqrt
 from typing import Any
@@ -29,6 +31,7 @@ PQ_ITERATIONS = 10  # of k-means; FAISS's 25 take longer and find no more
 # HNSW: M, efConstruction, efSearch. A wide build takes longer, once, and finds more at
 # the same speed; FAISS's own 40 and 16 lose recall as banks grow.
 LINKS, BUILD_WIDTH, SEARCH_WIDTH = 32, 200, 64
+SAME_LINKS_SINCE = (1, 15, 1)  # of FAISS; measured, by building on one to five threads
 SEED = 1234  # of every k-means
 OWNER = "MemoryBank"
 
@@ -56,7 +59,8 @@ def import_faiss(kind: SearchKind) -> Any:
 def build_index(kind: SearchKind, rows: Float32Array) -> Any:
     """Return a trained CPU index over rows, (n_bank, n_features).
 
-    The same rows give the same bytes, on any number of threads (tested).
+    The same rows give the same bytes, on any number of threads (tested). FAISS before
+    1.15.1 needs to link an HNSW graph on one thread for that, which takes longer.
     """
     faiss = import_faiss(kind)
     n_bank, n_features = rows.shape
@@ -81,8 +85,24 @@ def build_index(kind: SearchKind, rows: Float32Array) -> Any:
         )
         index.nprobe = PROBES
         _train(index, kind, widened(rows, index.d))
-    index.add(widened(rows, index.d))
+    if kind == "faiss-hnsw" and _links_vary_with_threads(faiss):
+        # OpenMP keeps the number apart for each thread that asks: the caller's stays.
+        with ThreadPoolExecutor(1, initializer=_work_alone, initargs=(faiss,)) as pool:
+            pool.submit(index.add, rows).result()
+    else:
+        index.add(widened(rows, index.d))
     return index
+
+
+def _links_vary_with_threads(faiss: Any) -> bool:
+    """Say whether FAISS links a graph in the order in which its threads come by."""
+    numbers = re.findall(r"\d+", faiss.__version__)[:3]
+    return tuple(int(number) for number in numbers) < SAME_LINKS_SINCE
+
+
+def _work_alone(faiss: Any) -> None:
+    """Let FAISS use one thread for what this thread asks of it."""
+    faiss.omp_set_num_threads(1)
 
 
 def _train(index: Any, kind: SearchKind, rows: Float32Array) -> None:

@@ -18,6 +18,12 @@ def pixels(n_images=3, height=64, width=64):
     return torch.rand(n_images, 3, height, width, generator=generator)
 
 
+def skip_without_stages(name):
+    """Skip what needs the stages of a network that older releases of timm lack."""
+    if not hasattr(network_of(name), "forward_intermediates"):
+        pytest.skip(f"timm {timm.__version__} cannot return the stages of {name}")
+
+
 def network_of(name, seed=0):
     """Return timm's whole network with random weights and random statistics."""
     with torch.random.fork_rng(devices=[]):

@@ -9,7 +9,7 @@ from torch import nn
 from adlib.features import Backbone
 from adlib.features._backbone import _StageReader
 from adlib.features._folding import folded
-from tests.features.test_backbone import network_of
+from tests.features.test_backbone import network_of, skip_without_stages
 
 
 def n_norms(network):
@@ -103,6 +103,7 @@ def test_a_norm_of_a_kind_that_is_not_known_stays():
     ],
 )
 def test_timms_networks_give_the_same_maps(name, n_left):
+    skip_without_stages(name)
     backbone = Backbone(name, weights=None)
     whole = network_of(name)
     state = whole.state_dict()
