@@ -1,0 +1,367 @@
+"""The reference: one page a public package, written from ``__all__`` and docstrings.
+
+A name has one target, in the package that defines it; where another package hands it
+on, that page links there. Names are grouped by the module that defines them, whose
+docstring's first line is the group's heading; the module itself is private and not
+named.
+"""
+
+from __future__ import annotations
+
+import ast
+import inspect
+import os
+import re
+from collections.abc import Iterator
+from dataclasses import dataclass
+from importlib import import_module
+from pathlib import Path
+from typing import Any
+
+import click
+import typer
+from docutils import nodes
+from sphinx.application import Sphinx
+from sphinx.environment import BuildEnvironment
+
+import adlib
+from adlib.cli import app as command_line
+
+PACKAGES = (
+    "adlib",
+    "adlib.estimators",
+    "adlib.images",
+    "adlib.datasets",
+    "adlib.features",
+    "adlib.neighbors",
+    "adlib.metrics",
+    "adlib.study",
+    "adlib.report",
+    "adlib.exceptions",
+)
+ROOT = Path(adlib.__file__).parent.parent
+COLUMNS = 88  # of the commands' help
+
+
+@dataclass(frozen=True)
+class Name:
+    """A public name: where it is asked for, and where it is defined.
+
+    Attributes:
+        package: That lists it.
+        name: As listed.
+        module: That defines it.
+    """
+
+    package: str
+    name: str
+    module: str
+
+    @property
+    def path(self) -> str:
+        """Where users import it from."""
+        return f"{self.package}.{self.name}"
+
+    @property
+    def home(self) -> str:
+        """The package whose page has its entry."""
+        parts = self.module.split(".")
+        public = [part for part in parts if not part.startswith("_")]
+        while len(public) > 1 and ".".join(public) not in PACKAGES:
+            public.pop()
+        return ".".join(public)
+
+    @property
+    def target(self) -> str:
+        """Its one target."""
+        return f"{self.home}.{self.name}"
+
+    @property
+    def value(self) -> Any:
+        """The object."""
+        return getattr(import_module(self.package), self.name)
+
+
+def public_names(package: str) -> list[Name]:
+    """Return what a package lists in ``__all__``, or defines, with its home."""
+    module = import_module(package)
+    tree = ast.parse(Path(str(module.__file__)).read_text(encoding="utf-8"))
+    origins = {
+        alias.asname or alias.name: node.module
+        for node in ast.walk(tree)
+        if isinstance(node, ast.ImportFrom) and node.module
+        for alias in node.names
+    }
+    listed = getattr(module, "__all__", None) or [
+        node.name for node in tree.body if isinstance(node, ast.ClassDef)
+    ]
+    return [
+        _followed(Name(package, name, origins.get(name, package))) for name in listed
+    ]
+
+
+def _followed(name: Name) -> Name:
+    """Return a name with the module that defines it, not one that hands it on."""
+    if name.module != name.package and name.module in PACKAGES:
+        for other in public_names(name.module):
+            if other.name == name.name:
+                return Name(name.package, name.name, other.module)
+    return name
+
+
+def _is_alias(value: object) -> bool:
+    """Tell a type alias from a constant."""
+    return not isinstance(value, (str, int, float, tuple, dict, frozenset, list))
+
+
+def _comment(name: Name) -> str:
+    """Return what the source says beside or above a constant, without its noqa."""
+    lines = Path(str(import_module(name.module).__file__)).read_text("utf-8")
+    found = lines.splitlines()
+    for i, line in enumerate(found):
+        if re.match(rf"(type )?{name.name}\b.*=", line) or (
+            re.match(r"\w[\w, ]* = ", line)
+            and name.name in re.split(r", ", line.partition(" = ")[0])
+        ):
+            if " # " in line:
+                return line.partition(" # ")[2].partition("noqa")[0].strip()
+            above = []
+            while i and found[i - 1].startswith("# "):
+                i -= 1
+                above.insert(0, found[i][2:])
+            return " ".join(above)
+    return ""
+
+
+def _entry(name: Name) -> Iterator[str]:
+    """Yield the directive that makes the entry of a name."""
+    value = name.value
+    if inspect.isclass(value):
+        is_error = issubclass(value, BaseException)
+        yield f".. {'autoexception' if is_error else 'autoclass'}:: {name.target}"
+        if not is_error:
+            yield "   :members:"
+            if name.name in ("PatchCore", "PaDiM"):  # all that users call, in one place
+                yield "   :inherited-members: BaseEstimator"
+            if any(base.__module__.startswith("adlib") for base in value.__bases__):
+                yield "   :show-inheritance:"
+    elif inspect.isroutine(value):
+        yield f".. autofunction:: {name.target}"
+    elif _is_alias(value):
+        yield f".. py:type:: {name.target}"
+        yield f"   :canonical: {_shown(value)}"
+        yield ""
+        yield f"   {_sentence(_comment(name))}"
+    else:
+        yield f".. py:data:: {name.target}"
+        text = repr(value)
+        if len(text) < 300:  # noqa: PLR2004 - some lines
+            yield f"   :value: {text}"
+        yield ""
+        yield f"   {_sentence(_comment(name))}"
+    yield ""
+
+
+def _sentence(comment: str) -> str:
+    """Return a comment as a sentence of the reference."""
+    if not comment:
+        return ""
+    text = re.sub(r"`([^`]+)`", r"``\1``", comment)
+    return text[0].upper() + text[1:].rstrip(".") + "."
+
+
+def _shown(value: object) -> str:
+    """Return a type alias as it would be written."""
+    text = str(value).replace("typing.", "").replace("NoneType", "None")
+    text = re.sub(r"ForwardRef\('([^']+)'[^)]*\)", r"\1", text)
+    text = text.replace("collections.abc.", "").replace("pathlib.", "")
+    return re.sub(r"adlib(\.\w+)+\.(\w+)", r"\2", text)
+
+
+def _kind(value: object) -> str:
+    if inspect.isclass(value):
+        return "exc" if issubclass(value, BaseException) else "class"
+    if inspect.isroutine(value):
+        return "func"
+    return "type" if _is_alias(value) else "data"
+
+
+def _first_line(name: Name) -> str:
+    """Return what the table says of a name."""
+    value = name.value
+    if inspect.isclass(value) or inspect.isroutine(value):
+        text = (inspect.getdoc(value) or "").partition("\n\n")[0].replace("\n", " ")
+        return re.sub(r"(?<!`)`([^`]+)`(?!`)", r"``\1``", text)
+    return _sentence(_comment(name))
+
+
+def _table(names: list[Name]) -> Iterator[str]:
+    yield ".. list-table::"
+    yield "   :widths: 30 70"
+    yield "   :class: api-names"
+    yield ""
+    for name in names:
+        kind = _kind(name.value)
+        yield f"   * - :py:{kind}:`~{name.target}`"
+        yield f"     - {_first_line(name)}"
+    yield ""
+
+
+def _headed(text: str, sign: str) -> Iterator[str]:
+    yield from (text, sign * len(text), "")
+
+
+def _summary(module: str) -> str:
+    """Return a module's docstring's first line as a heading."""
+    text = inspect.getdoc(import_module(module)) or module
+    return text.partition("\n")[0].rstrip(".").replace("`", "")
+
+
+def package_page(package: str) -> str:
+    """Return the page of a package as reStructuredText."""
+    module = import_module(package)
+    lines = [f".. py:module:: {package}", ""]
+    lines += _headed(package, "=")
+    lines += [inspect.getdoc(module) or "", ""]
+    names = public_names(package)
+    own = [name for name in names if name.home == package and name.name != "__version__"]
+    others = [name for name in names if name.home != package]
+    if package == "adlib":
+        others, own = [name for name in names if name.name != "__version__"], []
+        lines += _headed("At the top level", "-")
+        lines += ["Everything else is in the packages. These come from", ""]
+        lines[-2] = "The names that most programs need; their entries are in the packages."
+        lines += _table(others)
+        lines += [
+            ".. py:data:: adlib.__version__",
+            f"   :value: {adlib.__version__!r}",
+            "",
+            "   The version of what is installed.",
+            "",
+        ]
+        lines += _headed("Packages", "-")
+        lines += [".. list-table::", "   :widths: 30 70", "   :class: api-names", ""]
+        for other in PACKAGES[1:]:
+            lines += [f"   * - :py:mod:`{other}`", f"     - {_summary(other)}."]
+        return "\n".join(lines) + "\n"
+    groups: dict[str, list[Name]] = {}
+    for name in own:
+        groups.setdefault(name.module, []).append(name)
+    lines += _headed("Names", "-")
+    lines += _table(own)
+    if others:
+        lines += ["From other packages:", "", *_table(others)]
+    for origin, members in groups.items():
+        heading = "Each in full" if origin == package else _summary(origin)
+        lines += _headed(heading, "-")
+        for name in members:
+            lines += _entry(name)
+    return "\n".join(lines) + "\n"
+
+
+def _commands(command: click.Command, path: str) -> Iterator[tuple[str, click.Command]]:
+    yield path, command
+    if isinstance(command, click.Group):
+        for name, inner in command.commands.items():
+            yield from _commands(inner, f"{path} {name}")
+
+
+def command_page() -> str:
+    """Return the page of the command line: what each ``--help`` prints."""
+    lines = [*_headed("The command line", "=")]
+    lines += ["What ``--help`` prints, of each command.", ""]
+    for path, command in _commands(typer.main.get_command(command_line), "adlib"):
+        context = click.Context(
+            command, info_name=path, terminal_width=COLUMNS, max_content_width=COLUMNS
+        )
+        lines += [f".. _command-{path.replace(' ', '-')}:", ""]
+        lines += _headed(path, "-")
+        lines += [".. code-block:: text", ""]
+        lines += [f"   {line}".rstrip() for line in command.get_help(context).splitlines()]
+        lines += [""]
+    return "\n".join(lines)
+
+
+def _write(app: Sphinx) -> None:
+    """Write the pages; one that has not changed keeps its time."""
+    folder = Path(app.srcdir) / "api"
+    pages = {package.replace(".", "_"): package_page(package) for package in PACKAGES}
+    pages["command_line"] = command_page()
+    for name, text in pages.items():
+        path = folder / f"{name}.rst"
+        if not path.is_file() or path.read_text(encoding="utf-8") != text:
+            path.write_text(text, encoding="utf-8")
+
+
+def _targets() -> dict[str, str]:
+    """Return the target of every way to name a public object."""
+    found: dict[str, str] = {}
+    short: dict[str, set[str]] = {}
+    for package in PACKAGES:
+        for name in public_names(package):
+            found[name.path] = name.target
+            found[f"{name.module}.{name.name}"] = name.target
+            short.setdefault(name.name, set()).add(name.target)
+    for name, targets in short.items():
+        if len(targets) == 1:
+            found[name] = min(targets)
+    return found
+
+
+def _resolve(
+    app: Sphinx, env: BuildEnvironment, node: nodes.Element, content: nodes.Element
+) -> nodes.Node | None:
+    """Resolve a private path, a handed-on name or a short one to the one target."""
+    if node.get("refdomain") != "py":
+        return None
+    targets = env.temp_data.get("adlib_targets") or _targets()
+    env.temp_data["adlib_targets"] = targets
+    asked = str(node["reftarget"])
+    owner, _, member = asked.rpartition(".")
+    private = re.sub(r"^adlib\._typing\.", "", asked)
+    domain = env.domains["py"]
+    candidates = [targets.get(asked), private]
+    if owner in targets:
+        candidates.append(f"{targets[owner]}.{member}")
+    inside = node.get("py:class")
+    if inside:
+        candidates.append(f"{node.get('py:module')}.{inside}.{asked}")
+    for candidate in candidates:
+        if candidate and candidate in domain.objects:
+            found = domain.objects[candidate]
+            return domain_link(app, node, found, candidate, content)
+        if candidate in PACKAGES:
+            return domain_link(
+                app, node, domain.modules[candidate], candidate, content
+            )
+    return None
+
+
+def domain_link(
+    app: Sphinx, node: nodes.Element, found: Any, title: str, content: nodes.Element
+) -> nodes.Node:
+    """Return the link to an object of the Python domain."""
+    from sphinx.util.nodes import make_refnode  # noqa: PLC0415 - beside its one use
+
+    return make_refnode(
+        app.builder, node["refdoc"], found.docname, found.node_id, content, title
+    )
+
+
+def _skip(
+    app: Sphinx, what: str, name: str, value: Any, skip: bool, options: Any
+) -> bool | None:
+    """Leave out fields of named tuples, which their signature shows."""
+    doc = getattr(value, "__doc__", None) or ""
+    if doc.startswith("Alias for field number"):
+        return True
+    return None
+
+
+def setup(app: Sphinx) -> dict[str, bool]:
+    """Write the pages before Sphinx looks for them, and resolve what they name."""
+    os.environ["NO_COLOR"] = "1"
+    app.connect("builder-inited", _write, priority=100)
+    app.connect("missing-reference", _resolve)
+    app.connect("autodoc-skip-member", _skip)
+    return {"parallel_read_safe": True, "parallel_write_safe": True}

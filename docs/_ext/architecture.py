@@ -1,0 +1,2 @@
+from sphinx.application import Sphinx
+def setup(app: Sphinx): return {"parallel_read_safe": True}
