@@ -13,6 +13,8 @@ import adlib
 HERE = Path(__file__).parent
 sys.path.insert(0, str(HERE / "_ext"))
 
+import gallery  # noqa: E402 - of that folder
+
 project = "adlib"
 author = "the authors of adlib"
 copyright = author
@@ -24,7 +26,7 @@ extensions = [
     "sphinx.ext.autosummary",
     "sphinx.ext.napoleon",
     "sphinx_design",
-    # "sphinx_gallery.gen_gallery",
+    "sphinx_gallery.gen_gallery",
     # Of this folder:
     "api_pages",
     "architecture",
@@ -35,8 +37,8 @@ exclude_patterns = ["_build", "_generated", "_ext", "tools"]
 default_role = "code"  # a docstring's `name` is code, as in Markdown
 nitpicky = True
 
-# Other packages' objects. Their inventories would have to be fetched, so names are shown
-# without a link. Everything of adlib has to resolve.
+# Other packages' objects. Their inventories would have to be fetched, so their names
+# are shown without a link. Everything of adlib has to resolve.
 nitpick_ignore_regex = [
     # Python's own, as type hints and docstrings name them.
     (r"py:.*", r"(collections|datetime|os|pathlib|typing|types|enum|abc|io)(\..*)?"),
@@ -46,6 +48,8 @@ nitpick_ignore_regex = [
         r"(bool|bytes|dict|float|int|list|object|set|str|tuple|type|None|Any|Self)",
     ),
     (r"py:(class|exc)", r"[A-Z]\w*(Error|Warning)|Exception|BaseException|SystemExit"),
+    # These by their last names, as they are imported only for type checking.
+    (r"py:class", r"Path|Figure|Image|ArrayLike"),
     # Packages that adlib stands on.
     (
         r"py:.*",
@@ -73,6 +77,8 @@ myst_heading_anchors = 4
 myst_url_schemes = ("http", "https", "mailto")
 html_math_renderer = "mathml"
 
+sphinx_gallery_conf = gallery.settings({})
+
 html_theme = "pydata_sphinx_theme"
 html_title = "adlib"
 html_static_path = ["_static"]
@@ -85,7 +91,7 @@ html_theme_options = {
     "navigation_with_keys": False,
     "show_prev_next": True,
     "show_toc_level": 1,
-    "secondary_sidebar_items": ["page-toc"],
+    "secondary_sidebar_items": ["page-toc", "sg_download_links"],
     "footer_start": ["copyright"],
     "footer_end": ["sphinx-version"],
     "pygments_light_style": "a11y-high-contrast-light",

@@ -15,6 +15,7 @@ import re
 from collections.abc import Iterator
 from dataclasses import dataclass
 from importlib import import_module
+from itertools import takewhile
 from pathlib import Path
 from typing import Any
 
@@ -23,6 +24,7 @@ import typer
 from docutils import nodes
 from sphinx.application import Sphinx
 from sphinx.environment import BuildEnvironment
+from sphinx.ext.napoleon import Config, GoogleDocstring
 
 import adlib
 from adlib.cli import app as command_line
@@ -39,8 +41,42 @@ PACKAGES = (
     "adlib.report",
     "adlib.exceptions",
 )
-ROOT = Path(adlib.__file__).parent.parent
 COLUMNS = 88  # of the commands' help
+# Private, but named by signatures: they have entries without a module on a page of
+# their own.
+TYPES = {
+    "adlib._typing": (
+        "Float32Array",
+        "Float64Array",
+        "Int32Array",
+        "Int64Array",
+        "UInt8Array",
+        "BoolArray",
+        "AnyArray",
+    ),
+    "adlib.estimators._patchcore": ("Selection",),
+    "adlib.estimators._aggregation": ("Aggregation",),
+    "adlib.estimators._padim": ("GaussianAggregation",),
+    "adlib.estimators._gaussian": ("Gaussian",),
+    "adlib.metrics._pixel_counts": ("PixelCounts",),
+    "adlib.datasets._torch_dataset": ("Phase",),
+    "adlib.datasets._transforms": ("Transform", "IndexedTransform", "CleanTransform"),
+    "adlib.study._config": (
+        "DataConfig",
+        "SplitConfig",
+        "PathsConfig",
+        "BackboneConfig",
+        "PatchCoreConfig",
+        "PaDiMConfig",
+        "AblationConfig",
+        "CacheConfig",
+    ),
+}
+NAPOLEON = Config(napoleon_use_ivar=True)
+ARRAYS = """\
+Signatures name arrays by what they hold. Shapes stand in the text, in named sizes;
+height comes before width, always.
+"""
 
 
 @dataclass(frozen=True)
@@ -125,11 +161,10 @@ def _comment(name: Name) -> str:
         ):
             if " # " in line:
                 return line.partition(" # ")[2].partition("noqa")[0].strip()
-            above = []
-            while i and found[i - 1].startswith("# "):
-                i -= 1
-                above.insert(0, found[i][2:])
-            return " ".join(above)
+            above = list(
+                takewhile(lambda one: one.startswith("# "), found[i - 1 :: -1])
+            )
+            return " ".join(one[2:] for one in reversed(above))
     return ""
 
 
@@ -224,13 +259,17 @@ def package_page(package: str) -> str:
     lines += _headed(package, "=")
     lines += [inspect.getdoc(module) or "", ""]
     names = public_names(package)
-    own = [name for name in names if name.home == package and name.name != "__version__"]
+    own = [
+        name for name in names if name.home == package and name.name != "__version__"
+    ]
     others = [name for name in names if name.home != package]
     if package == "adlib":
         others, own = [name for name in names if name.name != "__version__"], []
         lines += _headed("At the top level", "-")
         lines += ["Everything else is in the packages. These come from", ""]
-        lines[-2] = "The names that most programs need; their entries are in the packages."
+        lines[-2] = (
+            "The names that most programs need; their entries are in the packages."
+        )
         lines += _table(others)
         lines += [
             ".. py:data:: adlib.__version__",
@@ -259,6 +298,54 @@ def package_page(package: str) -> str:
     return "\n".join(lines) + "\n"
 
 
+def types_page() -> str:
+    """Return the page of what signatures name and no package exports."""
+    lines = [*_headed("Types that signatures name", "=")]
+    lines += ["None of these has to be imported: pass what they describe.", ""]
+    for module, names in TYPES.items():
+        is_arrays = module == "adlib._typing"
+        if is_arrays or module == "adlib.estimators._patchcore":
+            heading = "Arrays" if is_arrays else "Options and parts"
+            lines += _headed(heading, "-")
+        if is_arrays:
+            lines += [ARRAYS]
+        if module == "adlib.study._config":
+            lines += _headed("Sections of the study's configuration", "-")
+        for name in names:
+            value = getattr(import_module(module), name)
+            if inspect.isclass(value):
+                lines += [f".. py:class:: {name}", ""]
+                doc = str(GoogleDocstring(inspect.getdoc(value) or "", NAPOLEON))
+                lines += [f"   {line}".rstrip() for line in doc.splitlines()]
+                lines += _defaults(value)
+            else:
+                # Of two arguments, the shape is anything.
+                shown = f"an array of {_dtype(value)}" if is_arrays else _shown(value)
+                lines += [f".. py:type:: {name}", ""]
+                lines += [f"   ``{shown}``" if not is_arrays else f"   {shown}"]
+            lines += [""]
+    return "\n".join(lines) + "\n"
+
+
+def _dtype(value: Any) -> str:
+    """Return what an alias of ``numpy.typing.NDArray`` holds."""
+    kind = value.__args__[1].__args__[0]
+    return f"``{kind.__name__.rstrip('_')}``" if isinstance(kind, type) else "any kind"
+
+
+def _defaults(value: Any) -> list[str]:
+    """Return the keys of a section of the configuration with their defaults."""
+    fields = getattr(value, "model_fields", {})
+    if not fields:
+        return []
+    keys = [f"``{name}: {_yaml(field.default)}``" for name, field in fields.items()]
+    return ["", f"   Defaults: {', '.join(keys)}."]
+
+
+def _yaml(value: object) -> str:
+    return "null" if value is None else str(value)
+
+
 def _commands(command: click.Command, path: str) -> Iterator[tuple[str, click.Command]]:
     yield path, command
     if isinstance(command, click.Group):
@@ -277,7 +364,9 @@ def command_page() -> str:
         lines += [f".. _command-{path.replace(' ', '-')}:", ""]
         lines += _headed(path, "-")
         lines += [".. code-block:: text", ""]
-        lines += [f"   {line}".rstrip() for line in command.get_help(context).splitlines()]
+        lines += [
+            f"   {line}".rstrip() for line in command.get_help(context).splitlines()
+        ]
         lines += [""]
     return "\n".join(lines)
 
@@ -286,6 +375,7 @@ def _write(app: Sphinx) -> None:
     """Write the pages; one that has not changed keeps its time."""
     folder = Path(app.srcdir) / "api"
     pages = {package.replace(".", "_"): package_page(package) for package in PACKAGES}
+    pages["types"] = types_page()
     pages["command_line"] = command_page()
     for name, text in pages.items():
         path = folder / f"{name}.rst"
@@ -302,6 +392,8 @@ def _targets() -> dict[str, str]:
             found[name.path] = name.target
             found[f"{name.module}.{name.name}"] = name.target
             short.setdefault(name.name, set()).add(name.target)
+    for module, names in TYPES.items():
+        found.update({f"{module}.{name}": name for name in names})
     for name, targets in short.items():
         if len(targets) == 1:
             found[name] = min(targets)
@@ -318,9 +410,8 @@ def _resolve(
     env.temp_data["adlib_targets"] = targets
     asked = str(node["reftarget"])
     owner, _, member = asked.rpartition(".")
-    private = re.sub(r"^adlib\._typing\.", "", asked)
     domain = env.domains["py"]
-    candidates = [targets.get(asked), private]
+    candidates = [targets.get(asked), asked]
     if owner in targets:
         candidates.append(f"{targets[owner]}.{member}")
     inside = node.get("py:class")
@@ -331,9 +422,7 @@ def _resolve(
             found = domain.objects[candidate]
             return domain_link(app, node, found, candidate, content)
         if candidate in PACKAGES:
-            return domain_link(
-                app, node, domain.modules[candidate], candidate, content
-            )
+            return domain_link(app, node, domain.modules[candidate], candidate, content)
     return None
 
 
@@ -351,11 +440,40 @@ def domain_link(
 def _skip(
     app: Sphinx, what: str, name: str, value: Any, skip: bool, options: Any
 ) -> bool | None:
-    """Leave out fields of named tuples, which their signature shows."""
+    """Leave out fields of named tuples, which their signature shows, and routing."""
     doc = getattr(value, "__doc__", None) or ""
     if doc.startswith("Alias for field number"):
         return True
+    if name == "get_metadata_routing":  # scikit-learn's, of no use here
+        return True
     return None
+
+
+def _public_bases(
+    app: Sphinx, name: str, value: type, options: Any, bases: list[type]
+) -> None:
+    """Show the nearest public base in place of a private one."""
+    known = _targets()
+
+    def is_shown(one: type) -> bool:
+        own = one.__module__.startswith("adlib")
+        return not own or f"{one.__module__}.{one.__qualname__}" in known
+
+    bases[:] = [next(one for one in base.__mro__ if is_shown(one)) for base in bases]
+
+
+def _returns(
+    app: Sphinx, what: str, name: str, value: Any, options: Any, lines: list[str]
+) -> None:
+    """Keep napoleon from taking a sentence with a colon for a type.
+
+    Types come from the annotations. An empty type before a colon of its own says so.
+    """
+    for i, line in enumerate(lines[:-1]):
+        if line.strip() in ("Returns:", "Yields:"):
+            text = lines[i + 1].lstrip()
+            indent = lines[i + 1][: len(lines[i + 1]) - len(text)]
+            lines[i + 1] = f"{indent}: {text}"
 
 
 def setup(app: Sphinx) -> dict[str, bool]:
@@ -364,4 +482,6 @@ def setup(app: Sphinx) -> dict[str, bool]:
     app.connect("builder-inited", _write, priority=100)
     app.connect("missing-reference", _resolve)
     app.connect("autodoc-skip-member", _skip)
+    app.connect("autodoc-process-bases", _public_bases)
+    app.connect("autodoc-process-docstring", _returns, priority=100)
     return {"parallel_read_safe": True, "parallel_write_safe": True}
