@@ -49,7 +49,7 @@ nitpick_ignore_regex = [
     ),
     (r"py:(class|exc)", r"[A-Z]\w*(Error|Warning)|Exception|BaseException|SystemExit"),
     # These by their last names, as they are imported only for type checking.
-    (r"py:class", r"Path|Figure|Image|ArrayLike"),
+    (r"py:class", r"Path|Figure|Image(\.Image)?|ArrayLike|NDArray|Iterable|Callable"),
     # Packages that adlib stands on.
     (
         r"py:.*",
@@ -64,7 +64,7 @@ autodoc_typehints_description_target = "documented_params"
 autodoc_typehints_format = "short"
 autosummary_generate = False  # tables only; the pages are api_pages.py's
 napoleon_google_docstring = True
-napoleon_numpy_docstring = True  # scikit-learn's inherited methods
+napoleon_numpy_docstring = False
 napoleon_use_ivar = True
 python_use_unqualified_type_names = True
 python_maximum_signature_line_length = 88
@@ -90,7 +90,7 @@ html_theme_options = {
     "header_links_before_dropdown": 7,
     "navigation_with_keys": False,
     "show_prev_next": True,
-    "show_toc_level": 1,
+    "show_toc_level": 2,
     "secondary_sidebar_items": ["page-toc", "sg_download_links"],
     "footer_start": ["copyright"],
     "footer_end": ["sphinx-version"],

@@ -25,10 +25,12 @@ from docutils import nodes
 from sphinx.application import Sphinx
 from sphinx.environment import BuildEnvironment
 from sphinx.ext.napoleon import Config, GoogleDocstring
+from sphinx.util.logging import getLogger
 
 import adlib
 from adlib.cli import app as command_line
 
+logger = getLogger(__name__)
 PACKAGES = (
     "adlib",
     "adlib.estimators",
@@ -41,6 +43,9 @@ PACKAGES = (
     "adlib.report",
     "adlib.exceptions",
 )
+# What readers look for first; else the order is that of ``__all__``.
+FIRST = {"adlib.estimators": ("PatchCore", "PaDiM", "AnomalyDetector", "load")}
+KINDS = ("class", "func", "exc", "type", "data")  # in this order
 COLUMNS = 88  # of the commands' help
 # Private, but named by signatures: they have entries without a module on a page of
 # their own.
@@ -56,7 +61,7 @@ TYPES = {
     ),
     "adlib.estimators._patchcore": ("Selection",),
     "adlib.estimators._aggregation": ("Aggregation",),
-    "adlib.estimators._padim": ("GaussianAggregation",),
+    "adlib.estimators._padim": ("GaussianAggregation", "Channels"),
     "adlib.estimators._gaussian": ("Gaussian",),
     "adlib.metrics._pixel_counts": ("PixelCounts",),
     "adlib.datasets._torch_dataset": ("Phase",),
@@ -183,13 +188,13 @@ def _entry(name: Name) -> Iterator[str]:
     elif inspect.isroutine(value):
         yield f".. autofunction:: {name.target}"
     elif _is_alias(value):
-        yield f".. py:type:: {name.target}"
-        yield f"   :canonical: {_shown(value)}"
+        yield f".. py:type:: {name.name}"
+        yield f"   :canonical: {_written(name.module, name.name)}"
         yield ""
         yield f"   {_sentence(_comment(name))}"
     else:
-        yield f".. py:data:: {name.target}"
-        text = repr(value)
+        yield f".. py:data:: {name.name}"
+        text = _repr(value)
         if len(text) < 300:  # noqa: PLR2004 - some lines
             yield f"   :value: {text}"
         yield ""
@@ -205,12 +210,27 @@ def _sentence(comment: str) -> str:
     return text[0].upper() + text[1:].rstrip(".") + "."
 
 
-def _shown(value: object) -> str:
-    """Return a type alias as it would be written."""
-    text = str(value).replace("typing.", "").replace("NoneType", "None")
-    text = re.sub(r"ForwardRef\('([^']+)'[^)]*\)", r"\1", text)
-    text = text.replace("collections.abc.", "").replace("pathlib.", "")
-    return re.sub(r"adlib(\.\w+)+\.(\w+)", r"\2", text)
+def _written(module: str, name: str) -> str:
+    """Return what a module's source assigns to a name."""
+    source = Path(str(import_module(module).__file__)).read_text(encoding="utf-8")
+    for node in ast.parse(source).body:
+        targets = node.targets if isinstance(node, ast.Assign) else []
+        if isinstance(node, ast.AnnAssign):
+            targets = [node.target]
+        if any(isinstance(one, ast.Name) and one.id == name for one in targets):
+            assert isinstance(node, (ast.Assign, ast.AnnAssign))
+            assert node.value is not None
+            text = ast.unparse(node.value)
+            # Quoted are names that only type checkers import, and literals.
+            return text if text.startswith("Literal") else text.replace("'", "")
+    raise LookupError(f"{module} does not define {name}.")
+
+
+def _repr(value: object) -> str:
+    """Return a constant as code; sets in order."""
+    if isinstance(value, frozenset):
+        return f"{{{', '.join(sorted(map(repr, value)))}}}"
+    return repr(value)
 
 
 def _kind(value: object) -> str:
@@ -227,7 +247,10 @@ def _first_line(name: Name) -> str:
     if inspect.isclass(value) or inspect.isroutine(value):
         text = (inspect.getdoc(value) or "").partition("\n\n")[0].replace("\n", " ")
         return re.sub(r"(?<!`)`([^`]+)`(?!`)", r"``\1``", text)
-    return _sentence(_comment(name))
+    is_alias = _is_alias(value)
+    shown = _written(name.module, name.name) if is_alias else _repr(value)
+    brief = f"``{shown}``" if len(shown) < 90 else ""  # noqa: PLR2004 - a line
+    return _sentence(_comment(name)) or brief
 
 
 def _table(names: list[Name]) -> Iterator[str]:
@@ -258,7 +281,14 @@ def package_page(package: str) -> str:
     lines = [f".. py:module:: {package}", ""]
     lines += _headed(package, "=")
     lines += [inspect.getdoc(module) or "", ""]
-    names = public_names(package)
+    first = FIRST.get(package, ())
+    names = sorted(  # stable
+        public_names(package),
+        key=lambda name: (
+            first.index(name.name) if name.name in first else len(first),
+            KINDS.index(_kind(name.value)),
+        ),
+    )
     own = [
         name for name in names if name.home == package and name.name != "__version__"
     ]
@@ -272,7 +302,7 @@ def package_page(package: str) -> str:
         )
         lines += _table(others)
         lines += [
-            ".. py:data:: adlib.__version__",
+            ".. py:data:: __version__",
             f"   :value: {adlib.__version__!r}",
             "",
             "   The version of what is installed.",
@@ -319,10 +349,10 @@ def types_page() -> str:
                 lines += [f"   {line}".rstrip() for line in doc.splitlines()]
                 lines += _defaults(value)
             else:
-                # Of two arguments, the shape is anything.
-                shown = f"an array of {_dtype(value)}" if is_arrays else _shown(value)
-                lines += [f".. py:type:: {name}", ""]
-                lines += [f"   ``{shown}``" if not is_arrays else f"   {shown}"]
+                text = f"``{_written(module, name)}``"
+                if is_arrays:
+                    text = f"An array of {_dtype(value)}."
+                lines += [f".. py:type:: {name}", "", f"   {text}"]
             lines += [""]
     return "\n".join(lines) + "\n"
 
@@ -330,7 +360,7 @@ def types_page() -> str:
 def _dtype(value: Any) -> str:
     """Return what an alias of ``numpy.typing.NDArray`` holds."""
     kind = value.__args__[1].__args__[0]
-    return f"``{kind.__name__.rstrip('_')}``" if isinstance(kind, type) else "any kind"
+    return "any kind" if kind is Any else f"``{kind.__name__.rstrip('_')}``"
 
 
 def _defaults(value: Any) -> list[str]:
@@ -459,7 +489,10 @@ def _public_bases(
         own = one.__module__.startswith("adlib")
         return not own or f"{one.__module__}.{one.__qualname__}" in known
 
-    bases[:] = [next(one for one in base.__mro__ if is_shown(one)) for base in bases]
+    bases[:] = [  # an alias such as Generic[T] has no bases of its own
+        next(filter(is_shown, inspect.getmro(base))) if isinstance(base, type) else base
+        for base in bases
+    ]
 
 
 def _returns(
@@ -469,6 +502,8 @@ def _returns(
 
     Types come from the annotations. An empty type before a colon of its own says so.
     """
+    if what in ("attribute", "data", "property") and lines:
+        lines[0] = f": {lines[0]}"
     for i, line in enumerate(lines[:-1]):
         if line.strip() in ("Returns:", "Yields:"):
             text = lines[i + 1].lstrip()
@@ -476,11 +511,21 @@ def _returns(
             lines[i + 1] = f"{indent}: {text}"
 
 
+def _complete(app: Sphinx, env: BuildEnvironment) -> None:
+    """Warn of public names without an entry; Sphinx warns of those that have two."""
+    objects = env.domains["py"].objects
+    for package in PACKAGES:
+        for name in public_names(package):
+            if name.target not in objects:
+                logger.warning("the reference has no entry for %s", name.path)
+
+
 def setup(app: Sphinx) -> dict[str, bool]:
     """Write the pages before Sphinx looks for them, and resolve what they name."""
     os.environ["NO_COLOR"] = "1"
     app.connect("builder-inited", _write, priority=100)
     app.connect("missing-reference", _resolve)
+    app.connect("env-check-consistency", _complete)
     app.connect("autodoc-skip-member", _skip)
     app.connect("autodoc-process-bases", _public_bases)
     app.connect("autodoc-process-docstring", _returns, priority=100)

@@ -121,20 +121,18 @@ def rooms_picture() -> str:
             f'<circle cx="{x}" cy="{y}" r="14"/><text x="{x}" y="{y}">{n}</text></g>'
         )
     drawn = "\n".join([*lines, *boxes, *dots])
-    label = "Which room of adlib imports from which; the table below says the same."
+    label = "Who imports from whom, in statements. " + "; ".join(
+        f"{one} from {other} {n}" for (one, other), n in sorted(counts.items())
+    )
     return (
         f'<svg class="rooms" viewBox="0 0 {width} {height}" role="img" '
-        f'aria-label="{label}">\n{drawn}\n</svg>\n'
+        f'aria-label="{html.escape(label)}">\n{drawn}\n</svg>\n'
     )
 
 
 def rooms_table() -> str:
-    """Return what each room holds, how large it is, and what it imports."""
-    counts = imports()
-    rows = [
-        "| room | holds | modules | lines | imports from |",
-        "|---|---|--:|--:|---|",
-    ]
+    """Return what each room holds and how large it is."""
+    rows = ["| room | holds | modules | lines |", "|---|---|--:|--:|"]
     for name in rooms():
         if name == BELOW:
             files = list(PACKAGE.glob("*.py"))
@@ -144,13 +142,10 @@ def rooms_table() -> str:
             files = list((PACKAGE / name).rglob("*.py"))
             text = import_module(f"adlib.{name}").__doc__ or ""
             holds = text.partition("\n")[0].partition(";")[0].rstrip(".")
-            shown = f"`adlib.{name}`"
+            page = "command_line" if name == "cli" else f"adlib_{name}"
+            shown = f"[`adlib.{name}`](api/{page}.rst)"
         n_lines = sum(len(file.read_text("utf-8").splitlines()) for file in files)
-        used = [f"{other} {n}" for (one, other), n in counts.items() if one == name]
-        order = {other: i for i, other in enumerate(rooms())}
-        used.sort(key=lambda text: order[text.split()[0]])
-        among = ", ".join(used).replace(BELOW, f"`{BELOW}`") or "nothing"
-        rows.append(f"| {shown} | {holds} | {len(files)} | {n_lines:,} | {among} |")
+        rows.append(f"| {shown} | {holds} | {len(files)} | {n_lines:,} |")
     return "\n".join(rows) + "\n"
 
 
@@ -220,7 +215,7 @@ def follow_one_image() -> tuple[str, Figure]:
             "the coreset",
             "adlib.neighbors.greedy_coreset",
             picks,
-            f"{len(picks) / n_patches:.0%} of them, by position",
+            f"{100 * len(picks) / n_patches:.0f} % of them, by position",
         ),
         Step("the memory bank", "adlib.neighbors.MemoryBank", bank.embeddings),
         Step(
@@ -234,7 +229,7 @@ def follow_one_image() -> tuple[str, Figure]:
             "image score",
             "adlib.metrics.top_mean_scores",
             scores,
-            f"{scores[0]:.2f}, the mean of the highest {model.top_ratio:.0%}",
+            f"{scores[0]:.2f}, the mean of the highest {100 * model.top_ratio:.0f} %",
         ),
         Step(
             "anomaly map",
@@ -255,12 +250,12 @@ def follow_one_image() -> tuple[str, Figure]:
             "anomalous" if result.verdict == -1 else "normal",
         ),
     ]
-    rows = ["| step | by | shape | dtype | |", "|---|---|---|---|---|"]
+    rows = ["| step | by | shape | dtype | note |", "|---|---|---|---|---|"]
     for step in steps:
-        shape = str(tuple(step.array.shape)) if step.array.ndim else "a number"
+        shape = f"`{tuple(step.array.shape)}`" if step.array.ndim else "a number"
         kind = str(step.array.dtype).removeprefix("torch.")
         who = f"{{py:obj}}`~{step.who}`"
-        rows.append(f"| {step.what} | {who} | `{shape}` | `{kind}` | {step.note} |")
+        rows.append(f"| {step.what} | {who} | {shape} | `{kind}` | {step.note} |")
     figure = _strip(pixels, stages, grid, result, model.threshold_, sample)
     return "\n".join(rows) + "\n", figure
 
@@ -269,7 +264,7 @@ def _strip(
     pixels: Any, stages: Any, grid: Any, result: Any, threshold: float, sample: Any
 ) -> Figure:
     """Draw the image at six of the steps."""
-    figure = Figure(figsize=(12, 2.7), layout="constrained")
+    figure = Figure(figsize=(12, 2.35), layout="constrained")
     axes = figure.subplots(1, 6)
     first, second = (stage[0].abs().mean(dim=0).numpy() for stage in stages)
     high = max(float(grid.max()), threshold)
@@ -284,7 +279,7 @@ def _strip(
         ax.imshow(shown, cmap="viridis", vmin=None if top is None else 0, vmax=top)
         ax.set_title(title, fontsize=10)
     low, top = float(result.map.min()), float(result.map.max())
-    axes[-1].imshow(overlay(pixels, result.map, low, top))
+    axes[-1].imshow(overlay(pixels / np.float32(255), result.map, low, top))
     verdict = "anomalous" if result.verdict == -1 else "normal"
     axes[-1].set_title(f"{result.score:.1f} > {threshold:.1f}: {verdict}", fontsize=10)
     for ax in axes:

@@ -18,7 +18,7 @@ from PIL import Image
 from sphinx.application import Sphinx
 
 from adlib.features import use_feature_cache
-from adlib.study import provenance, read_config
+from adlib.study._provenance import code_version
 
 DOCS = Path(__file__).parent.parent
 EXAMPLES = DOCS.parent / "examples"
@@ -29,10 +29,11 @@ data: {classes: [brick, grass]} # two of the demo set's three classes
 backbone: {image_size: 160} # instead of 320
 ablation: {n_training: 6, n_judged: 8} # images a class; instead of 150 and 100
 """
-# The picture that stands for a script, counted from 1 in the order of writing.
+# The picture that stands for a script, where it is not the first that it wrote.
 THUMBNAILS = {
-    "phase01_explore_and_split": 2,
-    "phase05_evaluate_clean": 8,
+    "first_steps": "thumbnail_path = 'images/demo.png'",
+    "phase00_setup": "thumbnail_path = 'images/shift.png'",
+    "phase01_explore_and_split": "thumbnail_number = 2",
 }
 WIDE = 1.5  # times as wide as high: such a picture gets the whole line
 FIRST_CELL = """\
@@ -73,6 +74,12 @@ SMALL = """\
 on two classes of the demo set at 160 pixels: see
    :doc:`the settings </gallery/index>`. Its figures show what it does, not what adlib
    is worth.
+"""
+
+REPORT = """\
+
+   This run's report: `as a page <report/report.html>`__ and
+   `as a PDF <report/report.pdf>`__.
 """
 
 _seen: dict[Path, int] = {}
@@ -162,35 +169,28 @@ def _prepared(script: Path) -> str:
     parts = [f"{title}\n{'=' * len(title)}", *prose]
     parts += [f".. code-block:: console\n\n{one}" for one in usage]
     rest = text.splitlines()[node.end_lineno :]
-    number = THUMBNAILS.get(script.stem)
-    comment = (
-        [] if number is None else [f"# sphinx_gallery_thumbnail_number = {number}"]
-    )
+    chosen = THUMBNAILS.get(script.stem)
+    comment = [] if chosen is None else [f"# sphinx_gallery_{chosen}"]
     docstring = '"""' + "\n\n".join(parts) + '\n"""'
     return "\n".join([docstring, *comment, *rest]) + "\n"
 
 
 def _prepare(app: Sphinx, config: Any) -> None:
     """Copy the scripts; where anything they depend on has changed, begin anew."""
-    STUDY.mkdir(parents=True, exist_ok=True)
     scripts = sorted([*EXAMPLES.glob("phase*.py"), EXAMPLES / "first_steps.py"])
-    prepared = {script.name: _prepared(script) for script in scripts}
-    (STUDY / "config.yaml").write_text(SETTINGS, encoding="utf-8")
-    known = hashlib.sha256(SETTINGS.encode())
-    code = provenance(read_config(STUDY / "config.yaml"))["code"]
-    known.update(repr((code, prepared)).encode())
+    indented = "".join(f"   {line}\n" for line in SETTINGS.splitlines())
+    files = {script.name: _prepared(script) for script in scripts}
+    files["config.yaml"] = SETTINGS
+    known = hashlib.sha256(repr((code_version(), files)).encode()).hexdigest()
+    files["GALLERY_HEADER.rst"] = HEADER.format(settings=indented)
     state = STUDY / "state.txt"
-    if not state.is_file() or state.read_text("utf-8") != known.hexdigest():
-        shutil.rmtree(STUDY)
+    if not state.is_file() or state.read_text(encoding="utf-8") != known:
+        shutil.rmtree(STUDY, ignore_errors=True)
         shutil.rmtree(PAGES, ignore_errors=True)
-        STUDY.mkdir()
-        (STUDY / "config.yaml").write_text(SETTINGS, encoding="utf-8")
-        for name, text in prepared.items():
-            (STUDY / name).write_text(text, encoding="utf-8")
-        indented = "".join(f"   {line}\n" for line in SETTINGS.splitlines())
-        header = HEADER.format(settings=indented)
-        (STUDY / "GALLERY_HEADER.rst").write_text(header, encoding="utf-8")
-        state.write_text(known.hexdigest(), encoding="utf-8")
+    STUDY.mkdir(parents=True, exist_ok=True)
+    for name, text in files.items():
+        (STUDY / name).write_text(text, encoding="utf-8")
+    state.write_text(known, encoding="utf-8")
     _note_new_pictures()
 
 
@@ -207,14 +207,25 @@ def _say_how_it_ran(app: Sphinx, docname: str, source: list[str]) -> None:
         return
     text = source[0].replace(str(Path.home()), "~")
     how = SMALL if name.startswith("phase") else "as it is.\n"
+    if name == "phase10_report" and (STUDY / "outputs" / "report").is_dir():
+        how += REPORT
     title, line, rest = text.partition("\n===")
     line_end, _, body = rest.partition("\n")
     source[0] = f"{title}{line}{line_end}\n{NOTE.format(how=how)}\n{body}"
+
+
+def _hand_out_report(app: Sphinx, error: Exception | None) -> None:
+    """Put the report that the last phase wrote where its page links to."""
+    report = STUDY / "outputs" / "report"
+    if error is None and report.is_dir() and app.builder.format == "html":
+        target = Path(app.outdir) / "gallery" / "report"
+        shutil.copytree(report, target, dirs_exist_ok=True)
 
 
 def setup(app: Sphinx) -> dict[str, bool]:
     """Prepare before sphinx-gallery looks, and mend after it wrote."""
     app.connect("config-inited", _prepare, priority=1)
     app.connect("builder-inited", _hand_out_originals, priority=900)
+    app.connect("build-finished", _hand_out_report)
     app.connect("source-read", _say_how_it_ran)
     return {"parallel_read_safe": True, "parallel_write_safe": True}

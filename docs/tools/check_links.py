@@ -94,7 +94,9 @@ class _Page(HTMLParser):
 
 def problems_of_site(site: Path) -> Iterator[str]:
     """Yield a line for all that a site would fetch, and for each dead link in it."""
-    pages = {path.resolve(): _Page(path) for path in sorted(site.rglob("*.html"))}
+    files = [path.resolve() for path in sorted(site.rglob("*.html"))]
+    # What the theme keeps for itself is no page.
+    pages = {path: _Page(path) for path in files if "_static" not in path.parts}
     for path, page in pages.items():
         where = path.relative_to(site.resolve())
         for address in page.fetched:
