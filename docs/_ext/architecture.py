@@ -277,11 +277,11 @@ def _strip(
     )
     for ax, (title, shown, top) in zip(axes, panels, strict=False):
         ax.imshow(shown, cmap="viridis", vmin=None if top is None else 0, vmax=top)
-        ax.set_title(title, fontsize=10)
+        ax.set_title(title, fontsize=13)
     low, top = float(result.map.min()), float(result.map.max())
     axes[-1].imshow(overlay(pixels / np.float32(255), result.map, low, top))
     verdict = "anomalous" if result.verdict == -1 else "normal"
-    axes[-1].set_title(f"{result.score:.1f} > {threshold:.1f}: {verdict}", fontsize=10)
+    axes[-1].set_title(f"{result.score:.1f} > {threshold:.1f}: {verdict}", fontsize=13)
     for ax in axes:
         ax.set_axis_off()
     return figure

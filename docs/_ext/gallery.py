@@ -172,7 +172,7 @@ def _prepared(script: Path) -> str:
     chosen = THUMBNAILS.get(script.stem)
     comment = [] if chosen is None else [f"# sphinx_gallery_{chosen}"]
     docstring = '"""' + "\n\n".join(parts) + '\n"""'
-    return "\n".join([docstring, *comment, *rest]) + "\n"
+    return "\n".join([docstring, *rest, *comment]) + "\n"
 
 
 def _prepare(app: Sphinx, config: Any) -> None:
