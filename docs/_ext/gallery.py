@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import ast
 import hashlib
+import re
 import shutil
 from pathlib import Path
 from typing import Any
@@ -78,8 +79,8 @@ on two classes of the demo set at 160 pixels: see
 
 REPORT = """\
 
-   This run's report: `as a page <report/report.html>`__ and
-   `as a PDF <report/report.pdf>`__.
+   This run's report: `as a page <outputs/report/report.html>`__ and
+   `as a PDF <outputs/report/report.pdf>`__.
 """
 
 _seen: dict[Path, int] = {}
@@ -218,8 +219,12 @@ def _hand_out_report(app: Sphinx, error: Exception | None) -> None:
     """Put the report that the last phase wrote where its page links to."""
     report = STUDY / "outputs" / "report"
     if error is None and report.is_dir() and app.builder.format == "html":
-        target = Path(app.outdir) / "gallery" / "report"
+        target = Path(app.outdir) / "gallery" / "outputs" / "report"
         shutil.copytree(report, target, dirs_exist_ok=True)
+        page = (report / "report.html").read_text(encoding="utf-8")
+        for picture in re.findall(r'src="(\.\./[^"]+)"', page):  # the phases' own
+            (target / picture).parent.mkdir(exist_ok=True)
+            shutil.copyfile(report / picture, target / picture)
 
 
 def setup(app: Sphinx) -> dict[str, bool]:
