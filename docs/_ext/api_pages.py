@@ -19,7 +19,6 @@ from itertools import takewhile
 from pathlib import Path
 from typing import Any
 
-import click
 import typer
 from docutils import nodes
 from sphinx.application import Sphinx
@@ -46,7 +45,8 @@ PACKAGES = (
 # What readers look for first; else the order is that of ``__all__``.
 FIRST = {"adlib.estimators": ("PatchCore", "PaDiM", "AnomalyDetector", "load")}
 KINDS = ("class", "func", "exc", "type", "data")  # in this order
-COLUMNS = 88  # of the commands' help
+FUNCTIONS_FIRST = {"adlib.metrics", "adlib.study", "adlib.report"}
+COLUMNS = 80  # of the commands' help
 # Private, but named by signatures: they have entries without a module on a page of
 # their own.
 TYPES = {
@@ -282,11 +282,12 @@ def package_page(package: str) -> str:
     lines += _headed(package, "=")
     lines += [inspect.getdoc(module) or "", ""]
     first = FIRST.get(package, ())
+    kinds = ("func", *KINDS) if package in FUNCTIONS_FIRST else KINDS
     names = sorted(  # stable
         public_names(package),
         key=lambda name: (
             first.index(name.name) if name.name in first else len(first),
-            KINDS.index(_kind(name.value)),
+            kinds.index(_kind(name.value)),
         ),
     )
     own = [
@@ -376,11 +377,11 @@ def _yaml(value: object) -> str:
     return "null" if value is None else str(value)
 
 
-def _commands(command: click.Command, path: str) -> Iterator[tuple[str, click.Command]]:
+def _commands(command: Any, path: str) -> Iterator[tuple[str, Any]]:
+    """Yield a command and those below it; typer may bring a click of its own."""
     yield path, command
-    if isinstance(command, click.Group):
-        for name, inner in command.commands.items():
-            yield from _commands(inner, f"{path} {name}")
+    for name, inner in getattr(command, "commands", {}).items():
+        yield from _commands(inner, f"{path} {name}")
 
 
 def command_page() -> str:
@@ -388,7 +389,7 @@ def command_page() -> str:
     lines = [*_headed("The command line", "=")]
     lines += ["What ``--help`` prints, of each command.", ""]
     for path, command in _commands(typer.main.get_command(command_line), "adlib"):
-        context = click.Context(
+        context = command.context_class(
             command, info_name=path, terminal_width=COLUMNS, max_content_width=COLUMNS
         )
         lines += [f".. _command-{path.replace(' ', '-')}:", ""]

@@ -256,12 +256,12 @@ def follow_one_image() -> tuple[str, Figure]:
         kind = str(step.array.dtype).removeprefix("torch.")
         who = f"{{py:obj}}`~{step.who}`"
         rows.append(f"| {step.what} | {who} | {shape} | `{kind}` | {step.note} |")
-    figure = _strip(pixels, stages, grid, result, model.threshold_, sample)
+    figure = _strip(pixels, stages, grid, result, model.threshold_)
     return "\n".join(rows) + "\n", figure
 
 
 def _strip(
-    pixels: Any, stages: Any, grid: Any, result: Any, threshold: float, sample: Any
+    pixels: Any, stages: Any, grid: Any, result: Any, threshold: float
 ) -> Figure:
     """Draw the image at six of the steps."""
     figure = Figure(figsize=(12, 2.35), layout="constrained")
@@ -281,7 +281,7 @@ def _strip(
     low, top = float(result.map.min()), float(result.map.max())
     axes[-1].imshow(overlay(pixels / np.float32(255), result.map, low, top))
     verdict = "anomalous" if result.verdict == -1 else "normal"
-    axes[-1].set_title(f"{result.score:.1f} > {threshold:.1f}: {verdict}", fontsize=13)
+    axes[-1].set_title(f"verdict: {verdict}", fontsize=13)
     for ax in axes:
         ax.set_axis_off()
     return figure
