@@ -250,12 +250,15 @@ def follow_one_image() -> tuple[str, Figure]:
             "anomalous" if result.verdict == -1 else "normal",
         ),
     ]
-    rows = ["| step | by | shape | dtype | note |", "|---|---|---|---|---|"]
+    rows = ["| step | room | by | shape, dtype | note |", "|---|---|---|---|---|"]
     for step in steps:
         shape = f"`{tuple(step.array.shape)}`" if step.array.ndim else "a number"
         kind = str(step.array.dtype).removeprefix("torch.")
         who = f"{{py:obj}}`~{step.who}`"
-        rows.append(f"| {step.what} | {who} | {shape} | `{kind}` | {step.note} |")
+        room = step.who.split(".")[1]
+        rows.append(
+            f"| {step.what} | {room} | {who} | {shape} `{kind}` | {step.note} |"
+        )
     figure = _strip(pixels, stages, grid, result, model.threshold_)
     return "\n".join(rows) + "\n", figure
 
