@@ -2,7 +2,7 @@
 
     python docs/tools/check_site.py SITE
 
-No page of SITE, a folder that sphinx-build wrote, may fetch a script, a style, a font or
+No page of SITE, which sphinx-build wrote, may fetch a script, a style, a font or
 a picture from elsewhere, and each link from page to page has to have its file and its
 anchor. Addresses on the network are not tried: CI has no network. Links between the
 Markdown files are held by ``tests/test_links.py``.
