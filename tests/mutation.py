@@ -49,7 +49,7 @@ ROOT = Path(__file__).parents[1]
 ROOMS = ("metrics", "estimators", "neighbors")
 # Modules whose tests do not bear their name.
 TESTS = {
-    "metrics/_checks": ["aggregations", "thresholds", "breakdown", "probabilities"],
+    "metrics/_checks": ["aggregations", "thresholds", "breakdown", "image_metrics"],
     "metrics/_curves": ["thresholds", "image_metrics"],
     "metrics/_level_metrics": ["bootstrap", "paired_tests"],
     "metrics/_masked_maps": ["aupimo", "pixel_metrics"],

@@ -166,6 +166,11 @@ MAPS = np.zeros((4, 4, 4))
         (lambda: zone_thresholds(MAPS, 4), TypeError, "must be a pair, rows and col"),
         (lambda: zone_thresholds(MAPS, (0, 4)), ValueError, "zones of zone_thresh"),
         (
+            lambda: zone_thresholds(MAPS, false_positive_rate=1.0),
+            ValueError,
+            r"false_positive_rate of zone_thresholds must be a number in \(0, 1\)",
+        ),
+        (
             lambda: zone_thresholds(MAPS, rate_of="zones"),
             ValueError,
             "rate_of of zone_thresholds must be one of 'pixels', 'images'",
