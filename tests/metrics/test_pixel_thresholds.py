@@ -163,6 +163,16 @@ MAPS = np.zeros((4, 4, 4))
             ValueError,
             r"high and wide as there are zones; got \(4, 4\) for zones \(5, 1\)",
         ),
+        (
+            lambda: zone_thresholds(MAPS[:, :2], (3, 1)),
+            ValueError,
+            r"high and wide as there are zones; got \(2, 4\) for zones \(3, 1\)",
+        ),
+        (
+            lambda: zone_thresholds(MAPS[:, :, :2], (1, 3)),
+            ValueError,
+            r"high and wide as there are zones; got \(4, 2\) for zones \(1, 3\)",
+        ),
         (lambda: zone_thresholds(MAPS, 4), TypeError, "must be a pair, rows and col"),
         (lambda: zone_thresholds(MAPS, (0, 4)), ValueError, "zones of zone_thresh"),
         (
