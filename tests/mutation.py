@@ -64,7 +64,6 @@ TESTS = {
     "estimators/_results": ["patchcore"],
     "estimators/_saving": ["model_file", "loading"],
     "estimators/_settings": ["patches", "padim"],
-    "estimators/_stage_times": [],
     "neighbors/_coreset_cpu": ["coreset"],
     "neighbors/_coreset_torch": ["coreset"],
     "neighbors/_emit": ["tile"],
@@ -330,15 +329,16 @@ def main() -> None:
     parser.add_argument("places", nargs="*", help="rooms, or modules (ROOM/_MODULE)")
     parser.add_argument("--mutants", type=int, default=5, help="drawn of each module")
     parser.add_argument("--seed", type=int, default=0)
-    parser.add_argument("--out", type=Path, help="a JSON line of each mutant")
+    parser.add_argument(
+        "--out", type=Path, help="a JSON line each; those there are done"
+    )
     parser.add_argument("--again", type=Path, help="run the survivors of such a file")
     parser.add_argument("--list", action="store_true", help="only say what is drawn")
     arguments = parser.parse_args()
 
     if arguments.again:
-        lines = arguments.again.read_text(encoding="utf-8").splitlines()
-        kept = [line for line in map(json.loads, lines) if line["verdict"] != "killed"]
-        drawn = [Mutant(*(line[field] for field in Mutant._fields)) for line in kept]
+        known = _read(arguments.again)
+        drawn = [mutant for mutant in known if known[mutant] != "killed"]
     else:
         modules = [m for place in arguments.places or ROOMS for m in _modules(place)]
         samples = [draw(m, arguments.mutants, arguments.seed) for m in modules]
@@ -349,12 +349,21 @@ def main() -> None:
         for mutant in drawn:
             print(*mutant)
         return
+    if arguments.out and arguments.out.exists():
+        known = set(_read(arguments.out))
+        drawn = [mutant for mutant in drawn if mutant not in known]
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         for name in HEAVY:
             importlib.import_module(name)
     with tempfile.TemporaryDirectory(prefix="adlib-mutation-") as folder:
         run_all(Bench(Path(folder)), drawn, arguments.out)
+
+
+def _read(path: Path) -> dict[Mutant, str]:
+    """Return the verdicts of the mutants of a file, the last of each."""
+    lines = map(json.loads, path.read_text(encoding="utf-8").splitlines())
+    return {Mutant(*(x[f] for f in Mutant._fields)): x["verdict"] for x in lines}
 
 
 def _modules(place: str) -> list[str]:

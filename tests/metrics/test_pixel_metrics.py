@@ -67,6 +67,15 @@ def test_large_maps_with_close_scores_equal_their_references():
     assert curves.average_precision == pytest.approx(expected, abs=1e-12)
 
 
+@pytest.mark.parametrize("marked", [-1, 255, 0.5, np.nan])
+def test_a_mask_marks_with_every_value_but_0(marked):
+    masks, maps = drawn(3)
+    others = [np.where(mask, marked, 0) for mask in masks]
+    found, expected = PixelCurves.of(others, maps), PixelCurves.of(masks, maps)
+    assert found.auroc == expected.auroc
+    assert found.aupro() == expected.aupro()
+
+
 def test_the_overlap_of_two_regions_by_hand():
     # Two regions of 2 and 1 pixels, four normal pixels.
     masks = [np.array([[1, 1, 0, 1, 0, 0, 0]])]
