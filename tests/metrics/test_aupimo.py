@@ -68,6 +68,16 @@ def test_by_hand():
     assert found.mean == pytest.approx(expected)
 
 
+def test_the_usual_bounds_are_the_papers():
+    rng = np.random.default_rng(0)
+    masks, maps = np.zeros((2, 300, 300)), rng.random((2, 300, 300))
+    masks[1, :20, :20] = 1
+    maps[1] += masks[1] / 2
+    assert 0 < compute_aupimo(masks, maps).mean < 1
+    expected = compute_aupimo(masks, maps, (1e-5, 1e-4)).mean
+    assert compute_aupimo(masks, maps).mean == expected
+
+
 def test_images_with_many_false_pixels_count_as_much_as_others():
     blank, mask = np.zeros((4, 4)), np.zeros((4, 4))
     mask[0, 0] = 1

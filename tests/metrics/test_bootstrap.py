@@ -168,6 +168,11 @@ def test_all_resamples_on_one_side_give_finite_bounds():
     )
     assert repeats.value == 0
     assert all(map(math.isfinite, repeats))
+    mirrored = bootstrap_interval_of(
+        lambda i: len(np.unique(i)) - len(i), np.zeros(30), n_resamples=50
+    )
+    assert mirrored.low == pytest.approx(-repeats.high)
+    assert mirrored.high == pytest.approx(-repeats.low)
 
 
 def test_the_mean_of_one_kind_equals_scipy():

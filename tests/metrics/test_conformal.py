@@ -107,3 +107,10 @@ def test_too_few_scores_for_the_rate_are_refused(rate, fewest):
 def test_impossible_intervals_are_refused(arguments, error, message):
     with pytest.raises(error, match=message):
         conformal_rate_interval(*arguments)
+
+
+@pytest.mark.parametrize("rate", [0.0, 1.0])
+def test_a_rate_of_none_or_of_all_is_refused(rate):
+    match = r"false_positive_rate of calibrate must be a number in \(0, 1\)"
+    with pytest.raises(ValueError, match=match):
+        conformal_threshold(np.arange(9.0), rate, owner="calibrate")

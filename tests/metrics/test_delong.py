@@ -122,5 +122,6 @@ def test_what_cannot_be_tested_is_refused(y, scores, message):
 def test_errors_name_the_method():
     with pytest.raises(ValueError, match="scores_b of delong_test"):
         delong_test([0, 0, 1, 1], [1, 2, 3, 4], [1, 2, 3, math.nan])
-    with pytest.raises(ValueError, match="confidence of delong_interval"):
-        delong_interval([0, 0, 1, 1], [1, 2, 3, 4], confidence=0)
+    for confidence in (0, 1):
+        with pytest.raises(ValueError, match="confidence of delong_interval"):
+            delong_interval([0, 0, 1, 1], [1, 2, 3, 4], confidence=confidence)

@@ -58,12 +58,22 @@ def test_large_maps_with_close_scores_equal_their_references():
     maps = rng.normal(1e4, 1e-2, (6, 80, 90)).astype(np.float32)  # a few float32 apart
     masks = rng.random(maps.shape) < 0.03
     maps[masks] += np.float32(0.01)
-    maps[0, 0, 0], maps[1, 0, 0] = -1e30, 1e30  # buckets of most values become one
+    # Buckets lie between the anomalous scores: those of most values become one.
+    maps[0, 0, 0], maps[1, 0, 0], masks[:2, 0, 0] = -1e30, 1e30, True
     truth, scores = flat(masks, maps)
     curves = PixelCurves.of(masks, maps)
     assert curves.auroc == pytest.approx(roc_auc_score(truth, scores), abs=1e-12)
     expected = average_precision_score(truth, scores)
     assert curves.average_precision == pytest.approx(expected, abs=1e-12)
+
+
+@pytest.mark.parametrize("marked", [-1, 255, 0.5, np.nan])
+def test_a_mask_marks_with_every_value_but_0(marked):
+    masks, maps = drawn(3)
+    others = [np.where(mask, marked, 0) for mask in masks]
+    found, expected = PixelCurves.of(others, maps), PixelCurves.of(masks, maps)
+    assert found.auroc == expected.auroc
+    assert found.aupro() == expected.aupro()
 
 
 def test_the_overlap_of_two_regions_by_hand():

@@ -163,8 +163,23 @@ MAPS = np.zeros((4, 4, 4))
             ValueError,
             r"high and wide as there are zones; got \(4, 4\) for zones \(5, 1\)",
         ),
+        (
+            lambda: zone_thresholds(MAPS[:, :2], (3, 1)),
+            ValueError,
+            r"high and wide as there are zones; got \(2, 4\) for zones \(3, 1\)",
+        ),
+        (
+            lambda: zone_thresholds(MAPS[:, :, :2], (1, 3)),
+            ValueError,
+            r"high and wide as there are zones; got \(4, 2\) for zones \(1, 3\)",
+        ),
         (lambda: zone_thresholds(MAPS, 4), TypeError, "must be a pair, rows and col"),
         (lambda: zone_thresholds(MAPS, (0, 4)), ValueError, "zones of zone_thresh"),
+        (
+            lambda: zone_thresholds(MAPS, false_positive_rate=1.0),
+            ValueError,
+            r"false_positive_rate of zone_thresholds must be a number in \(0, 1\)",
+        ),
         (
             lambda: zone_thresholds(MAPS, rate_of="zones"),
             ValueError,

@@ -147,6 +147,8 @@ def test_knots_are_copied_and_cannot_be_changed():
         (lambda: IsotonicMap([1, 1], [0.1, 0.2]), "scores of IsotonicMap must be str"),
         (lambda: IsotonicMap([1, 2], [0.2, 0.1]), "probabilities of IsotonicMap must"),
         (lambda: IsotonicMap([1, 2], [0.0, 0.1]), "probabilities of IsotonicMap must"),
+        (lambda: IsotonicMap([1, 2], [0.1, 1.0]), "probabilities of IsotonicMap must"),
+        (lambda: IsotonicMap([1, 2], [0.1, 1.5]), "probabilities of IsotonicMap must"),
         (lambda: IsotonicMap([1, 2], [0.1]), r"must be \(2,\), never falling"),
         (lambda: ProbabilityMap.from_dict({}), "must be what as_dict returned"),
         (

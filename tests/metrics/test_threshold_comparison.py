@@ -81,3 +81,9 @@ def test_what_cannot_be_compared_is_refused(drawn, changes, message):
     arguments = [changes.get(i, value) for i, value in enumerate(drawn)]
     with pytest.raises(ValueError, match=message):
         compare_thresholds(*arguments)
+
+
+@pytest.mark.parametrize("rate", [0.0, 1.0])
+def test_the_rate_lies_between_none_and_all(drawn, rate):
+    with pytest.raises(ValueError, match="false_positive_rate of compare_thresholds"):
+        compare_thresholds(*drawn, false_positive_rate=rate)

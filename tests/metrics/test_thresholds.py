@@ -109,6 +109,11 @@ def test_sigma_is_mean_and_deviations_of_a_sample():
             r"false_positive_rate of quantile_threshold must be a number in \(0, 1\)",
         ),
         (
+            lambda: quantile_threshold([1.0], 1.0),
+            ValueError,
+            r"false_positive_rate of quantile_threshold must be a number in \(0, 1\)",
+        ),
+        (
             lambda: sigma_threshold([1.0]),
             ValueError,
             "scores_normal of sigma_threshold must be at least two scores",

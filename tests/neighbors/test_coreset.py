@@ -16,6 +16,7 @@ from adlib.features import Backbone, patch_embeddings
 from adlib.images import open_source, read_batches
 from adlib.neighbors import _coreset_cpu, _coreset_torch, greedy_coreset
 from adlib.neighbors._points import as_points
+from adlib.neighbors._promises_torch import Promises
 from tests import reference
 
 TWINS = {
@@ -352,6 +353,20 @@ def test_torch_measures_few_pairs_however_far_the_origin_is(monkeypatch, offset)
     X = (offset + noise).astype(np.float32)
     select("torch", X, 300)
     assert sum(measured) < 0.02 * 3000 * 300
+
+
+@pytest.mark.usefixtures("small_blocks")
+def test_torch_holds_no_more_promises_at_once_than_stated(monkeypatch):
+    held, of = [], Promises.of
+
+    def spy(self, seekers, members):
+        promised = of(self, seekers, members)
+        held.append(promised.numel())
+        return promised
+
+    monkeypatch.setattr(Promises, "of", spy)
+    select("torch", make("gaussian"), 100)
+    assert max(held) <= _coreset_torch.PROMISES_AT_ONCE
 
 
 @pytest.mark.usefixtures("small_blocks")
