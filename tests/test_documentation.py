@@ -186,6 +186,9 @@ def check(words: list[str], where: str) -> None:
         check_pip(rest, where)
     elif program == "python" and rest[0].startswith(("examples/", "benchmarks/")):
         check_script(ROOT / rest[0], rest[1:], where)
+    elif program == "python" and rest[1].startswith("tests."):  # behind -m
+        script = ROOT / f"{rest[1].replace('.', '/')}.py"
+        check_script(script, rest[2:], where)
     elif program == "pytest":
         unknown = [word for word in options(rest) if word not in PYTEST_OPTIONS]
         assert set(unknown) <= {"--benchmark-only"}, where
