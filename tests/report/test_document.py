@@ -110,3 +110,5 @@ def test_the_pdf_is_the_same_twice(document, tmp_path):
     second = write_pdf(document, tmp_path / "b.pdf").read_bytes()
     assert first.startswith(b"%PDF")
     assert first == second
+    assert b"CreationDate" not in first  # else it would be the same for a second only
+    assert b"CreateDate" not in first

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterator, Mapping, Sequence
-from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -76,13 +75,7 @@ def write_pdf(document: Document, path: Path) -> Path:
     source = path.with_suffix(".typ")
     with replacing(source) as temporary:
         temporary.write_text("".join(_lines(document, root)), encoding="utf-8")
-    pdf = typst.compile(
-        source,
-        root=root,
-        format="pdf",
-        ignore_system_fonts=True,
-        timestamp=int(datetime(2000, 1, 1, tzinfo=UTC).timestamp()),
-    )
+    pdf = typst.compile(source, root=root, format="pdf", ignore_system_fonts=True)
     with replacing(path) as temporary:
         temporary.write_bytes(pdf)
     return path
