@@ -60,6 +60,8 @@ TYPES = {
         "AnyArray",
     ),
     "adlib.estimators._patchcore": ("Selection",),
+    "adlib.images._sources": ("Item",),
+    "adlib.neighbors._points": ("Points",),
     "adlib.estimators._aggregation": ("Aggregation",),
     "adlib.estimators._padim": ("GaussianAggregation", "Channels"),
     "adlib.estimators._gaussian": ("Gaussian",),
