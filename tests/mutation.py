@@ -64,6 +64,7 @@ TESTS = {
     "estimators/_gaussian_torch": ["gaussian"],
     "estimators/_left_out": ["left_out", "../estimators_common"],
     "estimators/_mahalanobis": ["gaussian"],
+    "estimators/_normal_images": ["patchcore", "../estimators_common"],
     "estimators/_results": ["patchcore"],
     "estimators/_saving": ["model_file", "loading"],
     "estimators/_settings": ["patches", "padim"],

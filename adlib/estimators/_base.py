@@ -4,9 +4,8 @@ from __future__ import annotations
 
 import copy
 import os
-import warnings
 from abc import ABCMeta, abstractmethod
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from typing import Any, NamedTuple, Self
 
 import numpy as np
@@ -20,15 +19,18 @@ from adlib.estimators._labels import ANOMALOUS, NORMAL, as_anomalous
 from adlib.estimators._left_out import check_left_out, left_out_scores
 from adlib.estimators._maps import anomaly_maps
 from adlib.estimators._model_file import ModelContent
+from adlib.estimators._normal_images import (
+    check_any_usable,
+    open_normal,
+    warn_of_skipped,
+)
 from adlib.estimators._patches import Embed, Patches, embed, embed_ahead
 from adlib.estimators._results import ImageEmbeddings, Inspection
 from adlib.estimators._settings import Settings
-from adlib.exceptions import ImageError, SkippedImagesWarning
+from adlib.exceptions import ImageError
 from adlib.features import DEFAULT_STRIDES, Backbone, Precision, Runtime
 from adlib.images import Failure, Images, Source, open_source
 from adlib.metrics import calibrate_threshold, conformal_threshold
-
-MOST_LISTED = 5  # skipped images that a warning names
 
 
 class Scored(NamedTuple):
@@ -569,59 +571,3 @@ def _check_both_classes(anomalous: BoolArray, owner: str) -> None:
         rule = "labels of normal and of anomalous usable images, since F1 needs both"
         remedy = "For good images alone pass false_positive_rate and no y."
         raise ValueError(refusal("y", owner, rule, f"only {kind} ones", remedy))
-
-
-def open_normal(X: Images, anomalous: BoolArray | None, owner: str) -> Source:
-    """Open a source; keep what labels, where there are any, call normal."""
-    source = open_source(X, owner)
-    return source if anomalous is None else _keep_normal(source, anomalous, owner)
-
-
-def _keep_normal(source: Source, anomalous: BoolArray, owner: str) -> Source:
-    """Return the items that labels call normal; raise if the numbers differ."""
-    if source.n_items is not None and source.n_items != len(anomalous):
-        raise _wrong_length(len(anomalous), source.n_items, owner)
-
-    def items() -> Iterator[Any]:
-        n_items = 0
-        for n_items, item in enumerate(source.items, start=1):
-            if n_items > len(anomalous):
-                raise _wrong_length(len(anomalous), n_items, owner)
-            if not anomalous[n_items - 1]:
-                yield item
-        if n_items < len(anomalous):
-            raise _wrong_length(len(anomalous), n_items, owner)
-
-    return Source(items(), int((~anomalous).sum()))
-
-
-def _wrong_length(n_labels: int, n_images: int, owner: str) -> ValueError:
-    return ValueError(
-        f"y of {owner} must hold one label for each image of X; got {n_labels} labels "
-        f"and {n_images} images or more."
-    )
-
-
-def check_any_usable(
-    names: Sequence[str], skipped: Sequence[Failure], owner: str
-) -> None:
-    """Raise unless there is an image to learn from."""
-    if not names:
-        raise ImageError(
-            f"X of {owner} must hold at least one usable normal image; got none "
-            f"({len(skipped)} skipped)."
-        )
-
-
-def warn_of_skipped(skipped: list[Failure]) -> None:
-    """Warn once of all skipped images, naming the first few."""
-    if not skipped:
-        return
-    listed = "; ".join(failure.reason for failure in skipped[:MOST_LISTED])
-    more = len(skipped) - MOST_LISTED
-    rest = f"; and {more} more" if more > 0 else ""
-    warnings.warn(
-        f"{len(skipped)} images were skipped: {listed}{rest}",
-        SkippedImagesWarning,
-        stacklevel=3,
-    )

@@ -22,15 +22,14 @@ from adlib.estimators._aggregation import (
     Aggregation,
     reweighted_scores,
 )
-from adlib.estimators._base import (
-    AnomalyDetector,
-    Scored,
+from adlib.estimators._base import AnomalyDetector, Scored
+from adlib.estimators._labels import as_anomalous
+from adlib.estimators._model_file import ModelContent
+from adlib.estimators._normal_images import (
     check_any_usable,
     open_normal,
     warn_of_skipped,
 )
-from adlib.estimators._labels import as_anomalous
-from adlib.estimators._model_file import ModelContent
 from adlib.estimators._patches import Embed, Patches, PatchStore, embed, origins_of
 from adlib.estimators._results import Explanation
 from adlib.estimators._saving import (
