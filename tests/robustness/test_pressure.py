@@ -200,7 +200,8 @@ def test_a_full_disk_is_a_clear_error_and_leaves_no_debris(fitted, tmp_path):
 
 
 SLOW = """
-import sys, time
+import signal, sys, time
+signal.signal(signal.SIGINT, signal.default_int_handler)  # shells may have it ignored
 import numpy as np
 import adlib
 from adlib.cli import main
