@@ -19,7 +19,7 @@ from adlib.neighbors._distances import (
     squared_distance,
     squared_norms,
 )
-from adlib.neighbors._promises_torch import Promises, some, squared_distances
+from adlib.neighbors._promises_torch import Promises, squared_distances
 
 any_rows = hnp.arrays(
     np.float32,
@@ -88,9 +88,8 @@ def torch_promises(rows):
     seekers = promises.seekers(points)
     nearest = torch.from_numpy(np.nextafter(distances_among(rows), np.inf))
     promised = promises.of(seekers, seekers)
-    pairs = [index.reshape(-1) for index in np.indices(promised.shape)]
-    i, j = (some(seekers, torch.from_numpy(index)) for index in pairs)
-    ceilings = promises.ceilings(i, j, promised.reshape(-1)).view_as(promised)
+    everybody = torch.arange(len(rows)).expand_as(promised)
+    ceilings = promises.ceilings(seekers, seekers, everybody, promised)
     return promised, promises.bars(seekers.norms[:, None], nearest), ceilings
 
 
