@@ -43,7 +43,7 @@ COMPARED = doctest.ELLIPSIS | doctest.NORMALIZE_WHITESPACE
 RUN = (("fit",), ("score",), ("info",), ("data", "verify"), ("--version",))
 PIP_OPTIONS = ("-d", "-e", "-w", "--find-links", "--no-index", "--no-deps")
 ALSO_INSTALLED = ("pip", "pip-audit", "pre-commit")  # by people who develop or deploy
-PYTEST_OPTIONS = ("-k", "-m", "-q", "-x")
+PYTEST_OPTIONS = ("-k", "-m", "-q", "-s", "-x")
 ASV = ("machine", "run", "publish", "preview")
 MADE_ONCE = cache(Backbone)  # networks are frozen, and take longer to make than to run
 

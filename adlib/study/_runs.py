@@ -44,7 +44,8 @@ class Run:
         evaluation: Of the test images.
 
     Example:
-        >>>         >>> from adlib.datasets import Sample
+        >>> from pathlib import Path
+        >>> from adlib.datasets import Sample
         >>> from adlib.study import Predictions, Run, evaluate
         >>> samples = [
         ...     Sample(Path(f"{i}.png"), i % 2, "good", None, "part", "test")
