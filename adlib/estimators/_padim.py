@@ -122,7 +122,8 @@ class PaDiM(AnomalyDetector):
         Sums and factors are computed in float64, distances from them in float32 with an
         error of about 1e-6. The same images, seed and versions give the same model; on
         a CPU neither batches nor threads change what is computed from the embeddings.
-        The GPU's path has not been run on a GPU yet.
+        On a GPU ``fit`` was tried once and failed; mended since, it has not been run
+        there again.
 
     References:
         1. T. Defard et al., "PaDiM: a patch distribution modeling framework for anomaly
