@@ -20,5 +20,9 @@ class ModelFileError(ValueError):
     """A model file is damaged, foreign, or of a version that this adlib cannot read."""
 
 
-class SkippedImagesWarning(UserWarning):
+class InputWarning(UserWarning):
+    """An input may not mean what was intended; the message says what to do about it."""
+
+
+class SkippedImagesWarning(InputWarning):
     """Images were skipped because ``on_error="skip"`` asked for it; lists them."""

@@ -2,9 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
-import warnings
-from collections.abc import Iterator
 from enum import StrEnum
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -20,7 +17,6 @@ from adlib.cli._options import (
     Precision,
     Runtime,
 )
-from adlib.exceptions import SkippedImagesWarning
 
 if TYPE_CHECKING:
     from adlib.estimators import AnomalyDetector
@@ -144,11 +140,9 @@ def fit(
         )
     rate = _promised_rate(false_positive_rate, len(calibrating))
     tell.print(f"Learning {len(training)} images ...")
-    with _telling_of_skipped_images():
-        model.fit(training)
+    model.fit(training)
     try:
-        with _telling_of_skipped_images():
-            _calibrate(model, calibrating, found, rate)
+        _calibrate(model, calibrating, found, rate)
     finally:  # what was learned is not lost for want of a threshold
         model.save(output)
     tell.print(
@@ -194,16 +188,6 @@ def _calibrate(
             f"{100 * rate:.3g} % of good parts will be called anomalous ..."
         )
         model.calibrate(calibrating, false_positive_rate=rate)
-
-
-@contextlib.contextmanager
-def _telling_of_skipped_images() -> Iterator[None]:
-    """Print warnings of skipped images as plain lines."""
-    with warnings.catch_warnings(record=True) as caught:
-        warnings.simplefilter("always", SkippedImagesWarning)
-        yield
-    for warning in caught:
-        tell.print(str(warning.message), markup=False, soft_wrap=True)
 
 
 def _paths(place: str) -> list[str]:

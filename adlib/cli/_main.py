@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import sys
-from typing import Annotated
+import warnings
+from typing import Annotated, Any
 
 import typer
 
@@ -17,6 +18,7 @@ from adlib.cli._info import info
 from adlib.cli._score import score
 from adlib.cli._study import study
 from adlib.cli._verify import verify
+from adlib.exceptions import InputWarning
 
 app = typer.Typer(
     name="adlib",
@@ -58,12 +60,18 @@ def options(
 
 
 def main(arguments: list[str] | None = None) -> int:
-    """Run the command line and return the exit code; errors become one line."""
+    """Run the command line and return the exit code.
+
+    Errors become one line, and so does each warning about what was given.
+    """
     given = sys.argv[1:] if arguments is None else arguments
     debug = "--debug" in given
     given = spread(argument for argument in given if argument != "--debug")
     try:
-        app(given, prog_name="adlib")
+        with warnings.catch_warnings():
+            warnings.simplefilter("always", InputWarning)
+            warnings.showwarning = _tell_warning
+            app(given, prog_name="adlib")
     except SystemExit as end:  # how typer ends, well or not
         return end.code if isinstance(end.code, int) else DONE
     except (ImportError, OSError, RuntimeError, TypeError, ValueError) as error:
@@ -72,3 +80,10 @@ def main(arguments: list[str] | None = None) -> int:
         tell.print(f"error: {error}", markup=False, soft_wrap=True)
         return FAILED
     return DONE
+
+
+def _tell_warning(
+    message: Warning | str, category: type[Warning], *place: Any, **more: Any
+) -> None:
+    """Show a warning as a line, without the place in the code that users need not."""
+    tell.print(f"warning: {message}", markup=False, soft_wrap=True)
