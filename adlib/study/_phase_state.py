@@ -77,7 +77,7 @@ def study_fingerprint(config: Config, root: Path) -> str:
         relative = path.relative_to(root)
         if chosen is not None and relative.parts[0] not in chosen:
             continue
-        if path.is_file():
+        if path.is_file() and not is_hidden(relative):
             state = path.stat()
             line = f"{relative.as_posix()} {state.st_size} {state.st_mtime_ns}\n"
             found.update(line.encode())
