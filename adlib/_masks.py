@@ -20,15 +20,19 @@ def count_values(values: AnyArray) -> int:
 def numbers_kinds(values: AnyArray) -> bool:
     """Ask whether the values number kinds of defects, so that each counts.
 
-    They do where they are two; or whole numbers, at most four different ones or none
-    above 63. What has more has soft or lossy edges, or is no mask.
+    They do where they are two; or whole numbers, none above 63 or at most four
+    different ones. What has more has soft or lossy edges, or is no mask.
     """
     low, high = values.min(), values.max()
     if ((values == low) | (values == high)).all():
         return True
     if values.dtype.kind == "f" and (values != np.rint(values)).any():
         return False
-    return bool(high <= HIGHEST_NUMBER) or count_values(values) <= MOST_VALUES
+    if high <= HIGHEST_NUMBER:
+        return True
+    # JPEG of the best quality leaves just the neighbours of both ends.
+    lossy = (values == low + 1).any() and (values == high - 1).any()
+    return not lossy and count_values(values) <= MOST_VALUES
 
 
 def half_of_range(values: AnyArray) -> float:

@@ -91,11 +91,18 @@ def read_samples(
 
     Returns:
         Samples by class, split, defect type and name. Those of normal images and of
-        sets without masks have no ``mask_path``.
+        sets without masks have no ``mask_path``. Hidden files and folders are left out,
+        and those that systems leave, such as ``__MACOSX`` and ``@eaDir``.
 
     Raises:
         FileNotFoundError: There is no such folder, class or table.
-        ValueError: No layout fits, ``classes`` is empty, or a table is not as stated.
+        ValueError: No layout fits, ``classes`` is empty, or a table is not as stated; a
+            row with an unknown label or split, or a path out of ``root``, is named.
+
+    Note:
+        VisA's table may be UTF-8 or UTF-16, with commas, semicolons, tabs or bars; its
+        labels say normal (also good, ok, nominal) or anomaly (also anomalous, abnormal,
+        bad, defect, defective, ko, ng), in any case.
 
     References:
         1. Bergmann et al., "MVTec AD", CVPR 2019.

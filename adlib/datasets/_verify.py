@@ -99,8 +99,11 @@ def verify(
     a class that has masks, masks of another size than their image (turned upright as
     EXIF says), masks that mark nothing, and images that come in two splits or under two
     labels. Warnings are: images that come twice in a split or in two classes, test
-    images of one label alone, files that are not read, and counts that differ from
-    those published for a class of MVTec AD.
+    images of one label alone, files that are not read, counts that differ from those
+    published for a class of MVTec AD, and masks that ``read_mask`` may read otherwise
+    than they were meant: lossy (JPEG), of many values, without a pixel of 0, drawn in
+    the alpha channel, or marking more than half of the image. Hidden files and folders
+    are left out, and those that systems leave, such as ``@eaDir`` and ``Thumbs.db``.
 
     Args:
         root: Its folder, as ``read_samples`` takes it.

@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import numpy as np
 import pytest
 from PIL import Image
 
 from adlib.datasets import read_mask
 from adlib.exceptions import ImageError
+
+SHARED = Path(__file__).parents[3] / "shared" / "data" / "mvtec_ad"
 
 
 def save(path, values):
@@ -47,3 +51,18 @@ def test_a_folder_without_masks_and_a_missing_file_are_refused(tmp_path):
         read_mask(tmp_path / "000")
     with pytest.raises(ImageError, match="must be a readable image"):
         read_mask(tmp_path / "none.png")
+
+
+@pytest.mark.skipif(not SHARED.is_dir(), reason="needs the real data of ../shared/data")
+@pytest.mark.parametrize("quality", [75, 90, 100])
+def test_what_jpeg_does_to_real_masks_is_undone(quality, tmp_path):
+    files = sorted((SHARED / "screw" / "ground_truth").rglob("*.png"))[::10]
+    for file in files:
+        with Image.open(file) as image:
+            drawn = np.asarray(image) != 0
+            image.save(tmp_path / "mask.jpg", quality=quality)
+        with Image.open(tmp_path / "mask.jpg") as image:
+            assert (np.asarray(image) != 0).sum() > drawn.sum()
+            image.save(tmp_path / "mask.png")
+        for mask in (file, tmp_path / "mask.jpg", tmp_path / "mask.png"):
+            assert np.array_equal(read_mask(mask), drawn)

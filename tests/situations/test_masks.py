@@ -286,6 +286,11 @@ SITUATIONS = {
             DEFECT,
         )
     ),
+    "a JPEG mask of quality 100 saved as PNG again": works(
+        lambda place: np.array_equal(
+            read_mask(place.write("m.png", grey(0, 255) ^ (np.eye(SIZE) > 0))), DEFECT
+        )
+    ),
     "a lossy WebP mask": reads(grey(0, 255), "m.webp", quality=80),
     "a lossless WebP mask": reads(grey(0, 255), "m.webp", lossless=True),
     "kinds of defects numbered in a JPEG": mask_refused(
