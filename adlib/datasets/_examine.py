@@ -66,7 +66,7 @@ def _mask_problems(sample: Sample, size: tuple[int, int] | None) -> list[Problem
         mask, doubts = read_doubtful_mask(path)
     except ImageError as error:
         return [Problem(name, "unreadable mask", path, str(error))]
-    problems = [Problem(name, kind, path, text) for kind, text in doubts]
+    problems = [Problem(name, *doubt) for doubt in doubts]
     if size is not None and mask.shape != size:
         text = "is {}x{}, and its image {}x{} (height x width)".format(
             *mask.shape, *size

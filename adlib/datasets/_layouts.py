@@ -5,6 +5,7 @@ No image is opened here.
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from pathlib import Path, PurePath
 from typing import Literal, NamedTuple, TypeAlias
@@ -95,6 +96,7 @@ def read_samples(
         and those that systems leave, such as ``__MACOSX`` and ``@eaDir``.
 
     Raises:
+        TypeError: ``root`` is no path.
         FileNotFoundError: There is no such folder, class or table.
         ValueError: No layout fits, ``classes`` is empty, or a table is not as stated; a
             row with an unknown label or split, or a path out of ``root``, is named.
@@ -122,9 +124,12 @@ def read_samples(
         ...     [(s.defect_type, s.label, s.split) for s in read_samples(folder)]
         [('crack', 1, 'test'), ('good', 0, 'train')]
     """
+    if not isinstance(root, str | os.PathLike) or root == "":
+        rule = "the path of a folder"
+        raise TypeError(refusal("root", "read_samples", rule, describe(root)))
     folder = Path(root)
     if not folder.is_dir():
-        raise FileNotFoundError(f"There is no folder {str(folder)!r}.")
+        raise FileNotFoundError(f"There is no folder {str(root)!r}.")
     if classes is not None and (isinstance(classes, str) or not len(classes)):
         rule = "None or a list of class names, not empty"
         raise ValueError(refusal("classes", "read_samples", rule, describe(classes)))

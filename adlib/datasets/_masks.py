@@ -31,6 +31,7 @@ class Doubt(NamedTuple):
     """Why a mask may not mean what its reader takes it for."""
 
     kind: Kind
+    path: Path
     text: str
 
 
@@ -96,7 +97,9 @@ def read_doubtful_mask(
     doubts = [doubt for _, own in read for doubt in own]
     share = float(marked.mean())
     if share > 0.5:  # noqa: PLR2004 - most pixels
-        doubts.append(Doubt("mostly marked mask", f"marks {share:.0%} of the image"))
+        doubts.append(
+            Doubt("mostly marked mask", place, f"marks {share:.0%} of the image")
+        )
     return marked, doubts
 
 
@@ -108,25 +111,25 @@ def _read_one(path: Path) -> tuple[BoolArray, list[Doubt]]:
         raise ImageError(f"{path} must hold finite values of at least 0. {SAVE}")
     n_values = count_values(values)
     lossy = lossy_format is not None and n_values > 2  # noqa: PLR2004 - nothing was lost
-    if lossy and high - low < LEAST_RANGE:
+    if lossy_format is not None and 0 < high - low < LEAST_RANGE:
         raise ImageError(
-            f"{path} must not hold values as near as {low:g} to {high:g} in a lossy "
-            f"format ({lossy_format}), which mixes them. {SAVE}"
+            f"{path} must not hold values as near as {low:g} to {high:g} in a format "
+            f"that can be lossy ({lossy_format}) and mix them. {SAVE}"
         )
     doubts = []
     found = f"{n_values} different values from {low:g} to {high:g}"
     cut = f"those above {half_of_range(values):g} count as anomalous"
     if lossy:
         text = f"holds {found} in a lossy format ({lossy_format}); {cut}"
-        doubts.append(Doubt("lossy mask", text))
+        doubts.append(Doubt("lossy mask", path, text))
     elif not numbers_kinds(values):
-        doubts.append(Doubt("many-valued mask", f"holds {found}; {cut}"))
+        doubts.append(Doubt("many-valued mask", path, f"holds {found}; {cut}"))
     elif 0 < low < high:
         text = f"holds no 0; its lowest value, {low:g}, counts as normal"
-        doubts.append(Doubt("mask without 0", text))
+        doubts.append(Doubt("mask without 0", path, text))
     if in_alpha:
         text = "has one colour, so that its alpha channel counts as the mask"
-        doubts.append(Doubt("mask in alpha", text))
+        doubts.append(Doubt("mask in alpha", path, text))
     return marked_pixels(values, lossy=lossy), doubts
 
 

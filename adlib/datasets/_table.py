@@ -83,7 +83,7 @@ def _rows(table: Path) -> Iterator[tuple[int, dict[str, str]]]:
     """Yield the number of each row's last line, and its cells by column."""
     lines = list(io.StringIO(_text(table), newline=""))
     first = next((line for line in lines if line.strip()), "")
-    reader = csv.reader(lines, delimiter=max(DELIMITERS, key=first.count))
+    reader = csv.reader(lines, delimiter=max(DELIMITERS, key=first.count), strict=True)
     columns: list[str] = []
     try:
         for cells in reader:

@@ -294,7 +294,11 @@ SITUATIONS = {
     "a lossy WebP mask": reads(grey(0, 255), "m.webp", quality=80),
     "a lossless WebP mask": reads(grey(0, 255), "m.webp", lossless=True),
     "kinds of defects numbered in a JPEG": mask_refused(
-        np.add(grey(0, 12), 20 * OTHER).astype(np.uint8), "lossy format", "m.jpg"
+        np.add(grey(0, 12), 20 * OTHER).astype(np.uint8), "can be lossy", "m.jpg"
+    ),
+    "a JPEG mask of 0 and 1": refused(
+        lambda place: read_mask(place.write("m.jpg", grey(0, 1), quality=95)),
+        "values as near as 0 to 1",
     ),
     "a mask with smooth edges": works(
         lambda place: np.array_equal(
@@ -407,6 +411,12 @@ SITUATIONS = {
     ),
     "hidden folders in a plain folder": works(hidden_plain),
     "hidden files in a shifted set": works(hidden_in_shifted_set),
+    "bytes for the folder of a data set": refused(
+        lambda place: read_samples(b"data"), "root of read_samples must be the path"
+    ),
+    "an empty string for the folder of a data set": refused(
+        lambda place: read_samples(""), "root of read_samples must be the path"
+    ),
     # VisA's table.
     "a table as published": table_works(ROWS),
     "labels Normal and Anomaly": table_works(labels("Normal", "Anomaly")),
@@ -451,6 +461,9 @@ SITUATIONS = {
     ),
     "a row with a cell too many": table_refused(
         [*ROWS, "nut,test,normal,nut/c, d.png,,x"], "row of line 4 .* 5 cells"
+    ),
+    "a quote that does not close": table_refused(
+        [*ROWS, 'nut,test,normal,"nut/c.png,'], "line 4 .* row of a CSV table"
     ),
     "an image that comes twice": table_refused(
         [*ROWS, ROWS[1].replace("train", "test")], "image of line 4 .* once"
