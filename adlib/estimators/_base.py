@@ -194,7 +194,7 @@ class AnomalyDetector(BaseEstimator, metaclass=ABCMeta):
         settings = self._check_parameters()
         owner = f"{type(self).__name__}.fit"
         anomalous = None if y is None else as_anomalous(y, owner)
-        source = open_normal(X, anomalous, owner)
+        source = open_normal(X, anomalous, owner, settings.pixel_format)
         rate = self.false_positive_rate
         if rate is not None:
             rate = check_ratio(rate, "false_positive_rate", owner, closed=False)
@@ -234,8 +234,7 @@ class AnomalyDetector(BaseEstimator, metaclass=ABCMeta):
             learned_with_=self._frozen_parameters(),
         )
         if rate is not None:
-            again = open_normal(X, anomalous, owner)
-            left_out = fitted._leave_one_out(again, settings, owner)
+            left_out = fitted._leave_one_out(source, settings, owner)
             fitted.left_out_scores_ = left_out
             fitted.threshold_ = conformal_threshold(left_out.astype(np.float64), rate)
         warn_of_skipped(skipped)
@@ -269,10 +268,11 @@ class AnomalyDetector(BaseEstimator, metaclass=ABCMeta):
             images of one part vouch for each other and score too low.
         """
         owner = f"{type(self).__name__}.leave_one_out_scores"
-        settings, _ = self._prepare(X, "leave_one_out_scores")
+        settings = self._ready()
         anomalous = None if y is None else as_anomalous(y, owner)
         check_left_out(X, len(self.training_images_), 0.5, owner)
-        return self._leave_one_out(open_normal(X, anomalous, owner), settings, owner)
+        source = open_normal(X, anomalous, owner, settings.pixel_format)
+        return self._leave_one_out(source, settings, owner)
 
     def _leave_one_out(
         self, source: Source, settings: Settings, owner: str
@@ -540,8 +540,13 @@ class AnomalyDetector(BaseEstimator, metaclass=ABCMeta):
         return embed_ahead(source, self._embedder(), settings, description)
 
     def _prepare(self, X: Images, method: str) -> tuple[Settings, Source]:
-        self._check_fitted()
+        settings = self._ready()
         owner = f"{type(self).__name__}.{method}"
+        return settings, open_source(X, owner, settings.pixel_format)
+
+    def _ready(self) -> Settings:
+        """Return the checked parameters of a fitted detector, or raise."""
+        self._check_fitted()
         settings = self._check_parameters()
         for name, learned in self.learned_with_.items():
             now = getattr(self, name)
@@ -550,7 +555,7 @@ class AnomalyDetector(BaseEstimator, metaclass=ABCMeta):
                 remedy = "Call fit again, or set it back."
                 owner = type(self).__name__
                 raise ValueError(refusal(name, owner, rule, describe(now), remedy))
-        return settings, open_source(X, owner)
+        return settings
 
     def _frozen_parameters(self) -> dict[str, Any]:
         """Return the parameters that what is learned depends on in scoring."""

@@ -77,6 +77,9 @@ def read_batches(
         TypeError: The source holds something that is no image, whatever ``on_error``.
         MemoryError: There is no room for a batch.
 
+    Warns:
+        InputWarning: All 16-bit images use so few of their bits that they are dark.
+
     Note:
         At most ``batch_size + 2 * n_workers`` images wait at any time, besides the
         batch in hand: resized ones, and full-size ones that a worker is at or, of
@@ -102,7 +105,7 @@ def read_batches(
             item = next(items, None)
             if item is None:
                 return
-            waiting.append((item, pool.submit(_load, item, image_size)))
+            waiting.append((item, pool.submit(_load, source, item, image_size)))
 
     try:
         batch = _open_batch(batch_size, image_size)
@@ -128,12 +131,13 @@ def read_batches(
                 batch = _open_batch(batch_size, image_size)
         if batch.names or batch.failures:
             yield _close_batch(batch)
+        source.used_range.warn()
     finally:
         pool.shutdown(wait=True, cancel_futures=True)
 
 
-def _load(item: Item, image_size: tuple[int, int]) -> Float32Array:
-    return resize(item.load(), image_size)
+def _load(source: Source, item: Item, image_size: tuple[int, int]) -> Float32Array:
+    return resize(source.load(item), image_size)
 
 
 def _open_batch(batch_size: int, image_size: tuple[int, int]) -> Batch:
