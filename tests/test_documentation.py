@@ -42,7 +42,13 @@ CODE_DIRECTIVES = ("{code}", "{code-block}", "{code-cell}", "{sourcecode}")
 COMPARED = doctest.ELLIPSIS | doctest.NORMALIZE_WHITESPACE
 RUN = (("fit",), ("score",), ("info",), ("data", "verify"), ("--version",))
 PIP_OPTIONS = ("-d", "-e", "-w", "--find-links", "--no-index", "--no-deps")
-ALSO_INSTALLED = ("pip", "pip-audit", "pre-commit")  # by people who develop or deploy
+ALSO_INSTALLED = (  # by people who develop or deploy, or read what Pillow alone does not
+    "pip",
+    "pip-audit",
+    "pre-commit",
+    "pillow-heif",
+    "pillow-jxl-plugin",
+)
 PYTEST_OPTIONS = ("-k", "-m", "-q", "-s", "-x")
 ASV = ("machine", "run", "publish", "preview")
 MADE_ONCE = cache(Backbone)  # networks are frozen, and take longer to make than to run
