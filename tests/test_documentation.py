@@ -42,7 +42,8 @@ CODE_DIRECTIVES = ("{code}", "{code-block}", "{code-cell}", "{sourcecode}")
 COMPARED = doctest.ELLIPSIS | doctest.NORMALIZE_WHITESPACE
 RUN = (("fit",), ("score",), ("info",), ("data", "verify"), ("--version",))
 PIP_OPTIONS = ("-d", "-e", "-w", "--find-links", "--no-index", "--no-deps")
-ALSO_INSTALLED = (  # by people who develop or deploy, or read what Pillow alone does not
+# By people who develop or deploy, and for formats that Pillow alone does not read.
+ALSO_INSTALLED = (
     "pip",
     "pip-audit",
     "pre-commit",
