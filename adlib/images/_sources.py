@@ -66,7 +66,8 @@ def open_source(X: Images, owner: str) -> Source:
             PIL image; or a list, torch Dataset, DataLoader or iterator of paths,
             images or batches. Of a tuple that such an iterator gives, (image, label,
             ...), the first entry counts; of a mapping, the entry "image". A field
-            "image_path" of a named tuple or a mapping names the images.
+            "image_path" of a named tuple or a mapping names the images. A ``Source`` is
+            returned as it is.
         owner: What errors call the function that was given ``X``.
 
     Returns:
@@ -90,6 +91,8 @@ def open_source(X: Images, owner: str) -> Source:
         >>> [item.name for item in source.items], source.n_items
         (['image 0', 'image 1'], 2)
     """
+    if isinstance(X, Source):
+        return X
     if isinstance(X, str | os.PathLike):
         paths = _find_files(os.fspath(X), owner)
         items = [_file_item(i, path) for i, path in enumerate(paths)]
