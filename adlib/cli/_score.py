@@ -187,15 +187,14 @@ class _Table:
 
     def add(self, result: Inspection, overlay: Path | None = None) -> None:
         """Write the row of one image."""
-        table = csv.writer(self._file, lineterminator="\n")
         if not self.counts:
-            table.writerow(COLUMNS)
+            self._file.write(",".join(COLUMNS) + "\n")
         verdict = "skipped"
         if result.error is None:
             verdict = {1: "normal", -1: "anomalous", None: ""}[result.verdict]
         self.counts[verdict] += 1
         row, column = result.worst_pixel or ("", "")
-        cells = [
+        cells: list[object] = [
             _cell(result.path),
             f"{result.score:.6g}",
             verdict,
@@ -205,10 +204,17 @@ class _Table:
             column,
             _cell(overlay),
         ]
+        text = "".join(map(str, cells))
+        # csv leaves a carriage return bare, at which readers end the row.
+        table = csv.writer(
+            self._file,
+            lineterminator="\n",
+            quoting=csv.QUOTE_ALL if "\r" in text else csv.QUOTE_MINIMAL,
+        )
         table.writerow(cells)
-        self._file.flush()  # whoever reads along sees each row at once
+        self._file.flush()  # a program that reads along gets each row at once
         if self._file.errors == "backslashreplace" and not self._escaped:
-            self._escaped = _lacks(self._file.encoding, "".join(map(str, cells)))
+            self._escaped = _lacks(self._file.encoding, text)
 
 
 def _cell(text: object) -> str:

@@ -244,7 +244,7 @@ def _picture(
     if times > 1:
         pixels = pixels.repeat(times, axis=0).repeat(times, axis=1)
     drawn = overlay(pixels, result.map, low, 1.5 * low, contour=True)
-    size = max(13.0, min(max(drawn.size) / 36, drawn.width / 19))
+    size = max(12.0, min(max(drawn.size) / 36, drawn.width / 21))
     font = ImageFont.load_default(size)
     verdict, colour = VERDICTS[-1 if result.verdict == -1 else 1]
     texts = f"{result.score:.4g}", f"{threshold:.4g}"
