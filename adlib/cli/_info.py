@@ -32,7 +32,7 @@ def info(model_file: ModelFile) -> None:
     }
     table = Table(show_header=False, box=None)
     for name, value in rows.items():
-        table.add_row(name, Text(value))
+        table.add_row(name, Text(value, overflow="fold"))  # no path is cut
     parameters = model.get_params(deep=False)
     listed = ", ".join(f"{name}={value!r}" for name, value in parameters.items())
     table.add_row("parameters", Text(listed))
