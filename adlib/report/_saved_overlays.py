@@ -113,7 +113,8 @@ def save_overlays(
                 yield result, None
                 continue
             path = place / named(result.path)
-            if path.exists() and path.samefile(result.path):
+            image = Path(result.path)
+            if image.exists() and path.exists() and path.samefile(image):
                 rule = "a folder where no picture replaces the image that it shows"
                 raise ValueError(refusal("folder", OWNER, rule, str(folder)))
             path.parent.mkdir(parents=True, exist_ok=True)
@@ -187,11 +188,15 @@ class _Names:
             self.root = Path.cwd()
         self._taken: set[str] = set()
 
-    def __call__(self, path: str) -> Path:
-        """Return the relative path of the picture of an image."""
+    def places(self, path: str) -> tuple[Path, Path]:
+        """Return a path's absolute and relative form."""
         full = Path(os.path.abspath(path))  # noqa: PTH100 - links stay
         root = self.root if full.is_relative_to(self.root) else full.anchor
-        image = full.relative_to(root)
+        return full, full.relative_to(root)
+
+    def __call__(self, path: str) -> Path:
+        """Return the relative path of the picture of an image."""
+        full, image = self.places(path)
         known = image.suffix.lower() in SUFFIXES
         stem = image.stem if known else image.name
         longer = f"{stem}_{image.suffix[1:]}" if known else stem
@@ -214,8 +219,7 @@ def _checked_folder(folder: Path, names: _Names, by_score: bool) -> Path:
         raise ValueError(refusal("folder", OWNER, rule, f"the file {str(folder)!r}"))
     roots = {Path(root).resolve(): below for root, below in names.roots.items()}
     for root in names.roots:
-        part = "." if by_score else Path(root).relative_to(names.root)
-        place = (folder / part).resolve()
+        place = (folder if by_score else folder / names.places(root)[1]).resolve()
         for above in (place, *place.parents):
             if above in roots and (roots[above] or above == place):
                 rule = "a folder outside of those that hold the images"

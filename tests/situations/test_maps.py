@@ -263,6 +263,11 @@ def a_second_run_replaces_pictures(place):
     return (place.folder / "maps/a.png").read_bytes() == before
 
 
+def arrays_twice(place):
+    first, second = (overlays(place, place.good[:2]) for _ in range(2))
+    return first == second == ["image 0.png", "image 1.png"]
+
+
 def in_order_twice(place):
     overlays(place, new(place), by_score=True)
     overlays(place, place.folder / "new", by_score=True)
@@ -396,6 +401,7 @@ SITUATIONS = {
         in_order_twice, "folder of save_overlays must be a folder without numbered"
     ),
     "overlays twice into one folder": works(a_second_run_replaces_pictures),
+    "overlays of arrays twice into one folder": works(arrays_twice),
     "overlays into the folder of the images": refused(
         lambda place: overlays(place, new(place), "new/maps"),
         "folder of save_overlays must be a folder outside of those that hold",
