@@ -36,7 +36,7 @@ if TYPE_CHECKING:
 ImageLike: TypeAlias = Union[
     str, "os.PathLike[str]", Image.Image, AnyArray, "torch.Tensor"
 ]
-Images: TypeAlias = ImageLike | Iterable[Any]
+Images: TypeAlias = Union[ImageLike, Iterable[Any], "Source"]
 
 BATCH = 4  # dimensions of a stack of images with channels
 KINDS = (
@@ -121,7 +121,7 @@ def open_source(X: Images, owner: str, pixel_format: PixelFormat = PLAIN) -> Sou
             globs, paths, images or batches. Of a tuple that such an iterator gives,
             (image, label, ...), the first entry counts; of a mapping, the entry
             "image". A field "image_path" of a named tuple or a mapping names the
-            images.
+            images. A ``Source`` is opened already, and keeps its items.
         owner: What errors call the function that was given ``X``.
         pixel_format: What the numbers of arrays and of 16-bit images mean.
 
@@ -152,7 +152,10 @@ def open_source(X: Images, owner: str, pixel_format: PixelFormat = PLAIN) -> Sou
         >>> [item.name for item in source.items], source.n_items
         (['image 0', 'image 1'], 2)
     """
-    items, n_items = _items(X, owner)
+    if isinstance(X, Source):
+        items, n_items = X.items, X.n_items
+    else:
+        items, n_items = _items(X, owner)
     return Source(items, n_items, pixel_format, UsedRange(pixel_format, owner))
 
 
