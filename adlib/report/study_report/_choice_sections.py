@@ -8,7 +8,7 @@ from adlib.report.document import Block, Illustration, Paragraph, Table
 from adlib.report.study_report._cited_numbers import p_phrase
 from adlib.report.study_report._comparisons import SIGNED
 from adlib.report.study_report._figures import ablation_picture, shift_picture
-from adlib.report.study_report._judgements import direction
+from adlib.report.study_report._judgements import direction, open_cases
 from adlib.report.study_report._study import (
     ABLATIONS,
     CHANCE,
@@ -76,7 +76,7 @@ def _ablation_text(study: Study) -> str:
     text = (
         f"Of {len(compared)} single changes, a change of AUROC is shown for "
         f"{len(clear)} ({'[table:choices], ' if clear else ''}[figure:ablations]); "
-        "where nothing changes, about one in twenty is. "
+        "if none had an effect, it would be for about one in twenty. "
     )
     for group, what in GROUPS.items():
         of_group = [
@@ -102,8 +102,8 @@ def _group_text(study: Study, rows: list[tuple[int, dict[str, Any]]]) -> str:
     if n_open:
         n_judged = sorted({row["n_judged"] for _, row in rows})
         images = " to ".join(dict.fromkeys(f"{n}" for n in (n_judged[0], n_judged[-1])))
-        cases = counted(n_open, len(rows), "comparisons")
-        texts.append(f"no change of AUROC is shown in {cases} of {images} images each")
+        cases = open_cases(n_open, len(rows), "comparisons")
+        texts.append(f"no change of AUROC is shown in {cases}, of {images} images each")
     return "; ".join(texts)
 
 
@@ -132,9 +132,9 @@ def _ablation_table(study: Study) -> Table:
     note = f" {left_out} more between them are in the file." if left_out else ""
     return Table(
         "choices",
-        "Single changes whose 95 % interval of the difference of AUROC, by DeLong's "
-        "method, leaves out 0, against the model as configured, on validation images; "
-        f"not corrected for their number.{note}",
+        "Single changes whose 95 % interval of the difference of AUROC leaves out 0, "
+        "against the model as configured, on validation images; not corrected for "
+        f"their number.{note}",
         ["method", "change", "class", "AUROC", "difference", "p", "ms an image"],
         rows,
         3,
@@ -179,7 +179,7 @@ def _part_text(study: Study) -> str:
     if not lowest:
         return text.rstrip()
     return (
-        f"{text}AUROC is lowest {listed(lowest)}. Even for these a loss is shown in "
+        f"{text}AUROC is lowest {listed(lowest)}. Of these a loss is shown in "
         f"{counted(sum(shown), len(shown), 'cases')}; they were picked as the lowest, "
         "and p is not corrected for that."
     )

@@ -52,16 +52,16 @@ def _agreement_text(study: Study) -> str:
         both = study.cite.get(ERRORS, *place, "both_wrong", form="d")
         expected = study.cite.get(ERRORS, *place, "expected_both_wrong", form=".1f")
         above = found["both_wrong"] > found["expected_both_wrong"]
-        counts[above].append(f"{both} against {expected} on {name}")
+        counts[above].append(f"{name} ({both} against {expected})")
     text = (
         "[table:agreement] counts the images that both methods judge wrongly beside "
         "the number that would be expected if their errors had nothing to do with each "
         "other. "
     )
     if counts[True]:
-        text += f"On clean images it is higher for {listed(counts[True])}. "
+        text += f"On clean images it is more than that on {listed(counts[True])}. "
     if counts[False]:
-        text += f"On clean images it is not higher for {listed(counts[False])}. "
+        text += f"On clean images it is not more than that on {listed(counts[False])}. "
     return text + "Whether these numbers differ by more than chance was not tested."
 
 
@@ -126,10 +126,10 @@ def _pattern_text(study: Study) -> str:
         text = "There are too few errors on clean images to compare with the others. "
     else:
         text = (
-            f"On clean images {listed(list(dict.fromkeys(quantities)))} were compared "
-            f"between images that are judged wrongly and rightly, by {n_tests} rank "
-            "tests that are not corrected for their number; where nothing differs, "
-            "about one in twenty has p < 0.05. "
+            "Clean images that are judged wrongly were compared with those that are "
+            f"judged rightly by {listed(list(dict.fromkeys(quantities)))}: {n_tests} "
+            "rank tests, not corrected for their number; if nothing differed, about "
+            f"one in twenty would have p < {CHANCE}. "
         )
         text += (
             f"Below that: {'; '.join(texts)}. "
@@ -155,7 +155,7 @@ def _group_table(study: Study) -> Table:
                 rows.append([name, label, group, count, *recalls])
     return Table(
         "groups",
-        "Share of the anomalous clean test images that is found, with exact 95 % "
+        "Share of the anomalous clean test images that is found, with 95 % "
         "intervals: by defect type and, where there are masks, by size of the defect "
         "(thirds of each class) and by its place.",
         ["class", "by", "group", "images", *study.methods],

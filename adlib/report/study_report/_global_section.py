@@ -58,8 +58,8 @@ def global_blocks(study: Study) -> list[Block]:
         ),
         Table(
             "global",
-            "One model for all classes less one model for each, on clean test images: "
-            "DeLong's intervals and p-values for AUROC, bootstrap intervals for F1. "
+            "One model for all classes less one model for each, on clean test images, "
+            "with 95 % intervals. "
             "The last column is what one threshold for all classes adds to that.",
             columns,
             rows,

@@ -86,13 +86,13 @@ def _time_text(study: Study) -> str:
         if row is max(rivals, key=lambda one: one["share"]):
             share = study.cite.get(EFFICIENCY, "stages", number, "share", form=".0%")
             slowest.append(
-                f"{share_phrase(row['share'])} to {row['stage']} for {row['method']} "
-                f"on {row['class_name']} ({share})"
+                f"{row['stage']} takes {share_phrase(row['share'])} for "
+                f"{row['method']} on {row['class_name']} ({share})"
             )
     return (
         "[table:stages] shows what one image takes, from its file to score and map, "
         "one image at a time, and how many images a second there are where reading "
-        f"and embedding go on ahead. Of the mean time goes {listed(slowest)}. "
+        f"and embedding go on ahead. Of the mean time, {listed(slowest)}. "
         "[figure:efficiency] shows what a smaller memory bank would cost."
     )
 

@@ -11,7 +11,7 @@ from collections.abc import Iterable
 
 from adlib.report.study_report._study import CHANCE, Bounds, counted, listed
 
-HALF = 0.5
+HALF = 50  # percent
 
 
 def direction(low: float | None, high: float | None, p: float | None = 0.0) -> int:
@@ -58,12 +58,19 @@ def tally_phrase(differences: Iterable[Bounds], figure: str, what: str) -> str:
     ]
     texts = [f"{figure} {listed(moved)}"] if moved else []
     if found[0]:
-        every = f"any of the {total} {what}" if total > 1 else counted(1, 1, what)
-        some = counted(found[0], total, what) if moved else every
-        texts.append(f"no change of {figure} is shown for {some}")
+        texts.append(
+            f"no change of {figure} is shown for {open_cases(found[0], total, what)}"
+        )
     return "; ".join(texts)
 
 
+def open_cases(number: int, total: int, what: str) -> str:
+    """Return the cases that nothing is shown for, as "any of the 4", "3 of 4"."""
+    if number == total > 1:
+        return f"any of the {total} {what}"
+    return counted(number, total, what)
+
+
 def share_phrase(share: float) -> str:
-    """Return "most" for more than half, else "the largest share"."""
-    return "most" if share > HALF else "the largest share"
+    """Return "most" for more than half, in whole percents as printed; else no more."""
+    return "most" if round(100 * share) > HALF else "the largest share"

@@ -58,8 +58,9 @@ def limit_section(study: Study) -> Section:
                 "The network is frozen: it was not fitted to these parts, and may "
                 "respond little to textures or wavelengths that it was not trained "
                 f"on. {_type_text(study)}Anomalous are {listed(mixed)}: where they "
-                "are rarer, as on a line, precision is lower, and so is F1. adlib can "
-                "set thresholds by a rate of false alarms from good images alone.",
+                "are rarer, as on a line, the same rate of false alarms weighs more in "
+                "precision and F1. adlib can set thresholds by a rate of false alarms "
+                "from good images alone.",
                 heading="Bias",
             ),
             Paragraph(
@@ -106,8 +107,8 @@ def future_section(study: Study) -> Section:
     if falling:
         texts.append(
             f"Under the shift mean specificity changes by {listed(falling)}: there "
-            "are more false alarms. How soon the scores of unlabelled images tell of "
-            "such a shift was not measured."
+            "are more false alarms on these images. How soon the scores of unlabelled "
+            "images tell of such a shift was not measured."
         )
     if study.cite.has(GLOBAL):
         texts.append(
@@ -126,8 +127,8 @@ def _pose_text(study: Study) -> str:
     if all(study.config["shift"][part] is None for part in GEOMETRIC):
         return ""
     return (
-        " A part that is moved in the image is compared with other places of it than "
-        "before by a model that knows places, such as PaDiM."
+        " The shift moves the part in the image, and PaDiM compares each place of an "
+        "image with the same place of the training images."
     )
 
 

@@ -22,7 +22,7 @@ from adlib.report.study_report._study import (
     listed,
 )
 
-NOT_RECORDED = "not recorded"
+NOT_RECORDED, BOTH = "not recorded", "both"
 
 
 def context_section(study: Study) -> Section:
@@ -119,18 +119,9 @@ def data_section(study: Study) -> Section:
 
 def methods_section(study: Study) -> Section:
     """What the methods are, and what the fitted models say that they were set to."""
-    rows = [["both", "seed", str(study.config["seed"])]]
-    files = [CONFIG]
-    for method in study.methods:
-        facts = study.facts.get(method, {})
-        if facts:
-            files.append(fitting_file(method))
-        for name, of in SETTINGS.items():
-            value = _over_classes(study, method, of)
-            if value:
-                rows.append([method, name, value])
-        if not facts:
-            rows.append([method, "settings of the fitted models", NOT_RECORDED])
+    seed = str(study.config["seed"])
+    rows = [[BOTH, "seed", seed], *_settings(study)]
+    files = [CONFIG, *(fitting_file(method) for method in study.facts)]
     return Section(
         "Methods and hyperparameters",
         [
@@ -183,8 +174,9 @@ def protocol_section(study: Study) -> Section:
             ),
             *_ablation_paragraph(study),
             Paragraph(
-                f"Python {machine['python']}, adlib {machine['adlib-vision']}, torch "
-                f"{machine['torch']}, timm {machine['timm']}; {machine['processor']}, "
+                f"As phase 0 found it: Python {machine['python']}, adlib "
+                f"{machine['adlib-vision']}, torch {machine['torch']}, timm "
+                f"{machine['timm']}; {machine['processor']}, "
                 f"{machine['threads used']} threads, GPU: {machine['GPU']}. "
                 "Figures that were looked up in results are listed in numbers.csv, "
                 "with the file and the place where each stands; settings from the "
@@ -290,12 +282,11 @@ def _aggregation(fact: Fact) -> str:
 
 
 def _channels(fact: Fact) -> str:
-    kind, number = fact.at(*_P, "channels"), fact.get(*_P, "n_channels")
-    return {
-        "all": "all",
-        "random": f"drawn at random, at most {number}",
-        "pca": f"principal components, at most {number}",
-    }[kind]
+    kind = fact.at(*_P, "channels")
+    if kind == "all":
+        return "all"
+    how = {"random": "drawn at random", "pca": "principal components"}[kind]
+    return f"{how}, at most {fact.get(*_P, 'n_channels')}"
 
 
 _P = ("parameters",)
@@ -316,6 +307,29 @@ SETTINGS: dict[str, Callable[[Fact], str]] = {
     "training images": lambda fact: fact.get("n_training"),
     "threshold": _threshold,
 }
+
+
+def _settings(study: Study) -> list[list[str]]:
+    """Return method, parameter and value, what both methods share first."""
+    found = {
+        method: {
+            name: value
+            for name, of in SETTINGS.items()
+            if (value := _over_classes(study, method, of))
+        }
+        or {"settings of the fitted models": NOT_RECORDED}
+        for method in study.methods
+    }
+    first, *others = found.values()
+    shared = {
+        name
+        for name, value in first.items()
+        if others and all(other.get(name) == value for other in others)
+    }
+    rows = [[BOTH, name, first[name]] for name in first if name in shared]
+    for method, values in found.items():
+        rows += [[method, *one] for one in values.items() if one[0] not in shared]
+    return rows
 
 
 def _over_classes(study: Study, method: str, of: Callable[[Fact], str]) -> str:
