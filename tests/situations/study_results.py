@@ -78,6 +78,7 @@ def results() -> Files:
         ],
     }
     files["results/shift_ablations.json"] = {
+        "crossed": [],
         "parts": [
             {
                 **_key(method, name),
@@ -89,7 +90,7 @@ def results() -> Files:
                 "n_images": 20,
             }
             for method, name in PAIRS
-        ]
+        ],
     }
     files["results/interpretation.json"] = {
         "shares": [

@@ -173,7 +173,7 @@ SITUATIONS = {
         "how they were made was not recorded",
         "was recorded without an interval (p = 0.900)",
         change=to_old_results,
-        never=["strides", "image score", "near-duplicate", "pixel by pixel", "BCa"],
+        never=["strides", "| image score", "near-duplicate", "pixel by pixel", "BCa"],
     ),
     "the fitted models are not those that were judged": says(
         "PaDiM | settings of the fitted models | not recorded",

@@ -68,7 +68,7 @@ def write_study_report(outputs: Path, folder: Path) -> StudyReport:
     """Write the report of a study as ``report.html`` and ``report.pdf``.
 
     Beside them come every table as CSV and LaTeX, the figures, and ``numbers.csv``, the
-    file and place of each number that the report prints.
+    file and place of each number that was looked up in results.
 
     Args:
         outputs: The study's outputs; phases 0, 1, 5, 6 and 7 must have run. What later
