@@ -61,6 +61,7 @@ def results() -> Files:
             {
                 "class_name": name,
                 "anomalous_drop": 0.001,
+                "normal_drop": 0.002,
                 "n_normal": N_NORMAL,
                 "n_anomalous": N_ANOMALOUS,
                 **_test(*NOTHING),

@@ -20,6 +20,7 @@ from adlib.report.study_report._study import (
 
 WHOLES = ("all parts", "geometric", "photometric")  # more than one part
 MOST_ROWS = 16  # choices that the page lists
+LIT = " (uneven light on every image)"  # as shift_variants has it
 GROUPS = {  # of PatchCore's choices, those that the text takes up
     "coreset": "Another share of patches remembered",
     "selection": "Remembered patches drawn at random instead of by the greedy coreset",
@@ -172,9 +173,10 @@ def _part_text(study: Study) -> str:
         )
         p = row["p_value"]
         shown.append(p is not None and p < CHANCE and row["difference"] < 0)
+    lit = study.config["shift"]["illumination"] is not None
     text = (
-        "Each part alone, at the strength of the shift (uneven light on every image), "
-        "was put on test images ([figure:parts]). "
+        f"Each part alone, at the strength of the shift{LIT if lit else ''}, was put "
+        "on test images ([figure:parts]). "
     )
     if not lowest:
         return text.rstrip()

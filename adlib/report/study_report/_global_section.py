@@ -93,8 +93,11 @@ def _neighbour_text(study: Study) -> str:
     drops, effects = [], []
     for number, one in enumerate(cite.at(GLOBAL_ANALYSIS, "shortcut")):
         place = ("shortcut", number)
-        drop = cite.get(GLOBAL_ANALYSIS, *place, "anomalous_drop", form=".2%")
-        drops.append(f"{drop} on {one['class_name']}")
+        anomalous, normal = (
+            cite.get(GLOBAL_ANALYSIS, *place, f"{kind}_drop", form=".2%")
+            for kind in ("anomalous", "normal")
+        )
+        drops.append(f"{anomalous} on {one['class_name']} (normal ones by {normal})")
         effects.append(_shortcut_text(study, number))
     return text + (
         "You et al. (2022) describe an identical shortcut: a model of many classes "
