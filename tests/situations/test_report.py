@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+
 import pytest
 
 from tests.situations.situation import check, works
@@ -121,6 +123,22 @@ def to_a_hidden_shift(files):
     means = files["results/shifted_no_adaptation_results.json"]
     for one in means["mean_change_from_clean"].values():
         one |= {"image_f1": -0.02, "image_specificity": -0.6}
+
+
+def to_one_class(files):
+    without(*GLOBAL)(files)
+    for content in files.values():
+        content.pop("tile", None)
+        for entry in content.values() if isinstance(content, dict) else ():
+            if isinstance(entry, list):
+                entry[:] = [one for one in entry if '"tile"' not in json.dumps(one)]
+        for method in content.get("methods", {}).values():
+            del method["classes"]["tile"]
+        comparison = content.get("comparison")
+        if comparison:
+            del comparison["classes"][1]
+            comparison["over_classes"] = None
+    del files["results/errors.json"]["conditions"]["clean"]["tile"]
 
 
 def without(*names):
@@ -271,6 +289,13 @@ SITUATIONS = {
         "learning anew",
         change=without(*GLOBAL),
         never=["One model for all", "one model for all"],
+    ),
+    "there is one class": says(
+        "PatchCore and PaDiM learned good images of screw",
+        "In AUROC: PatchCore 0.900",
+        "no change of AUROC is shown for any of the 2 models",
+        change=to_one_class,
+        never=["Mean changes", "classes no difference", "on tile", "In macro average"],
     ),
     "there are no masks": says(
         "average precision.",

@@ -57,9 +57,9 @@ def limit_section(study: Study) -> Section:
             Paragraph(
                 "The network is frozen: it was not fitted to these parts, and may "
                 "respond little to textures or wavelengths that it was not trained "
-                f"on. {_type_text(study)}Anomalous are {listed(mixed)}: where they "
-                "are rarer, as on a line, the same rate of false alarms weighs more in "
-                "precision and F1. adlib can set thresholds by a rate of false alarms "
+                f"on. {_type_text(study)}Anomalous are {listed(mixed)}; where such "
+                "images are rarer, as on a line, the same rate of false alarms weighs "
+                "more in precision and F1. adlib can set thresholds by a rate of false alarms "
                 "from good images alone.",
                 heading="Bias",
             ),

@@ -374,11 +374,12 @@ def _statistics_text(study: Study) -> str:
         f"Intervals are at 95 %: {made}. Other figures, and means over classes, are "
         "given without an interval. An interval without width says only that no "
         "resample differs, not that the figure is certain. Methods are compared on the "
-        "same images by DeLong's test and by permutation; p-values by Holm are "
-        "corrected for the number of classes, all others are not corrected. A "
+        "same images by DeLong's test and by permutation; Holm's p is DeLong's, "
+        "corrected for the number of classes, and no other p is corrected. A "
         "difference is said to be there where its interval leaves out 0, and, between "
-        f"methods, where Holm's p lies below {CHANCE}. Otherwise no difference is "
-        "shown, which does not say that there is none."
+        f"methods, Holm's p lies below {CHANCE}; where there is a p-value alone, where "
+        f"that lies below {CHANCE}. Otherwise no difference is shown, which does not "
+        "say that there is none."
     )
 
 

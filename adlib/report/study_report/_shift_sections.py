@@ -153,8 +153,8 @@ def _cost_text(study: Study) -> str:
         means.append(f"{method}: AUROC {auroc}, F1 {f1}, specificity {specificity}")
     text = (
         f"From clean to shifted images {_tally(study, SHIFTED, effect)} "
-        "([table:conditions], [table:changes], [figure:conditions]). Mean changes over "
-        f"classes, without an interval: {'; '.join(means)}."
+        "([table:conditions], [table:changes], [figure:conditions]). "
+        f"{study.mean_changes('')}, without an interval: {'; '.join(means)}."
     )
     hidden = [
         m
@@ -189,8 +189,8 @@ def _threshold_text(study: Study) -> str:
             more.append(method)
     text = (
         "Thresholds of best F1 on shifted validation images leave every AUROC as it "
-        "is. Mean changes of F1 over classes, without an interval ([table:changes] has "
-        f"those of each class): {'; '.join(parts)}."
+        f"is. {study.mean_changes(' of F1')}, without an interval ([table:changes] has "
+        f"those of each class with one): {'; '.join(parts)}."
     )
     if more:
         text += (
@@ -217,7 +217,7 @@ def _adapted_text(study: Study) -> str:
         "Models that learn the shifted training images, against nothing adapted: "
         f"{_tally(study, ADAPTED, effect)}. Against clean models on clean images: "
         f"{_tally(study, ADAPTED, 'change_from_clean')} "
-        "([table:changes]). Mean changes of AUROC over classes, without an interval: "
+        f"([table:changes]). {study.mean_changes(' of AUROC')}, without an interval: "
         f"{'; '.join(means)}. {sentences}{over_classes(study, ADAPTED)} "
         "[table:comparison] compares the methods."
     )

@@ -119,6 +119,11 @@ class Study:
                     found.setdefault(method, {})[one["class_name"]] = fact
         return found
 
+    def mean_changes(self, figure: str) -> str:
+        """Return "Mean changes ... over classes"; of one class its changes."""
+        several = len(self.classes) > 1
+        return f"Mean changes{figure} over classes" if several else f"Changes{figure}"
+
     def interval_kind(self, file: str) -> str:
         """Return " by ..." for the intervals of a file's figures; "" if not noted."""
         kinds = self.cite.at(file).get("intervals")
