@@ -59,8 +59,8 @@ def limit_section(study: Study) -> Section:
                 "respond little to textures or wavelengths that it was not trained "
                 f"on. {_type_text(study)}Anomalous are {listed(mixed)}; where such "
                 "images are rarer, as on a line, the same rate of false alarms weighs "
-                "more in precision and F1. adlib can set thresholds by a rate of false alarms "
-                "from good images alone.",
+                "more in precision and F1. adlib can set thresholds by a rate of false "
+                "alarms from good images alone.",
                 heading="Bias",
             ),
             Paragraph(
