@@ -67,7 +67,7 @@ def test_words_for_lists_and_counts():
 def test_a_p_value_in_a_sentence():
     assert p_phrase("0.029") == "p = 0.029"
     assert p_phrase("< 0.001") == "p < 0.001"
-    assert p_phrase("\N{EN DASH}") == "no p-value"
+    assert p_phrase("\N{EN DASH}") == "p not defined"
 
 
 class Effect(NamedTuple):

@@ -207,5 +207,5 @@ class CitedNumbers:
 def p_phrase(text: str) -> str:
     """Return a printed p-value as a sentence has it: "p = 0.029", "p < 0.001"."""
     if text == NOTHING:
-        return "no p-value"
+        return "p not defined"
     return f"p {text}" if text.startswith("<") else f"p = {text}"

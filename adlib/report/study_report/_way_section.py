@@ -55,9 +55,8 @@ def way_blocks(study: Study) -> list[Block]:
     left_out = len(study.classes) - len(shown)
     note = f" {left_out} more classes are in the file." if left_out else ""
     text = (
-        "Ways that need fewer labels or images than learning anew ([table:ways]): "
-        "thresholds moved by unlabelled shifted images, and PatchCore's clean memory "
-        "bank topped up with a few shifted good images. "
+        "[table:ways] compares learning anew with ways that need fewer shifted images "
+        "or labels. "
     )
     if sentences:
         text += (
