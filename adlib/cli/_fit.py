@@ -3,16 +3,15 @@
 from __future__ import annotations
 
 from enum import StrEnum
-from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from adlib.cli._console import tell, threshold_text
+from adlib.cli._console import file_to_write, tell, threshold_text
 from adlib.cli._options import (
     Device,
     Errors,
-    ImageFolder,
+    ImagePlaces,
     OnError,
     Precision,
     Runtime,
@@ -39,10 +38,8 @@ class Aggregation(StrEnum):
 
 
 def fit(
-    images: ImageFolder,
-    output: Annotated[
-        Path, typer.Option("--output", "-o", help="Model file to write.")
-    ],
+    images: ImagePlaces,
+    output: Annotated[str, typer.Option("--output", "-o", help="Model file to write.")],
     method: Annotated[
         Method,
         typer.Option(
@@ -113,8 +110,7 @@ def fit(
 
     Example: adlib fit parts/good -o part.adlib
     """
-    if not output.parent.is_dir():
-        raise FileNotFoundError(f"The folder {str(output.parent)!r} does not exist.")
+    target = file_to_write(output, "part.adlib")
     model = _new_model(method, coreset, aggregation)
     model.set_params(
         backbone=backbone,
@@ -126,8 +122,8 @@ def fit(
         random_state=seed,
     )
     training, held_out = _hold_out(images, 0.0 if good else holdout, seed)
-    calibrating = [*held_out, *(_paths(good) if good else [])]
-    found = [] if defects is None else _paths(defects)
+    calibrating = [*held_out, *(_paths([good], "--good") if good else [])]
+    found = [] if defects is None else _paths([defects], "--defects")
     if found and not calibrating:
         raise ValueError(
             "--defects needs good images to tell them from. Raise --holdout or pass "
@@ -144,9 +140,9 @@ def fit(
     try:
         _calibrate(model, calibrating, found, rate)
     finally:  # what was learned is not lost for want of a threshold
-        model.save(output)
+        model.save(target)
     tell.print(
-        f"Wrote {output} ({output.stat().st_size / 1e6:.1f} MB): "
+        f"Wrote {target} ({target.stat().st_size / 1e6:.1f} MB): "
         f"{'; '.join(model.describe().values())}; {threshold_text(model)}.",
         markup=False,
         soft_wrap=True,
@@ -190,18 +186,21 @@ def _calibrate(
         model.calibrate(calibrating, false_positive_rate=rate)
 
 
-def _paths(place: str) -> list[str]:
-    """Return the image files of a folder, a glob or a path."""
+def _paths(places: list[str], typed: str) -> list[str]:
+    """Return the image files of folders, globs and paths, typed as an option."""
     from adlib.images import open_source
 
-    return [item.name for item in open_source(place, "adlib").items]
+    source = open_source(places if len(places) > 1 else places[0], typed)
+    return [item.name for item in source.items]
 
 
-def _hold_out(place: str, ratio: float, seed: int) -> tuple[list[str], list[str]]:
-    """Split the images at ``place`` into those to learn and those to set aside."""
+def _hold_out(
+    places: list[str], ratio: float, seed: int
+) -> tuple[list[str], list[str]]:
+    """Split the images at ``places`` into those to learn and those to set aside."""
     import numpy as np
 
-    paths = _paths(place)
+    paths = _paths(places, "IMAGES")
     n_held_out = int(len(paths) * ratio)
     drawn = np.random.default_rng(seed).permutation(len(paths))
     training = [paths[i] for i in sorted(drawn[n_held_out:])]

@@ -13,8 +13,7 @@ from typing import Literal, NamedTuple, TypeAlias
 from adlib._validation import check_option, describe, refusal
 from adlib.datasets._samples import ANOMALOUS, GOOD, NORMAL, Sample, Split
 from adlib.datasets._table import read_table
-from adlib.images import SUFFIXES
-from adlib.images._folders import is_hidden
+from adlib.images import SUFFIXES, is_hidden
 
 Layout: TypeAlias = Literal["mvtec", "mvtec-ad-2", "visa", "btad", "folder"]
 VISA_TABLE = Path("split_csv") / "1cls.csv"
@@ -114,7 +113,7 @@ def read_samples(
         5. Mishra et al., "VT-ADL" (BTAD), 2021.
 
     Example:
-        >>> from pathlib import Path, PurePath
+        >>> from pathlib import Path
         >>> from tempfile import TemporaryDirectory
         >>> from adlib.datasets import read_samples
         >>> with TemporaryDirectory() as folder:
@@ -161,7 +160,7 @@ def class_names(samples: Iterable[Sample]) -> list[str]:
         The names; [] without samples.
 
     Example:
-        >>> from pathlib import Path, PurePath
+        >>> from pathlib import Path
         >>> from adlib.datasets import Sample, class_names
         >>> class_names([Sample(Path("0.png"), 0, "good", None, "screw", "train")])
         ['screw']
