@@ -13,7 +13,8 @@ from typing import Literal, NamedTuple, TypeAlias
 from adlib._validation import check_option, describe, refusal
 from adlib.datasets._samples import ANOMALOUS, GOOD, NORMAL, Sample, Split
 from adlib.datasets._table import read_table
-from adlib.images import SUFFIXES, is_hidden
+from adlib.images import SUFFIXES
+from adlib.images._folders import is_hidden
 
 Layout: TypeAlias = Literal["mvtec", "mvtec-ad-2", "visa", "btad", "folder"]
 VISA_TABLE = Path("split_csv") / "1cls.csv"

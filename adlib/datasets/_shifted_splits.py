@@ -15,7 +15,7 @@ from adlib._progress import ProgressBar
 from adlib.datasets._class_split import ClassSplit, read_entries, read_splits
 from adlib.datasets._samples import Sample, path_in
 from adlib.datasets._shift_settings import ShiftSettings
-from adlib.images import is_hidden
+from adlib.images._folders import is_hidden
 
 
 @dataclass(frozen=True)

@@ -15,7 +15,8 @@ from adlib.datasets._layouts import (
 )
 from adlib.datasets._problems import Problem
 from adlib.datasets._samples import ANOMALOUS, Sample
-from adlib.images import SUFFIXES, is_hidden
+from adlib.images import SUFFIXES
+from adlib.images._folders import is_hidden
 
 
 class Places(NamedTuple):

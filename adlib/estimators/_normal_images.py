@@ -9,16 +9,9 @@ from dataclasses import replace
 
 from adlib._typing import BoolArray
 from adlib.exceptions import ImageError, SkippedImagesWarning
-from adlib.images import (
-    Again,
-    Failure,
-    Images,
-    Item,
-    PixelFormat,
-    Source,
-    check_good_alone,
-    open_source,
-)
+from adlib.images import Failure, Images, PixelFormat, Source, open_source
+from adlib.images._folders import check_good_alone
+from adlib.images._sources import Again, Item
 
 MOST_LISTED = 5  # skipped images that a warning names
 

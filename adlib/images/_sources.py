@@ -72,6 +72,13 @@ class Source:
         n_items: How many there are, where that is known without reading; else None.
         pixel_format: What the numbers of its images mean.
         used_range: What the 16-bit images that were loaded so far use of their range.
+
+    Example:
+        >>> import numpy as np
+        >>> from adlib.images import open_source
+        >>> source = open_source(np.full((1, 8, 8), 51, np.uint8), "example")
+        >>> float(source.load(next(iter(source.items)))[0, 0])
+        0.20000000298023224
     """
 
     items: Iterable[Item]
@@ -80,7 +87,13 @@ class Source:
     used_range: UsedRange
 
     def load(self, item: Item) -> Float32Array:
-        """Return an item's pixels, grey (h, w) or RGB (h, w, 3), float32 in [0, 1].
+        """Return the pixels of one image.
+
+        Args:
+            item: One of ``items``.
+
+        Returns:
+            Grey (h, w) or RGB (h, w, 3), float32 in [0, 1].
 
         Raises:
             ImageError: The image is unusable.

@@ -19,7 +19,8 @@ from adlib._files import replacing
 from adlib._typing import Float32Array
 from adlib._validation import refusal
 from adlib.estimators import AnomalyDetector, Inspection
-from adlib.images import SUFFIXES, Images, Item, PixelFormat, open_source
+from adlib.images import SUFFIXES, Images, PixelFormat, open_source
+from adlib.images._sources import Item
 from adlib.report._figures import BLUE, ORANGE
 from adlib.report._missing import check_report_extra
 from adlib.report._overlay import overlay

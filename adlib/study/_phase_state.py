@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Self
 
 import adlib
-from adlib.images import is_hidden
+from adlib.images._folders import is_hidden
 from adlib.study._environment import PACKAGES, package_versions
 from adlib.study._json import write_json
 from adlib.study._provenance import code_hash
