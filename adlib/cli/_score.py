@@ -88,6 +88,8 @@ def score(
         table_file = file_to_write(output, "scores.csv")
         if table_file.exists() and table_file.samefile(model_file):
             raise ValueError("--output must be another file than the model.")
+        if overlays is not None and table_file.absolute() == overlays.absolute():
+            raise ValueError("--output must be a file, and --overlays another folder.")
     try:
         model = load(
             model_file,

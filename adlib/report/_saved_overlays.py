@@ -103,7 +103,8 @@ def save_overlays(
     if model.threshold_ is None:
         rule = "a model with a threshold, at which colour begins"
         raise ValueError(refusal("model", OWNER, rule, "one without", "Calibrate it."))
-    low = getattr(model, "pixel_threshold_", None) or model.threshold_
+    low = getattr(model, "pixel_threshold_", None)
+    low = model.threshold_ if low is None else low
     names = _Names(_roots(X))
     target = _checked_folder(Path(folder), names, by_score)
 

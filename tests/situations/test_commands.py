@@ -218,6 +218,23 @@ def unquoted_glob_for_fit(place):
     return "Learning 6 images" in told.err and model.is_file()
 
 
+def folders_and_files(place):
+    """Pictures keep the folders below the one that holds all that was typed."""
+    model, folder = saved(place), new(place)
+    other = place.write("other/a.png", place.good[1])
+    last = place.write("last/b.png", place.good[2])
+    maps = place.folder / "maps"
+    words = ["score", model, folder, other.parent, last, "--overlays", maps]
+    found = rows(place.run(*words).out)
+    drawn = [Path(row["overlay"]).relative_to(maps).as_posix() for row in found]
+    return drawn == ["new/a.png", "new/z.png", "other/a.png", "last/b.png"]
+
+
+def overlays_in_the_second_folder(place):
+    folder, other = new(place), place.write("other/a.png", place.good[1]).parent
+    place.run("score", saved(place), folder, other, "--overlays", other / "maps")
+
+
 def quoted_glob_with_overlays(place):
     model, folder = saved(place), new(place)
     maps = place.folder / "maps"
@@ -315,6 +332,12 @@ SITUATIONS = {
     "score -o the model": refused(
         lambda place: score_to(place, "m.adlib"), "another file than the model"
     ),
+    "one name for the table and for the overlays": refused(
+        lambda place: place.run(
+            "score", saved(place), "none", "-o", "maps", "--overlays", "maps/"
+        ),
+        "--output must be a file, and --overlays another folder",
+    ),
     "fit -o g/": refused(
         lambda place: fit_to(place, "g/"),
         r"--output must be a file; got the folder .*g/part.adlib",
@@ -364,6 +387,10 @@ SITUATIONS = {
     ),
     "an unquoted glob": works(unquoted_glob),
     "an unquoted glob for fit": works(unquoted_glob_for_fit),
+    "folders and files together": works(folders_and_files),
+    "overlays inside of the second folder": refused(
+        overlays_in_the_second_folder, "error: --overlays must be a folder outside"
+    ),
     "a quoted glob with overlays": works(quoted_glob_with_overlays),
     "overlays twice": works(overlays_twice),
     "overlays inside of the images": refused(
