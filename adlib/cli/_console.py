@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import re
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
 from rich.console import Console
@@ -16,6 +19,26 @@ EXIT_CODES = (
 )
 
 tell = Console(stderr=True, highlight=False)
+
+
+@contextmanager
+def naming(**names: str) -> Iterator[None]:
+    """Let an error name what was typed, not "coreset of PatchCore".
+
+    Args:
+        names: What stands for a parameter; without, the option of the same name does.
+    """
+
+    def typed(found: re.Match[str]) -> str:
+        return names.get(found[1], "--" + found[1].replace("_", "-"))
+
+    try:
+        yield
+    except (TypeError, ValueError) as error:
+        text = re.sub(r"\b(\w+) of [\w. ]+?(?= must)", typed, str(error), count=1)
+        if text == str(error):
+            raise
+        raise type(error)(text) from error
 
 
 def threshold_text(model: AnomalyDetector) -> str:

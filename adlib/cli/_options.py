@@ -34,6 +34,12 @@ ImageFolder = Annotated[
     str,
     typer.Argument(help="Folder of images (read recursively), a glob, or one file."),
 ]
+ImagePlaces = Annotated[
+    list[str],
+    typer.Argument(
+        help="Folders of images (read recursively), globs or files, one or several."
+    ),
+]
 ModelFile = Annotated[Path, typer.Argument(help="Model file that `adlib fit` wrote.")]
 Device = Annotated[
     str, typer.Option(help="auto (the GPU where there is one), cpu, cuda or cuda:N.")
