@@ -46,4 +46,7 @@ for problem in report.problems:
     print(f"  {problem.severity}: {problem.path} {problem.text}. {problem.remedy}")
 if not report.sound:
     raise SystemExit("The data is not whole: mend what is listed above.")
+n_equal = sum(problem.kind == "duplicate image" for problem in report.problems)
+check = {"layout": report.layout, "n_equal_images": n_equal}
+(outputs / "data_check.json").write_text(json.dumps(check, indent=1) + "\n")
 print(f"The data is whole. Written to {outputs}.")

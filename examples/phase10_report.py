@@ -4,7 +4,8 @@
 
 Needs phases 0 to 7; what phases 8 and 9 found is in the report where they have run.
 Nothing is fitted or judged here. Writes outputs/report: report.html, report.pdf, every
-table as CSV and LaTeX, the figures, and numbers.csv, the source of every number.
+table as CSV and LaTeX, the figures, and numbers.csv, where each number stands that was
+looked up in results.
 """
 
 # %%

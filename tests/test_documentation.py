@@ -42,7 +42,14 @@ CODE_DIRECTIVES = ("{code}", "{code-block}", "{code-cell}", "{sourcecode}")
 COMPARED = doctest.ELLIPSIS | doctest.NORMALIZE_WHITESPACE
 RUN = (("fit",), ("score",), ("info",), ("data", "verify"), ("--version",))
 PIP_OPTIONS = ("-d", "-e", "-w", "--find-links", "--no-index", "--no-deps")
-ALSO_INSTALLED = ("pip", "pip-audit", "pre-commit")  # by people who develop or deploy
+# By people who develop or deploy, and for formats that Pillow alone does not read.
+ALSO_INSTALLED = (
+    "pip",
+    "pip-audit",
+    "pre-commit",
+    "pillow-heif",
+    "pillow-jxl-plugin",
+)
 PYTEST_OPTIONS = ("-k", "-m", "-q", "-s", "-x")
 ASV = ("machine", "run", "publish", "preview")
 MADE_ONCE = cache(Backbone)  # networks are frozen, and take longer to make than to run

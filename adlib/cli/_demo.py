@@ -7,10 +7,9 @@ from pathlib import Path
 from typing import Annotated
 
 import typer
-from rich.console import Console
 from rich.table import Table
 
-from adlib.cli._console import tell
+from adlib.cli._console import show, tell
 from adlib.cli._options import Device
 
 
@@ -53,6 +52,5 @@ def demo(
         "scoring",
         f"{result.score_seconds:.1f} s, {n_images} cells, {per_image:.0f} ms each",
     )
-    out = Console(highlight=False)
-    out.print(table)
-    out.print(f" page: {page.resolve()}", soft_wrap=True, markup=False)
+    show.print(table)
+    show.print(f" page: {page.resolve()}", soft_wrap=True, markup=False)

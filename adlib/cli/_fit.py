@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Annotated, Any, NamedTuple
 import typer
 
 from adlib._files import check_replaceable
-from adlib.cli._console import naming, tell
+from adlib.cli._console import file_to_write, naming, tell
 from adlib.cli._options import (
     Device,
     Errors,
@@ -77,9 +77,7 @@ class Plan(NamedTuple):
 
 def fit(
     images: ImagePlaces,
-    output: Annotated[
-        Path, typer.Option("--output", "-o", help="Model file to write.")
-    ],
+    output: Annotated[str, typer.Option("--output", "-o", help="Model file to write.")],
     method: Annotated[
         Method,
         typer.Option(
@@ -172,6 +170,7 @@ def fit(
 
     Example: adlib fit parts/good -o part.adlib
     """
+    target = file_to_write(output, "part.adlib")
     model = _new_model(method, coreset, aggregation)
     model.set_params(
         backbone=backbone,
@@ -184,7 +183,7 @@ def fit(
     )
     with naming():
         model._check_parameters()  # before anything is read
-    check_replaceable(output)
+    check_replaceable(target)
     places = _paths(images, "IMAGES"), _paths(good, "--good")
     plan = _plan(
         *places,
@@ -203,9 +202,9 @@ def fit(
         with naming(X="The images that set the threshold", y="--good and --defects"):
             _calibrate(model, plan)
     finally:  # what was learned is not lost for want of a threshold
-        model.save(output)
+        model.save(target)
         tell.print(
-            f"Wrote {output} ({output.stat().st_size / 1e6:.1f} MB): "
+            f"Wrote {target} ({target.stat().st_size / 1e6:.1f} MB): "
             f"{'; '.join(model.describe().values())}.",
             markup=False,
             soft_wrap=True,
@@ -359,7 +358,7 @@ def _paths(places: list[str] | None, name: str) -> list[str]:
     if not places:
         return []
     with naming(X=name):
-        found = open_source(places if len(places) > 1 else places[0], "adlib fit")
+        found = open_source(places if len(places) > 1 else places[0], name)
     return [item.name for item in found.items]
 
 

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
+from adlib.cli._console import show
 from adlib.cli._options import ModelFile
 
 
@@ -31,8 +31,8 @@ def info(model_file: ModelFile) -> None:
     }
     table = Table(show_header=False, box=None)
     for name, value in rows.items():
-        table.add_row(name, Text(value))
+        table.add_row(name, Text(value, overflow="fold"))  # no path is cut
     parameters = model.get_params(deep=False)
     listed = ", ".join(f"{name}={value!r}" for name, value in parameters.items())
     table.add_row("parameters", Text(listed))
-    Console(highlight=False).print(table)
+    show.print(table)

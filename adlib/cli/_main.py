@@ -2,15 +2,22 @@
 
 from __future__ import annotations
 
+import codecs
+import errno
+import io
+import os
+import re
 import sys
 import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 from typing import Annotated, Any
 
 import typer
 
 from adlib._version import __version__
 from adlib.cli._arguments import spread
-from adlib.cli._console import DONE, EXIT_CODES, FAILED, tell
+from adlib.cli._console import DONE, EXIT_CODES, FAILED, OUTPUT_CLOSED, tell
 from adlib.cli._demo import demo
 from adlib.cli._download import download
 from adlib.cli._fit import fit
@@ -43,6 +50,12 @@ data.command(epilog=EXIT_CODES)(download)
 data.command(epilog=EXIT_CODES)(verify)
 app.add_typer(data)
 
+# What parameters of the library are called on the command line.
+OPTIONS = ["aggregation", "backbone", "coreset", "device", "image_size", "precision"]
+OPTIONS += ["runtime", "on_error", "false_positive_rate"]
+TYPED = {name: "--" + name.replace("_", "-") for name in OPTIONS}
+TYPED |= {"random_state": "--seed", "folder": "--overlays"}
+
 
 @app.callback(invoke_without_command=True)
 def options(
@@ -67,19 +80,64 @@ def main(arguments: list[str] | None = None) -> int:
     given = sys.argv[1:] if arguments is None else arguments
     debug = "--debug" in given
     given = spread(argument for argument in given if argument != "--debug")
+    streams = sys.stdout, sys.stderr
+    code = DONE
     try:
-        with warnings.catch_warnings():
+        with warnings.catch_warnings(), _every_name_printable():
             warnings.simplefilter("always", InputWarning)
             warnings.showwarning = _tell_warning
-            app(given, prog_name="adlib")
-    except SystemExit as end:  # how typer ends, well or not
-        return end.code if isinstance(end.code, int) else DONE
+            try:
+                app(given, prog_name="adlib")
+            except SystemExit as end:  # how typer ends, well or not
+                code = end.code if isinstance(end.code, int) else DONE
+            if sys.stdout is not streams[0]:  # typer's way of saying so
+                raise BrokenPipeError(errno.EPIPE, "standard output is closed")
+            sys.stdout.flush()
+    except BrokenPipeError:
+        sys.stdout, sys.stderr = streams
+        # Or Python would complain at its end, when it flushes what was not written.
+        with suppress(OSError, ValueError):
+            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return OUTPUT_CLOSED
     except (ImportError, OSError, RuntimeError, TypeError, ValueError) as error:
         if debug:
             raise
-        tell.print(f"error: {error}", markup=False, soft_wrap=True)
+        tell.print(f"error: {_as_typed(str(error))}", markup=False, soft_wrap=True)
         return FAILED
-    return DONE
+    return code
+
+
+@contextmanager
+def _every_name_printable() -> Iterator[None]:
+    """Let standard output take any file name.
+
+    Names that are not Unicode are written back as the bytes that they were; letters
+    that the output's encoding lacks are escaped. Either would end a run half-way.
+    """
+    stdout = sys.stdout
+    if not isinstance(stdout, io.TextIOWrapper):
+        yield
+        return
+    before = stdout.errors
+    is_utf8 = codecs.lookup(stdout.encoding).name == "utf-8"
+    stdout.reconfigure(errors="surrogateescape" if is_utf8 else "backslashreplace")
+    try:
+        yield
+    finally:
+        with suppress(BrokenPipeError):
+            stdout.reconfigure(errors=before)
+
+
+def _as_typed(text: str) -> str:
+    """Let an error name what was typed, where the library names a parameter."""
+
+    def typed(match: re.Match[str]) -> str:
+        parameter, owner = match.groups()
+        if parameter == "X":
+            return owner if owner.startswith("--") else "IMAGES"
+        return TYPED.get(parameter, match[0])
+
+    return re.sub(r"^(\w+) of (\S+)(?= must)", typed, text)
 
 
 def _tell_warning(

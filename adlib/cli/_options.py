@@ -30,15 +30,9 @@ class Runtime(StrEnum):
     OPENVINO = "openvino"
 
 
-ImageFolder = Annotated[
-    str,
-    typer.Argument(help="Folder of images (read recursively), a glob, or one file."),
-]
 ImagePlaces = Annotated[
     list[str],
-    typer.Argument(
-        help="Folders of images (read recursively), globs or files, one or several."
-    ),
+    typer.Argument(help="Folders of images (read recursively), globs, or files."),
 ]
 ModelFile = Annotated[Path, typer.Argument(help="Model file that `adlib fit` wrote.")]
 Device = Annotated[

@@ -4,41 +4,59 @@ from __future__ import annotations
 
 import contextlib
 import csv
-import glob
+import dataclasses
+import math
 import sys
+import warnings
+from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, TextIO
+from typing import TYPE_CHECKING, Annotated, Any, Self
 
 import typer
 
 from adlib._files import replacing
-from adlib.cli._console import FOUND_ANOMALIES, tell, threshold_text
+from adlib.cli._console import FOUND_ANOMALIES, file_to_write, tell, threshold_text
 from adlib.cli._options import (
     Device,
     Errors,
-    ImageFolder,
+    ImagePlaces,
     ModelFile,
     OnError,
     Precision,
     Runtime,
 )
+from adlib.exceptions import InputWarning, ModelFileError
 
 if TYPE_CHECKING:
-    from adlib.estimators import AnomalyDetector, Inspection
+    from adlib.estimators import Inspection
+
+COLUMNS = ["path", "score", "verdict", "error"]
+COLUMNS += ["threshold", "worst_row_px", "worst_column_px", "overlay"]
+FORMULAS = ("=", "+", "-", "@", "\t", "\r", "\n")  # how spreadsheets' formulas begin
 
 
 def score(
     model_file: ModelFile,
-    images: ImageFolder,
+    images: ImagePlaces,
     output: Annotated[
-        Path | None,
-        typer.Option("--output", "-o", help="CSV file to write; else standard output."),
+        str | None,
+        typer.Option(
+            "--output", "-o", help="CSV file to write; - or none: standard output."
+        ),
     ] = None,
     overlays: Annotated[
         Path | None,
         typer.Option(help="Folder for heat maps laid over the images (PNG)."),
     ] = None,
+    by_score: Annotated[
+        bool,
+        typer.Option(
+            "--by-score",
+            help="Most anomalous first, when all are scored: the table, and overlays "
+            "by a number before their names.",
+        ),
+    ] = False,
     fail_on_anomaly: Annotated[
         bool,
         typer.Option(
@@ -55,47 +73,56 @@ def score(
     ] = None,
     on_error: Errors = OnError.RAISE,
 ) -> None:
-    """Score images: a CSV line each with path, score, verdict and error.
+    """Score images: a CSV line each with path, score, verdict, error and place.
 
     Higher scores are more anomalous. The verdict is normal or anomalous, empty where
-    the model has no threshold, and skipped where an image could not be used.
+    the model has no threshold, and skipped where an image could not be used. The place
+    is the centre of the highest patch, in pixels of the image from its top left.
 
     Example: adlib score part.adlib camera/ -o scores.csv --overlays maps/
     """
     from adlib.estimators import load
 
-    model = load(
-        model_file,
-        device=device,
-        precision=None if precision is None else precision.value,
-        runtime=None if runtime is None else runtime.value,
-    )
+    table_file = None
+    if output is not None and output != "-":
+        table_file = file_to_write(output, "scores.csv")
+        if table_file.exists() and table_file.samefile(model_file):
+            raise ValueError("--output must be another file than the model.")
+    try:
+        model = load(
+            model_file,
+            device=device,
+            precision=None if precision is None else precision.value,
+            runtime=None if runtime is None else runtime.value,
+        )
+    except (FileNotFoundError, ModelFileError) as error:
+        for word in filter(_is_model, images):
+            raise ValueError(
+                f"The model file comes before the images: adlib score {word} "
+                f"{model_file}"
+            ) from error
+        raise
     model.set_params(on_error=on_error.value)
-    if overlays is not None and model.threshold_ is None:
-        raise ValueError(
-            "--overlays needs a model with a threshold, which sets the colour scale. "
-            "Fit it with --holdout above 0, --good or --defects."
-        )
-    if fail_on_anomaly and model.threshold_ is None:
-        raise ValueError(
-            "--fail-on-anomaly needs a model with a threshold. "
-            "Fit it with --holdout above 0, --good or --defects."
-        )
-    n_images = n_anomalous = n_skipped = 0
-    with _table_file(output) as file:
-        table = csv.writer(file, lineterminator="\n")
-        table.writerow(["path", "score", "verdict", "error"])
-        for result in model.inspect(images):
-            n_images += 1
-            verdict = _verdict(result)
-            table.writerow(
-                [result.path, f"{result.score:.6g}", verdict, result.error or ""]
+    for option, given in (
+        ("--overlays", overlays is not None),
+        ("--fail-on-anomaly", fail_on_anomaly),
+    ):
+        if given and model.threshold_ is None:
+            raise ValueError(
+                f"{option} needs a model with a threshold. "
+                "Fit it with --holdout above 0, --good or --defects."
             )
-            n_anomalous += verdict == "anomalous"
-            n_skipped += verdict == "skipped"
-            if overlays is not None and result.map is not None:
-                _write_overlay(result, images, overlays, model)
-    counts = f"{n_images} images"
+    places = images if len(images) > 1 else images[0]
+    with _Table(table_file, model.threshold_) as table:
+        if overlays is not None:
+            from adlib.report import save_overlays
+
+            save_overlays(model, places, overlays, by_score=by_score, each=table.add)
+        else:
+            for result in _ranked(model.inspect(places), by_score):
+                table.add(result)
+    counts = f"{sum(table.counts.values())} images"
+    n_anomalous, n_skipped = table.counts["anomalous"], table.counts["skipped"]
     if model.threshold_ is not None:
         counts += f", {n_anomalous} anomalous ({threshold_text(model)})"
     tell.print(counts + (f", {n_skipped} skipped" if n_skipped else "") + ".")
@@ -103,50 +130,106 @@ def score(
         raise typer.Exit(FOUND_ANOMALIES)
 
 
-def _verdict(result: Inspection) -> str:
-    if result.error is not None:
-        return "skipped"
-    return {1: "normal", -1: "anomalous", None: ""}[result.verdict]
+def _is_model(word: str) -> bool:
+    """Ask whether a file is one of adlib's, by how it begins."""
+    with contextlib.suppress(OSError), Path(word).open("rb") as file:
+        return b'"adlib"' in file.read(64)
+    return False
 
 
-@contextlib.contextmanager
-def _table_file(output: Path | None) -> Iterator[TextIO]:
-    """Open the CSV file, which appears whole at the end, or standard output."""
-    # File names need not be UTF-8; they are written back as the bytes they were.
-    if output is None:
-        before = sys.stdout.errors
-        sys.stdout.reconfigure(errors="surrogateescape")  # type: ignore[union-attr]
-        try:
-            yield sys.stdout
-        finally:
-            sys.stdout.reconfigure(errors=before)  # type: ignore[union-attr]
-        return
-    with (
-        replacing(output) as temporary,
-        temporary.open(
-            "w", newline="", encoding="utf-8", errors="surrogateescape"
-        ) as file,
-    ):
-        yield file
+def _ranked(results: Iterator[Inspection], by_score: bool) -> Iterator[Inspection]:
+    """Return the results, on demand the most anomalous first and without their maps."""
+    if not by_score:
+        return results
+    kept = [dataclasses.replace(result, map=None) for result in results]
+    kept.sort(key=lambda one: -one.score if one.error is None else math.inf)
+    return iter(kept)
 
 
-def _write_overlay(
-    result: Inspection, images: str, folder: Path, model: AnomalyDetector
-) -> None:
-    """Write an image with its map, under its path relative to the source."""
-    from adlib.images import as_pixels, read_image
-    from adlib.report import overlay
+class _Table:
+    """The table, in a file that appears whole at the end, or on standard output.
 
-    path = Path(result.path)
-    root = Path(images)
-    while glob.has_magic(str(root)) or root.is_file():
-        root = root.parent
-    relative = path.relative_to(root)
-    target = folder / relative.with_name(relative.name + ".png")
-    target.parent.mkdir(parents=True, exist_ok=True)
-    assert result.map is not None
-    assert model.threshold_ is not None
-    pixels = as_pixels(read_image(path), str(path))
-    drawn = overlay(pixels, result.map, 0.5 * model.threshold_, 1.5 * model.threshold_)
-    with replacing(target) as temporary:
-        drawn.save(temporary, format="PNG")
+    Nothing is written before the first row, so that a run that fails leaves nothing.
+
+    Attributes:
+        counts: How many images got each verdict.
+    """
+
+    def __init__(self, path: Path | None, threshold: float | None) -> None:
+        self.counts: Counter[str] = Counter()
+        self._path = path
+        self._threshold = "" if threshold is None else f"{threshold:.6g}"
+        self._stack = contextlib.ExitStack()
+        self._file = sys.stdout
+        self._escaped = False
+
+    def __enter__(self) -> Self:
+        if self._path is not None:
+            temporary = self._stack.enter_context(replacing(self._path))
+            # Excel takes a file for UTF-8 only if it begins with a byte-order mark.
+            self._file = self._stack.enter_context(
+                temporary.open(
+                    "w", newline="", encoding="utf-8-sig", errors="surrogateescape"
+                )
+            )
+        return self
+
+    def __exit__(self, *error: Any) -> None:
+        self._stack.__exit__(*error)
+        if self._escaped and error[0] is None:
+            warnings.warn(
+                f"Standard output is {sys.stdout.encoding}, which lacks letters of "
+                "some paths: they are escaped as in \\xfc. Set PYTHONIOENCODING=utf-8, "
+                "or pass --output FILE.",
+                InputWarning,
+                stacklevel=2,
+            )
+
+    def add(self, result: Inspection, overlay: Path | None = None) -> None:
+        """Write the row of one image."""
+        if not self.counts:
+            self._file.write(",".join(COLUMNS) + "\n")
+        verdict = "skipped"
+        if result.error is None:
+            verdict = {1: "normal", -1: "anomalous", None: ""}[result.verdict]
+        self.counts[verdict] += 1
+        row, column = result.worst_pixel or ("", "")
+        cells: list[object] = [
+            _cell(result.path),
+            f"{result.score:.6g}",
+            verdict,
+            _cell(result.error),
+            self._threshold,
+            row,
+            column,
+            _cell(overlay),
+        ]
+        text = "".join(map(str, cells))
+        # csv leaves a carriage return bare, at which readers end the row.
+        table = csv.writer(
+            self._file,
+            lineterminator="\n",
+            quoting=csv.QUOTE_ALL if "\r" in text else csv.QUOTE_MINIMAL,
+        )
+        table.writerow(cells)
+        self._file.flush()  # a program that reads along gets each row at once
+        if self._file.errors == "backslashreplace" and not self._escaped:
+            self._escaped = _lacks(self._file.encoding, text)
+
+
+def _cell(text: object) -> str:
+    """Return the text of a cell that no spreadsheet takes for a formula.
+
+    Paths, and errors, which begin with them, mean the same behind "./".
+    """
+    cell = "" if text is None else str(text)
+    return f"./{cell}" if cell.startswith(FORMULAS) else cell
+
+
+def _lacks(encoding: str, text: str) -> bool:
+    """Ask whether an encoding lacks letters of a text."""
+    try:
+        text.encode(encoding)
+    except UnicodeEncodeError:
+        return True
+    return False

@@ -6,11 +6,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
-from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from adlib.cli._console import FAILED
+from adlib.cli._console import FAILED, show
 from adlib.cli._options import Classes
 
 if TYPE_CHECKING:
@@ -46,10 +45,9 @@ def verify(
     from adlib import datasets
 
     report = datasets.verify(root, classes)
-    out = Console(highlight=False)
-    out.print(_table(report), crop=False)
+    show.print(_table(report), crop=False)
     for problem in report.problems:
-        out.print(
+        show.print(
             f"{problem.severity}: {problem.class_name}: {problem.kind}: {problem.path} "
             f"{problem.text}. {problem.remedy}",
             markup=False,
@@ -57,7 +55,7 @@ def verify(
         )
     verdict = "sound" if report.sound else "broken"
     counts = f"{len(report.errors)} errors, {len(report.warnings)} warnings"
-    out.print(f"{root} is {verdict}: {counts}.", markup=False, soft_wrap=True)
+    show.print(f"{root} is {verdict}: {counts}.", markup=False, soft_wrap=True)
     if not report.sound:
         raise typer.Exit(FAILED)
 

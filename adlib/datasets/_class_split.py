@@ -112,6 +112,8 @@ def read_splits(
         }
     except (KeyError, TypeError, AttributeError) as error:
         raise _foreign(path, error) from error
+    except ValueError as error:
+        raise ValueError(f"{str(path)!r}: {error}") from error
     for split in splits.values():
         _check_images(split, path)
     return splits
@@ -125,7 +127,7 @@ def read_entries(path: Path) -> dict[str, dict[str, Any]]:
         ValueError: It is not what ``write_splits`` writes.
     """
     try:
-        content = json.loads(path.read_text(encoding="utf-8"))
+        content = json.loads(path.read_bytes())  # UTF-8 or UTF-16
         version, entries = content["version"], content["classes"]
         entries = {name: dict(entry) for name, entry in entries.items()}
     except (KeyError, TypeError, ValueError, AttributeError) as error:

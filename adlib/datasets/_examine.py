@@ -8,7 +8,7 @@ from typing import NamedTuple
 import numpy as np
 
 from adlib._typing import AnyArray
-from adlib.datasets._masks import read_mask
+from adlib.datasets._masks import read_doubtful_mask
 from adlib.datasets._problems import Problem
 from adlib.datasets._samples import ANOMALOUS, Sample
 from adlib.exceptions import ImageError
@@ -63,10 +63,10 @@ def _mask_problems(sample: Sample, size: tuple[int, int] | None) -> list[Problem
     assert path is not None
     name = sample.class_name
     try:
-        mask = read_mask(path)
+        mask, doubts = read_doubtful_mask(path)
     except ImageError as error:
         return [Problem(name, "unreadable mask", path, str(error))]
-    problems = []
+    problems = [Problem(name, kind, path, text) for kind, text in doubts]
     if size is not None and mask.shape != size:
         text = "is {}x{}, and its image {}x{} (height x width)".format(
             *mask.shape, *size

@@ -5,14 +5,14 @@ No image is opened here.
 
 from __future__ import annotations
 
-import csv
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from pathlib import Path
+from pathlib import Path, PurePath
 from typing import Literal, NamedTuple, TypeAlias
 
 from adlib._validation import check_option, describe, refusal
 from adlib.datasets._samples import ANOMALOUS, GOOD, NORMAL, Sample, Split
-from adlib.images import SUFFIXES
+from adlib.datasets._table import read_table
+from adlib.images import SUFFIXES, is_hidden
 
 Layout: TypeAlias = Literal["mvtec", "mvtec-ad-2", "visa", "btad", "folder"]
 VISA_TABLE = Path("split_csv") / "1cls.csv"
@@ -157,10 +157,27 @@ def class_names(samples: Iterable[Sample]) -> list[str]:
 
 
 def image_files(folder: Path) -> list[Path]:
-    """Return the image files right in a folder, in order of names."""
+    """Return the image files right in a folder, in order of names; none is hidden."""
     if not folder.is_dir():
         return []
-    return sorted(p for p in folder.iterdir() if p.suffix.lower() in SUFFIXES)
+    return sorted(
+        path
+        for path in folder.iterdir()
+        if path.suffix.lower() in SUFFIXES
+        and not is_hidden(PurePath(path.name))
+        and not path.is_dir()
+    )
+
+
+def subfolders(folder: Path) -> list[Path]:
+    """Return the folders right in a folder, in order of names; none is hidden."""
+    if not folder.is_dir():
+        return []
+    return sorted(
+        path
+        for path in folder.iterdir()
+        if path.is_dir() and not is_hidden(PurePath(path.name))
+    )
 
 
 def _order(sample: Sample) -> tuple[str, str, str, str]:
@@ -177,7 +194,7 @@ def guess_layout(root: Path) -> Layout:
         "btad": lambda f: (f / "train" / "ok").is_dir(),
         "mvtec": lambda f: (f / "train" / GOOD).is_dir(),
     }
-    folders = sorted(f for f in root.iterdir() if f.is_dir())
+    folders = subfolders(root)
     for layout, fits in tests.items():
         if any(fits(folder) for folder in folders):
             return layout
@@ -195,7 +212,7 @@ def class_folders(
 ) -> list[Path]:
     """Return the folders of the classes asked for, or of all there are."""
     first = layout.parts[0].folder
-    known = sorted(f for f in root.iterdir() if (f / first / layout.good).is_dir())
+    known = [f for f in subfolders(root) if (f / first / layout.good).is_dir()]
     if classes is None:
         return known
     return [_known(root, name, [folder.name for folder in known]) for name in classes]
@@ -212,9 +229,7 @@ def _known(root: Path, name: str, names: Sequence[str]) -> Path:
 
 def _class_samples(folder: Path, layout: FolderLayout) -> Iterator[Sample]:
     for part in layout.parts:
-        place = folder / part.folder
-        kinds = sorted(f for f in place.glob("*") if f.is_dir())
-        for kind in kinds:
+        for kind in subfolders(folder / part.folder):
             if kind.name == "ground_truth":
                 continue
             good = kind.name == layout.good
@@ -237,12 +252,12 @@ def _masks(folder: Path, mask_stem: str) -> dict[str, Path]:
     if not folder.is_dir():
         return {}
     masks = {p.stem.removesuffix(mask_stem): p for p in image_files(folder)}
-    return masks | {f.name: f for f in sorted(folder.iterdir()) if f.is_dir()}
+    return masks | {f.name: f for f in subfolders(folder)}
 
 
 def _plain(root: Path) -> Iterator[Sample]:
     """Yield a plain folder's samples, every one to test with but those in ``good``."""
-    for kind in sorted(f for f in root.iterdir() if f.is_dir()):
+    for kind in subfolders(root):
         good = kind.name == GOOD
         for path in image_files(kind):
             label = NORMAL if good else ANOMALOUS
@@ -250,30 +265,11 @@ def _plain(root: Path) -> Iterator[Sample]:
             yield Sample(path, label, kind.name, None, root.name, split)
 
 
-def _visa(root: Path, classes: Sequence[str] | None) -> Iterator[Sample]:
-    table = root / VISA_TABLE
-    if not table.is_file():
-        raise FileNotFoundError(f"VisA's table {str(table)!r} is missing.")
-    with table.open(newline="", encoding="utf-8") as file:
-        rows = list(csv.DictReader(file))
-    fields = {"object", "split", "label", "image", "mask"}
-    if not rows or not fields <= rows[0].keys():
-        raise ValueError(
-            f"{str(table)!r} must have the columns {', '.join(sorted(fields))}."
-        )
-    names = sorted({row["object"] for row in rows})
-    wanted = set(names if classes is None else classes)
-    for name in sorted(wanted):
+def _visa(root: Path, classes: Sequence[str] | None) -> list[Sample]:
+    samples = read_table(root / VISA_TABLE, root)
+    if classes is None:
+        return samples
+    names = class_names(samples)
+    for name in sorted(set(classes)):
         _known(root, name, names)
-    for row in rows:
-        if row["object"] not in wanted:
-            continue
-        good = row["label"] == "normal"
-        yield Sample(
-            root / row["image"],
-            NORMAL if good else ANOMALOUS,
-            GOOD if good else "anomaly",
-            root / row["mask"] if row["mask"] else None,
-            row["object"],
-            "train" if row["split"] == "train" else "test",
-        )
+    return [sample for sample in samples if sample.class_name in classes]

@@ -2,32 +2,64 @@
 
 from __future__ import annotations
 
+import os
+from contextlib import suppress
 from pathlib import Path
+from typing import NamedTuple
 
 import numpy as np
+from PIL import Image, ImageOps, UnidentifiedImageError
 
-from adlib._typing import BoolArray
+from adlib._masks import count_values, half_of_range, marked_pixels, numbers_kinds
+from adlib._typing import AnyArray, BoolArray, UInt8Array
+from adlib._validation import describe, refusal
 from adlib.datasets._layouts import image_files
+from adlib.datasets._problems import Kind
 from adlib.exceptions import ImageError
 from adlib.images import read_image
 
 GREY = 2  # dimensions of a mask without colours
+# Some of these can be lossless; more than two values are not trusted in any of them.
+LOSSY_FORMATS = frozenset(
+    ["AVIF", "HEIF", "JPEG", "JPEG2000", "JXL", "MPO", "WEBP", "jpeg", "webp"]
+)
+LEAST_RANGE = 128  # of values that lossy compression leaves apart
+SAVE = "Save masks as PNG, grey, 0 where normal and 255 where anomalous."
 
 
-def read_mask(path: Path) -> BoolArray:
+class Doubt(NamedTuple):
+    """Why a mask may not mean what its reader takes it for."""
+
+    kind: Kind
+    text: str
+
+
+def read_mask(path: str | os.PathLike[str]) -> BoolArray:
     """Read which pixels are anomalous.
 
+    Pixels above half of the range of values that the mask uses are anomalous; those of
+    1-bit masks are as they are. Masks that number kinds of defects (VisA, MVTec LOCO)
+    hold at most four different whole numbers, or none above 63: of these all above the
+    lowest, which is 0, are anomalous. One value all over marks every pixel, or none if
+    it is 0.
+
+    A mask in colours counts by the highest of its channels, so its normal pixels are
+    black. An alpha channel is the mask where all pixels have one colour; else what is
+    transparent is normal. An inverted mask cannot be told from another: ``verify``
+    reports masks that mark more than half of their pixels, and all others that may be
+    misread.
+
     Args:
-        path: A mask, of which every pixel that is not 0 counts (VisA and MVTec LOCO
-            number kinds of defects); or a folder of masks of one image that count
-            together.
+        path: A mask, or a folder of masks of one image that count together.
 
     Returns:
         (height, width); True is anomalous.
 
     Raises:
-        ImageError: A mask is missing or unreadable, a folder has none, or those in it
-            differ in size.
+        TypeError: ``path`` is no path.
+        ImageError: A mask is missing or unreadable; it has colours and nothing black in
+            it, or is black and transparent alone; its values, in a lossy format (JPEG),
+            are nearer than 128; a folder has none, or those in it differ in size.
 
     Example:
         >>> from pathlib import Path
@@ -39,17 +71,115 @@ def read_mask(path: Path) -> BoolArray:
         ...     int(read_mask(Path(folder, "mask.png")).sum())
         24
     """
-    if not path.is_dir():
-        return _read_one(path)
-    masks = [_read_one(file) for file in image_files(path)]
-    if len({mask.shape for mask in masks}) != 1:
-        sizes = ", ".join(sorted({"{}x{}".format(*mask.shape) for mask in masks}))
+    return read_doubtful_mask(path)[0]
+
+
+def read_doubtful_mask(
+    path: str | os.PathLike[str],
+) -> tuple[BoolArray, list[Doubt]]:
+    """Read a mask as ``read_mask`` does, and say what in it may be misread."""
+    if not isinstance(path, str | os.PathLike) or path == "":
+        remedy = "Of an array take mask != 0, or mask > 127 where edges are soft."
+        rule = "the path of a file or folder"
+        raise TypeError(refusal("path", "read_mask", rule, describe(path), remedy))
+    place = Path(path)
+    if place.is_dir():
+        read = [_read_one(file) for file in image_files(place)]
+        if len({mask.shape for mask, _ in read}) != 1:
+            sizes = ", ".join(sorted({"{}x{}".format(*m.shape) for m, _ in read}))
+            raise ImageError(
+                f"{place} must hold masks of one size; it holds {sizes or 'none'}."
+            )
+    else:
+        read = [_read_one(place)]
+    marked = np.asarray(np.logical_or.reduce([mask for mask, _ in read]))
+    doubts = [doubt for _, own in read for doubt in own]
+    share = float(marked.mean())
+    if share > 0.5:  # noqa: PLR2004 - most pixels
+        doubts.append(Doubt("mostly marked mask", f"marks {share:.0%} of the image"))
+    return marked, doubts
+
+
+def _read_one(path: Path) -> tuple[BoolArray, list[Doubt]]:
+    """Return what a file marks, and what in it may be misread."""
+    values, lossy_format, in_alpha = _plane(path)
+    low, high = values.min(), values.max()
+    if not (low >= 0 and high < np.inf):  # so that NaN fails too
+        raise ImageError(f"{path} must hold finite values of at least 0. {SAVE}")
+    n_values = count_values(values)
+    lossy = lossy_format is not None and n_values > 2  # noqa: PLR2004 - nothing was lost
+    if lossy and high - low < LEAST_RANGE:
         raise ImageError(
-            f"{path} must hold masks of one size; it holds {sizes or 'none'}."
+            f"{path} must not hold values as near as {low:g} to {high:g} in a lossy "
+            f"format ({lossy_format}), which mixes them. {SAVE}"
         )
-    return np.asarray(np.logical_or.reduce(masks))
+    doubts = []
+    found = f"{n_values} different values from {low:g} to {high:g}"
+    cut = f"those above {half_of_range(values):g} count as anomalous"
+    if lossy:
+        text = f"holds {found} in a lossy format ({lossy_format}); {cut}"
+        doubts.append(Doubt("lossy mask", text))
+    elif not numbers_kinds(values):
+        doubts.append(Doubt("many-valued mask", f"holds {found}; {cut}"))
+    elif 0 < low < high:
+        text = f"holds no 0; its lowest value, {low:g}, counts as normal"
+        doubts.append(Doubt("mask without 0", text))
+    if in_alpha:
+        text = "has one colour, so that its alpha channel counts as the mask"
+        doubts.append(Doubt("mask in alpha", text))
+    return marked_pixels(values, lossy=lossy), doubts
 
 
-def _read_one(path: Path) -> BoolArray:
-    values = read_image(path)
-    return np.asarray(values != 0 if values.ndim == GREY else values.any(axis=2))
+class _Plane(NamedTuple):
+    """What a file says of each pixel.
+
+    Attributes:
+        values: (height, width).
+        lossy_format: Its format, if that can be lossy.
+        in_alpha: The values are those of the alpha channel.
+    """
+
+    values: AnyArray
+    lossy_format: str | None
+    in_alpha: bool
+
+
+def _plane(path: Path) -> _Plane:
+    """Decode a mask to one value a pixel."""
+    colours = read_image(path)
+    lossy_format, alpha = _format_and_alpha(path)
+    varied = bool((colours != colours[0, 0]).any())
+    if alpha is not None and alpha.min() == alpha.max():
+        alpha = None
+    if alpha is not None and not varied:
+        return _Plane(alpha, lossy_format, in_alpha=True)
+    values = colours if colours.ndim == GREY else colours.max(axis=2)
+    if alpha is not None:
+        values = values * (alpha / 255)
+        if not values.any():
+            raise ImageError(
+                f"{path} must mark what can be seen; it is black wherever it is not "
+                f"transparent. {SAVE}"
+            )
+    grey = colours.ndim == GREY or (colours == colours[:, :, :1]).all()
+    if varied and not grey and values.min() > half_of_range(values) / 2:
+        raise ImageError(
+            f"{path} has colours and must be black where normal; none of its pixels "
+            f"is. {SAVE}"
+        )
+    return _Plane(values, lossy_format, in_alpha=False)
+
+
+def _format_and_alpha(path: Path) -> tuple[str | None, UInt8Array | None]:
+    """Return a file's format if that can be lossy, and its alpha channel if any."""
+    # Some files are decoded otherwise; of these Pillow knows nothing.
+    with suppress(UnidentifiedImageError), Image.open(path) as image:
+        names = {image.format, image.info.get("compression")} & LOSSY_FORMATS
+        alpha = None
+        if "A" in image.getbands() or (
+            "transparency" in image.info and image.mode in ("1", "L", "P", "RGB")
+        ):
+            upright = ImageOps.exif_transpose(image).convert("RGBA")
+            alpha = np.asarray(upright.getchannel("A"))
+        return next(iter(names), None), alpha
+    return None, None

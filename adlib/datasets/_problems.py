@@ -18,6 +18,11 @@ Kind: TypeAlias = Literal[
     "orphan mask",
     "mask size",
     "empty mask",
+    "mostly marked mask",
+    "lossy mask",
+    "many-valued mask",
+    "mask without 0",
+    "mask in alpha",
     "shared by splits",
     "two labels",
     "duplicate image",
@@ -51,6 +56,19 @@ RULES: dict[Kind, _Rule] = {
     "mask size": _Rule("error", "Resize the mask, or save the image upright."),
     "empty mask": _Rule(
         "error", "Draw the defect, or move the image to the good ones."
+    ),
+    "mostly marked mask": _Rule(
+        "warning", "If normal pixels are the marked ones, invert it."
+    ),
+    "lossy mask": _Rule(
+        "warning", "Save masks as PNG: lossy formats change the edges of defects."
+    ),
+    "many-valued mask": _Rule(
+        "warning", "See whether it is a mask; save it as 0 where normal, else 255."
+    ),
+    "mask without 0": _Rule("warning", "Save normal pixels as 0."),
+    "mask in alpha": _Rule(
+        "warning", "Save it as grey without alpha: 0 where normal, else 255."
     ),
     "shared by splits": _Rule(
         "error", "Keep it in one split: results on images that were learned are void."

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import posixpath
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal, Self, TypeAlias
+
+from adlib._validation import describe, refusal
 
 Split: TypeAlias = Literal["train", "validation", "test"]
 NORMAL, ANOMALOUS = 0, 1
@@ -80,13 +83,35 @@ class Sample:
         Raises:
             KeyError: An entry is missing.
             TypeError: A path is none.
+            ValueError: A path leads out of ``root``.
         """
-        mask = entry["mask_path"]
+        mask, owner = entry["mask_path"], "Sample.from_json"
         return cls(
-            image_path=root / entry["image_path"],
+            image_path=path_in(root, entry["image_path"], owner),
             label=entry["label"],
             defect_type=entry["defect_type"],
-            mask_path=None if mask is None else root / mask,
+            mask_path=None if mask is None else path_in(root, mask, owner),
             class_name=class_name,
             split=entry["split"],
         )
+
+
+def path_in(root: Path, text: str, owner: str) -> Path:
+    """Return a path in a folder that a table or record names.
+
+    Args:
+        root: The folder.
+        text: Relative to it, with slashes, or backslashes as on Windows.
+        owner: What errors call the place that names it.
+
+    Raises:
+        TypeError: It is no text.
+        ValueError: It is absolute, or leads out of the folder.
+    """
+    rule = "a relative path that stays in the data set's folder"
+    if not isinstance(text, str):
+        raise TypeError(refusal("path", owner, rule, describe(text)))
+    path = posixpath.normpath(text.strip().replace("\\", "/"))
+    if path.startswith(("/", "../")) or path in (".", "..") or path[1:2] == ":":
+        raise ValueError(refusal("path", owner, rule, describe(text)))
+    return root / path

@@ -13,8 +13,9 @@ from PIL import Image
 
 from adlib._progress import ProgressBar
 from adlib.datasets._class_split import ClassSplit, read_entries, read_splits
-from adlib.datasets._samples import Sample
+from adlib.datasets._samples import Sample, path_in
 from adlib.datasets._shift_settings import ShiftSettings
+from adlib.images import is_hidden
 
 
 @dataclass(frozen=True)
@@ -102,8 +103,8 @@ def load_shifted_splits(
         return ShiftedSplit(
             **fields,
             settings=ShiftSettings(**entry["settings"]),
-            sources={folder / name: text for name, text in entry["sources"].items()},
-            digests={folder / name: text for name, text in entry["sha256"].items()},
+            sources=_by_path(folder, entry["sources"]),
+            digests=_by_path(folder, entry["sha256"]),
         )
 
     return read_splits(Path(path), folder, build, classes)
@@ -142,18 +143,15 @@ def check_shifted_set(
     n_files = sum(len(entry["sha256"]) for entry in entries.values())
     with ProgressBar("Checking", n_files, enabled=progress) as bar:
         for name, entry in entries.items():
-            digests: dict[str, str] = entry["sha256"]
+            digests = _by_path(folder, entry["sha256"])
             for file, recorded in digests.items():
-                problem = _file_problem(folder / file, recorded)
+                problem = _file_problem(file, recorded)
                 wrong += [problem] if problem else []
                 bar.advance()
-            found = {
-                file.relative_to(folder).as_posix()
-                for file in (folder / name).glob("*/*/*")
-            }
             wrong += [
-                f"{folder / file} is not in the record. Delete it."
-                for file in sorted(found - digests.keys())
+                f"{file} is not in the record. Delete it."
+                for file in sorted((folder / name).glob("*/*/*"))
+                if file not in digests and not is_hidden(file.relative_to(folder))
             ]
     if wrong:
         return wrong
@@ -161,6 +159,11 @@ def check_shifted_set(
         for samples in split.parts().values():
             wrong += [problem for s in samples if (problem := _mask_problem(s))]
     return wrong
+
+
+def _by_path(folder: Path, texts: Mapping[str, str]) -> dict[Path, str]:
+    """Return texts by the paths in a folder that a record names."""
+    return {path_in(folder, name, "the record"): text for name, text in texts.items()}
 
 
 def digest(data: bytes) -> str:

@@ -6,10 +6,16 @@ from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
-from adlib.datasets._layouts import LAYOUTS, FolderLayout, Layout, image_files
+from adlib.datasets._layouts import (
+    LAYOUTS,
+    FolderLayout,
+    Layout,
+    image_files,
+    subfolders,
+)
 from adlib.datasets._problems import Problem
 from adlib.datasets._samples import ANOMALOUS, Sample
-from adlib.images import SUFFIXES
+from adlib.images import SUFFIXES, is_hidden
 
 
 class Places(NamedTuple):
@@ -26,7 +32,7 @@ def places_of(root: Path, name: str, layout: Layout, samples: list[Sample]) -> P
         masks = [root / name / part.masks for part in parts if part.masks is not None]
         return Places([root / name / part.folder for part in parts], masks)
     if layout == "folder":
-        return Places(sorted(f for f in root.iterdir() if f.is_dir()), [])
+        return Places(subfolders(root), [])
     masks_named = {s.mask_path.parent for s in samples if s.mask_path is not None}
     return Places(
         sorted({sample.image_path.parent for sample in samples}), sorted(masks_named)
@@ -62,8 +68,8 @@ def find_broken_classes(
 ) -> Iterator[Problem]:
     """Yield folders that were to be classes and have nothing to learn from."""
     marks = {part.folder for part in layout.parts}
-    for folder in sorted(f for f in root.iterdir() if f.is_dir()):
-        if folder.name in known or folder.name.startswith("."):
+    for folder in subfolders(root):
+        if folder.name in known:
             continue
         if any((folder / mark).is_dir() for mark in marks):
             missing = folder / layout.parts[0].folder / layout.good
@@ -98,6 +104,5 @@ def _files(folders: Iterable[Path]) -> Iterator[Path]:
     """Yield what is not hidden under some folders."""
     for folder in folders:
         for path in folder.rglob("*"):
-            hidden = any(p.startswith(".") for p in path.relative_to(folder).parts)
-            if not hidden and path.is_file():
+            if not is_hidden(path.relative_to(folder)) and path.is_file():
                 yield path

@@ -23,7 +23,7 @@ from adlib.estimators._saving import damaged, save_detector, tensor_of
 from adlib.estimators._settings import Settings
 from adlib.exceptions import ImageError
 from adlib.features import DEFAULT_BACKBONE, Backbone
-from adlib.images import OnError
+from adlib.images import ColorOrder, OnError
 
 FEWEST = 2  # images that a covariance can be estimated from
 
@@ -55,6 +55,10 @@ class AnomalibPadim(AnomalibDetector):
             the paper.
         image_size: Side in pixels to which images are resized, or (height, width); at
             least 17.
+        color: Order of the channels of arrays and tensors: "rgb", or "bgr" as OpenCV
+            reads them. Files and PIL images say themselves.
+        max_value: What counts as white in 16-bit images and in floats, such as 4095 for
+            a camera of 12 bits; None: 65535 and 1.
         n_features: How many features the Gaussians have at most; a random choice of
             all. Memory and time grow with its square.
         batch_size: Images a batch; changes speed and memory, not results on a CPU.
@@ -103,6 +107,8 @@ class AnomalibPadim(AnomalibDetector):
         weights: str | None = "pretrained",
         stages: tuple[int, ...] | None = None,
         image_size: int | tuple[int, int] = 320,
+        color: ColorOrder = "rgb",
+        max_value: float | None = None,
         n_features: int = 100,
         batch_size: int = 16,
         device: str = "auto",
@@ -115,6 +121,8 @@ class AnomalibPadim(AnomalibDetector):
         self.weights = weights
         self.stages = stages
         self.image_size = image_size
+        self.color = color
+        self.max_value = max_value
         self.n_features = n_features
         self.batch_size = batch_size
         self.device = device

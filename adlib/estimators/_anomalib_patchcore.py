@@ -27,7 +27,7 @@ from adlib.estimators._patches import Embed, Patches
 from adlib.estimators._saving import damaged, number, save_detector
 from adlib.estimators._settings import Settings
 from adlib.features import DEFAULT_BACKBONE, Backbone
-from adlib.images import OnError
+from adlib.images import ColorOrder, OnError
 
 
 class AnomalibPatchcore(AnomalibDetector):
@@ -58,6 +58,10 @@ class AnomalibPatchcore(AnomalibDetector):
         stages: timm's stage indices; None takes those at strides 8 and 16.
         image_size: Side in pixels to which images are resized, or (height, width); at
             least 17.
+        color: Order of the channels of arrays and tensors: "rgb", or "bgr" as OpenCV
+            reads them. Files and PIL images say themselves.
+        max_value: What counts as white in 16-bit images and in floats, such as 4095 for
+            a camera of 12 bits; None: 65535 and 1.
         coreset: Which fraction of all patches is remembered, (0, 1]; at least one
             patch must be, two where ``n_neighbors`` is above 1.
         n_neighbors: How many bank entries the image score is weighted by; 1 leaves it
@@ -110,6 +114,8 @@ class AnomalibPatchcore(AnomalibDetector):
         weights: str | None = "pretrained",
         stages: tuple[int, ...] | None = None,
         image_size: int | tuple[int, int] = 320,
+        color: ColorOrder = "rgb",
+        max_value: float | None = None,
         coreset: float = 0.05,
         n_neighbors: int = 9,
         batch_size: int = 16,
@@ -123,6 +129,8 @@ class AnomalibPatchcore(AnomalibDetector):
         self.weights = weights
         self.stages = stages
         self.image_size = image_size
+        self.color = color
+        self.max_value = max_value
         self.coreset = coreset
         self.n_neighbors = n_neighbors
         self.batch_size = batch_size

@@ -5,8 +5,8 @@ from __future__ import annotations
 import copy
 import os
 from abc import ABCMeta, abstractmethod
-from collections.abc import Iterator
-from typing import Any, NamedTuple, Self
+from collections.abc import Iterator, Sequence
+from typing import Any, Literal, NamedTuple, Self, overload
 
 import numpy as np
 from numpy.typing import ArrayLike
@@ -14,7 +14,13 @@ from sklearn.base import BaseEstimator
 from sklearn.exceptions import NotFittedError
 
 from adlib._typing import Float32Array, Float64Array, Int64Array
-from adlib._validation import check_finite, check_ratio, describe, refusal
+from adlib._validation import (
+    check_finite,
+    check_image_size,
+    check_ratio,
+    describe,
+    refusal,
+)
 from adlib.estimators._calibration import (
     Calibration,
     Candidates,
@@ -36,7 +42,7 @@ from adlib.estimators._labels import (
     warn_of_scorers,
 )
 from adlib.estimators._left_out import check_left_out, check_same_images
-from adlib.estimators._maps import anomaly_maps
+from adlib.estimators._maps import anomaly_maps, stretched
 from adlib.estimators._model_file import ModelContent
 from adlib.estimators._normal_images import (
     check_any_usable,
@@ -48,7 +54,7 @@ from adlib.estimators._results import ImageEmbeddings, Inspection
 from adlib.estimators._settings import Settings
 from adlib.exceptions import ImageError
 from adlib.features import DEFAULT_STRIDES, Backbone, Precision, Runtime
-from adlib.images import Failure, Images, Source, open_source
+from adlib.images import ColorOrder, Failure, Images, Source, open_source
 
 
 class Scored(NamedTuple):
@@ -69,6 +75,16 @@ class Scored(NamedTuple):
         if self.maps is not None:
             return self.maps
         return anomaly_maps(self.patch_scores, size)
+
+    def worst_places(self) -> Float64Array:
+        """Return the centre of each image's highest value, (n, 2).
+
+        Rows and columns are shares of the image's height and width, in (0, 1).
+        """
+        values = self.patch_scores if self.maps is None else self.maps
+        n_images, *grid = values.shape
+        flat = values.reshape(n_images, -1).argmax(axis=1)
+        return (np.stack(np.unravel_index(flat, grid), axis=1) + 0.5) / grid
 
 
 class AnomalyDetector(BaseEstimator, metaclass=ABCMeta):
@@ -111,6 +127,8 @@ class AnomalyDetector(BaseEstimator, metaclass=ABCMeta):
     backbone: str
     weights: str | None
     stages: tuple[int, ...] | None
+    color: ColorOrder
+    max_value: float | None
     precision: Precision
     runtime: Runtime
     false_positive_rate: float | None = None
@@ -230,7 +248,7 @@ class AnomalyDetector(BaseEstimator, metaclass=ABCMeta):
         settings = self._check_parameters()
         owner = f"{type(self).__name__}.fit"
         anomalous = None if y is None else as_anomalous(y, owner)
-        source = open_normal(X, anomalous, owner)
+        source = open_normal(X, anomalous, owner, settings.pixel_format)
         zero_one = y is not None and one_is_anomalous(y)
         rate = self.false_positive_rate
         if rate is not None:
@@ -276,8 +294,7 @@ class AnomalyDetector(BaseEstimator, metaclass=ABCMeta):
         )
         fitted._take_over(None)
         if rate is not None:
-            again = open_normal(X, anomalous, owner)
-            left_out = fitted._leave_one_out(again, settings, owner)
+            left_out = fitted._leave_one_out(source, settings, owner)
             fitted.left_out_scores_ = left_out.scores.astype(np.float32)
             fitted._take_over(left_out_calibration(left_out, rate, owner))
         warn_of_skipped(skipped)
@@ -313,10 +330,10 @@ class AnomalyDetector(BaseEstimator, metaclass=ABCMeta):
             gives. Images of the same part lower each other's scores.
         """
         owner = f"{type(self).__name__}.leave_one_out_scores"
-        settings, _ = self._prepare(X, "leave_one_out_scores")
+        settings = self._ready()
         anomalous = None if y is None else as_anomalous(y, owner)
         check_left_out(X, len(self.training_images_), 0.5, owner)
-        source = open_normal(X, anomalous, owner)
+        source = open_normal(X, anomalous, owner, settings.pixel_format)
         left_out = self._leave_one_out(source, settings, owner)
         return left_out.scores.astype(np.float32)
 
@@ -384,23 +401,47 @@ class AnomalyDetector(BaseEstimator, metaclass=ABCMeta):
         warn_of_skipped(skipped)
         return scores
 
-    def anomaly_maps(self, X: Images) -> Float32Array:
+    @overload
+    def anomaly_maps(
+        self, X: Images, size: tuple[int, int] | None = None
+    ) -> Float32Array: ...
+
+    @overload
+    def anomaly_maps(
+        self, X: Images, size: Literal["original"]
+    ) -> list[Float32Array]: ...
+
+    def anomaly_maps(
+        self, X: Images, size: tuple[int, int] | Literal["original"] | None = None
+    ) -> Float32Array | list[Float32Array]:
         """Return where each image is anomalous; higher = more anomalous.
 
         Args:
             X: Images, as in ``fit``.
+            size: None: maps at ``image_size``; (height, width): stretched to this
+                size; "original": each stretched to the size of its own image, as EXIF
+                turns it upright. Stretching is bilinear, as overlays show it.
 
         Returns:
-            (n_images, height, width) float32, at ``image_size``; NaN where an image was
-            skipped. ``inspect`` gives the same maps one by one, in bounded memory.
+            (n_images, height, width) float32; with "original" a list of (height, width)
+            float32. NaN where an image was skipped, at ``image_size`` where its own
+            size is asked for. ``inspect`` gives the same maps one by one, in bounded
+            memory.
 
         Raises:
             ImageError: An image is unusable and ``on_error`` is "raise".
+            TypeError, ValueError: ``size`` is not as stated.
             NotFittedError: ``fit`` was not called.
         """
-        _, maps, skipped = self._collect(X, with_maps=True)
+        owner = f"{type(self).__name__}.anomaly_maps"
+        if size is not None and size != "original":
+            if not isinstance(size, Sequence) or isinstance(size, str):
+                rule = 'None, "original" or a pair (height, width)'
+                raise ValueError(refusal("size", owner, rule, describe(size)))
+            size = check_image_size(size, "size", owner)
+        _, maps, skipped = self._collect(X, with_maps=True, size=size)
         warn_of_skipped(skipped)
-        return maps
+        return maps if size == "original" else np.stack(maps)
 
     def embeddings(self, X: Images) -> Iterator[ImageEmbeddings]:
         """Yield what the model sees of each image, in order, in one pass.
@@ -462,11 +503,16 @@ class AnomalyDetector(BaseEstimator, metaclass=ABCMeta):
             if batch.names:
                 scored = self._score_patches(patches.embeddings)
                 maps = scored.anomaly_maps(settings.image_size)
+                worst = (scored.worst_places() * batch.sizes).astype(int).tolist()
                 for i, position in enumerate(batch.positions):
                     score = float(scored.image_scores[i])
-                    verdict = self._verdict(score)
                     results[position] = Inspection(
-                        batch.names[i], score, verdict, maps[i]
+                        path=batch.names[i],
+                        score=score,
+                        verdict=self._verdict(score),
+                        map=maps[i],
+                        size=batch.sizes[i],
+                        worst_pixel=(worst[i][0], worst[i][1]),
                     )
             for position in sorted(results):
                 yield results[position]
@@ -641,8 +687,12 @@ class AnomalyDetector(BaseEstimator, metaclass=ABCMeta):
         return NORMAL if score <= threshold else ANOMALOUS
 
     def _collect(
-        self, X: Images, *, with_maps: bool
-    ) -> tuple[Float32Array, Float32Array, list[Failure]]:
+        self,
+        X: Images,
+        *,
+        with_maps: bool,
+        size: tuple[int, int] | Literal["original"] | None = None,
+    ) -> tuple[Float32Array, list[Float32Array], list[Failure]]:
         """Return scores, maps on demand, NaN where skipped, and what was skipped."""
         settings, source = self._prepare(X, "anomaly_maps" if with_maps else "score")
         scores: dict[int, float] = {}
@@ -657,7 +707,10 @@ class AnomalyDetector(BaseEstimator, metaclass=ABCMeta):
             scores.update(zip(positions, scored.image_scores.tolist(), strict=True))
             if with_maps:
                 drawn = scored.anomaly_maps(settings.image_size)
-                maps.update(zip(positions, drawn, strict=True))
+                sizes = patches.batch.sizes
+                for i, position in enumerate(positions):
+                    wanted = sizes[i] if size == "original" else size
+                    maps[position] = stretched(drawn[i], wanted)
         n_images = len(scores) + len(skipped)
         if n_images == 0:
             owner = type(self).__name__
@@ -666,12 +719,10 @@ class AnomalyDetector(BaseEstimator, metaclass=ABCMeta):
         all_scores = np.full(n_images, np.nan, np.float32)
         for position, score in scores.items():
             all_scores[position] = score
-        all_maps = np.empty((0, *settings.image_size), np.float32)
-        if with_maps:
-            all_maps = np.full((n_images, *settings.image_size), np.nan, np.float32)
-            for position in list(maps):
-                all_maps[position] = maps.pop(position)
-        return all_scores, all_maps, skipped
+        unseen = size if isinstance(size, tuple) else settings.image_size
+        for failure in skipped if with_maps else []:
+            maps[failure.position] = np.full(unseen, np.nan, np.float32)
+        return all_scores, [maps[i] for i in range(len(maps))], skipped
 
     def _patches(
         self, source: Source, settings: Settings, description: str
@@ -680,8 +731,13 @@ class AnomalyDetector(BaseEstimator, metaclass=ABCMeta):
         return embed_ahead(source, self._embedder(), settings, description)
 
     def _prepare(self, X: Images, method: str) -> tuple[Settings, Source]:
-        self._check_fitted()
+        settings = self._ready()
         owner = f"{type(self).__name__}.{method}"
+        return settings, open_source(X, owner, settings.pixel_format)
+
+    def _ready(self) -> Settings:
+        """Return the checked parameters of a fitted detector, or raise."""
+        self._check_fitted()
         settings = self._check_parameters()
         for name, learned in self.learned_with_.items():
             now = getattr(self, name)
@@ -690,7 +746,7 @@ class AnomalyDetector(BaseEstimator, metaclass=ABCMeta):
                 remedy = "Call fit again, or set it back."
                 owner = type(self).__name__
                 raise ValueError(refusal(name, owner, rule, describe(now), remedy))
-        return settings, open_source(X, owner)
+        return settings
 
     def _frozen_parameters(self) -> dict[str, Any]:
         """Return the parameters that what is learned depends on in scoring."""

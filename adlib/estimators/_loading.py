@@ -31,6 +31,8 @@ ADDED_LATER: dict[str, Any] = {
     "runtime": "torch",
     "false_positive_rate": None,
     "selection": "greedy",
+    "color": "rgb",
+    "max_value": None,
 }
 
 

@@ -10,6 +10,7 @@ from scipy.ndimage import gaussian_filter1d
 from torch.nn import functional as F
 
 from adlib._typing import Float32Array
+from adlib.images import resize
 
 SIGMA, REFERENCE_SIZE = 4.0, 224  # the paper's blur, in pixels of its image size
 
@@ -37,6 +38,16 @@ def anomaly_maps(patch_scores: Float32Array, size: tuple[int, int]) -> Float32Ar
     for scores, drawn in zip(grids, maps, strict=True):
         torch.mm(rows @ scores, columns, out=torch.from_numpy(drawn))
     return maps
+
+
+def stretched(anomaly_map: Float32Array, size: tuple[int, int] | None) -> Float32Array:
+    """Return a map at another (height, width), bilinear, as overlays show it.
+
+    Args:
+        anomaly_map: (height, width) float32.
+        size: (height, width); None: the map's own.
+    """
+    return anomaly_map if size is None else np.array(resize(anomaly_map, size))
 
 
 @lru_cache(maxsize=8)

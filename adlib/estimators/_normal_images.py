@@ -2,20 +2,39 @@
 
 from __future__ import annotations
 
+import os
 import warnings
 from collections.abc import Iterator, Sequence
-from typing import Any
+from dataclasses import replace
 
 from adlib._typing import BoolArray
 from adlib.exceptions import ImageError, SkippedImagesWarning
-from adlib.images import Failure, Images, Source, open_source
+from adlib.images import (
+    Again,
+    Failure,
+    Images,
+    Item,
+    PixelFormat,
+    Source,
+    check_good_alone,
+    open_source,
+)
 
 MOST_LISTED = 5  # skipped images that a warning names
 
 
-def open_normal(X: Images, anomalous: BoolArray | None, owner: str) -> Source:
-    """Open a source; keep what labels, where there are any, call normal."""
-    source = open_source(X, owner)
+def open_normal(
+    X: Images, anomalous: BoolArray | None, owner: str, pixel_format: PixelFormat
+) -> Source:
+    """Open a source; keep what labels, where there are any, say is normal.
+
+    Without labels a folder must not hold folders of defects, as far as names tell.
+    """
+    if anomalous is None:
+        for place in X if isinstance(X, list | tuple) else [X]:
+            if isinstance(place, str | os.PathLike):
+                check_good_alone(place, owner)
+    source = open_source(X, owner, pixel_format)
     return source if anomalous is None else _keep_normal(source, anomalous, owner)
 
 
@@ -24,7 +43,7 @@ def _keep_normal(source: Source, anomalous: BoolArray, owner: str) -> Source:
     if source.n_items is not None and source.n_items != len(anomalous):
         raise _wrong_length(len(anomalous), source.n_items, owner)
 
-    def items() -> Iterator[Any]:
+    def items() -> Iterator[Item]:
         n_items = 0
         for n_items, item in enumerate(source.items, start=1):
             if n_items > len(anomalous):
@@ -34,7 +53,7 @@ def _keep_normal(source: Source, anomalous: BoolArray, owner: str) -> Source:
         if n_items < len(anomalous):
             raise _wrong_length(len(anomalous), n_items, owner)
 
-    return Source(items(), int((~anomalous).sum()))
+    return replace(source, items=Again(items), n_items=int((~anomalous).sum()))
 
 
 def _wrong_length(n_labels: int, n_images: int, owner: str) -> ValueError:

@@ -42,7 +42,7 @@ from adlib.features import (
     Runtime,
     embedding_length,
 )
-from adlib.images import OnError
+from adlib.images import ColorOrder, OnError
 from adlib.metrics import top_mean_scores
 
 Channels: TypeAlias = Literal["random", "all", "pca"]
@@ -71,6 +71,10 @@ class PaDiM(AnomalyDetector):
         stages: timm's stage indices; None takes those at strides 8 and 16. The paper
             takes three, for the default backbone (1, 2, 3).
         image_size: Side in pixels to which images are resized, or (height, width).
+        color: Order of the channels of arrays and tensors: "rgb", or "bgr" as OpenCV
+            reads them. Files and PIL images say themselves.
+        max_value: What counts as white in 16-bit images and in floats, such as 4095 for
+            a camera of 12 bits; None: 65535 and 1.
         embedding: "concat" (3x3 means side by side), "nearest" (no neighbourhood and
             coarse stages repeated, as in the paper) or "paper" (1024 features as
             PatchCore's code pools them).
@@ -156,6 +160,8 @@ class PaDiM(AnomalyDetector):
         weights: str | None = "pretrained",
         stages: tuple[int, ...] | None = None,
         image_size: int | tuple[int, int] = 320,
+        color: ColorOrder = "rgb",
+        max_value: float | None = None,
         embedding: Embedding = "concat",
         channels: Channels = "random",
         n_channels: int = 160,
@@ -176,6 +182,8 @@ class PaDiM(AnomalyDetector):
         self.weights = weights
         self.stages = stages
         self.image_size = image_size
+        self.color = color
+        self.max_value = max_value
         self.embedding = embedding
         self.channels = channels
         self.n_channels = n_channels

@@ -51,7 +51,7 @@ from adlib.features import (
     Runtime,
     embedding_length,
 )
-from adlib.images import Failure, Images, OnError
+from adlib.images import ColorOrder, Failure, Images, OnError
 from adlib.metrics import top_mean_scores
 from adlib.neighbors import (
     SEARCH_KINDS,
@@ -91,6 +91,10 @@ class PatchCore(AnomalyDetector):
         weights: "pretrained", the path of a local state dict, or None for random ones.
         stages: timm's stage indices; None takes those at strides 8 and 16.
         image_size: Side in pixels to which images are resized, or (height, width).
+        color: Order of the channels of arrays and tensors: "rgb", or "bgr" as OpenCV
+            reads them. Files and PIL images say themselves.
+        max_value: What counts as white in 16-bit images and in floats, such as 4095 for
+            a camera of 12 bits; None: 65535 and 1.
         embedding: "concat" (3x3 means side by side), "paper" (1024 features as the
             published code pools them) or "nearest" (no neighbourhood, as in PaDiM).
         coreset: How much is remembered: a fraction of all patches, (0, 1], or a count.
@@ -178,6 +182,8 @@ class PatchCore(AnomalyDetector):
         weights: str | None = "pretrained",
         stages: tuple[int, ...] | None = None,
         image_size: int | tuple[int, int] = 320,
+        color: ColorOrder = "rgb",
+        max_value: float | None = None,
         embedding: Embedding = "concat",
         coreset: float = 0.05,
         selection: Selection = "greedy",
@@ -200,6 +206,8 @@ class PatchCore(AnomalyDetector):
         self.weights = weights
         self.stages = stages
         self.image_size = image_size
+        self.color = color
+        self.max_value = max_value
         self.embedding = embedding
         self.coreset = coreset
         self.selection = selection
@@ -246,9 +254,9 @@ class PatchCore(AnomalyDetector):
         if not hasattr(self, "backbone_"):
             return self.fit(X, y)
         owner = f"{type(self).__name__}.partial_fit"
-        settings, _ = self._prepare(X, "partial_fit")
+        settings = self._ready()
         anomalous = None if y is None else as_anomalous(y, owner)
-        source = open_normal(X, anomalous, owner)
+        source = open_normal(X, anomalous, owner, settings.pixel_format)
         store = PatchStore(source.n_items)
         names: list[str] = []
         digests: list[str] = []

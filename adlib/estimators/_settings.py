@@ -12,6 +12,7 @@ from adlib._validation import (
     check_image_size,
     check_int,
     check_option,
+    check_positive,
     check_random_state,
     describe,
     refusal,
@@ -24,13 +25,14 @@ from adlib.features import (
     Precision,
     Runtime,
 )
-from adlib.images import ON_ERROR, OnError
+from adlib.images import COLOR_ORDERS, ON_ERROR, OnError, PixelFormat
 
 
 class Settings(NamedTuple):
     """How images are read and turned into patch embeddings."""
 
     image_size: tuple[int, int]
+    pixel_format: PixelFormat
     embedding: Embedding
     batch_size: int
     device: str
@@ -52,6 +54,10 @@ def check_settings(detector: Any) -> Settings:
     precision, runtime = check_runtime(detector.precision, detector.runtime, owner)
     return Settings(
         check_image_size(detector.image_size, "image_size", owner),
+        PixelFormat(
+            check_option(detector.color, "color", owner, COLOR_ORDERS),
+            check_max_value(detector.max_value, owner),
+        ),
         check_option(detector.embedding, "embedding", owner, EMBEDDINGS),
         check_int(detector.batch_size, "batch_size", owner, low=1),
         resolve_place(detector.device, runtime, owner),
@@ -62,6 +68,11 @@ def check_settings(detector: Any) -> Settings:
         check_bool(detector.progress, "progress", owner),
         check_random_state(detector.random_state, "random_state", owner),
     )
+
+
+def check_max_value(value: object, owner: str) -> float | None:
+    """Return what counts as white, or None for what each kind of pixels has it at."""
+    return None if value is None else check_positive(value, "max_value", owner)
 
 
 def check_runtime(

@@ -47,7 +47,7 @@ def stage_seconds(
         ...     [list(seconds) for seconds in stage_seconds(model, [f"{folder}/0.png"])]
         [['decode', 'backbone', 'embed', 'search', 'map']]
     """
-    settings, _ = model._prepare(list(paths), "stage_seconds")
+    settings = model._ready()
     embedder = model._embedder()
     assert isinstance(embedder, Embedder)  # of every detector here
 
@@ -58,7 +58,7 @@ def stage_seconds(
 
     for path in paths:
         times = [now()]
-        source = open_source([path], "stage_seconds")
+        source = open_source([path], "stage_seconds", settings.pixel_format)
         reading = read_batches(
             source, image_size=settings.image_size, batch_size=1, n_workers=1
         )

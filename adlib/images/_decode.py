@@ -2,58 +2,72 @@
 
 from __future__ import annotations
 
+import os
 import stat
+from importlib import import_module
+from importlib.util import find_spec
 from pathlib import Path
+from typing import IO, Any, NamedTuple
 
 import numpy as np
-from PIL import Image, ImageOps
+from PIL import Image, ImageOps, UnidentifiedImageError, features
 
 from adlib._typing import AnyArray
+from adlib._validation import describe, refusal
 from adlib.exceptions import ImageError
+from adlib.images._deep import deep_pixels, sixteen_bits, upright_tiff
+
+
+class Plugin(NamedTuple):
+    """What lets Pillow read a format: a module to import, a package to install."""
+
+    module: str
+    package: str
+
+
+PLUGINS = {
+    ".heic": Plugin("pillow_heif.HeifImagePlugin", "pillow-heif"),
+    ".heif": Plugin("pillow_heif.HeifImagePlugin", "pillow-heif"),
+    ".jxl": Plugin("pillow_jxl.JpegXLImagePlugin", "pillow-jxl-plugin"),
+    ".avif": Plugin("PIL.AvifImagePlugin", "pillow>=11.3"),
+}
+
+
+def _readable(suffix: str) -> bool:
+    if suffix == ".avif":  # part of Pillow from 11.3 on, where libavif was there
+        return "avif" in features.modules and bool(features.check("avif"))
+    return find_spec(PLUGINS[suffix].module.partition(".")[0]) is not None
+
 
 SUFFIXES = frozenset(
-    [
-        ".bmp",
-        ".dib",
-        ".gif",
-        ".jfif",
-        ".jp2",
-        ".jpe",
-        ".jpeg",
-        ".jpg",
-        ".pbm",
-        ".pgm",
-        ".png",
-        ".pnm",
-        ".ppm",
-        ".tga",
-        ".tif",
-        ".tiff",
-        ".webp",
-    ]
-)
+    ".bmp .dib .gif .jfif .jp2 .jpe .jpeg .jpg .pbm .pgm .png .pnm .ppm .tga .tif "  # noqa: SIM905 - a list of names
+    ".tiff .webp".split()
+) | frozenset(filter(_readable, PLUGINS))
 SIXTEEN_BIT_MODES = ("I;16", "I;16L", "I;16B", "I;16N")
 GREY_MODES = ("1", "L", "LA", "La")
-SIXTEEN_BIT_MAX = 65535
 
 
-def read_image(path: Path) -> AnyArray:
+def read_image(path: str | os.PathLike[str]) -> AnyArray:
     """Decode an image file to the pixels that it holds.
 
     The first frame of several; turned upright as EXIF says; palettes, CMYK and other
-    colour spaces become RGB; an alpha channel is dropped.
+    colour spaces become RGB; an alpha channel is dropped. Pillow decodes; colour of 16
+    bits, which it would cut to 8, is decoded by imagecodecs (PNG, JPEG 2000) and
+    tifffile (TIFF).
 
     Args:
         path: A file of a kind that Pillow reads, whatever its suffix.
 
     Returns:
         (h, w) grey or (h, w, 3) RGB, as deep as the file: uint8, uint16, or float32
-        from files of floats.
+        from files of floats. Where a file says that it has 10 or 12 bits, these fill
+        the range of uint16.
 
     Raises:
-        ImageError: The file is missing, unreadable, no image that PIL can decode, or of
-            more pixels than twice ``PIL.Image.MAX_IMAGE_PIXELS``, which are more than a
-            camera has: a small file can claim any number.
+        TypeError: ``path`` is no path.
+        ImageError: The file is missing, unreadable, no image that can be decoded
+            without loss, or of more pixels than twice ``PIL.Image.MAX_IMAGE_PIXELS``,
+            which are more than a camera has: a small file can claim any number.
 
     Example:
         >>> from pathlib import Path
@@ -66,12 +80,14 @@ def read_image(path: Path) -> AnyArray:
         ...     read_image(path).shape
         (4, 6)
     """
+    path = as_path(path, "read_image")
     try:
         if not stat.S_ISREG(path.stat().st_mode):  # a pipe would be waited for
             raise ImageError("must be a regular file; it is something else.")
+        _import_plugin(path.suffix.lower())
         # Not by path: Pillow then maps uncompressed TIFFs and turns them wrongly.
-        with path.open("rb") as file, Image.open(file) as image:
-            return decode(image)
+        with path.open("rb") as file:
+            return _decode_file(file)
     except ImageError as error:
         raise ImageError(f"{path}: {error}") from None
     except (Image.DecompressionBombError, Image.DecompressionBombWarning) as error:
@@ -79,31 +95,62 @@ def read_image(path: Path) -> AnyArray:
             f"{path} must be an image of at most {_most_pixels()} pixels: {error} If "
             "you trust it, raise PIL.Image.MAX_IMAGE_PIXELS."
         ) from error
-    except Exception as error:  # PIL's decoders raise many kinds on broken files
+    except Exception as error:  # decoders raise many kinds on broken files
         raise ImageError(
             f"{path} must be a readable image; it cannot be decoded "
             f"({type(error).__name__}: {error})."
         ) from error
 
 
+def as_path(path: Any, owner: str) -> Path:
+    """Return a path, or raise for what is none."""
+    if isinstance(path, str | os.PathLike):
+        return Path(path)
+    remedy = "Decode bytes by PIL.Image.open(io.BytesIO(data))."
+    raise TypeError(refusal("path", owner, "a path", describe(path), remedy))
+
+
 def decode(image: Image.Image) -> AnyArray:
     """Return the pixels of a PIL image, upright, grey or RGB, in their own depth."""
+    deep = deep_pixels(image)
+    if deep is not None:
+        return deep
     upright = ImageOps.exif_transpose(image)
     mode = upright.mode
     if mode in SIXTEEN_BIT_MODES or mode == "F":
         return np.asarray(upright)
     if mode == "I":  # 32-bit integers, which is how some readers hand out 16 bits
-        values = np.asarray(upright)
-        if values.min() < 0 or values.max() > SIXTEEN_BIT_MAX:
-            raise ImageError(
-                f"32-bit grey values must lie in [0, {SIXTEEN_BIT_MAX}]; got "
-                f"{values.min()} to {values.max()}."
-            )
-        return values.astype(np.uint16)
+        return sixteen_bits(np.asarray(upright))
     if mode == "La":  # PIL knows no direct way
         upright = upright.convert("LA")
     upright.info.pop("transparency", None)  # alpha is dropped; PIL would warn of it
     return np.asarray(upright.convert("L" if mode in GREY_MODES else "RGB"))
+
+
+def plugin_remedy(suffix: str) -> str:
+    """Say how Pillow learns to read a format that it does not know by itself."""
+    return f"For {suffix} files: pip install '{PLUGINS[suffix].package}'."
+
+
+def _decode_file(file: IO[bytes]) -> AnyArray:
+    try:
+        image = Image.open(file)
+    except UnidentifiedImageError:
+        pixels = upright_tiff(file)
+        if pixels is None:
+            raise
+        return pixels
+    with image:
+        return decode(image)
+
+
+def _import_plugin(suffix: str) -> None:
+    """Let Pillow know a format that a package of its own reads, or raise."""
+    if suffix not in PLUGINS:
+        return
+    if not _readable(suffix):
+        raise ImageError(f"cannot be read here. {plugin_remedy(suffix)}")
+    import_module(PLUGINS[suffix].module)
 
 
 def _most_pixels() -> str:

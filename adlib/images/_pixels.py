@@ -6,30 +6,98 @@ gives the same pixels whether it came as a file, an array, a tensor or a PIL ima
 
 from __future__ import annotations
 
+import warnings
+from threading import Lock
+from typing import Literal, NamedTuple, TypeAlias, get_args
+
 import numpy as np
 from PIL import Image
 
 from adlib._typing import AnyArray, Float32Array
 from adlib._validation import describe
-from adlib.exceptions import ImageError
+from adlib.exceptions import ImageError, InputWarning
 
+ColorOrder: TypeAlias = Literal["rgb", "bgr"]
+COLOR_ORDERS: tuple[ColorOrder, ...] = get_args(ColorOrder)
 GREY, COLOUR = 2, 3  # dimensions of an image
 CHANNELS = (1, 3, 4)  # grey, RGB, RGBA
+UINT8_MAX, UINT16_MAX = 255, 65535
+FEW_BITS = 14  # of 16: cameras have 10, 12 or 14
+ROUNDING = 1e-6  # by which floats may leave [0, 1], as sums in float32 do
+ROUNDING_HALF = 2e-3  # the same in float16
 
 
-def as_pixels(image: AnyArray, name: str) -> Float32Array:
+class PixelFormat(NamedTuple):
+    """What the numbers of an image mean where they do not say so themselves.
+
+    Attributes:
+        color: Order of the channels of arrays and tensors, "rgb" or "bgr" (OpenCV's).
+        max_value: What counts as white in images of 16 bits and of floats; None: 65535
+            and 1.
+    """
+
+    color: ColorOrder = "rgb"
+    max_value: float | None = None
+
+
+PLAIN = PixelFormat()
+
+
+class UsedRange:
+    """The largest value in the 16-bit images of a source, to find those of fewer bits.
+
+    Threads may note images at once.
+    """
+
+    def __init__(self, pixel_format: PixelFormat, owner: str) -> None:
+        self._wanted = pixel_format.max_value is None
+        self._owner = owner
+        self._largest: int | None = None
+        self._lock = Lock()
+
+    def note(self, image: AnyArray) -> None:
+        """Take an image into account, of any kind."""
+        if not self._wanted or not _is_sixteen_bit(image) or not image.size:
+            return
+        largest = int(image.max())
+        with self._lock:
+            self._largest = max(largest, self._largest or 0)
+
+    def warn(self) -> None:
+        """Warn, once, where all 16-bit images use so few bits that they are dark."""
+        largest = self._largest
+        if not self._wanted or not largest or largest >= 2**FEW_BITS:
+            return
+        self._wanted = False
+        bits = max(largest.bit_length(), 8)
+        bits += bits % 2
+        warnings.warn(
+            f"The 16-bit images of {self._owner} use values up to {largest} of "
+            f"{UINT16_MAX}, so they are nearly black. Pass max_value={2**bits - 1} if "
+            f"they have {bits} bits, or max_value={UINT16_MAX} if they are that dark.",
+            InputWarning,
+            stacklevel=2,
+        )
+
+
+def as_pixels(
+    image: AnyArray, name: str, pixel_format: PixelFormat = PLAIN
+) -> Float32Array:
     """Return grey (h, w) or RGB (h, w, 3) pixels, float32 in [0, 1].
 
     Args:
-        image: (h, w) or (h, w, 1, 3 or 4); uint8 and uint16 span their whole range,
-            floats must lie in [0, 1]. An alpha channel is dropped.
+        image: (h, w) or (h, w, 1, 3 or 4); uint8 spans its whole range, uint16 does, or
+            reaches to ``max_value``, floats must lie in [0, 1], or [0, ``max_value``],
+            but for rounding. An alpha channel is dropped.
         name: What errors call the image.
+        pixel_format: The order of its channels, and what counts as white.
 
     Returns:
         (h, w) or (h, w, 3), values in [0, 1]; a copy.
 
     Raises:
-        ImageError: The shape, the dtype or a value is not as stated.
+        ImageError: The shape, the dtype or a value is not as stated, or it is a NumPy
+            masked array that hides pixels.
 
     Example:
         >>> import numpy as np
@@ -45,26 +113,57 @@ def as_pixels(image: AnyArray, name: str) -> Float32Array:
             f"{name} must be (height, width) or (height, width, 1, 3 or 4), not empty; "
             f"got {describe(image)}."
         )
+    if np.ma.is_masked(image):
+        raise ImageError(
+            f"{name} must not hide pixels; got a masked array. Fill it: "
+            "image.filled(0), or leave the image out."
+        )
     if image.ndim == COLOUR:
         image = image[:, :, 0] if image.shape[2] == 1 else image[:, :, :3]
+        if image.ndim == COLOUR and pixel_format.color == "bgr":
+            image = image[:, :, ::-1]
+    white = pixel_format.max_value
     if image.dtype == np.uint8:
-        return image.astype(np.float32) / np.float32(255)
-    if image.dtype.kind == "u" and image.dtype.itemsize == 2:  # noqa: PLR2004 - bytes
-        return image.astype(np.float32) / np.float32(65535)
+        return np.asarray(image.astype(np.float32) / np.float32(UINT8_MAX))
+    if _is_sixteen_bit(image):
+        if white is not None and image.max() > white:
+            raise _outside(name, image, white)
+        return np.asarray(image.astype(np.float32) / np.float32(white or UINT16_MAX))
     if image.dtype.kind != "f":
         raise ImageError(
             f"{name} must be uint8, uint16 or float in [0, 1]; got {describe(image)}."
         )
+    if white is not None:
+        image = image / white
+    slack = ROUNDING_HALF if image.dtype.itemsize == 2 else ROUNDING  # noqa: PLR2004 - bytes
     low, high = float(image.min()), float(image.max())
-    if not (low >= 0.0 and high <= 1.0):  # so that NaN fails too
-        remedy = "Pass pixels as they are: adlib normalises them for its backbone."
-        if 1.0 < high < np.inf and low >= 0.0:
-            remedy = "Divide by the largest possible value, or pass uint8 or uint16."
-        raise ImageError(
-            f"{name} must be finite and in [0, 1]; got floats from {low:g} to "
-            f"{high:g}. {remedy}"
+    if not (low >= -slack and high <= 1.0 + slack):  # so that NaN fails too
+        raise _outside(name, image, white)
+    return np.clip(image.astype(np.float32), 0.0, 1.0)
+
+
+def _is_sixteen_bit(image: AnyArray) -> bool:
+    return image.dtype.kind == "u" and image.dtype.itemsize == 2  # noqa: PLR2004 - bytes
+
+
+def _outside(name: str, image: AnyArray, white: float | None) -> ImageError:
+    """Return the error for values that no pixel has, which it prints exactly."""
+    scale = 1.0 if white is None or image.dtype.kind == "u" else white
+    low, high = float(image.min()) * scale, float(image.max()) * scale
+    remedy = "Pass pixels as they are: adlib normalises them for its backbone."
+    if white is not None:
+        remedy = "Raise max_value to what counts as white."
+    elif 1.0 < high < np.inf and low >= -ROUNDING:
+        remedy = (
+            "Divide by the largest possible value, set max_value to it, or pass uint8 "
+            "or uint16."
         )
-    return image.astype(np.float32)
+    kind = "floats" if image.dtype.kind == "f" else "values"
+    limit = 1 if white is None else white
+    return ImageError(
+        f"{name} must be finite and in [0, {limit}]; got {kind} from {low!r} to "
+        f"{high!r}. {remedy}"
+    )
 
 
 def resize(pixels: Float32Array, size: tuple[int, int]) -> Float32Array:

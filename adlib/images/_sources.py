@@ -6,7 +6,10 @@ import glob
 import os
 import sys
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence, Set
+from dataclasses import dataclass
 from functools import partial
+from itertools import chain
+from numbers import Real
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple, TypeAlias, TypeGuard, Union
 
@@ -16,8 +19,16 @@ from PIL import Image
 from adlib._typing import AnyArray, Float32Array
 from adlib._validation import describe, refusal
 from adlib.exceptions import ImageError
-from adlib.images._decode import SUFFIXES, decode, read_image
-from adlib.images._pixels import CHANNELS, COLOUR, as_pixels
+from adlib.images._decode import decode, read_image
+from adlib.images._folders import find_images
+from adlib.images._pixels import (
+    CHANNELS,
+    COLOUR,
+    PLAIN,
+    PixelFormat,
+    UsedRange,
+    as_pixels,
+)
 
 if TYPE_CHECKING:
     import torch
@@ -25,49 +36,94 @@ if TYPE_CHECKING:
 ImageLike: TypeAlias = Union[
     str, "os.PathLike[str]", Image.Image, AnyArray, "torch.Tensor"
 ]
-Images: TypeAlias = ImageLike | Iterable[Any]
+Images: TypeAlias = Union[ImageLike, Iterable[Any], "Source"]
 
 BATCH = 4  # dimensions of a stack of images with channels
 KINDS = (
     "a folder, a glob, a path, uint8, uint16 or float arrays (n, h, w) or "
-    "(n, h, w, 3), torch tensors (n, 3, h, w), PIL images, or a list, DataLoader or "
-    "iterator of these"
+    "(n, h, w, 3 or 4), torch tensors (n, 3 or 4, h, w), PIL images, or a list, "
+    "DataLoader or iterator of these"
 )
 
 
 class Item(NamedTuple):
-    """One image of a source: where in it, its name, and what loads its pixels."""
+    """One image of a source, not loaded yet.
+
+    Attributes:
+        position: Where in the source it is, 0 the first.
+        name: Its path, or "image 7".
+        image: A path, an array, a tensor, or the reason why it cannot be decoded.
+        is_rgb: Whether its colours are known to be red, green, blue: not of arrays.
+    """
 
     position: int
     name: str
-    load: Callable[[], Float32Array]
+    image: Any
+    is_rgb: bool = True
 
 
-class Source(NamedTuple):
+@dataclass(frozen=True)
+class Source:
     """The images of a source in order, none of them loaded yet.
 
     Attributes:
-        items: For each image its position in the source, its name and what loads its
-            pixels; to be iterated once.
+        items: An ``Item`` for each image; to be iterated once, but again and again
+            where ``X`` is no iterator.
         n_items: How many there are, where that is known without reading; else None.
+        pixel_format: What the numbers of its images mean.
+        used_range: What the 16-bit images that were loaded so far use of their range.
     """
 
     items: Iterable[Item]
     n_items: int | None
+    pixel_format: PixelFormat
+    used_range: UsedRange
+
+    def load(self, item: Item) -> Float32Array:
+        """Return an item's pixels, grey (h, w) or RGB (h, w, 3), float32 in [0, 1].
+
+        Raises:
+            ImageError: The image is unusable.
+        """
+        image = item.image
+        if isinstance(image, ImageError):
+            raise image
+        if isinstance(image, Path):
+            image = read_image(image)
+        elif _is_tensor(image):
+            image = image.detach().cpu()
+            image = (image.float() if image.is_floating_point() else image).numpy()
+            if image.ndim == COLOUR:
+                image = np.moveaxis(image, 0, 2)
+        self.used_range.note(image)
+        color = "rgb" if item.is_rgb else self.pixel_format.color
+        return as_pixels(image, item.name, self.pixel_format._replace(color=color))
 
 
-def open_source(X: Images, owner: str) -> Source:
+class Again:
+    """An iterable that starts anew each time."""
+
+    def __init__(self, start: Callable[[], Iterator[Item]]) -> None:
+        self._start = start
+
+    def __iter__(self) -> Iterator[Item]:
+        return self._start()
+
+
+def open_source(X: Images, owner: str, pixel_format: PixelFormat = PLAIN) -> Source:
     """Return the items of an image source without loading any image.
 
     Args:
         X: A folder (read recursively, in the order of paths; links to folders are not
             followed, so that loops do not matter), a glob, one path; an
             array (n, h, w) or (n, h, w, 1, 3 or 4); a tensor (n, 1, 3 or 4, h, w); a
-            PIL image; or a list, torch Dataset, DataLoader or iterator of paths,
-            images or batches. Of a tuple that such an iterator gives, (image, label,
-            ...), the first entry counts; of a mapping, the entry "image". A field
-            "image_path" of a named tuple or a mapping names the images.
+            PIL image; or a list, torch Dataset, DataLoader or iterator of folders,
+            globs, paths, images or batches. Of a tuple that such an iterator gives,
+            (image, label, ...), the first entry counts; of a mapping, the entry
+            "image". A field "image_path" of a named tuple or a mapping names the
+            images. A ``Source`` is opened already, and keeps its items.
         owner: What errors call the function that was given ``X``.
+        pixel_format: What the numbers of arrays and of 16-bit images mean.
 
     Returns:
         The items, and their number where each entry of ``X`` is one image for sure.
@@ -76,12 +132,18 @@ def open_source(X: Images, owner: str) -> Source:
     Raises:
         TypeError: ``X`` is nothing that could hold images, or a set, whose order would
             differ from run to run; or, once iterated, an entry is no image.
-        ValueError: ``X`` is empty, does not exist, or has the wrong shape.
+        ValueError: ``X`` is empty, does not exist, has the wrong shape, or is a folder
+            in which masks lie beside the images.
         ImageError: A folder inside of ``X`` cannot be read.
+
+    Warns:
+        InputWarning: A folder or a glob holds other files than images, or linked
+            folders; it counts them.
 
     Note:
         Arrays that an iterator hands out are copied, since it may fill one buffer again
-        and again; those of a list or a stack are not.
+        and again; those of a list or a stack are not. Hidden files and folders, and
+        those that systems leave behind (``__MACOSX``, ``@eaDir``), hold no images.
 
     Example:
         >>> import numpy as np
@@ -90,73 +152,91 @@ def open_source(X: Images, owner: str) -> Source:
         >>> [item.name for item in source.items], source.n_items
         (['image 0', 'image 1'], 2)
     """
+    if isinstance(X, Source):
+        items, n_items = X.items, X.n_items
+    else:
+        items, n_items = _items(X, owner)
+    return Source(items, n_items, pixel_format, UsedRange(pixel_format, owner))
+
+
+def _items(X: Images, owner: str) -> tuple[Iterable[Item], int | None]:
+    """Return the items of a source, and how many there are where that is sure."""
     if isinstance(X, str | os.PathLike):
-        paths = _find_files(os.fspath(X), owner)
-        items = [_file_item(i, path) for i, path in enumerate(paths)]
-        return Source(items, len(paths))
-    if isinstance(X, Image.Image):
-        return Source(_stream_items([X]), 1)
-    if isinstance(X, np.ndarray) and X.dtype.kind in "OUS" and X.ndim > 0:
+        X = find_images(os.fspath(X), owner)
+    elif isinstance(X, Image.Image):
+        X = [X]
+    elif isinstance(X, np.ndarray) and X.dtype.kind in "OUS" and X.ndim > 0:
         X = X.tolist()
     if isinstance(X, np.ndarray) or _is_tensor(X):
         n_images = _check_stack(X, owner)
-        return Source(_stack_items(X, n_images), n_images)
-    if isinstance(X, Sequence):
-        if len(X) == 0:
-            raise ValueError(refusal("X", owner, "at least one image", describe(X)))
-        return Source(_stream_items(X), _count(X))
+        return Again(partial(_stack_items, X, n_images)), n_images
+    remedy = _remedy(X)
+    if (
+        remedy
+        or isinstance(X, Mapping | bytes | bytearray)
+        or not (isinstance(X, Iterable) or hasattr(X, "__getitem__"))
+    ):
+        raise TypeError(refusal("X", owner, KINDS, describe(X), remedy))
     if isinstance(X, Set):
         rule = "in an order that is the same in every run"
         raise TypeError(refusal("X", owner, rule, describe(X), "Pass sorted(X)."))
-    if isinstance(X, Mapping) or not (
-        isinstance(X, Iterable) or hasattr(X, "__getitem__")
-    ):
-        raise TypeError(refusal("X", owner, KINDS, describe(X)))
-    return Source(_stream_items(X), None)
+    if isinstance(X, Iterator):
+        return _stream_items(X, owner), None
+    if isinstance(X, Sequence):
+        if len(X) == 0:
+            raise ValueError(refusal("X", owner, "at least one image", describe(X)))
+        X = list(chain.from_iterable(_expand_place(entry, owner) for entry in X))
+    return Again(partial(_stream_items, X, owner)), _count(X)
 
 
-def _find_files(place: str, owner: str) -> list[Path]:
-    """Return the image files of a folder, a glob or a path, in the order of paths."""
-    path = Path(place)
-    if not place:
-        raise ValueError(refusal("X", owner, "a folder, a glob or a path", "''"))
+def _remedy(X: Any) -> str:
+    """Say what to pass instead of things that hold images in a way that is not read."""
+    if isinstance(X, bytes | bytearray) or hasattr(X, "read"):
+        return "Decode it first: [PIL.Image.open(io.BytesIO(data))]."
+    if hasattr(X, "columns") and hasattr(X, "shape"):
+        return "Pass its column of paths, such as list(X['path'])."
+    if isinstance(X, Sequence) and len(X) > 1 and _are_labels(X[1], X[0]):
+        return "It looks like a batch (images, labels): pass the images, X[0]."
+    return ""
 
-    def refuse(error: OSError) -> None:
-        """Stop at a folder that cannot be read: its images would be missing."""
-        came = f"{error.filename!r}, which cannot be read ({error.strerror})"
-        raise ImageError(refusal("X", owner, "folders that can be read", came))
 
-    if path.is_dir():
-        found = [
-            Path(folder, file)
-            for folder, _, files in os.walk(path, onerror=refuse)
-            for file in files
-            if Path(file).suffix.lower() in SUFFIXES and not file.startswith(".")
-        ]
-        if not found:
-            came = f"{place!r}, which holds none (known: {' '.join(sorted(SUFFIXES))})"
-            raise ValueError(refusal("X", owner, "a folder with images", came))
-        return sorted(found)
-    if path.exists():
-        return [path]
-    found = [Path(match) for match in glob.glob(place, recursive=True)]  # noqa: PTH207
-    found = [match for match in found if match.is_file()]
-    if not found:
-        came = f"{place!r}, where there is nothing"
-        raise ValueError(refusal("X", owner, "a folder, a glob or a path", came))
-    return sorted(found)
+def _are_labels(entry: Any, images: Any) -> bool:
+    """Ask whether an entry holds a number for each image of the stack before it."""
+    stacked = isinstance(images, np.ndarray) or _is_tensor(images)
+    if not stacked or not _is_batch(images) or isinstance(entry, str | os.PathLike):
+        return False
+    if isinstance(entry, np.ndarray) or _is_tensor(entry):
+        return bool(entry.ndim == 1 and len(entry) == len(images))
+    return (
+        isinstance(entry, Sequence)
+        and len(entry) == len(images)
+        and all(isinstance(label, Real) for label in entry)
+    )
+
+
+def _expand_place(entry: Any, owner: str) -> list[Any]:
+    """Return the files of a folder or a glob in a list, and all else as it is."""
+    if not isinstance(entry, str | os.PathLike):
+        return [entry]
+    place = os.fspath(entry)
+    if isinstance(place, bytes):
+        return [entry]
+    is_glob = glob.has_magic(place) and not os.path.lexists(place)
+    if is_glob or (os.path.isdir(place) and Path(place).suffix == ""):  # noqa: PTH112
+        return list(find_images(place, owner))
+    return [entry]
 
 
 def _check_stack(X: Any, owner: str) -> int:
     """Return how many images an array or a tensor stacks, or raise."""
     if isinstance(X, np.ndarray):
-        rule = "an array (n, h, w) or (n, h, w, 3)"
+        rule = "an array (n, h, w) or (n, h, w, 3 or 4)"
         # (h, w, 3) is one colour image far more often than h images three wide.
         grey = X.ndim == COLOUR and X.shape[2] not in CHANNELS
         fits = grey or (X.ndim == BATCH and X.shape[3] in CHANNELS)
         remedy = "For one image pass X[None]; channels come last in arrays."
     else:
-        rule = "a tensor (n, 3, h, w)"
+        rule = "a tensor (n, 1, 3 or 4, h, w)"
         fits = X.ndim == BATCH and X.shape[1] in CHANNELS
         remedy = "For one image pass X[None]; channels come second in tensors."
     if not fits or 0 in X.shape:
@@ -164,8 +244,10 @@ def _check_stack(X: Any, owner: str) -> int:
     return len(X)
 
 
-def _count(X: Sequence[Any]) -> int | None:
+def _count(X: Any) -> int | None:
     """Return the number of images in a sequence, where each entry is one for sure."""
+    if not isinstance(X, Sequence):
+        return None
     return len(X) if all(map(_is_single, X)) else None
 
 
@@ -174,36 +256,39 @@ def _stack_items(X: Any, n_images: int) -> Iterator[Item]:
         yield _array_item(position, X[position])
 
 
-def _stream_items(X: Any) -> Iterator[Item]:
+def _stream_items(X: Any, owner: str) -> Iterator[Item]:
     # torch's Datasets count through __getitem__ and need not raise IndexError.
     entries = X if isinstance(X, Iterable) else (X[i] for i in range(len(X)))
     # A stream may fill one buffer again and again; a sequence's entries are its own.
     reused = not isinstance(X, Sequence)
     position = 0
+    stacks: set[tuple[int, ...]] = set()  # sizes of grey images that came stacked
     for entry in entries:
-        for item in _expand(entry, position):
-            yield _detached(item) if reused else item
-            position += 1
+        for place in _expand_place(entry, owner) if reused else [entry]:
+            for item in _expand(place, position, stacks):
+                yield _detached(item) if reused else item
+                position += 1
 
 
-def _expand(entry: Any, position: int) -> Iterator[Item]:
+def _expand(entry: Any, position: int, stacks: set[tuple[int, ...]]) -> Iterator[Item]:
     """Yield the images of one entry of a list or a stream: one, or a batch of them."""
     if isinstance(entry, str | os.PathLike):
-        yield _file_item(position, Path(entry))
+        yield _file_item(position, entry)
     elif isinstance(entry, Image.Image):
         yield _pil_item(position, entry)
     elif isinstance(entry, np.ndarray) or _is_tensor(entry):
         if _is_batch(entry):
+            _check_channels_last(entry, position, stacks)
             for offset in range(len(entry)):
                 yield _array_item(position + offset, entry[offset])
         else:
             yield _array_item(position, entry)
     elif isinstance(entry, Mapping) and "image" in entry:
-        items = _expand(entry["image"], position)
+        items = _expand(entry["image"], position, stacks)
         yield from _named(items, entry.get("image_path"))
     elif isinstance(entry, list) and entry and all(map(_is_single, entry)):
         for offset, image in enumerate(entry):
-            yield from _expand(image, position + offset)
+            yield from _expand(image, position + offset, stacks)
     elif isinstance(entry, list) and len(entry) > 1 and all(map(_is_array, entry)):
         # [frame, frame] or [image, mask]? What cannot be known is not guessed.
         raise TypeError(
@@ -214,28 +299,41 @@ def _expand(entry: Any, position: int) -> Iterator[Item]:
     elif isinstance(entry, list | tuple) and entry:
         first = entry[0]
         batch = list(first) if isinstance(first, tuple) else first
-        items = _expand(batch, position)
+        items = _expand(batch, position, stacks)
         yield from _named(items, getattr(entry, "image_path", None))
     else:
+        remedy = _remedy(entry)
         raise TypeError(
             f"image {position} of X must be a path, a PIL image, an array or a tensor; "
-            f"got {describe(entry)}."
+            f"got {describe(entry)}.{remedy and ' ' + remedy}"
         )
+
+
+def _check_channels_last(
+    batch: Any, position: int, stacks: set[tuple[int, ...]]
+) -> None:
+    """Refuse (3, h, w) in a stream: a colour image rather than three grey ones.
+
+    Behind stacks of another number of images it is the last of them.
+    """
+    if batch.ndim != COLOUR or len(batch) == 1:
+        return
+    size = tuple(batch.shape[1:])
+    if len(batch) in CHANNELS and size not in stacks:
+        raise TypeError(
+            f"image {position} of X must be (h, w) or (h, w, 3): channels come last in "
+            f"arrays; got {describe(batch)}. Pass np.moveaxis(image, 0, 2), or, if "
+            f"these are {len(batch)} grey images, each of them."
+        )
+    stacks.add(size)
 
 
 def _named(items: Iterator[Item], paths: Any) -> Iterator[Item]:
     """Give the images of one entry the paths that it came with, if there are any."""
     names = [paths] if isinstance(paths, str | os.PathLike) else list(paths or [])
     for number, item in enumerate(items):
-        load = item.load
-        if (
-            number < len(names)
-            and isinstance(load, partial)
-            and load.func is _load_array
-        ):
-            yield _array_item(item.position, load.args[0], str(names[number]))
-        else:
-            yield item
+        named = number < len(names) and not isinstance(item.image, Path)
+        yield item._replace(name=str(names[number])) if named else item
 
 
 def _is_single(entry: Any) -> bool:
@@ -262,49 +360,29 @@ def _is_tensor(X: Any) -> TypeGuard[torch.Tensor]:
     return torch is not None and isinstance(X, torch.Tensor)
 
 
-def _file_item(position: int, path: Path) -> Item:
-    return Item(position, str(path), partial(_load_file, path))
+def _file_item(position: int, path: str | os.PathLike[str]) -> Item:
+    return Item(position, str(Path(path)), Path(path))
 
 
-def _array_item(position: int, image: Any, name: str | None = None) -> Item:
-    name = name or f"image {position}"
-    return Item(position, name, partial(_load_array, image, name))
+def _array_item(position: int, image: Any) -> Item:
+    return Item(position, f"image {position}", image, is_rgb=False)
 
 
 def _pil_item(position: int, image: Image.Image) -> Item:
     """Decode a PIL image now: it reads its file lazily, and not for several threads."""
     name = f"image {position}"
     try:
-        return _array_item(position, decode(image))
+        return Item(position, name, decode(image))
     except ImageError as error:
         reason = f"{name}: {error}"
     except Exception as error:  # PIL's decoders raise many kinds on broken files
         reason = f"{name} cannot be decoded ({type(error).__name__}: {error})."
-    return Item(position, name, partial(_fail, reason))
+    return Item(position, name, ImageError(reason))
 
 
 def _detached(item: Item) -> Item:
     """Return an item whose array is its own, so that nobody can change it meanwhile."""
-    load = item.load
-    if not isinstance(load, partial) or load.func is not _load_array:
+    if isinstance(item.image, Path | ImageError):
         return item
-    image = load.args[0]
-    own = image.clone() if _is_tensor(image) else image.copy()
-    return _array_item(item.position, own, item.name)
-
-
-def _load_file(path: Path) -> Float32Array:
-    return as_pixels(read_image(path), str(path))
-
-
-def _fail(reason: str) -> Float32Array:
-    raise ImageError(reason)
-
-
-def _load_array(image: Any, name: str) -> Float32Array:
-    if _is_tensor(image):
-        image = image.detach().cpu()
-        image = (image.float() if image.is_floating_point() else image).numpy()
-        if image.ndim == COLOUR:
-            image = np.moveaxis(image, 0, 2)
-    return as_pixels(image, name)
+    image = item.image
+    return item._replace(image=image.clone() if _is_tensor(image) else image.copy())

@@ -42,12 +42,14 @@ class Batch(NamedTuple):
         positions: Which images of the source these are.
         names: Their paths, or "image 7" for the eighth of those that have no path.
         failures: Images of this batch that were skipped; ``images`` may be empty.
+        sizes: (height, width) of each image before it was resized, upright.
     """
 
     images: Float32Array
     positions: list[int]
     names: list[str]
     failures: list[Failure]
+    sizes: list[tuple[int, int]]
 
 
 def read_batches(
@@ -77,6 +79,9 @@ def read_batches(
         TypeError: The source holds something that is no image, whatever ``on_error``.
         MemoryError: There is no room for a batch.
 
+    Warns:
+        InputWarning: All 16-bit images use so few of their bits that they are dark.
+
     Note:
         At most ``batch_size + 2 * n_workers`` images wait at any time, besides the
         batch in hand: resized ones, and full-size ones that a worker is at or, of
@@ -94,7 +99,7 @@ def read_batches(
     workers = n_workers or min(available_threads(), MOST_WORKERS)
     look_ahead = batch_size + 2 * workers
     items = iter(source.items)
-    waiting: deque[tuple[Item, Future[Float32Array]]] = deque()
+    waiting: deque[tuple[Item, Future[tuple[Float32Array, tuple[int, int]]]]] = deque()
     pool = ThreadPoolExecutor(workers, thread_name_prefix="adlib-decode")
 
     def submit_more() -> None:
@@ -102,7 +107,7 @@ def read_batches(
             item = next(items, None)
             if item is None:
                 return
-            waiting.append((item, pool.submit(_load, item, image_size)))
+            waiting.append((item, pool.submit(_load, source, item, image_size)))
 
     try:
         batch = _open_batch(batch_size, image_size)
@@ -111,7 +116,7 @@ def read_batches(
             item, future = waiting.popleft()
             submit_more()
             try:
-                pixels = future.result()
+                pixels, size = future.result()
             except ImageError as error:
                 if on_error == "raise":
                     raise
@@ -121,6 +126,7 @@ def read_batches(
                 batch.images[len(batch.names)] = colours
                 batch.positions.append(item.position)
                 batch.names.append(item.name)
+                batch.sizes.append(size)
             if len(batch.names) + len(batch.failures) == batch_size:
                 closed = [_close_batch(batch)]
                 del batch  # its pixels are the caller's: gone before the next are read
@@ -128,12 +134,17 @@ def read_batches(
                 batch = _open_batch(batch_size, image_size)
         if batch.names or batch.failures:
             yield _close_batch(batch)
+        source.used_range.warn()
     finally:
         pool.shutdown(wait=True, cancel_futures=True)
 
 
-def _load(item: Item, image_size: tuple[int, int]) -> Float32Array:
-    return resize(item.load(), image_size)
+def _load(
+    source: Source, item: Item, image_size: tuple[int, int]
+) -> tuple[Float32Array, tuple[int, int]]:
+    """Return an image at ``image_size``, and the (height, width) that it came with."""
+    pixels = source.load(item)
+    return resize(pixels, image_size), (pixels.shape[0], pixels.shape[1])
 
 
 def _open_batch(batch_size: int, image_size: tuple[int, int]) -> Batch:
@@ -146,7 +157,7 @@ def _open_batch(batch_size: int, image_size: tuple[int, int]) -> Batch:
             f"images of {height}x{width}, which take "
             f"{batch_size * height * width * 12 / 1e9:.3g} GB. Make either smaller."
         ) from None
-    return Batch(pixels, [], [], [])
+    return Batch(pixels, [], [], [], [])
 
 
 def _close_batch(batch: Batch) -> Batch:

@@ -54,8 +54,9 @@ def compute_aupimo(
     between the bounds, and divided by its width.
 
     Args:
-        masks_true: The mask of each image, (height, width); every value but 0 is
-            anomalous. An image is normal if its mask is 0 throughout.
+        masks_true: The mask of each image, (height, width) bool, or whole numbers of
+            which every one but 0 is anomalous. An image is normal if its mask is 0
+            throughout.
         heatmaps: The anomaly map of each image, as large as its mask, higher = more
             anomalous; compared in float32. Images may differ in size.
         fpr_bounds: Lower and upper rate, above 0 and up to 1.
@@ -65,7 +66,7 @@ def compute_aupimo(
         pixels are found before any rate of the bounds is reached.
 
     Raises:
-        TypeError: Maps or bounds are not numbers.
+        TypeError: Maps, masks or bounds are not numbers.
         ValueError: As for ``compute_pixel_auroc``; there is no normal or no anomalous
             image; or the bounds are not as stated.
 

@@ -13,12 +13,11 @@ from scipy import stats
 
 from adlib._typing import BoolArray, Float64Array
 from adlib._validation import check_ratio, describe, refusal
-from adlib.metrics._checks import check_labels_and_scores, check_number
+from adlib.metrics._checks import check_labels_and_scores, check_mask, check_number
 from adlib.metrics._image_metrics import compute_auprc, compute_auroc
 
 SIZES = ("small", "medium", "large")
 CONFIDENCE = 0.95
-PLANE = 2  # dimensions of a mask
 
 
 class Group(NamedTuple):
@@ -165,27 +164,30 @@ def mask_area_ratio(mask: Any) -> float:
     """Return the share of an image that a mask marks.
 
     Args:
-        mask: (height, width); every value but 0 is anomalous.
+        mask: (height, width) bool, or whole numbers of which every one but 0 is
+            anomalous.
 
     Returns:
         In [0, 1].
 
     Raises:
-        ValueError: The mask is not (height, width), or is empty.
+        TypeError: The mask is not numbers.
+        ValueError: It is not (height, width), is empty, or has soft or lossy edges.
 
     Example:
         >>> from adlib.metrics import mask_area_ratio
         >>> mask_area_ratio([[0, 255], [0, 0]])
         0.25
     """
-    return float(np.mean(_check_mask(mask, "mask_area_ratio")))
+    return float(np.mean(check_mask(mask, None, "mask", "mask_area_ratio")))
 
 
 def touches_border(mask: Any, border: float = 0.1) -> bool:
     """Return whether any part of a defect lies at the border of its image.
 
     Args:
-        mask: (height, width); every value but 0 is anomalous.
+        mask: (height, width) bool, or whole numbers of which every one but 0 is
+            anomalous.
         border: How wide the border is, as a share of the shorter side, in (0, 0.5);
             at least a pixel.
 
@@ -193,9 +195,9 @@ def touches_border(mask: Any, border: float = 0.1) -> bool:
         True where a marked pixel lies in the border; False for a mask of 0.
 
     Raises:
-        TypeError: ``border`` is no number.
-        ValueError: The mask is not (height, width), or is empty; or ``border`` is out
-            of its range.
+        TypeError: The mask is not numbers, or ``border`` is none.
+        ValueError: The mask is not (height, width), is empty, or has soft or lossy
+            edges; or ``border`` is out of its range.
 
     Example:
         >>> import numpy as np
@@ -206,7 +208,7 @@ def touches_border(mask: Any, border: float = 0.1) -> bool:
         (False, True)
     """
     owner = "touches_border"
-    marked = _check_mask(mask, owner)
+    marked = check_mask(mask, None, "mask", owner)
     share = check_ratio(border, "border", owner, closed=False)
     if share >= 0.5:  # noqa: PLR2004 - where both borders meet
         raise ValueError(refusal("border", owner, "a number in (0, 0.5)", share))
@@ -248,11 +250,3 @@ def _check_shape(values: Any, parameter: str, n_images: int, owner: str) -> None
     if values.shape != (n_images,):
         rule = f"({n_images},), one for each image"
         raise ValueError(refusal(parameter, owner, rule, describe(values)))
-
-
-def _check_mask(mask: Any, owner: str) -> BoolArray:
-    values = np.asarray(mask)
-    if values.ndim != PLANE or not values.size:
-        rule = "(height, width), not empty"
-        raise ValueError(refusal("mask", owner, rule, describe(values)))
-    return np.asarray(values != 0)

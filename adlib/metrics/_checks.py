@@ -7,10 +7,12 @@ from typing import Any
 
 import numpy as np
 
+from adlib._masks import count_values, marked_pixels, numbers_kinds
 from adlib._typing import BoolArray, Float32Array, Float64Array
 from adlib._validation import describe, refusal
 
 PLANE = 2  # dimensions of a map
+UNKNOWN = 255  # what MVTecDataset gives all over where nobody drew a mask
 
 
 def check_labels_and_scores(
@@ -118,6 +120,44 @@ def check_heatmap(
         remedy = "Leave out images that were skipped."
         raise ValueError(refusal(parameter, owner, rule, came, remedy))
     return values
+
+
+def check_mask(mask: Any, number: int | None, parameter: str, owner: str) -> BoolArray:
+    """Return which pixels are anomalous, (height, width), or raise.
+
+    Args:
+        mask: (height, width) bool, or whole numbers of which 0 is normal and each other
+            a kind of defect: at most four different ones, or none above 63.
+        number: Which of the masks it is, for errors; None: there is only this.
+        parameter: What errors call the masks.
+        owner: What errors call the function that was given them.
+    """
+    values = np.asarray(mask)
+    rule = "(height, width) bool, or whole numbers, 0 where normal"
+    if number is not None:
+        rule += f", for image {number}"
+    if values.dtype.kind not in "buif":
+        raise TypeError(refusal(parameter, owner, rule, describe(values)))
+    if values.ndim != PLANE or not values.size:
+        raise ValueError(refusal(parameter, owner, rule, describe(values)))
+    if values.dtype.kind == "b":
+        return np.asarray(values)
+    low, high = values.min(), values.max()
+    whole = values.dtype.kind != "f" or bool((values == np.rint(values)).all())
+    remedy = "Pass mask > 0.5 or mask > 127, or what read_mask gives."
+    if not (low >= 0 and high < np.inf and whole and numbers_kinds(values)):
+        came = f"{values.dtype} from {low:g} to {high:g}"
+        if whole and low >= 0:
+            came = f"{count_values(values)} different values from {low:g} to {high:g}"
+        raise ValueError(refusal(parameter, owner, rule, came, remedy))
+    if 0 < low < high:
+        came = f"no 0 in {low:g} to {high:g}"
+        raise ValueError(refusal(parameter, owner, rule, came, f"Pass mask > {low:g}."))
+    if low == high == UNKNOWN:
+        came = f"{UNKNOWN} all over, as where nobody drew a mask"
+        remedy = "Leave the image out; if the defect fills it, pass mask > 0."
+        raise ValueError(refusal(parameter, owner, rule, came, remedy))
+    return marked_pixels(values)
 
 
 def check_callable(value: Any, parameter: str, owner: str) -> None:

@@ -10,7 +10,7 @@ from scipy import ndimage
 
 from adlib._typing import Float32Array, Int32Array
 from adlib._validation import refusal
-from adlib.metrics._checks import check_heatmap
+from adlib.metrics._checks import check_heatmap, check_mask
 
 # Pixels that touch at a corner are one region.
 EIGHT_CONNECTED = np.ones((3, 3), np.int8)
@@ -35,7 +35,7 @@ class MaskedMaps:
     """Checked maps with the regions of their masks, as often as they are asked for.
 
     Args:
-        masks_true: (height, width) each, anomalous where not 0.
+        masks_true: (height, width) each, as ``check_mask`` takes them.
         heatmaps: (height, width) each, as large as its mask.
         owner: What errors call the function that was given them.
     """
@@ -64,7 +64,7 @@ class MaskedMaps:
         if mask.shape != scores.shape:
             rule = f"as large as the mask of image {number}, {mask.shape}"
             raise ValueError(refusal("heatmaps", self._owner, rule, str(scores.shape)))
-        anomalous = mask != 0
+        anomalous = check_mask(mask, number, "masks_true", self._owner)
         if not anomalous.any():
             return MaskedMap(scores, np.zeros((1, 1), np.int32), 0)
         regions, n_regions = ndimage.label(anomalous, EIGHT_CONNECTED)

@@ -49,15 +49,16 @@ def count_pixels(masks_true: Iterable[Any], heatmaps: Iterable[Any]) -> PixelCou
     """Return the counts that all pixel and region metrics follow from.
 
     Args:
-        masks_true: The mask of each image, (height, width) bool, or numbers of which
-            every one but 0 is anomalous. Normal images have masks of 0.
+        masks_true: The mask of each image, (height, width), as ``check_mask`` takes it.
+            Normal images have masks of 0.
         heatmaps: The anomaly map of each image, as large as its mask, float32. Images
             may differ in size.
 
     Raises:
-        TypeError: Maps are not numbers.
-        ValueError: There are not as many maps as masks, sizes differ, a map holds NaN
-            or infinity, or there are no normal or no anomalous pixels at all.
+        TypeError: Maps or masks are not numbers.
+        ValueError: A mask is not as stated, there are not as many maps as masks, sizes
+            differ, a map holds NaN or infinity, or there are no normal or no anomalous
+            pixels at all.
 
     Note:
         Sequences are read twice, one image at a time, so that maps which are computed

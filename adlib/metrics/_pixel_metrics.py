@@ -62,8 +62,8 @@ class PixelCurves:
         """Look at all maps, once for every metric.
 
         Args:
-            masks_true: The mask of each image, (height, width); every value but 0 is
-                anomalous. Normal images have masks of 0.
+            masks_true: The mask of each image, (height, width) bool, or whole numbers
+                of which every one but 0 is anomalous. Normal images have masks of 0.
             heatmaps: The anomaly map of each image, as large as its mask, higher = more
                 anomalous; compared in float32. Images may differ in size.
 
@@ -71,8 +71,10 @@ class PixelCurves:
             All metrics, each computed when it is first asked for.
 
         Raises:
-            TypeError: Maps are not numbers.
-            ValueError: There are not as many maps as masks, sizes differ, a map holds
+            TypeError: Maps or masks are not numbers.
+            ValueError: A mask has soft or lossy edges (fractions, or many values),
+                values below 0, or 255 all over, as ``MVTecDataset`` gives where nobody
+                drew one. There are not as many maps as masks, sizes differ, a map holds
                 NaN or infinity, or there are no normal or no anomalous pixels at all.
 
         Note:
@@ -144,8 +146,8 @@ def compute_pixel_auroc(masks_true: Iterable[Any], heatmaps: Iterable[Any]) -> f
     """Return the area under the ROC curve of all pixels of all images.
 
     Args:
-        masks_true: The mask of each image, (height, width); every value but 0 is
-            anomalous. Normal images have masks of 0.
+        masks_true: The mask of each image, (height, width) bool, or whole numbers of
+            which every one but 0 is anomalous. Normal images have masks of 0.
         heatmaps: The anomaly map of each image, as large as its mask, higher = more
             anomalous; compared in float32. Images may differ in size.
 
@@ -153,9 +155,11 @@ def compute_pixel_auroc(masks_true: Iterable[Any], heatmaps: Iterable[Any]) -> f
         In [0, 1]; 0.5 is chance.
 
     Raises:
-        TypeError: Maps are not numbers.
-        ValueError: There are not as many maps as masks, sizes differ, a map holds NaN
-            or infinity, or there are no normal or no anomalous pixels at all.
+        TypeError: Maps or masks are not numbers.
+        ValueError: A mask has soft or lossy edges (fractions, or many values), values
+            below 0, or 255 all over, as ``MVTecDataset`` gives where nobody drew one.
+            There are not as many maps as masks, sizes differ, a map holds NaN or
+            infinity, or there are no normal or no anomalous pixels at all.
 
     Note:
         Ties count half, as in scikit-learn. ``PixelCurves.of`` gives this and all other

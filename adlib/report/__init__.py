@@ -43,6 +43,7 @@ from adlib.report._neighbour_pictures import explanation_figure, neighbour_figur
 from adlib.report._overlay import overlay
 from adlib.report._picture_grid import Picture, picture_grid
 from adlib.report._run_pictures import comparison_figures, example_grid, run_figures
+from adlib.report._saved_overlays import save_overlays
 from adlib.report._score_figures import (
     GroupRow,
     breakdown_figure,
@@ -91,6 +92,7 @@ __all__ = [
     "roc_figure",
     "run_figures",
     "save_figure",
+    "save_overlays",
     "scatter_figure",
     "score_figure",
     "score_rows",

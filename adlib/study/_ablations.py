@@ -14,9 +14,10 @@ from adlib._validation import refusal
 from adlib.datasets import ANOMALOUS, ClassSplit
 from adlib.estimators import AnomalyDetector
 from adlib.features import without_feature_cache
-from adlib.metrics import delong_interval, delong_test
+from adlib.metrics import delong_test
 from adlib.study._evaluate import FPR_LIMIT, pixel_curves
 from adlib.study._fitting import what_was_learned
+from adlib.study._intervals import auroc_interval
 from adlib.study._json import plain
 from adlib.study._predictions import Predictions
 from adlib.study._tables import text_table
@@ -56,7 +57,7 @@ class AblationRow:
         n_training: Images learned from.
         n_judged: Images judged.
         auroc: Image AUROC.
-        auroc_low: Lower bound at 95 percent confidence, by DeLong.
+        auroc_low: Lower bound at 95 percent confidence, by the bootstrap.
         auroc_high: Upper bound.
         difference: Its AUROC less that of the detector as configured.
         difference_low: Lower bound, paired, by DeLong; None for the configured one.
@@ -292,7 +293,7 @@ def _row(
 ) -> AblationRow:
     usable = found.usable if baseline is None else found.usable & baseline.usable
     anomalous, scores = found.anomalous[usable], found.scores[usable]
-    auroc = delong_interval(anomalous, scores)
+    auroc = auroc_interval(anomalous, scores)
     test = None
     if baseline is not None:
         test = delong_test(anomalous, scores, baseline.scores[usable])

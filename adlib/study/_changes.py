@@ -10,6 +10,7 @@ import numpy as np
 
 from adlib._typing import BoolArray, Int64Array
 from adlib.metrics import bootstrap_interval_of, compute_auroc, delong_test
+from adlib.study._intervals import N_RESAMPLES
 from adlib.study._json import plain
 from adlib.study._scores import ImageScores
 from adlib.study._tables import text_table
@@ -221,7 +222,11 @@ def _paired(
 
     # Percentiles: BCa has no bounds where no image's verdict changes.
     interval = bootstrap_interval_of(
-        difference, anomalous, method="percentile", random_state=seed
+        difference,
+        anomalous,
+        n_resamples=N_RESAMPLES,
+        method="percentile",
+        random_state=seed,
     )
     first, second = figure(anomalous, before), figure(anomalous, after)
     return Change(first, second, second - first, interval.low, interval.high)

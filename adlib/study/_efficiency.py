@@ -15,8 +15,8 @@ from adlib._typing import Float64Array
 from adlib.datasets import ANOMALOUS
 from adlib.estimators import STAGES, AnomalyDetector, PatchCore, stage_seconds
 from adlib.features import without_feature_cache
-from adlib.metrics import delong_interval
 from adlib.study._fitting import what_was_learned
+from adlib.study._intervals import auroc_interval
 from adlib.study._json import plain
 from adlib.study._tables import text_table
 
@@ -67,7 +67,7 @@ class ModelCost:
         n_timed: Images timed one at a time.
         megabytes: Size of the model file.
         auroc: Image AUROC.
-        auroc_low: Lower bound at 95 percent confidence, by DeLong.
+        auroc_low: Lower bound at 95 percent confidence, by the bootstrap.
         auroc_high: Upper bound.
         p50_milliseconds: For one image from its file to score and map, median.
         p95_milliseconds: 95th percentile.
@@ -131,7 +131,7 @@ def measure_model(
         scores = np.array([one.score for one in model.inspect(paths)])
         passed = time.perf_counter() - started
     labels = np.array([sample.label == ANOMALOUS for sample in samples])
-    interval = delong_interval(labels, scores)
+    interval = auroc_interval(labels, scores)
     whole = seconds.sum(axis=1)
     p50, p95, p99 = _milliseconds(whole)
     cost = ModelCost(

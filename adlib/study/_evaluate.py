@@ -29,6 +29,7 @@ from adlib.metrics import (
     touches_border,
 )
 from adlib.study._evaluation import Evaluation, ImageResults, PixelResults
+from adlib.study._intervals import N_RESAMPLES
 from adlib.study._predictions import Chosen, Predictions
 
 FPR_LIMIT = 0.3
@@ -42,7 +43,7 @@ def evaluate(
     method: str | None = None,
     fpr_limit: float = FPR_LIMIT,
     confidence: float = 0.95,
-    n_resamples: int = 2000,
+    n_resamples: int = N_RESAMPLES,
     random_state: int = 0,
 ) -> Evaluation:
     """Measure everything that the data allow: by image, pixel, region and defect.

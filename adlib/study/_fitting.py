@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -16,6 +16,7 @@ from adlib.estimators import AnomalyDetector, PaDiM, PatchCore
 from adlib.features import without_feature_cache
 from adlib.metrics import calibrate_threshold, compute_auroc
 from adlib.study._json import plain, write_json
+from adlib.study._model_facts import model_facts
 from adlib.study._tables import text_table
 
 if TYPE_CHECKING:
@@ -38,6 +39,8 @@ class Fitting:
         val_auroc: Image AUROC on the validation images.
         threshold: What maximises F1 there.
         learned: What the model says of itself.
+        facts: ``model_facts``, and as "threshold" its rule and the numbers of normal
+            and anomalous images that it was set on.
     """
 
     method: str
@@ -50,6 +53,7 @@ class Fitting:
     val_auroc: float
     threshold: float
     learned: str
+    facts: dict[str, Any] = field(default_factory=dict)
 
 
 def new_patchcore(config: Config, coreset: float | None = None) -> PatchCore:
@@ -135,6 +139,11 @@ def fit_on_split(
     if path is not None:
         path.parent.mkdir(parents=True, exist_ok=True)
         model.save(path)
+    rule = {
+        "rule": "best F1",
+        "n_normal": len(normal),
+        "n_anomalous": int(labels.sum()),
+    }
     return Fitting(
         method=type(model).__name__,
         class_name=split.class_name,
@@ -146,6 +155,7 @@ def fit_on_split(
         val_auroc=compute_auroc(labels, scores),
         threshold=threshold,
         learned=what_was_learned(model),
+        facts={**model_facts(model), "threshold": rule},
     )
 
 

@@ -63,7 +63,12 @@ class Shortcut:
         auroc_alone: Test AUROC of the class's own model.
         auroc_own_entries: Of the global bank without the other classes' entries.
         auroc_global: Of the whole global bank.
-        p_value: Of the last two's difference, by DeLong's test.
+        difference: Of the last two: what the other classes' entries change.
+        low: Lower bound of it at 95 percent confidence, by DeLong.
+        high: Upper bound.
+        p_value: Of it, by DeLong's test.
+        n_normal: Normal test images.
+        n_anomalous: Anomalous test images.
         normal_drop: How much the other classes' entries lower the score of a normal
             image: mean share of it, in [0, 1].
         anomalous_drop: Likewise of an anomalous image.
@@ -75,7 +80,12 @@ class Shortcut:
     auroc_alone: float
     auroc_own_entries: float
     auroc_global: float
+    difference: float
+    low: float
+    high: float
     p_value: float
+    n_normal: int
+    n_anomalous: int
     normal_drop: float
     anomalous_drop: float
 
@@ -196,6 +206,7 @@ def shortcut(
     anomalous = whole.anomalous[usable]
     every, some = whole.scores[usable], restricted.scores[usable]
     drop = 1.0 - every / np.where(some > 0.0, some, 1.0)
+    test = delong_test(anomalous, every, some)
     return Shortcut(
         class_name=class_name,
         n_entries_alone=n_entries_alone,
@@ -203,7 +214,12 @@ def shortcut(
         auroc_alone=compute_auroc(anomalous, alone.scores[usable]),
         auroc_own_entries=compute_auroc(anomalous, some),
         auroc_global=compute_auroc(anomalous, every),
-        p_value=delong_test(anomalous, every, some).p_value,
+        difference=test.difference,
+        low=test.low,
+        high=test.high,
+        p_value=test.p_value,
+        n_normal=int((~anomalous).sum()),
+        n_anomalous=int(anomalous.sum()),
         normal_drop=float(drop[~anomalous].mean()),
         anomalous_drop=float(drop[anomalous].mean()),
     )

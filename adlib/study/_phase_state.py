@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Self
 
 import adlib
+from adlib.images import is_hidden
 from adlib.study._environment import PACKAGES, package_versions
 from adlib.study._json import write_json
 from adlib.study._provenance import code_hash
@@ -77,7 +78,7 @@ def study_fingerprint(config: Config, root: Path) -> str:
         relative = path.relative_to(root)
         if chosen is not None and relative.parts[0] not in chosen:
             continue
-        if path.is_file():
+        if path.is_file() and not is_hidden(relative):
             state = path.stat()
             line = f"{relative.as_posix()} {state.st_size} {state.st_mtime_ns}\n"
             found.update(line.encode())

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 import adlib
 from adlib._device import resolve_device
 from adlib.study._environment import environment
+from adlib.study._intervals import INTERVALS
 
 if TYPE_CHECKING:
     from adlib.study._config import Config
@@ -18,7 +19,7 @@ UNSEEN = {"paths", "cache", "tensorboard"}  # of a configuration: change no resu
 
 
 def provenance(config: Config) -> dict[str, Any]:
-    """Return seed, configuration, code, device and machine, as JSON has them.
+    """Return seed, configuration, code, device, machine and kinds of intervals.
 
     Where things are written, and which feature maps are kept, is left out: it changes
     no result.
@@ -27,7 +28,7 @@ def provenance(config: Config) -> dict[str, Any]:
         config: The study's.
 
     Returns:
-        "seed", "config", "code", "device" and "environment".
+        "seed", "config", "code", "device", "environment" and "intervals".
 
     Example:
         >>> from adlib.study import Config, provenance
@@ -40,6 +41,7 @@ def provenance(config: Config) -> dict[str, Any]:
         "code": code_version(),
         "device": resolve_device("auto", "provenance"),
         "environment": environment(),
+        "intervals": INTERVALS,
     }
 
 

@@ -25,7 +25,8 @@ from adlib.datasets import (
 )
 from adlib.estimators import AnomalyDetector
 from adlib.images import as_pixels, read_image
-from adlib.metrics import delong_interval, delong_test
+from adlib.metrics import delong_test
+from adlib.study._intervals import auroc_interval
 from adlib.study._json import plain
 from adlib.study._tables import text_table
 
@@ -48,7 +49,7 @@ class ShiftRow:
         severity: How far that went, "mild", "moderate" or "severe"; "" where not.
         n_images: Test images judged.
         auroc: Image AUROC.
-        auroc_low: Lower bound at 95 percent confidence, by DeLong.
+        auroc_low: Lower bound at 95 percent confidence, by the bootstrap.
         auroc_high: Upper bound.
         difference: Its AUROC less that of the same model on the images not shifted.
         p_value: Of the difference, by DeLong's test.
@@ -268,7 +269,7 @@ def _judge(
             scores = model.score(images).astype(np.float64)
             before = unshifted.setdefault(method, scores)
             keys = (method, samples[0].class_name, learned_from, name, severity)
-            yield _row(keys, anomalous, scores, before)
+            yield _row(keys, anomalous, scores, before, seed)
 
 
 def _row(
@@ -276,8 +277,9 @@ def _row(
     anomalous: BoolArray,
     scores: Float64Array,
     before: Float64Array,
+    seed: int,
 ) -> ShiftRow:
-    found = delong_interval(anomalous, scores)
+    found = auroc_interval(anomalous, scores, seed)
     test = delong_test(anomalous, scores, before)
     bounds = (found.value, found.low, found.high)
     return ShiftRow(*keys, len(scores), *bounds, test.difference, test.p_value)

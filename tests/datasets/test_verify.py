@@ -127,11 +127,11 @@ def test_a_truncated_file(name, kind, nut):
 
 
 def test_a_text_among_the_images(nut):
-    for name in ("test/scratch/notes.txt", "ground_truth/Thumbs.db", "train/.hidden"):
+    for name in ("test/scratch/notes.txt", "ground_truth/notes.txt", "train/.hidden"):
         (nut / name).touch()
     (nut / "license.txt").touch()  # not among the images
     assert found(nut.parent) == [
-        ("warning", "not an image", "nut/ground_truth/Thumbs.db"),
+        ("warning", "not an image", "nut/ground_truth/notes.txt"),
         ("warning", "not an image", "nut/test/scratch/notes.txt"),
     ]
     assert verify(nut.parent).sound

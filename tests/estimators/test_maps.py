@@ -5,9 +5,10 @@ from __future__ import annotations
 import numpy as np
 import pytest
 import torch
+from PIL import Image
 from scipy.ndimage import gaussian_filter
 
-from adlib.estimators._maps import anomaly_maps
+from adlib.estimators._maps import anomaly_maps, stretched
 
 
 def plain_map(grid, size):
@@ -61,3 +62,13 @@ def test_a_hot_patch_is_hot_where_the_patch_lies():
     row, column = np.unravel_index(anomaly_maps(scores, (64, 80)).argmax(), (64, 80))
     assert 16 <= row < 24
     assert 56 <= column < 64
+
+
+@pytest.mark.parametrize("size", [(64, 48), (200, 333), (20, 16), (64, 200)])
+def test_stretched_maps_are_pillows_bilinear(size):
+    drawn = np.random.default_rng(2).random((64, 48), dtype=np.float32)
+    wanted = Image.fromarray(drawn).resize(size[::-1], Image.Resampling.BILINEAR)
+    result = stretched(drawn, size)
+    np.testing.assert_array_equal(result, np.asarray(wanted))
+    assert result.flags.writeable
+    assert not np.shares_memory(result, drawn)

@@ -93,7 +93,7 @@ def test_a_dtype_without_a_known_range_is_refused(dtype):
         (np.inf, "to inf"),
         (-np.inf, "from -inf"),
         (-0.25, r"from -0\.25 to 0\.5.*adlib normalises them"),
-        (255.0, r"from 0\.5 to 255\. Divide by the largest possible value"),
+        (255.0, r"from 0\.5 to 255\.0\. Divide by the largest possible value"),
         (1.001, r"from 0\.5 to 1\.001\. Divide"),
     ],
 )

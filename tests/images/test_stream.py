@@ -49,6 +49,14 @@ def test_batches_are_full_but_for_the_last(batch_size, lengths):
     assert [len(batch.positions) for batch in batches] == lengths
 
 
+def test_a_batch_knows_the_sizes_its_images_had():
+    images = [np.zeros(shape, np.uint8) for shape in ((20, 24), (30, 10))]
+    entries = [Image.fromarray(images[0]), BAD, Image.fromarray(images[1])]
+    (batch,) = stream(entries, on_error="skip")
+    assert batch.sizes == [(20, 24), (30, 10)]
+    assert batch.positions == [0, 2]
+
+
 def test_a_batch_has_its_channels_second_in_shape_and_last_in_memory():
     images = next(stream(IMAGES)).images
     assert images.shape == (4, 3, *SIZE)

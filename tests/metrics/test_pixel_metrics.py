@@ -67,13 +67,21 @@ def test_large_maps_with_close_scores_equal_their_references():
     assert curves.average_precision == pytest.approx(expected, abs=1e-12)
 
 
-@pytest.mark.parametrize("marked", [-1, 255, 0.5, np.nan])
+@pytest.mark.parametrize("marked", [1.0, 3, 255, 65535])
 def test_a_mask_marks_with_every_value_but_0(marked):
     masks, maps = drawn(3)
     others = [np.where(mask, marked, 0) for mask in masks]
     found, expected = PixelCurves.of(others, maps), PixelCurves.of(masks, maps)
     assert found.auroc == expected.auroc
     assert found.aupro() == expected.aupro()
+
+
+@pytest.mark.parametrize("marked", [-1, 0.5, np.nan, np.inf])
+def test_values_that_may_mean_anything_are_refused(marked):
+    masks, maps = drawn(3)
+    others = [np.where(mask, marked, 0) for mask in masks]
+    with pytest.raises(ValueError, match="or whole numbers, 0 where normal"):
+        PixelCurves.of(others, maps)
 
 
 def test_the_overlap_of_two_regions_by_hand():

@@ -71,3 +71,25 @@ def test_a_missing_matplotlib_is_named_with_its_extra(monkeypatch):
     monkeypatch.setitem(sys.modules, "matplotlib", None)
     with pytest.raises(ImportError, match=r"adlib-vision\[report\]"):
         overlay(pixels(8, 8), pixels(4, 4), 0.0, 1.0)
+
+
+def test_a_contour_lies_around_what_is_above_low_and_nothing_else_changes():
+    image = np.full((64, 64), 0.5, np.float32)
+    anomaly_map = np.zeros((64, 64), np.float32)
+    anomaly_map[20:40, 10:30] = 2.0
+    drawn = np.asarray(overlay(image, anomaly_map, 1.0, 2.0, contour=True))
+    white, black = ((drawn == value).all(axis=2) for value in (255, 0))
+    inside = np.zeros((64, 64), bool)
+    inside[20:40, 10:30] = True
+    assert white[inside].sum() == black[~inside].sum() - 8 == 2 * 19 * 2
+    assert not white[~inside].any()
+    outside = ~inside & ~black
+    assert (drawn[outside] == 128).all()
+
+
+def test_with_a_contour_colour_is_seen_at_once():
+    image = np.zeros((64, 64), np.float32)
+    faint = np.full((64, 64), 1.001, np.float32)
+    drawn = np.asarray(overlay(image, faint, 1.0, 2.0, contour=True), float)
+    glow = 255 * 0.25 * np.array(colormaps["inferno"](1 / 3)[:3])
+    np.testing.assert_allclose(drawn - glow, 0, atol=2)

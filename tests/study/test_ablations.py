@@ -16,6 +16,8 @@ from adlib.study import (
     ablate_shift,
     ablation_table,
     cross_shifts,
+    evaluate,
+    measure_model,
     padim_variants,
     patchcore_variants,
     shift_table,
@@ -133,3 +135,16 @@ def test_every_pair_of_domains_is_judged(split):
     plain = unfitted().fit(train).score([sample.image_path for sample in split.test])
     labels = [sample.label for sample in split.test]
     assert rows[0].auroc == pytest.approx(compute_auroc(labels, plain))
+
+
+def test_auroc_has_the_same_interval_wherever_it_is_measured(split):
+    """A report prints one figure from several files: the bounds must agree."""
+    model = unfitted().fit([sample.image_path for sample in split.train])
+    baseline = next(ablate(unfitted(), [], split))
+    cost, _ = measure_model(model, split.val, class_name="plate")
+    expected = evaluate(model, split.val).image.auroc
+    found = [(one.auroc, one.auroc_low, one.auroc_high) for one in (baseline, cost)]
+    assert found == [expected[:3]] * 2
+    first = next(ablate_shift({"PatchCore": model}, split.test, ShiftSettings()))
+    judged = evaluate(model, split.test, random_state=42).image.auroc
+    assert (first.auroc, first.auroc_low, first.auroc_high) == judged[:3]

@@ -108,6 +108,12 @@ def test_other_classes_entries_lower_scores_by_what_they_answer(model, splits):
     assert found.auroc_alone == alone.evaluation.image.auroc.value
     assert 0.0 <= found.normal_drop < 0.5
     assert 0.0 <= found.anomalous_drop < 0.5
+    change = found.auroc_global - found.auroc_own_entries
+    assert found.difference == pytest.approx(change)
+    assert found.low <= found.difference <= found.high
+    of_kind = [sample.label for sample in splits["pill"].test]
+    assert found.n_anomalous == sum(of_kind)
+    assert found.n_normal == len(of_kind) - sum(of_kind)
     assert "pill" in shortcut_table([found])
 
 

@@ -5,18 +5,26 @@ from __future__ import annotations
 from typing import Any
 
 from adlib.report.document import Block, Illustration, Paragraph, Table
+from adlib.report.study_report._cited_numbers import p_phrase
 from adlib.report.study_report._comparisons import SIGNED
 from adlib.report.study_report._figures import ablation_picture, shift_picture
+from adlib.report.study_report._judgements import direction, open_cases
 from adlib.report.study_report._study import (
     ABLATIONS,
     CHANCE,
     SHIFT_ABLATIONS,
     Study,
+    counted,
     listed,
 )
 
 WHOLES = ("all parts", "geometric", "photometric")  # more than one part
 MOST_ROWS = 16  # choices that the page lists
+LIT = " (uneven light on every image)"  # as shift_variants has it
+GROUPS = {  # of PatchCore's choices, those that the text takes up
+    "coreset": "Another share of patches remembered",
+    "selection": "Remembered patches drawn at random instead of by the greedy coreset",
+}
 
 
 def ablation_blocks(study: Study) -> list[Block]:
@@ -25,11 +33,11 @@ def ablation_blocks(study: Study) -> list[Block]:
     if study.cite.has(ABLATIONS):
         blocks += [
             Paragraph(_ablation_text(study), heading="Choices"),
-            _ablation_table(study),
+            *([_ablation_table(study)] if _choices(study) else []),
             Illustration(
                 "ablations",
-                "PatchCore with one choice changed at a time, on validation images, "
-                "with 95 % intervals.",
+                f"{study.methods[0]} with one choice changed at a time, on validation "
+                f"images, with 95 % intervals{study.interval_kind(ABLATIONS)}.",
                 ablation_picture(study, study.methods[0]),
                 [ABLATIONS],
                 width=0.6,
@@ -41,7 +49,8 @@ def ablation_blocks(study: Study) -> list[Block]:
             Illustration(
                 "parts",
                 "Clean models on test images with single parts of the shift, and with "
-                "all of them at three severities.",
+                "all of them at three severities, with 95 % intervals"
+                f"{study.interval_kind(SHIFT_ABLATIONS)}.",
                 shift_picture(study),
                 [SHIFT_ABLATIONS],
                 width=0.6,
@@ -56,7 +65,7 @@ def _choices(study: Study) -> list[tuple[int, dict[str, Any]]]:
         (number, row)
         for number, row in enumerate(study.cite.at(ABLATIONS, "rows"))
         if row["difference_low"] is not None
-        and (row["difference_low"] > 0 or row["difference_high"] < 0)
+        and direction(row["difference_low"], row["difference_high"])
     ]
     return sorted(found, key=lambda pair: pair[1]["difference"])
 
@@ -66,30 +75,37 @@ def _ablation_text(study: Study) -> str:
     compared = [row for row in rows if row["difference_low"] is not None]
     clear = _choices(study)
     text = (
-        f"Of {len(compared)} single changes, {len(clear)} change AUROC clearly "
-        f"({'[table:choices], ' if clear else ''}[figure:ablations]); by chance alone, "
-        "one in twenty would. "
+        f"Of {len(compared)} single changes, a change of AUROC is shown for "
+        f"{len(clear)} ({'[table:choices], ' if clear else ''}[figure:ablations]); "
+        "if none had an effect, it would be for about one in twenty. "
     )
-    fractions = [
-        row
-        for row in compared
-        if row["group"] == "coreset" and row["method"] == "PatchCore"
-    ]
-    matter = [row for _, row in clear if row in fractions]
-    if fractions and not matter:
-        text += "The share of patches that is remembered is not among them. "
-    random = [(n, row) for n, row in clear if row["group"] == "selection"]
-    if random and all(row["difference"] < 0 for _, row in random):
-        figures = [
-            f"{study.cite.get(ABLATIONS, 'rows', n, 'difference', form=SIGNED)} on "
-            f"{row['class_name']} ({row['name']})"
-            for n, row in random
+    for group, what in GROUPS.items():
+        of_group = [
+            (number, row)
+            for number, row in enumerate(rows)
+            if row["group"] == group and row["difference_low"] is not None
         ]
-        text += (
-            f"Drawing the remembered patches at random instead changes AUROC by "
-            f"{listed(figures)}: the greedy coreset earns its time."
-        )
-    return text
+        if of_group:
+            text += f"{what}: {_group_text(study, of_group)}. "
+    return text.rstrip()
+
+
+def _group_text(study: Study, rows: list[tuple[int, dict[str, Any]]]) -> str:
+    """Say where a choice of PatchCore changes AUROC, and where that is not shown."""
+    shown, n_open = [], 0
+    for number, row in rows:
+        if not direction(row["difference_low"], row["difference_high"]):
+            n_open += 1
+            continue
+        by = study.cite.get(ABLATIONS, "rows", number, "difference", form=SIGNED)
+        shown.append(f"{by} on {row['class_name']} ({row['name']})")
+    texts = [f"AUROC changes by {listed(shown)}"] if shown else []
+    if n_open:
+        n_judged = sorted({row["n_judged"] for _, row in rows})
+        images = " to ".join(dict.fromkeys(f"{n}" for n in (n_judged[0], n_judged[-1])))
+        cases = open_cases(n_open, len(rows), "comparisons")
+        texts.append(f"no change of AUROC is shown in {cases}, of {images} images each")
+    return "; ".join(texts)
 
 
 def _ablation_table(study: Study) -> Table:
@@ -117,8 +133,9 @@ def _ablation_table(study: Study) -> Table:
     note = f" {left_out} more between them are in the file." if left_out else ""
     return Table(
         "choices",
-        "Single changes that change AUROC clearly, against the model as configured, on "
-        f"validation images (DeLong).{note}",
+        "Single changes whose 95 % interval of the difference of AUROC leaves out 0, "
+        "against the model as configured, on validation images; not corrected for "
+        f"their number.{note}",
         ["method", "change", "class", "AUROC", "difference", "p", "ms an image"],
         rows,
         3,
@@ -143,32 +160,28 @@ def _part_text(study: Study) -> str:
         key = row["class_name"], row["method"]
         if key not in worst or row["auroc"] < worst[key][1]["auroc"]:
             worst[key] = (number, row)
-    texts = [
-        f"{row['judged_on']} on {name} for {method} (AUROC "
-        f"{study.cite.get(SHIFT_ABLATIONS, 'parts', number, 'auroc')})"
-        for (name, method), (number, row) in worst.items()
-    ]
-    losses = []
-    for number, row in enumerate(study.cite.at(SHIFT_ABLATIONS, "crossed")):
-        if row["learned_from"] == "not shifted" or row["p_value"] >= CHANCE:
-            continue
-        if row["judged_on"] == "not shifted" and row["difference"] < 0:
-            by = study.cite.get(
-                SHIFT_ABLATIONS, "crossed", number, "difference", form=SIGNED
-            )
-            losses.append(
-                f"{row['method']} on {row['class_name']} from {row['learned_from']} "
-                f"images ({by})"
-            )
-    text = (
-        "Each part alone, at the strength of the shift, was put on test images "
-        "([figure:parts]). "
-    )
-    if texts:
-        text += f"What hurts most is {listed(texts)}. "
-    if losses:
-        text += (
-            "Learning one kind of shift can cost elsewhere; clean images are then "
-            f"judged worse by {listed(losses)}."
+    lowest, shown = [], []
+    for (name, method), (number, row) in worst.items():
+        place = ("parts", number)
+        auroc = study.cite.get(SHIFT_ABLATIONS, *place, "auroc")
+        by = study.cite.get(SHIFT_ABLATIONS, *place, "difference", form=SIGNED)
+        p_value = p_phrase(study.cite.p_value(SHIFT_ABLATIONS, *place, "p_value"))
+        n_images = study.cite.get(SHIFT_ABLATIONS, *place, "n_images", form="d")
+        lowest.append(
+            f"with {row['judged_on']} on {name} for {method} ({auroc}; {by} to images "
+            f"not shifted, {p_value}, {n_images} images)"
         )
-    return text
+        p = row["p_value"]
+        shown.append(p is not None and p < CHANCE and row["difference"] < 0)
+    lit = study.config["shift"]["illumination"] is not None
+    text = (
+        f"Each part alone, at the strength of the shift{LIT if lit else ''}, was put "
+        "on test images ([figure:parts]). "
+    )
+    if not lowest:
+        return text.rstrip()
+    return (
+        f"{text}AUROC is lowest {listed(lowest)}. Of these a loss is shown in "
+        f"{counted(sum(shown), len(shown), 'cases')}; they were picked as the lowest, "
+        "and p is not corrected for that."
+    )

@@ -206,4 +206,6 @@ class CitedNumbers:
 
 def p_phrase(text: str) -> str:
     """Return a printed p-value as a sentence has it: "p = 0.029", "p < 0.001"."""
+    if text == NOTHING:
+        return "p not defined"
     return f"p {text}" if text.startswith("<") else f"p = {text}"

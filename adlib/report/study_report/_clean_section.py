@@ -20,7 +20,7 @@ def clean_blocks(study: Study) -> list[Block]:
     return [
         Paragraph(
             f"[table:clean] has every model's figures. {' '.join(sentences)}"
-            f"{over_classes(study, CLEAN)} [figure:roc] shows the same in all cuts.",
+            f"{over_classes(study, CLEAN)} [figure:roc] has the ROC curves.",
             heading="Clean test images",
         ),
         _full_table(study),
@@ -67,8 +67,9 @@ def _full_table(study: Study) -> Table:
     columns += ["recall", "spec.", "pixel AUROC", "AUPRO"]
     return Table(
         "clean",
-        "Clean test images, with 95 % intervals. A dash: the set has no masks, or not "
-        "every class has the figure.",
+        "Clean test images. AUROC, AUPRC and F1 of a class have 95 % intervals, the "
+        "other figures none. A dash: there is no such figure, or not every class has "
+        "it.",
         columns,
         rows,
         2,

@@ -6,39 +6,57 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from adlib.report.study_report._cited_numbers import NOTHING, p_phrase
-from adlib.report.study_report._study import CHANCE, Study
+from adlib.report.study_report._judgements import difference_phrase
+from adlib.report.study_report._study import Study
 
 SIGNED = "+.3f"  # of differences
 MEANS = ("image_auroc", "image_f1", "image_specificity")
 
 
 def difference_sentence(study: Study, file: str, number: int) -> str:
-    """Say of one class which method ranks better, if that is clear."""
+    """Say of one class which method ranks better, if a difference is shown."""
     place = ("comparison", "classes", number)
     first, second = study.cite.at(file, "comparison", "methods")
-    name = study.cite.at(file, *place, "class_name")
+    found = study.cite.at(file, *place)
     by = study.cite.interval(file, *place, "delong", value="difference", form=SIGNED)
     p_value = p_phrase(study.cite.p_value(file, *place, "corrected_p"))
-    figures = f"AUROC of {first} less {second} {by}, Holm's {p_value}"
-    if study.cite.at(file, *place, "corrected_p") >= CHANCE:
-        return f"On {name} the methods cannot be told apart ({figures})."
-    ahead = study.cite.at(file, *place, "delong", "difference") > 0
-    better, other = (first, second) if ahead else (second, first)
-    return f"On {name} {better} ranks images better than {other} ({figures})."
+    n_images = study.cite.get(file, *place, "n_images", form="d")
+    delong = found["delong"]
+    said = difference_phrase(
+        delong["low"],
+        delong["high"],
+        found["corrected_p"],
+        more=f"{first} ranks images better than {second}",
+        less=f"{second} ranks images better than {first}",
+        neither="no difference between the methods is shown",
+    )
+    return (
+        f"On {found['class_name']} {said} (AUROC of {first} less {second} {by}, Holm's "
+        f"{p_value}, {n_images} images)."
+    )
 
 
 def over_classes(study: Study, file: str) -> str:
     """Say what a paired t-test over classes gives; "" where there is none."""
     found = study.cite.at(file, "comparison")
-    if not found.get("over_classes"):
+    test = found.get("over_classes")
+    if not test or test["p_value"] is None:
         return ""
-    p_value = p_phrase(
-        study.cite.p_value(file, "comparison", "over_classes", "p_value")
-    )
-    few = 5
+    place = ("comparison", "over_classes")
+    by = study.cite.interval(file, *place, value="difference", form=SIGNED)
+    p_value = p_phrase(study.cite.p_value(file, *place, "p_value"))
     n_classes = len(found["classes"])
-    weak = ", which so few can hardly decide" if n_classes < few else ""
-    return f" Over the {n_classes} classes a paired t-test gives {p_value}{weak}."
+    said = difference_phrase(
+        test["low"],
+        test["high"],
+        test["p_value"],
+        more=f"{found['methods'][0]} ranks images better",
+        less=f"{found['methods'][1]} ranks images better",
+    )
+    return (
+        f" Over the {n_classes} classes {said} (paired t-test, mean difference {by}, "
+        f"{p_value})."
+    )
 
 
 def compared(study: Study, file: str) -> range:

@@ -45,28 +45,24 @@ def _hardest(study: Study) -> list[str]:
 
 
 def _agreement_text(study: Study) -> str:
-    more = []
+    counts: dict[bool, list[str]] = {True: [], False: []}
     for name in study.classes:
-        found = study.cite.at(ERRORS, "conditions", "clean", name, "agreement")
-        if found["both_wrong"] > found["expected_both_wrong"]:
-            more.append(name)
+        place = ("conditions", "clean", name, "agreement")
+        found = study.cite.at(ERRORS, *place)
+        both = study.cite.get(ERRORS, *place, "both_wrong", form="d")
+        expected = study.cite.get(ERRORS, *place, "expected_both_wrong", form=".1f")
+        above = found["both_wrong"] > found["expected_both_wrong"]
+        counts[above].append(f"{name} ({both} against {expected})")
     text = (
         "[table:agreement] counts the images that both methods judge wrongly beside "
         "the number that would be expected if their errors had nothing to do with each "
         "other. "
     )
-    if more:
-        text += (
-            f"On clean images of {listed(more)} it is higher: some images are hard for "
-            "both, which read the same network's features, and a second opinion from "
-            "the other method helps less than their error rates suggest."
-        )
-    else:
-        text += (
-            "On clean images it is nowhere higher: the methods fail on different "
-            "images, and together they could do better."
-        )
-    return text
+    if counts[True]:
+        text += f"On clean images it is more than that on {listed(counts[True])}. "
+    if counts[False]:
+        text += f"On clean images it is not more than that on {listed(counts[False])}. "
+    return text + "Whether these numbers differ by more than chance was not tested."
 
 
 def _agreement_table(study: Study) -> Table:
@@ -101,32 +97,46 @@ def _agreement_table(study: Study) -> Table:
 
 
 def _pattern_text(study: Study) -> str:
-    texts = []
+    texts, quantities, n_tests = [], [], 0
     for name in study.classes:
         place = ("conditions", "clean", name, "patterns")
         for number, one in enumerate(study.cite.at(ERRORS, *place)):
-            if one["p_value"] is None or one["p_value"] >= CHANCE:
+            if one["p_value"] is None:
+                continue
+            n_tests += 1
+            quantities.append(one["quantity"])
+            if one["p_value"] >= CHANCE:
                 continue
             wrong, right = (
                 study.cite.get(ERRORS, *place, number, key, form=".3g")
                 for key in ("wrong", "right")
             )
+            n_wrong, n_right = (
+                study.cite.get(ERRORS, *place, number, f"n_{key}", form="d")
+                for key in ("wrong", "right")
+            )
             p_value = p_phrase(study.cite.p_value(ERRORS, *place, number, "p_value"))
             group = "misses" if one["kind"] == "missed" else "false alarms"
             texts.append(
-                f"{name}, {one['method']}, {group}: {one['quantity']} {wrong} against "
-                f"{right} of those judged rightly ({p_value})"
+                f"{name}, {one['method']}, {group}: {one['quantity']} {wrong} in "
+                f"{n_wrong} images against {right} in {n_right} that are judged "
+                f"rightly ({p_value})"
             )
-    text = (
-        "Size and place of the defect, brightness and contrast of the image were "
-        "compared between images that are judged wrongly and rightly, by rank tests "
-        "that are not corrected for their number. "
-    )
-    if texts:
-        text += f"What differs on clean images: {'; '.join(texts)}. "
+    if not n_tests:
+        text = "There are too few errors on clean images to compare with the others. "
     else:
-        text += "Nothing differs at p < 0.05 on clean images. "
-    text += "[table:groups] gives recall by type, size and place."
+        text = (
+            "Clean images that are judged wrongly were compared with those that are "
+            f"judged rightly by {listed(list(dict.fromkeys(quantities)))}: {n_tests} "
+            "rank tests, not corrected for their number; if nothing differed, about "
+            f"one in twenty would have p < {CHANCE}. "
+        )
+        text += (
+            f"Below that: {'; '.join(texts)}. "
+            if texts
+            else "None has, so no difference is shown. "
+        )
+    text += "[table:groups] gives recall by groups of images."
     if first_picture(study, "hard", _hardest(study)) is not None:
         text += " [figure:hard] shows images."
     return text
@@ -145,9 +155,9 @@ def _group_table(study: Study) -> Table:
                 rows.append([name, label, group, count, *recalls])
     return Table(
         "groups",
-        "Share of the anomalous clean test images that is found, by defect type, by "
-        "size of the defect (thirds of each class) and by its place, with exact 95 % "
-        "intervals.",
+        "Share of the anomalous clean test images that is found, with 95 % "
+        "intervals: by defect type and, where there are masks, by size of the defect "
+        "(thirds of each class) and by its place.",
         ["class", "by", "group", "images", *study.methods],
         rows,
         3,

@@ -3,13 +3,18 @@
 from __future__ import annotations
 
 from adlib.report.document import Block, Paragraph, Table
-from adlib.report.study_report._comparisons import change
+from adlib.report.study_report._cited_numbers import p_phrase
+from adlib.report.study_report._comparisons import SIGNED, change
+from adlib.report.study_report._judgements import (
+    difference_phrase,
+    direction,
+    tally_phrase,
+)
 from adlib.report.study_report._study import (
-    CHANCE,
     GLOBAL,
     GLOBAL_ANALYSIS,
+    Bounds,
     Study,
-    counted,
     listed,
 )
 
@@ -18,13 +23,16 @@ def global_blocks(study: Study) -> list[Block]:
     """One model of all classes against a model for each."""
     if not study.cite.has(GLOBAL):
         return []
-    cite, rows, clear = study.cite, [], []
+    cite, rows = study.cite, []
+    shown: list[str] = []
+    found: list[Bounds] = []
     for number, method, name in study.changed(GLOBAL, "change_by_model"):
         place = ("change_by_model", number)
         rows.append(
             [
                 method,
                 name,
+                cite.get(GLOBAL, *place, "n_images", form="d"),
                 cite.get(GLOBAL, *place, "figures", "image_auroc", "after"),
                 change(study, GLOBAL, *place, metric="image_auroc"),
                 cite.p_value(GLOBAL, *place, "p_value"),
@@ -33,35 +41,25 @@ def global_blocks(study: Study) -> list[Block]:
             ]
         )
         bounds = study.bounds(GLOBAL, *place, "figures", "image_auroc")
-        if bounds.clear:
-            sense = "better" if bounds.difference > 0 else "worse"
-            clear.append(
-                f"{method} ranks the images of {name} {sense} "
-                f"({change(study, GLOBAL, *place, metric='image_auroc')})"
-            )
-    total = len(rows)
-    others = counted(total - len(clear), total, "models")
-    verdict = (
-        f"AUROC does not clearly change for {others}. "
-        if clear
-        else (f"AUROC does not clearly change for any of the {total} models. ")
-    )
-    if len(clear) == total:
-        verdict = ""
-    named = f"With one model for all, {listed(clear)}. " if clear else ""
-    columns = ["method", "class", "AUROC", "change of AUROC", "p"]
+        found.append(bounds)
+        if direction(bounds.low, bounds.high):
+            by = change(study, GLOBAL, *place, metric="image_auroc")
+            shown.append(f"{by} for {method} on {name}")
+    named = f" ({listed(shown)})" if shown else ""
+    columns = ["method", "class", "images", "AUROC", "change of AUROC", "p"]
     columns += ["change of F1, own thresholds", "by one threshold for all"]
     return [
         Paragraph(
-            f"One model was fitted on the training images of all "
-            f"{len(study.classes)} classes ([table:global]). {named}{verdict}"
-            f"{_neighbour_text(study)}",
+            "One model of each method was fitted on the training images of all "
+            f"{len(study.classes)} classes ([table:global]). Against a model for each "
+            f"class {tally_phrase(found, 'AUROC', 'models')}"
+            f"{named}. {_neighbour_text(study)}",
             heading="One model for all classes",
         ),
         Table(
             "global",
-            "One model for all classes less one model for each, on clean test images: "
-            "DeLong's intervals and p-values for AUROC, bootstrap intervals for F1. "
+            "One model for all classes less one model for each, on clean test images, "
+            "with 95 % intervals. "
             "The last column is what one threshold for all classes adds to that.",
             columns,
             rows,
@@ -82,26 +80,57 @@ def _neighbour_text(study: Study) -> str:
         share = cite.get(
             GLOBAL_ANALYSIS, "neighbours", number, "shares", name, form=".1%"
         )
-        texts.append(f"{share} on {name}")
-    text = (
-        "The nearest neighbour of an anomaly's highest patch is of the anomaly's own "
-        f"class for {listed(texts)}: the rest is compared with good patches of another "
-        "product. "
-    )
-    drops, harmed = [], []
-    for number, one in enumerate(cite.at(GLOBAL_ANALYSIS, "shortcut")):
-        drop = cite.get(
-            GLOBAL_ANALYSIS, "shortcut", number, "anomalous_drop", form=".2%"
+        n_patches = cite.get(
+            GLOBAL_ANALYSIS, "neighbours", number, "n_patches", form="d"
         )
-        drops.append(f"{drop} on {one['class_name']}")
-        if one["p_value"] < CHANCE:
-            harmed.append(one["class_name"])
-    text += (
+        texts.append(f"{share} of {n_patches} anomalies on {name}")
+    text = (
+        "The nearest neighbour of an anomaly's highest patch in PatchCore's bank is of "
+        f"the anomaly's own class for {listed(texts)}. "
+        if texts
+        else ""
+    )
+    drops, effects = [], []
+    for number, one in enumerate(cite.at(GLOBAL_ANALYSIS, "shortcut")):
+        place = ("shortcut", number)
+        anomalous, normal = (
+            cite.get(GLOBAL_ANALYSIS, *place, f"{kind}_drop", form=".2%")
+            for kind in ("anomalous", "normal")
+        )
+        drops.append(f"{anomalous} on {one['class_name']} (normal ones by {normal})")
+        effects.append(_shortcut_text(study, number))
+    return text + (
         "You et al. (2022) describe an identical shortcut: a model of many classes "
         "reconstructs anomalies too. For a memory bank that would show as anomalies "
         "that other classes' entries explain. These lower the scores of anomalous "
-        f"images by {listed(drops)} on average, and "
+        f"images by {listed(drops)} on average. {' '.join(effects)}"
     )
-    if harmed:
-        return f"{text}clearly change AUROC on {listed(harmed)}."
-    return f"{text}clearly change AUROC on no class: there is no such shortcut here."
+
+
+def _shortcut_text(study: Study, number: int) -> str:
+    """Say whether the other classes' entries change the AUROC of a class."""
+    place = ("shortcut", number)
+    one = study.cite.at(GLOBAL_ANALYSIS, *place)
+    p_value = p_phrase(study.cite.p_value(GLOBAL_ANALYSIS, *place, "p_value"))
+    if "low" not in one:
+        return (
+            f"What they change of AUROC on {one['class_name']} was recorded without an "
+            f"interval ({p_value})."
+        )
+    by = study.cite.interval(GLOBAL_ANALYSIS, *place, value="difference", form=SIGNED)
+    normal, anomalous = (
+        study.cite.get(GLOBAL_ANALYSIS, *place, f"n_{kind}", form="d")
+        for kind in ("normal", "anomalous")
+    )
+    said = difference_phrase(
+        one["low"],
+        one["high"],
+        one["p_value"],
+        more="they raise AUROC",
+        less="they lower AUROC",
+        neither="no change of AUROC by them is shown",
+    )
+    return (
+        f"On {one['class_name']} {said} ({by}, {p_value}, {normal} normal and "
+        f"{anomalous} anomalous images)."
+    )

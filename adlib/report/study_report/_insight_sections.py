@@ -5,6 +5,7 @@ from __future__ import annotations
 from adlib.report.document import Block, Illustration, Paragraph, Table
 from adlib.report.study_report._comparisons import first_picture
 from adlib.report.study_report._figures import efficiency_picture
+from adlib.report.study_report._judgements import share_phrase
 from adlib.report.study_report._study import EFFICIENCY, INTERPRETATION, Study, listed
 
 
@@ -35,8 +36,9 @@ def insight_blocks(study: Study) -> list[Block]:
             Illustration(
                 "efficiency",
                 "PatchCore: validation AUROC against the median time for one image, "
-                "by the share of patches that is remembered, with 95 % intervals; "
-                "learned from as many images as the ablations.",
+                "by the share of patches that is remembered, with 95 % intervals"
+                f"{study.interval_kind(EFFICIENCY)}; learned from as many images as "
+                "the ablations.",
                 efficiency_picture(study),
                 [EFFICIENCY],
                 width=0.62,
@@ -57,15 +59,18 @@ def _share_text(study: Study) -> str:
         effective = study.cite.get(
             INTERPRETATION, "shares", number, "effective_number", form=".0f"
         )
-        total = study.cite.get(INTERPRETATION, "shares", number, "n_features", form="d")
+        total, n_images = (
+            study.cite.get(INTERPRETATION, "shares", number, key, form="d")
+            for key in ("n_features", "n_images")
+        )
         texts.append(
-            f"on anomalous images of {one['class_name']}, {stage} carries most, "
-            f"{share}, and the distance is spread as evenly as over {effective} of "
-            f"{total} features"
+            f"on {n_images} anomalous images of {one['class_name']}, {stage} carries "
+            f"{share_phrase(one['stages'][stage])}, {share}, and the distance is "
+            f"spread as evenly as over {effective} of {total} features"
         )
     return (
-        "PatchCore's squared distance is a sum over features, so it can be shared out "
-        f"exactly: {listed(texts)}."
+        "The squared distance of an image's highest patch in PatchCore is a sum over "
+        f"features, so it can be shared out exactly: {'; '.join(texts)}."
     )
 
 
@@ -81,12 +86,13 @@ def _time_text(study: Study) -> str:
         if row is max(rivals, key=lambda one: one["share"]):
             share = study.cite.get(EFFICIENCY, "stages", number, "share", form=".0%")
             slowest.append(
-                f"{row['stage']} for {row['method']} on {row['class_name']} ({share})"
+                f"{row['stage']} takes {share_phrase(row['share'])} for "
+                f"{row['method']} on {row['class_name']} ({share})"
             )
     return (
         "[table:stages] shows what one image takes, from its file to score and map, "
         "one image at a time, and how many images a second there are where reading "
-        f"and embedding go on ahead. Most of the time goes to {listed(slowest)}. "
+        f"and embedding go on ahead. Of the mean time, {listed(slowest)}. "
         "[figure:efficiency] shows what a smaller memory bank would cost."
     )
 
@@ -117,12 +123,14 @@ def _stage_table(study: Study) -> Table:
             for key in ("p95_milliseconds", "p99_milliseconds", "images_a_second")
         ]
         cells.append(cite.get(EFFICIENCY, "saved", number, "megabytes", form=".0f"))
-        rows.append([*model, *cells])
+        n_timed = cite.get(EFFICIENCY, "saved", number, "n_timed", form="d")
+        rows.append([*model, n_timed, *cells])
     return Table(
         "stages",
-        "Median milliseconds for one image, stage by stage and in all; 95th and 99th "
-        "percentile of all; images a second through inspect; size of the model file.",
-        ["method", "class", *stages, "95 %", "99 %", "images/s", "MB"],
+        "Images timed; median milliseconds for one of them, stage by stage and in all; "
+        "95th and 99th percentile of all; images a second through inspect; size of the "
+        "model file. Percentiles of few images are rough.",
+        ["method", "class", "images", *stages, "95 %", "99 %", "images/s", "MB"],
         rows,
         2,
         [EFFICIENCY],

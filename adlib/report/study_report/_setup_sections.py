@@ -2,19 +2,30 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 from adlib.report.document import Paragraph, Section, Table
 from adlib.report.study_report._cited_numbers import MINUS
 from adlib.report.study_report._study import (
+    ABLATIONS,
+    CHANCE,
+    CHECK,
+    CLEAN,
     CONFIG,
     COUNTS,
-    FITTING,
+    GLOBAL,
     MACHINE,
+    SHIFT_ABLATIONS,
+    Fact,
     Study,
+    fitting_file,
     listed,
 )
 
+NOT_RECORDED, BOTH = "not recorded", "both"
 
-def context_section() -> Section:
+
+def context_section(study: Study) -> Section:
     """What the models are for, and what each word means in this report."""
     return Section(
         "Application and operational definitions",
@@ -29,24 +40,22 @@ def context_section() -> Section:
             Paragraph(
                 "A part is normal where its image was filed as good, and anomalous "
                 "where it shows any defect, whatever its kind. The score of an image "
-                "is a distance from what was learned: higher means more anomalous. An "
+                "is made of distances from what was learned: higher means more "
+                "anomalous. An "
                 "image is called anomalous where its score lies above a threshold. A "
                 "false alarm is a normal image that is called anomalous, a miss an "
                 "anomalous one that is not. Recall is the share of anomalous images "
                 "that are called so, specificity the share of normal images that are "
                 "not, precision the share of the called ones that are anomalous, F1 "
                 "the harmonic mean of precision and recall. AUROC is the probability "
-                "that an anomalous image scores above a normal one; AUPRC is the "
-                "average precision. Pixel AUROC ranks pixels by the maps, and AUPRO "
-                "is the area under the mean overlap with each defective region up to "
-                "30 % false-positive pixels, divided by 0.3.",
+                "that an anomalous image scores above a normal one, ties counting one "
+                f"half; AUPRC is the average precision.{_pixel_text(study)}",
                 heading="Definitions",
             ),
             Paragraph(
-                "The clean domain is the data as it was published. The shifted domain "
-                "is its twin after transformations that a line may undergo: cameras "
-                "move, lamps age, optics go out of focus. Adaptation is whatever is "
-                "done before models judge the shifted domain.",
+                "The clean domain is the images as they are. The shifted domain is the "
+                "same images after the transformations named below. Adaptation is "
+                "whatever is done before models judge the shifted domain.",
                 heading="Domains",
             ),
         ],
@@ -71,8 +80,8 @@ def data_section(study: Study) -> Section:
         "scikit-image, with synthetic defects. They show that the study runs; they are "
         "no industrial data, and no figure here says how a method does on a line."
         if demo
-        else f"The images are those of {listed(study.classes)}, as their publishers "
-        "filed them."
+        else f"The images are those of {listed(study.classes)}, with the labels that "
+        "the data set gives them."
     )
     columns = ["class", "train", "val good", "val anomalous"]
     columns += ["test good", "test anomalous", "defect types"]
@@ -84,26 +93,23 @@ def data_section(study: Study) -> Section:
             Paragraph(f"{origin} [table:data] counts them."),
             Table(
                 "data",
-                "Images of each class. Every defect type is both in validation and in "
-                "test.",
+                f"Images of each class. {_type_text(study)}",
                 columns,
                 rows,
                 1,
                 [COUNTS],
             ),
             Paragraph(
-                f"Of the good images that the publishers meant for training, "
-                f"{_percent(training)} are learned from. The other "
-                f"{_percent(held)} are normal "
-                f"validation images, beside {_percent(anomalous)} of each "
-                "defect type. All others are test images. Thresholds and choices thus "
-                "rest on images that no figure of this report is measured on, at the "
-                "price of fewer test images than the official division has: figures "
-                "are comparable within the report, not with published tables. "
-                "Near-duplicates were looked for when the images were divided. The "
-                "shifted twin keeps the division: an image and its twin are on the "
-                "same side of it, so nothing learned from shifted training images has "
-                "seen a test image.",
+                f"Of the good images that the data set keeps for training, about "
+                f"{_percent(training)} are learned from. The other {_percent(held)} "
+                f"are normal validation images, beside about {_percent(anomalous)} of "
+                "each defect type. All others are test images. Thresholds rest on "
+                "validation images alone. So figures on test images, of fewer images "
+                "than the data set keeps for testing, are comparable within the "
+                "report, not with published tables. Figures on validation images are "
+                "named as such; thresholds were set on these images, and choices may "
+                f"have been made on them. {_equal_text(study)}The shifted twin keeps "
+                "the division: an image and its twin are in the same part.",
                 heading="Rationale",
             ),
             Paragraph(_shift_text(study), heading="The shift"),
@@ -112,44 +118,30 @@ def data_section(study: Study) -> Section:
 
 
 def methods_section(study: Study) -> Section:
-    """What the methods are, and what they were set to."""
-    config = study.config
-    backbone, patchcore, padim = (
-        config[name] for name in ("backbone", "patchcore", "padim")
-    )
-    side = backbone["image_size"]
-    rows = [
-        ["both", "backbone", f"{backbone['name']}, ImageNet, frozen"],
-        ["both", "image size", f"{side} \N{MULTIPLICATION SIGN} {side}"],
-        ["both", "seed", str(config["seed"])],
-        ["PatchCore", "stages", "strides 8 and 16"],
-        ["PatchCore", "share of patches remembered", _percent(patchcore["coreset"])],
-        ["PatchCore", "selection", "greedy coreset, exact nearest neighbours"],
-        ["PaDiM", "stages", "strides 4, 8 and 16"],
-        ["PaDiM", "channels", str(padim["n_channels"])],
-        ["PaDiM", "regularization", f"{padim['regularization']:g}"],
-        ["both", "threshold", "of best F1 on validation images"],
-    ]
-    rows.sort(key=lambda row: ["both", "PatchCore", "PaDiM"].index(row[0]))
+    """What the methods are, and what the fitted models say that they were set to."""
+    seed = str(study.config["seed"])
+    rows = [[BOTH, "seed", seed], *_settings(study)]
+    files = [CONFIG, *(fitting_file(method) for method in study.facts)]
     return Section(
         "Methods and hyperparameters",
         [
             Paragraph(
-                "Both methods read feature maps of one frozen network. PatchCore (Roth "
-                "et al., CVPR 2022) remembers a greedy coreset of the patch features "
-                "of good images; the distance of a patch to its nearest remembered "
-                "neighbour is its score, and the highest patch of an image gives the "
-                "image's. PaDiM (Defard et al., 2021) learns one Gaussian for each "
-                "place of the image and scores by the Mahalanobis distance. [table:"
-                f"settings] has their parameters. {_share_text(study)}"
+                "Both methods read feature maps of a frozen network. PatchCore (Roth "
+                "et al., CVPR 2022) remembers some patch features of good images; the "
+                "distance of a patch to its nearest remembered neighbour is its score. "
+                "PaDiM (Defard et al., 2021) fits one Gaussian at each place of the "
+                "patch grid; the score of a patch is its Mahalanobis distance. "
+                f"{_aggregation_text(study)}[table:settings] has what the fitted "
+                f"models were set to. {_share_text(study)}"
             ),
             Table(
                 "settings",
-                "What the methods were set to.",
+                "What the fitted clean models were set to; where classes differ, "
+                "class by class.",
                 ["method", "parameter", "value"],
                 rows,
                 3,
-                [CONFIG],
+                files,
             ),
         ],
     )
@@ -158,7 +150,6 @@ def methods_section(study: Study) -> Section:
 def protocol_section(study: Study) -> Section:
     """What is learned, set and judged on which images, and how chance is weighed."""
     machine = study.cite.at(MACHINE)
-    ablation = study.config["ablation"]
     return Section(
         "Protocols",
         [
@@ -168,55 +159,263 @@ def protocol_section(study: Study) -> Section:
                 "judge shifted test images. Shifted, new threshold: the same models, "
                 "thresholds set on shifted validation images. Shifted, learned anew: "
                 "models learn shifted training images, and thresholds are set on "
-                "shifted validation images. One model for all: one model learns the "
-                "clean training images of all classes. No test image is used to fit, "
-                "to calibrate or to choose.",
+                "shifted validation images."
+                + (
+                    " One model for all: one model learns the clean training images of "
+                    "all classes."
+                    if study.cite.has(GLOBAL)
+                    else ""
+                ),
                 heading="Conditions",
             ),
             Paragraph(
-                "Intervals are at 95 %: of single figures by a stratified bootstrap of "
-                "2,000 resamples, of differences in AUROC by DeLong's method, of other "
-                "differences by a bootstrap that resamples the images of both "
-                "conditions together. Methods are compared on the same images by "
-                "DeLong's test and by permutation, corrected by Holm for the number of "
-                "classes, and over classes by a paired t-test. A difference is called "
-                "clear where its interval leaves out 0 or its corrected p lies below "
-                "0.05.",
+                _statistics_text(study),
                 heading="Statistics",
             ),
+            *_ablation_paragraph(study),
             Paragraph(
-                "Ablations change one choice at a time and are judged on validation "
-                f"images, at most {ablation['n_training']} training and "
-                f"{ablation['n_judged']} judged images of a class. Parts of the shift "
-                "are judged on test images with models that stay as they are.",
-                heading="Ablations",
-            ),
-            Paragraph(
-                f"Python {machine['python']}, adlib {machine['adlib-vision']}, torch "
-                f"{machine['torch']}, timm {machine['timm']}; {machine['processor']}, "
-                f"{machine['threads used']} threads, GPU: {machine['GPU']}. The same "
-                "configuration and seed give the same results on such a machine. "
-                "Every number below is listed in numbers.csv with the file and the "
-                "place where it stands.",
+                f"As phase 0 found it: Python {machine['python']}, adlib "
+                f"{machine['adlib-vision']}, torch {machine['torch']}, timm "
+                f"{machine['timm']}; {machine['processor']}, "
+                f"{machine['threads used']} threads, GPU: {machine['GPU']}. "
+                "Figures that were looked up in results are listed in numbers.csv, "
+                "with the file and the place where each stands; settings from the "
+                "configuration, versions, counts of cases and what pictures show are "
+                "not.",
                 heading="Machine",
             ),
         ],
     )
 
 
+def _pixel_text(study: Study) -> str:
+    """Define pixel figures, where there are any, by the limit that was used."""
+    limits = []
+    for name in study.classes:
+        place = ("methods", study.methods[0], "classes", name, "pixel")
+        if study.cite.at(CLEAN, *place):
+            limits.append(study.cite.get(CLEAN, *place, "fpr_limit", form="g"))
+    if not limits:
+        return ""
+    limit = listed(sorted(set(limits)))
+    return (
+        " Pixel AUROC ranks pixels by the maps, and AUPRO is the area under the mean "
+        "overlap with each defective region up to a false-positive rate of pixels of "
+        f"{limit}, divided by {limit}."
+    )
+
+
+def _type_text(study: Study) -> str:
+    """Say whether validation and test have the same defect types, as counted."""
+    alone = alone_types(study)
+    if not alone:
+        return "Every defect type is both in validation and in test."
+    return f"Not both in validation and in test: {listed(alone)}."
+
+
+def alone_types(study: Study) -> list[str]:
+    """Return the defect types that only one of validation and test has."""
+    found = []
+    for name in study.classes:
+        val, test = (set(study.cite.at(COUNTS, name, p)) for p in ("val", "test"))
+        found += [f"{kind} of {name}" for kind in sorted((val ^ test) - {"good"})]
+    return found
+
+
+def _equal_text(study: Study) -> str:
+    """Say what phase 0 found of equal images, where it noted that."""
+    if not study.cite.has(CHECK):
+        return ""
+    n_equal = study.cite.get(CHECK, "n_equal_images", form="d")
+    return (
+        "The images of the data set were compared pixel by pixel before they were "
+        f"divided: {n_equal} show the same as another one. Images that are nearly the "
+        "same were not looked for. "
+    )
+
+
+def _strides(fact: Fact) -> str:
+    return listed(
+        [
+            f"{fact.get('stages', n, 'stride')} "
+            f"({fact.get('stages', n, 'channels')} channels)"
+            for n, _ in enumerate(fact.at("stages"))
+        ]
+    )
+
+
+def _features(fact: Fact) -> str:
+    return f"{fact.get('n_features')} of {fact.get('n_embedded')}"
+
+
+def _bank(fact: Fact) -> str:
+    entries, patches = fact.get("n_bank"), fact.get("n_patches")
+    return f"{entries} of {patches} patches ({_percent(fact.at(*_P, 'coreset'))})"
+
+
+def _image_size(fact: Fact) -> str:
+    size = fact.at(*_P, "image_size")
+    height, width = size if isinstance(size, list) else (size, size)
+    return f"{height} \N{MULTIPLICATION SIGN} {width}"
+
+
+def _threshold(fact: Fact) -> str:
+    normal, anomalous = (
+        fact.get("threshold", f"n_{kind}") for kind in ("normal", "anomalous")
+    )
+    return (
+        f"of {fact.at('threshold', 'rule')} on {normal} normal and {anomalous} "
+        "anomalous validation images"
+    )
+
+
+def _aggregation(fact: Fact) -> str:
+    """Return how patch scores become the score of an image."""
+    kind = fact.at(*_P, "aggregation")
+    if kind == "top_mean":
+        share = _percent(fact.at(*_P, "top_ratio"))
+        return f"mean of the highest {share} of the patch scores"
+    if kind == "reweighted":
+        n_neighbors = fact.get(*_P, "n_neighbors")
+        return f"highest patch score, re-weighted by {n_neighbors} neighbours"
+    return {"max": "highest patch score", "map_max": "highest value of the map"}[kind]
+
+
+def _channels(fact: Fact) -> str:
+    kind = fact.at(*_P, "channels")
+    if kind == "all":
+        return "all"
+    how = {"random": "drawn at random", "pca": "principal components"}[kind]
+    return f"{how}, at most {fact.get(*_P, 'n_channels')}"
+
+
+_P = ("parameters",)
+# A parameter that the fitted model does not have is left out.
+SETTINGS: dict[str, Callable[[Fact], str]] = {
+    "backbone": lambda fact: f"{fact.at(*_P, 'backbone')}, frozen",
+    "weights": lambda fact: str(fact.at(*_P, "weights") or "random"),
+    "image size": _image_size,
+    "strides of the stages": _strides,
+    "embedding": lambda fact: str(fact.at(*_P, "embedding")),
+    "features kept": _features,
+    "feature selection": _channels,
+    "memory bank": _bank,
+    "coreset": lambda fact: str(fact.at(*_P, "selection")),
+    "nearest neighbour search": lambda fact: str(fact.at(*_P, "search")),
+    "regularization": lambda fact: f"{fact.at(*_P, 'regularization'):g}",
+    "image score": _aggregation,
+    "training images": lambda fact: fact.get("n_training"),
+    "threshold": _threshold,
+}
+
+
+def _settings(study: Study) -> list[list[str]]:
+    """Return method, parameter and value, what both methods share first."""
+    found = {
+        method: {
+            name: value
+            for name, of in SETTINGS.items()
+            if (value := _over_classes(study, method, of))
+        }
+        or {"settings of the fitted models": NOT_RECORDED}
+        for method in study.methods
+    }
+    first, *others = found.values()
+    shared = {
+        name
+        for name, value in first.items()
+        if others and all(other.get(name) == value for other in others)
+    }
+    rows = [[BOTH, name, first[name]] for name in first if name in shared]
+    for method, values in found.items():
+        rows += [[method, *one] for one in values.items() if one[0] not in shared]
+    return rows
+
+
+def _over_classes(study: Study, method: str, of: Callable[[Fact], str]) -> str:
+    """Return a setting, class by class where they differ; "" where none has it."""
+    found = {}
+    for name in study.classes:
+        fact = study.facts.get(method, {}).get(name)
+        try:
+            found[name] = NOT_RECORDED if fact is None else of(fact)
+        except KeyError:
+            return ""
+    values = set(found.values())
+    if values == {NOT_RECORDED}:
+        return ""
+    if len(values) == 1:
+        return values.pop()
+    return "; ".join(f"{name}: {value}" for name, value in found.items())
+
+
+def _aggregation_text(study: Study) -> str:
+    """Say how each method's patch scores become the score of an image."""
+    texts = [
+        f"the {value} ({method})"
+        for method in study.methods
+        if (value := _over_classes(study, method, _aggregation))
+    ]
+    return f"The score of an image is {listed(texts)}. " if texts else ""
+
+
+def _statistics_text(study: Study) -> str:
+    kinds = study.cite.at(CLEAN).get("intervals")
+    made = (
+        f"of AUROC, AUPRC and F1 by a {kinds['figure']}, of differences of AUROC by "
+        f"{kinds['difference of AUROC']}, of other differences by a "
+        f"{kinds['other difference']} that draws the images of both conditions "
+        "together, and of the recall of a group of images by "
+        f"{kinds['recall of a group']}"
+        if kinds
+        else "how they were made was not recorded with these results"
+    )
+    return (
+        f"Intervals are at 95 %: {made}. Other figures, and means over classes, are "
+        "given without an interval. An interval without width says only that no "
+        "resample differs, not that the figure is certain. Methods are compared on the "
+        "same images by DeLong's test and by permutation; Holm's p is DeLong's, "
+        "corrected for the number of classes, and no other p is corrected. A "
+        "difference is said to be there where its interval leaves out 0, and, between "
+        f"methods, Holm's p lies below {CHANCE}; where there is a p-value alone, where "
+        f"that lies below {CHANCE}. Otherwise no difference is shown, which does not "
+        "say that there is none."
+    )
+
+
+def _ablation_paragraph(study: Study) -> list[Paragraph]:
+    """Say how choices and parts of the shift are judged, where they were."""
+    most = study.config["ablation"]
+    texts = []
+    if study.cite.has(ABLATIONS):
+        texts.append(
+            "Ablations change one choice at a time and are judged on validation "
+            f"images, at most {most['n_training']} training and {most['n_judged']} "
+            "judged images of a class."
+        )
+    if study.cite.has(SHIFT_ABLATIONS):
+        texts.append(
+            "Parts of the shift are judged with the clean models, on at most "
+            f"{most['n_judged']} test images of a class."
+        )
+    return [Paragraph(" ".join(texts), heading="Ablations")] if texts else []
+
+
 def _share_text(study: Study) -> str:
     """Say what the share of remembered patches is worth on validation images."""
-    if not study.cite.has(FITTING):
+    file = fitting_file("PatchCore")
+    if not study.cite.has(file):
         return ""
     found: dict[str, list[str]] = {}
-    for number, one in enumerate(study.cite.at(FITTING, "fittings")):
-        auroc = study.cite.get(FITTING, "fittings", number, "val_auroc")
+    for number, one in enumerate(study.cite.at(file, "fittings")):
+        auroc = study.cite.get(file, "fittings", number, "val_auroc")
         share = one["setting"].removeprefix("coreset ")
         found.setdefault(one["class_name"], []).append(f"{auroc} with {share}")
     texts = [f"on {name} {listed(figures)}" for name, figures in found.items()]
     return (
-        "The share of patches that PatchCore remembers was fixed beforehand. On "
-        f"validation images it makes this of AUROC: {'; '.join(texts)}."
+        "The share of patches that PatchCore remembers is that of the configuration. "
+        "AUROC on validation images by that share, without an interval: "
+        f"{'; '.join(texts)}."
     )
 
 
@@ -228,6 +427,8 @@ def _shift_text(study: Study) -> str:
             low, high = map(written, shift[name])
             ratio = _percent(shift["illumination_ratio"])
             parts.append(text.format(low=low, high=high, ratio=ratio))
+    if not parts:
+        return "Every part of the shift is switched off: shifted images are as before."
     return (
         f"Each shifted image was drawn once, with a seed of its own: {listed(parts)}. "
         "Masks move with their images."
@@ -250,7 +451,8 @@ PARTS = (
     (
         "illumination",
         _percent,
-        "on {ratio} of the images a gradient that takes {low} to {high} of the light",
+        "on about {ratio} of the images a gradient that takes {low} to {high} of the "
+        "light at its dark end",
     ),
     ("blur", _number, "Gaussian blur with kernels of {low} to {high} pixels"),
     ("noise", _number, "Gaussian noise of {low} to {high} of the range"),

@@ -14,6 +14,7 @@ from adlib.report.study_report._comparisons import (
     pixel_figure,
 )
 from adlib.report.study_report._figures import conditions_picture
+from adlib.report.study_report._judgements import tally_phrase
 from adlib.report.study_report._study import (
     ADAPTED,
     CLEAN,
@@ -21,7 +22,6 @@ from adlib.report.study_report._study import (
     RETHRESHOLDED,
     SHIFTED,
     Study,
-    counted,
     listed,
 )
 from adlib.report.study_report._way_section import way_blocks
@@ -69,7 +69,7 @@ def _conditions_table(study: Study) -> Table:
     columns = ["class", "method", "condition", "AUROC", "F1", "recall", "spec."]
     return Table(
         "conditions",
-        "All conditions, with 95 % intervals.",
+        "All conditions. AUROC and F1 have 95 % intervals, the other figures none.",
         [*columns, "pixel AUROC", "AUPRO"],
         rows,
         3,
@@ -90,11 +90,14 @@ def _changes_table(study: Study) -> Table:
         for number, method, name in study.changed(file, effect):
             cells = [change(study, file, effect, number, metric=m) for m in MEANS]
             p_value = study.cite.p_value(file, effect, number, "p_value")
-            rows.append([label, method, name, *cells, p_value])
-    columns = ["change", "method", "class", "AUROC", "F1", "specificity", "p of AUROC"]
+            n_images = study.cite.get(file, effect, number, "n_images", form="d")
+            rows.append([label, method, name, n_images, *cells, p_value])
+    columns = ["change", "method", "class", "images", "AUROC", "F1", "specificity"]
+    columns.append("p of AUROC")
     return Table(
         "changes",
-        "Changes on the same test images. Clean to shifted: nothing adapted. New "
+        "Changes on the same test images, with 95 % intervals. Clean to shifted: "
+        "nothing adapted. New "
         "threshold: what it adds to that. Left to the model: what then lacks to the "
         "clean domain. Learned anew: over nothing adapted. Still lost: learned anew "
         "less clean.",
@@ -114,6 +117,7 @@ def _comparison_table(study: Study) -> Table:
                 [
                     condition,
                     study.cite.at(file, *place, "class_name"),
+                    study.cite.get(file, *place, "n_images", form="d"),
                     study.cite.get(file, *place, "auroc", 0),
                     study.cite.get(file, *place, "auroc", 1),
                     study.cite.interval(
@@ -125,12 +129,13 @@ def _comparison_table(study: Study) -> Table:
                 ]
             )
     first, second = study.cite.at(CLEAN, "comparison", "methods")
-    columns = ["condition", "class", first, second, "difference", "p", "Holm's p"]
+    columns = ["condition", "class", "images", first, second, "difference", "p"]
+    columns += ["Holm's p", "permutation p"]
     return Table(
         "comparison",
         f"AUROC of {first} less {second} on the same images: DeLong's interval and p, "
-        "corrected for the number of classes, and p by permutation.",
-        [*columns, "permutation p"],
+        "that p corrected by Holm for the number of classes, and p by permutation.",
+        columns,
         rows,
         2,
         [CLEAN, ADAPTED],
@@ -138,35 +143,31 @@ def _comparison_table(study: Study) -> Table:
 
 
 def _cost_text(study: Study) -> str:
-    found = [
-        study.bounds(SHIFTED, "change_from_clean", n, "figures", "image_auroc")
-        for n, _, _ in study.changed(SHIFTED, "change_from_clean")
-    ]
-    worse = sum(one.high < 0 for one in found)
+    effect = "change_from_clean"
     means = []
     for method in study.methods:
         auroc, f1, specificity = (
-            mean_change(study, SHIFTED, "mean_change_from_clean", method, which)
+            mean_change(study, SHIFTED, f"mean_{effect}", method, which)
             for which in range(3)
         )
         means.append(f"{method}: AUROC {auroc}, F1 {f1}, specificity {specificity}")
     text = (
-        f"From clean to shifted images AUROC clearly falls for "
-        f"{counted(worse, len(found), 'models')} ([table:conditions], "
-        f"[figure:conditions]). Mean changes over classes: {'; '.join(means)}."
+        f"From clean to shifted images {_tally(study, SHIFTED, effect)} "
+        "([table:conditions], [table:changes], [figure:conditions]). "
+        f"{study.mean_changes('')}, without an interval: {'; '.join(means)}."
     )
     hidden = [
         m
         for m in study.methods
-        if study.cite.at(SHIFTED, "mean_change_from_clean", m, "image_specificity")
-        < 2 * study.cite.at(SHIFTED, "mean_change_from_clean", m, "image_f1")
+        if study.cite.at(SHIFTED, f"mean_{effect}", m, "image_specificity")
+        < 2 * study.cite.at(SHIFTED, f"mean_{effect}", m, "image_f1")
         < 0
     ]
     if hidden:
         text += (
-            f" For {listed(hidden)} F1 falls by less than half as much as specificity: "
-            "most test images are anomalous, and a model that calls nearly every image "
-            "anomalous keeps a fair F1 while it is of no use on a line."
+            f" For {listed(hidden)} mean F1 falls by less than half as much as mean "
+            "specificity: F1 does not count the normal images that are judged rightly, "
+            "and hides false alarms where most images are anomalous."
         )
     return text
 
@@ -188,28 +189,20 @@ def _threshold_text(study: Study) -> str:
             more.append(method)
     text = (
         "Thresholds of best F1 on shifted validation images leave every AUROC as it "
-        f"is. Mean changes of F1 over classes ([table:changes]): {'; '.join(parts)}."
+        f"is. {study.mean_changes(' of F1')}, without an interval ([table:changes] has "
+        f"those of each class with one): {'; '.join(parts)}."
     )
     if more:
         text += (
-            f" So for {listed(more)} most of what the shift costs lies in the ranking "
-            "of the images, which no threshold mends."
+            f" So for {listed(more)} the new threshold wins back less of mean F1 than "
+            "is still missing. What is missing may lie in the ranking of the images, "
+            "or in a threshold that suits validation images better than test images."
         )
     return text
 
 
 def _adapted_text(study: Study) -> str:
     effect = "change_from_no_adaptation"
-    won = [
-        study.bounds(ADAPTED, effect, n, "figures", "image_auroc")
-        for n, _, _ in study.changed(ADAPTED, effect)
-    ]
-    lost = [
-        study.bounds(ADAPTED, "change_from_clean", n, "figures", "image_auroc")
-        for n, _, _ in study.changed(ADAPTED, "change_from_clean")
-    ]
-    n_better = sum(one.low > 0 for one in won)
-    n_below = sum(one.high < 0 for one in lost)
     means = []
     for method in study.methods:
         over, against = (
@@ -221,10 +214,19 @@ def _adapted_text(study: Study) -> str:
         difference_sentence(study, ADAPTED, n) for n in compared(study, ADAPTED)
     )
     return (
-        "Models that learn the shifted training images rank clearly better than "
-        f"without adaptation in {counted(n_better, len(won), 'cases')}, and clearly "
-        f"worse than clean models on clean images in "
-        f"{counted(n_below, len(lost), 'cases')}. Mean changes of AUROC over classes: "
+        "Models that learn the shifted training images, against nothing adapted: "
+        f"{_tally(study, ADAPTED, effect)}. Against clean models on clean images: "
+        f"{_tally(study, ADAPTED, 'change_from_clean')} "
+        f"([table:changes]). {study.mean_changes(' of AUROC')}, without an interval: "
         f"{'; '.join(means)}. {sentences}{over_classes(study, ADAPTED)} "
         "[table:comparison] compares the methods."
     )
+
+
+def _tally(study: Study, file: str, effect: str) -> str:
+    """Return for how many models AUROC rises, falls, or shows no change."""
+    differences = [
+        study.bounds(file, effect, n, "figures", "image_auroc")
+        for n, _, _ in study.changed(file, effect)
+    ]
+    return tally_phrase(differences, "AUROC", "models")

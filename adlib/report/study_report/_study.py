@@ -11,8 +11,8 @@ from adlib.report.study_report._cited_numbers import CitedNumbers, Key
 
 CONFIG = "phase00/config.json"
 MACHINE = "phase00/environment.json"
+CHECK = "phase00/data_check.json"
 COUNTS = "phase01/counts.json"
-FITTING = "results/patchcore_clean_fitting.json"
 CLEAN = "results/clean_results.json"
 SHIFTED = "results/shifted_no_adaptation_results.json"
 RETHRESHOLDED = "results/shift_threshold_only_results.json"
@@ -39,13 +39,32 @@ class Bounds(NamedTuple):
     """A difference and its 95 percent interval, to word a sentence by."""
 
     difference: float
-    low: float
-    high: float
+    low: float | None
+    high: float | None
 
-    @property
-    def clear(self) -> bool:
-        """Whether the interval leaves out no difference at all."""
-        return self.low > 0 or self.high < 0
+
+@dataclass(frozen=True)
+class Fact:
+    """What fitting noted of one model.
+
+    Attributes:
+        cite: Reads it.
+        file: Where it stands.
+        number: Which entry of "fittings" it is.
+    """
+
+    cite: CitedNumbers
+    file: str
+    number: int
+
+    def at(self, *keys: Key) -> Any:
+        """Return what was noted, to look at."""
+        return self.cite.at(self.file, "fittings", self.number, "facts", *keys)
+
+    def get(self, *keys: Key, form: str = ",d") -> str:
+        """Return a number as it is printed, and note it."""
+        place = ("fittings", self.number, "facts", *keys)
+        return self.cite.get(self.file, *place, form=form)
 
 
 @dataclass(frozen=True)
@@ -78,6 +97,38 @@ class Study:
         """The classes, in the order of the results."""
         return list(self.cite.at(CLEAN, "methods", self.methods[0], "classes"))
 
+    @cached_property
+    def facts(self) -> dict[str, dict[str, Fact]]:
+        """What each judged clean model is, by method and class, as fitting noted it.
+
+        A method or class is left out where that was not noted, or of another model:
+        the fitted model is the one with the threshold of the results.
+        """
+        found: dict[str, dict[str, Fact]] = {}
+        for method in self.methods:
+            file = fitting_file(method)
+            if not self.cite.has(file):
+                continue
+            for number, one in enumerate(self.cite.at(file, "fittings")):
+                place = ("methods", method, "classes", one["class_name"])
+                judged = one["class_name"] in self.classes and (
+                    self.cite.at(CLEAN, *place).get("threshold") == one["threshold"]
+                )
+                if judged and one.get("facts"):
+                    fact = Fact(self.cite, file, number)
+                    found.setdefault(method, {})[one["class_name"]] = fact
+        return found
+
+    def mean_changes(self, figure: str) -> str:
+        """Return "Mean changes ... over classes"; of one class its changes."""
+        several = len(self.classes) > 1
+        return f"Mean changes{figure} over classes" if several else f"Changes{figure}"
+
+    def interval_kind(self, file: str) -> str:
+        """Return " by ..." for the intervals of a file's figures; "" if not noted."""
+        kinds = self.cite.at(file).get("intervals")
+        return f" by a {kinds['figure']}" if kinds else ""
+
     def changed(self, file: str, effect: str) -> list[tuple[int, str, str]]:
         """Return position, method and class of each entry of a list of changes."""
         return [
@@ -89,6 +140,11 @@ class Study:
         """Return a change's bounds."""
         found = self.cite.at(file, *keys)
         return Bounds(found["difference"], found["low"], found["high"])
+
+
+def fitting_file(method: str) -> str:
+    """Return the file that says how a method's clean models were fitted."""
+    return f"results/{method.lower()}_clean_fitting.json"
 
 
 def listed(names: list[str]) -> str:

@@ -68,7 +68,7 @@ def write_study_report(outputs: Path, folder: Path) -> StudyReport:
     """Write the report of a study as ``report.html`` and ``report.pdf``.
 
     Beside them come every table as CSV and LaTeX, the figures, and ``numbers.csv``, the
-    file and place of each number that the report prints.
+    file and place of each number that was looked up in results.
 
     Args:
         outputs: The study's outputs; phases 0, 1, 5, 6 and 7 must have run. What later
@@ -110,7 +110,7 @@ def study_document(study: Study) -> Document:
     ]
     analysis = [*error_blocks(study), *ablation_blocks(study), *insight_blocks(study)]
     sections = [
-        context_section(),
+        context_section(study),
         data_section(study),
         methods_section(study),
         protocol_section(study),
@@ -136,13 +136,25 @@ def _abstract(study: Study) -> str:
             f"nothing adapted, and {adapted} once learned anew"
         )
     over = "macro average AUROC" if len(study.classes) > 1 else "AUROC"
-    pixels = cite.at(CLEAN, "methods", study.methods[0], "macro_average")
-    located = " Defects are located, too." if "aupro" in pixels else ""
+    located = [
+        f"{method} {cite.get(CLEAN, 'methods', method, 'macro_average', 'aupro')}"
+        for method in study.methods
+        if "aupro" in cite.at(CLEAN, "methods", method, "macro_average")
+    ]
+    pixels = f" AUPRO on clean test images: {', '.join(located)}." if located else ""
+    sizes = []
+    for name in study.classes:
+        entry = ("methods", study.methods[0], "classes", name)
+        normal, anomalous = (
+            cite.get(CLEAN, *entry, f"n_{kind}", form="d")
+            for kind in ("normal", "anomalous")
+        )
+        sizes.append(f"{name} {normal} normal and {anomalous} anomalous")
     return (
         f"{listed(study.methods)} learned good images of {listed(study.classes)} and "
-        f"judged clean and shifted test images. In {over}: {'; '.join(parts)}.{located}"
-        " Every figure comes with an interval, every comparison with a test, every "
-        "number with its file."
+        f"judged clean and shifted test images ({'; '.join(sizes)} ones). In {over}: "
+        f"{'; '.join(parts)}.{pixels} The tables have intervals and tests, which cover "
+        "the choice of test images alone."
     )
 
 
@@ -169,8 +181,8 @@ def _overview_blocks(study: Study) -> list[Block]:
         blocks.append(
             Illustration(
                 "scatter",
-                "Ranking images against ranking pixels, one point for each model and "
-                "class.",
+                "Ranking images against ranking pixels, one point for each model, "
+                "class and condition.",
                 scatter,
                 files,
                 width=0.52,

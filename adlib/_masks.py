@@ -1,0 +1,55 @@
+"""Which pixels a mask marks, by one rule for files and for arrays."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from adlib._typing import AnyArray, BoolArray
+
+MOST_VALUES = 4  # of a mask with whatever numbers for kinds of defects
+HIGHEST_NUMBER = 63  # of a mask with as many kinds as there are numbers
+
+
+def count_values(values: AnyArray) -> int:
+    """Return how many different values there are."""
+    if values.dtype.kind == "u" and values.dtype.itemsize <= 2:  # noqa: PLR2004 - bytes
+        return int(np.count_nonzero(np.bincount(values.ravel())))
+    return len(np.unique(values))
+
+
+def numbers_kinds(values: AnyArray) -> bool:
+    """Ask whether the values number kinds of defects, so that each counts.
+
+    They do where they are two; or whole numbers, at most four different ones or none
+    above 63. What has more has soft or lossy edges, or is no mask.
+    """
+    low, high = values.min(), values.max()
+    if ((values == low) | (values == high)).all():
+        return True
+    if values.dtype.kind == "f" and (values != np.rint(values)).any():
+        return False
+    return bool(high <= HIGHEST_NUMBER) or count_values(values) <= MOST_VALUES
+
+
+def half_of_range(values: AnyArray) -> float:
+    """Return the middle between the lowest and the highest value."""
+    return (float(values.min()) + float(values.max())) / 2
+
+
+def marked_pixels(values: AnyArray, *, lossy: bool = False) -> BoolArray:
+    """Return which pixels are anomalous.
+
+    Of numbers for kinds of defects all above the lowest; of others, and of all that
+    went through ``lossy`` compression, those above half of the range that is used. One
+    value all over marks everything, or nothing if it is 0.
+
+    Args:
+        values: (height, width), finite, not empty.
+        lossy: Values may have been changed a little.
+    """
+    low = values.min()
+    if low == values.max():
+        return np.full(values.shape, bool(low != 0))
+    if not lossy and numbers_kinds(values):
+        return np.asarray(values > low)
+    return np.asarray(values > half_of_range(values))

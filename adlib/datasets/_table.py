@@ -1,0 +1,139 @@
+"""VisA's table of images, however a spreadsheet saved it."""
+
+from __future__ import annotations
+
+import csv
+import io
+import json
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import TypeVar
+
+from adlib._validation import describe, refusal
+from adlib.datasets._samples import ANOMALOUS, GOOD, NORMAL, Sample, Split, path_in
+
+COLUMNS = ("object", "split", "label", "image", "mask")
+Meaning = TypeVar("Meaning", int, Split)
+DELIMITERS = ",;\t|"
+# Not 0 and 1: which of them is normal differs from table to table.
+LABELS = {
+    NORMAL: ("normal", "good", "ok", "nominal"),
+    ANOMALOUS: (
+        "anomaly",
+        "anomalous",
+        "abnormal",
+        "bad",
+        "defect",
+        "defective",
+        "ko",
+        "ng",
+    ),
+}
+SPLITS: dict[Split, tuple[str, ...]] = {
+    "train": ("train", "training"),
+    "validation": ("validation", "val", "valid"),
+    "test": ("test", "testing"),
+}
+
+
+def read_table(table: Path, root: Path) -> list[Sample]:
+    """Return the samples that a table lists, in its order.
+
+    Its text is UTF-8 or UTF-16; commas, semicolons, tabs or bars part its columns. The
+    case of names, labels and splits does not count, nor do blanks around values; blank
+    rows are left out.
+
+    Args:
+        table: The table.
+        root: What its paths are relative to.
+
+    Raises:
+        FileNotFoundError: There is no such table.
+        ValueError: It is not as stated, or a row is not; the message names the row.
+    """
+    if not table.is_file():
+        raise FileNotFoundError(f"VisA's table {str(table)!r} is missing.")
+    samples: dict[Path, Sample] = {}
+    for line, row in _rows(table):
+        where = f"line {line} of {str(table)!r}"
+        for column in COLUMNS[:-1]:  # normal images have no mask
+            if not row[column]:
+                raise ValueError(refusal(column, where, "given", "nothing"))
+        label = _meaning(row["label"], LABELS, "label", where)
+        normal = label == NORMAL
+        masked = row["mask"] and not normal
+        sample = Sample(
+            path_in(root, row["image"], where),
+            label,
+            GOOD if normal else "anomaly",
+            path_in(root, row["mask"], where) if masked else None,
+            row["object"],
+            _meaning(row["split"], SPLITS, "split", where),
+        )
+        if sample.image_path in samples:
+            rule = "a path that comes once in the table"
+            raise ValueError(refusal("image", where, rule, describe(row["image"])))
+        samples[sample.image_path] = sample
+    if not samples:
+        raise ValueError(f"{str(table)!r} must have a row for each image; it has none.")
+    return list(samples.values())
+
+
+def _rows(table: Path) -> Iterator[tuple[int, dict[str, str]]]:
+    """Yield the number of each row's last line, and its cells by column."""
+    lines = list(io.StringIO(_text(table), newline=""))
+    first = next((line for line in lines if line.strip()), "")
+    reader = csv.reader(lines, delimiter=max(DELIMITERS, key=first.count))
+    columns: list[str] = []
+    try:
+        for cells in reader:
+            row = [cell.strip() for cell in cells]
+            if not any(row):
+                continue
+            if not columns:
+                columns = [cell.lower() for cell in row]
+                _check_columns(columns, table)
+                continue
+            if any(row[len(columns) :]):
+                rule, came = f"{len(columns)} cells", f"{len(row)}"
+                where = f"line {reader.line_num} of {str(table)!r}"
+                raise ValueError(refusal("row", where, rule, came))
+            row += [""] * (len(columns) - len(row))
+            yield reader.line_num, dict(zip(columns, row, strict=False))
+    except csv.Error as error:
+        where = f"line {reader.line_num} of {str(table)!r}"
+        raise ValueError(f"{where} must be a row of a CSV table: {error}.") from error
+    if not columns:
+        _check_columns(columns, table)
+
+
+def _text(table: Path) -> str:
+    """Return a table's text, in the encoding that its first bytes tell."""
+    data = table.read_bytes()
+    try:
+        return data.decode(json.detect_encoding(data))
+    except UnicodeDecodeError as error:
+        raise ValueError(
+            f"{str(table)!r} must be UTF-8 or UTF-16 text ({error}). Save it as "
+            "CSV UTF-8."
+        ) from error
+
+
+def _check_columns(columns: list[str], table: Path) -> None:
+    """Raise unless each column that is needed comes once."""
+    if any(columns.count(column) != 1 for column in COLUMNS):
+        raise ValueError(
+            f"{str(table)!r} must have the columns {', '.join(sorted(COLUMNS))}, each "
+            f"once; it has {', '.join(columns) or 'none'}."
+        )
+
+
+def _meaning(
+    word: str, words: Mapping[Meaning, Sequence[str]], column: str, where: str
+) -> Meaning:
+    """Return what a word stands for, or raise with the words that are known."""
+    for meaning, known in words.items():
+        if word.lower() in known:
+            return meaning
+    rule = f"one of {', '.join(word for known in words.values() for word in known)}"
+    raise ValueError(refusal(column, where, rule, describe(word)))

@@ -1,0 +1,205 @@
+"""Pixels of more than 8 bits a channel, which Pillow cuts to 8 in colour.
+
+Pillow reads 16-bit grey and no 16-bit colour. PNG and JPEG 2000 are decoded by
+imagecodecs, TIFF by tifffile: both are well kept, read what Pillow cannot, and, unlike
+OpenCV, do not clash with a build of the same module that is installed already.
+"""
+
+from __future__ import annotations
+
+from typing import IO, Any
+
+import numpy as np
+from PIL import ExifTags, Image
+
+from adlib._typing import AnyArray
+from adlib.exceptions import ImageError
+
+DEEP_MODES = ("I", "F")  # and I;16 with its byte orders: Pillow keeps these as they are
+TIFF_MAGIC = (b"II*\0", b"MM\0*", b"II+\0", b"MM\0+")
+ALPHA = (1, 2)  # what TIFF calls an extra sample that is one
+SIXTEEN_BIT_MAX = 65535
+TRANSPOSED = 5  # EXIF orientations from here on swap height and width
+
+
+def deep_pixels(image: Any) -> AnyArray | None:
+    """Return the pixels of an image whose file is deeper than what Pillow makes of it.
+
+    Args:
+        image: A PIL image as ``Image.open`` gave it, not loaded yet.
+
+    Returns:
+        (h, w) or (h, w, c) uint16 or floats, upright; None where Pillow loses nothing.
+
+    Raises:
+        ImageError: It is deep and of a format that is not read in full.
+    """
+    file: IO[bytes] | None = getattr(image, "fp", None)
+    if file is None or file.closed or not image.tile:
+        return None
+    reader = {"TIFF": _tiff, "PNG": _png, "JPEG2000": _jpeg2000, "PPM": _ppm}
+    place = file.tell()
+    try:
+        pixels = reader.get(image.format or "", _refuse)(file, image)
+    finally:
+        file.seek(place)
+    if pixels is None:
+        return None
+    return _upright(pixels, image.getexif().get(ExifTags.Base.Orientation, 1))
+
+
+def read_tiff(file: IO[bytes], number: int = 0) -> AnyArray:
+    """Return one page of a TIFF as it is stored, grey values from black to white.
+
+    Args:
+        file: From its beginning.
+        number: Which page, 0 the first.
+
+    Returns:
+        (h, w) or (h, w, c), uint16 or floats; an orientation is not applied.
+
+    Raises:
+        ImageError: Its colours are not grey or RGB, or its values not in 16 bits.
+    """
+    import tifffile  # noqa: PLC0415 - for few files
+
+    file.seek(0)
+    with tifffile.TiffFile(file) as tiff:
+        page: Any = tiff.pages[number]
+        n_pixels = page.imagewidth * page.imagelength
+        most = Image.MAX_IMAGE_PIXELS
+        if most is not None and n_pixels > 2 * most:
+            raise Image.DecompressionBombError(f"it has {n_pixels} pixels.")
+        kinds = tifffile.PHOTOMETRIC
+        if page.photometric not in (kinds.MINISWHITE, kinds.MINISBLACK, kinds.RGB):
+            name = getattr(page.photometric, "name", page.photometric)
+            raise ImageError(f"must be a grey or RGB TIFF; got {name}.")
+        values = np.asarray(page.asarray())
+        if page.axes == "SYX":
+            values = np.moveaxis(values, 0, 2)
+        if values.dtype.kind != "f":
+            white = 2**page.bitspersample - 1 if values.dtype.kind == "u" else None
+            if white is not None and page.photometric == kinds.MINISWHITE:
+                values = white - values
+            values = sixteen_bits(values)
+            if white is not None and white < SIXTEEN_BIT_MAX:
+                values = _spread(values, white)
+        elif page.photometric == kinds.MINISWHITE:
+            values = 1 - values
+        if page.extrasamples and page.extrasamples[-1] in ALPHA:
+            values = values[:, :, 0] if values.shape[2] == 2 else values[:, :, :-1]  # noqa: PLR2004 - grey and alpha
+        return values
+
+
+def sixteen_bits(values: AnyArray) -> AnyArray:
+    """Return integers of any kind as uint16, or raise where they do not fit."""
+    low, high = int(values.min()), int(values.max())
+    if low < 0 or high > SIXTEEN_BIT_MAX:
+        raise ImageError(
+            f"{8 * values.dtype.itemsize}-bit grey values must lie in "
+            f"[0, {SIXTEEN_BIT_MAX}]; got {low} to {high}."
+        )
+    return values.astype(np.uint16)
+
+
+def upright_tiff(file: IO[bytes]) -> AnyArray | None:
+    """Read a TIFF that Pillow does not know, such as colours in floats; else None."""
+    file.seek(0)
+    if file.read(4) not in TIFF_MAGIC:
+        return None
+    import tifffile  # noqa: PLC0415
+
+    pixels = read_tiff(file)
+    file.seek(0)
+    with tifffile.TiffFile(file) as tiff:
+        tag = tiff.pages[0].tags.get(ExifTags.Base.Orientation)  # type: ignore[union-attr]
+    return _upright(pixels, 1 if tag is None else int(tag.value))
+
+
+def _tiff(file: IO[bytes], image: Any) -> AnyArray | None:
+    bits = image.tag_v2.get(ExifTags.Base.BitsPerSample, (1,))
+    return read_tiff(file, image.tell()) if max(bits) > 8 else None  # noqa: PLR2004 - bits
+
+
+def _png(file: IO[bytes], image: Any) -> AnyArray | None:
+    if not _is_cut(image):
+        return None
+    import imagecodecs  # noqa: PLC0415 - for few files
+
+    file.seek(0)
+    return _without_alpha(imagecodecs.png_decode(file.read()))
+
+
+def _jpeg2000(file: IO[bytes], image: Any) -> AnyArray | None:
+    if image.mode not in ("RGB", "RGBA", "LA"):
+        return None
+    file.seek(0)
+    data = file.read()
+    start = data.find(b"\xff\x4f\xff\x51")  # the codestream with its size marker,
+    bits = (data[start + 42] & 0x7F) + 1  # in which the first channel's depth stands
+    if bits <= 8:  # noqa: PLR2004
+        return None
+    import imagecodecs  # noqa: PLC0415
+
+    values = _without_alpha(imagecodecs.jpeg2k_decode(data))
+    return _spread(values, 2**bits - 1)
+
+
+def _ppm(file: IO[bytes], image: Any) -> AnyArray | None:
+    codec, _, start, args = image.tile[0]
+    if image.mode != "RGB" or not isinstance(args, tuple) or args[1] <= 255:  # noqa: PLR2004
+        return None
+    if codec != "ppm":
+        raise _cut("PPM in plain text")
+    file.seek(start)
+    shape = (image.height, image.width, 3)
+    values = np.frombuffer(file.read(2 * int(np.prod(shape))), ">u2").reshape(shape)
+    return _spread(values.astype(np.uint16), int(args[1]))
+
+
+def _refuse(file: IO[bytes], image: Any) -> None:
+    """Raise where a format that only Pillow reads here is cut to 8 bits."""
+    file.seek(0)
+    start = file.read(4096) if image.format == "AVIF" else b""
+    setting = start.find(b"av1C")
+    ten_bits = setting >= 0 and bool(start[setting + 6] & 0x40)
+    if _is_cut(image) or ten_bits or image.info.get("bit_depth", 8) > 8:  # noqa: PLR2004
+        raise _cut(str(image.format))
+
+
+def _cut(kind: str) -> ImageError:
+    return ImageError(
+        f"holds more than 8 bits a channel, which adlib cannot read from {kind} "
+        "without loss. Save it as PNG or TIFF."
+    )
+
+
+def _is_cut(image: Any) -> bool:
+    """Ask whether Pillow makes 8 bits of 16."""
+    stored = str(image.tile[0].args)
+    return ";16" in stored and not image.mode.startswith(DEEP_MODES)
+
+
+def _without_alpha(values: AnyArray) -> AnyArray:
+    if values.ndim == 3 and values.shape[2] in (2, 4):  # noqa: PLR2004 - with alpha
+        values = values[:, :, :-1]
+    return values[:, :, 0] if values.ndim == 3 and values.shape[2] == 1 else values  # noqa: PLR2004
+
+
+def _spread(values: AnyArray, white: int) -> AnyArray:
+    """Spread values from [0, white] over 16 bits, no two of them falling together."""
+    if white == SIXTEEN_BIT_MAX:
+        return values
+    scaled = values.astype(np.float64) * (SIXTEEN_BIT_MAX / white)
+    return np.round(scaled).astype(np.uint16)
+
+
+def _upright(pixels: AnyArray, orientation: int) -> AnyArray:
+    """Turn and mirror an image as its EXIF orientation, 1 to 8, asks."""
+    if orientation >= TRANSPOSED:
+        pixels = pixels.swapaxes(0, 1)
+    if orientation in (3, 4, 7, 8):
+        pixels = pixels[::-1]
+    if orientation in (2, 3, 6, 7):
+        pixels = pixels[:, ::-1]
+    return pixels

@@ -1,0 +1,272 @@
+"""Save the images of a source with their anomaly maps laid over them."""
+
+from __future__ import annotations
+
+import glob
+import itertools
+import os
+import re
+import tempfile
+from collections import deque
+from collections.abc import Callable, Iterator
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+from PIL import Image, ImageDraw, ImageFont
+
+from adlib._files import replacing
+from adlib._typing import Float32Array
+from adlib._validation import refusal
+from adlib.estimators import AnomalyDetector, Inspection
+from adlib.images import SUFFIXES, Images, Item, PixelFormat, open_source
+from adlib.report._figures import BLUE, ORANGE
+from adlib.report._missing import check_report_extra
+from adlib.report._overlay import overlay
+
+OWNER = "save_overlays"
+NARROWEST = 256  # pixels of width to which small images are enlarged, so that the
+TALLEST = 1024  # strip fits, unless they would then be higher than this
+LONGEST_NAME = 60  # characters of a numbered name, which hold the folders too
+NUMBERED = re.compile(r"\d{4,}_.*\.png")
+VERDICTS = {1: ("normal", BLUE), -1: ("anomalous", ORANGE)}
+
+Saved = tuple[Inspection, Path | None]
+
+
+def save_overlays(
+    model: AnomalyDetector,
+    X: Images,
+    folder: str | os.PathLike[str],
+    *,
+    by_score: bool = False,
+    each: Callable[[Inspection, Path | None], None] | None = None,
+) -> list[Path | None]:
+    """Save each image with its anomaly map, score and verdict as a PNG.
+
+    Colour and a contour begin at the model's pixel threshold (``pixel_threshold_``;
+    where there is none, at ``threshold_``), and colour is strongest at 1.5 times that,
+    the same in all pictures. Score and verdict stand on a strip below the image, which
+    covers nothing; images narrower than 256 pixels are enlarged by a whole number.
+
+    Args:
+        model: A fitted detector with a threshold.
+        X: Images, as in ``fit``; read in one pass, in bounded memory.
+        folder: Where the pictures go, outside of the folders in ``X``; made if it is
+            not there. "late/bolt.jpg" of a folder ``X`` becomes "late/bolt.png", image
+            7 of an array "image 7.png"; two images never share a picture.
+        by_score: Number the pictures by score, the most anomalous first, all in one
+            folder: "0001_late_bolt.png". They appear when all are drawn, and ``folder``
+            must not hold numbered ones yet.
+        each: Called with each result and the path of its picture, None for a skipped
+            image, as soon as there is one: for a table in the same pass. With
+            ``by_score`` at the end, in order of score, skipped images last, and with
+            results whose ``map`` is None.
+
+    Returns:
+        The path of each picture in the order of ``X``, or of the scores; None for a
+        skipped image.
+
+    Raises:
+        ValueError: The model has no threshold, ``folder`` lies in a folder that ``X``
+            names, or holds numbered pictures already; found before any work. Or a
+            picture would replace its own image.
+        ImageError: An image is unusable and ``on_error`` is "raise".
+        ImportError: The extra ``report`` is not installed.
+        OSError: ``folder`` cannot be made or written to. No picture is left half
+            written.
+        NotFittedError: ``fit`` was not called.
+
+    Example:
+        >>> from tempfile import TemporaryDirectory
+        >>> import numpy as np
+        >>> from adlib import PatchCore
+        >>> from adlib.report import save_overlays
+        >>> images = np.random.default_rng(0).random((4, 64, 64), dtype=np.float32)
+        >>> model = PatchCore(image_size=64, coreset=0.5).fit(images[:2])
+        >>> model = model.calibrate(images[2:], false_positive_rate=0.5)
+        >>> with TemporaryDirectory() as folder:
+        ...     [path.name for path in save_overlays(model, images[:2], folder)]
+        ['image 0.png', 'image 1.png']
+    """
+    check_report_extra("An overlay")
+    source = open_source(X, OWNER, PixelFormat(model.color, model.max_value))
+    waiting: deque[Item] = deque()
+
+    def noted() -> Iterator[Item]:
+        for item in source.items:
+            waiting.append(item)
+            yield item
+
+    results = model.inspect(replace(source, items=noted()))
+    if model.threshold_ is None:
+        rule = "a model with a threshold, at which colour begins"
+        raise ValueError(refusal("model", OWNER, rule, "one without", "Calibrate it."))
+    low = getattr(model, "pixel_threshold_", None) or model.threshold_
+    names = _Names(_roots(X))
+    target = _checked_folder(Path(folder), names, by_score)
+
+    def draw(place: Path, named: Callable[[str], Path]) -> Iterator[Saved]:
+        for result in results:
+            item = waiting.popleft()
+            if result.map is None:
+                yield result, None
+                continue
+            path = place / named(result.path)
+            image = Path(result.path)
+            if image.exists() and path.exists() and path.samefile(image):
+                rule = "a folder where no picture replaces the image that it shows"
+                raise ValueError(refusal("folder", OWNER, rule, str(folder)))
+            path.parent.mkdir(parents=True, exist_ok=True)
+            picture = _picture(source.load(item), result, low, model.threshold_ or 0.0)
+            with replacing(path) as temporary:
+                picture.save(temporary, format="PNG")
+            yield result, path
+
+    paths: list[Path | None] = []
+    if not by_score:
+        for result, path in draw(target, names):
+            paths.append(path)
+            if each is not None:
+                each(result, path)
+        return paths
+    with tempfile.TemporaryDirectory(prefix=".adlib-", dir=target) as drawing:
+        numbers = itertools.count()
+        drawn = draw(Path(drawing), lambda _: Path(str(next(numbers))))
+        saved = [(replace(result, map=None), path) for result, path in drawn]
+        saved.sort(key=lambda one: np.inf if one[1] is None else -one[0].score)
+        for rank, (result, unnamed) in enumerate(saved, 1):
+            path = None
+            if unnamed is not None:
+                name = "_".join(names(result.path).with_suffix("").parts)
+                path = target / f"{rank:04d}_{name[-LONGEST_NAME:]}.png"
+                unnamed.replace(path)
+            paths.append(path)
+            if each is not None:
+                each(result, path)
+    return paths
+
+
+def _roots(X: Images) -> dict[str, bool]:
+    """Return the folders in which paths of X lie, and whether X reads all below them.
+
+    Empty where X holds anything but paths.
+    """
+    if isinstance(X, np.ndarray) and X.dtype.kind in "OUS":
+        X = X.tolist()
+    words = [X] if isinstance(X, str | os.PathLike) else X
+    if not isinstance(words, list | tuple):
+        return {}
+    roots: dict[str, bool] = {}
+    for word in words:
+        if not isinstance(word, str | os.PathLike):
+            return {}
+        root, below = os.path.abspath(os.fspath(word)), True  # noqa: PTH100 - links stay
+        if not os.path.isdir(root):  # noqa: PTH112
+            is_glob = not os.path.exists(root) and glob.has_magic(root)  # noqa: PTH110
+            root, last = os.path.split(root)
+            below = is_glob and (glob.has_magic(root) or "**" in last)
+            while is_glob and glob.has_magic(root):
+                root = os.path.dirname(root)  # noqa: PTH120
+        roots[root] = roots.get(root, False) or below
+    return roots
+
+
+class _Names:
+    """Names pictures after their images, each differently.
+
+    Attributes:
+        roots: What ``_roots`` gave.
+        root: The deepest folder that holds all of them; names are relative to it.
+    """
+
+    def __init__(self, roots: dict[str, bool]) -> None:
+        self.roots = roots
+        try:
+            self.root = Path(os.path.commonpath(roots or [Path.cwd()]))
+        except ValueError:  # drives of Windows have no folder in common
+            self.root = Path.cwd()
+        self._taken: set[str] = set()
+
+    def places(self, path: str) -> tuple[Path, Path]:
+        """Return a path's absolute and relative form."""
+        full = Path(os.path.abspath(path))  # noqa: PTH100 - links stay
+        root = self.root if full.is_relative_to(self.root) else full.anchor
+        return full, full.relative_to(root)
+
+    def __call__(self, path: str) -> Path:
+        """Return the relative path of the picture of an image."""
+        full, image = self.places(path)
+        known = image.suffix.lower() in SUFFIXES
+        stem = image.stem if known else image.name
+        longer = f"{stem}_{image.suffix[1:]}" if known else stem
+        if known and full != (twin := full.with_suffix(".png")) and twin.exists():
+            stem = longer  # bolt.png is the picture of the twin
+        counted = (f"{longer}_{number}" for number in itertools.count(2))
+        for name in itertools.chain((stem, longer), counted):
+            picture = image.with_name(f"{name}.png")
+            key = str(picture).casefold()  # as Windows and macOS compare names
+            if key not in self._taken:
+                self._taken.add(key)
+                return picture
+        raise AssertionError  # count never ends
+
+
+def _checked_folder(folder: Path, names: _Names, by_score: bool) -> Path:
+    """Make the folder for the pictures, or raise if they must not lie there."""
+    if folder.exists() and not folder.is_dir():
+        rule = "a folder"
+        raise ValueError(refusal("folder", OWNER, rule, f"the file {str(folder)!r}"))
+    roots = {Path(root).resolve(): below for root, below in names.roots.items()}
+    for root in names.roots:
+        place = (folder if by_score else folder / names.places(root)[1]).resolve()
+        for above in (place, *place.parents):
+            if above in roots and (roots[above] or above == place):
+                rule = "a folder outside of those that hold the images"
+                came = f"{str(folder)!r}, which lies in {str(above)!r}"
+                remedy = "The next run would take the pictures for images of parts."
+                raise ValueError(refusal("folder", OWNER, rule, came, remedy))
+    folder.mkdir(parents=True, exist_ok=True)
+    if by_score and any(NUMBERED.fullmatch(path.name) for path in folder.iterdir()):
+        rule = "a folder without numbered pictures, which would mix with the new ones"
+        raise ValueError(refusal("folder", OWNER, rule, repr(str(folder))))
+    try:
+        tempfile.TemporaryFile(dir=folder).close()  # now, not after the first batch
+    except OSError as error:
+        reason = f"{str(folder)!r} cannot be written to ({error.strerror})."
+        raise OSError(reason) from error
+    return folder
+
+
+def _picture(
+    pixels: Float32Array, result: Inspection, low: float, threshold: float
+) -> Image.Image:
+    """Draw an image with its map, and below it a strip with score and verdict."""
+    assert result.map is not None
+    height, width = pixels.shape[:2]
+    times = min(-(-NARROWEST // width), TALLEST // height)
+    if times > 1:
+        pixels = pixels.repeat(times, axis=0).repeat(times, axis=1)
+    drawn = overlay(pixels, result.map, low, 1.5 * low, contour=True)
+    size = max(12.0, min(max(drawn.size) / 36, drawn.width / 21))
+    font = ImageFont.load_default(size)
+    verdict, colour = VERDICTS[-1 if result.verdict == -1 else 1]
+    texts = f"{result.score:.4g}", f"{threshold:.4g}"
+    if texts[0] == texts[1]:  # show on which side of the threshold the score lies
+        texts = f"{result.score:.9g}", f"{threshold:.9g}"
+    lines = (f"score {texts[0]}, threshold {texts[1]}", f"outline: map above {low:.4g}")
+    gap = size / 2
+    badge = font.getlength(verdict) + 2 * gap
+    needed = badge + 2 * gap + max(font.getlength(line) for line in lines)
+    strip = round(3.6 * size)
+    wide = max(drawn.width, round(needed))
+    canvas = Image.new("RGB", (wide, drawn.height + strip), "white")
+    canvas.paste(drawn, ((wide - drawn.width) // 2, 0))
+    pen = ImageDraw.Draw(canvas)
+    middle = drawn.height + strip / 2
+    pen.rectangle((0, drawn.height, badge, canvas.height), fill=colour)
+    pen.text((badge / 2, middle), verdict, "white", font, anchor="mm")
+    for line, offset in zip(lines, (-0.8, 0.8), strict=True):
+        place = (badge + gap, middle + offset * size)
+        pen.text(place, line, "black", font, anchor="lm")
+    return canvas
