@@ -21,15 +21,7 @@ def replacing(path: str | os.PathLike[str]) -> Iterator[Path]:
         FileNotFoundError: The folder does not exist.
         OSError: ``path`` is a folder or a device, or the folder cannot be written to.
     """
-    target = Path(path).resolve()
-    if not target.parent.is_dir():
-        raise FileNotFoundError(f"The folder {str(target.parent)!r} does not exist.")
-    if target.exists() and not target.is_file():
-        raise OSError(f"{str(target)!r} must be a file; it is something else.")
-    # Not longer than the name itself may be: any name that a folder takes can be saved.
-    temporary = target.with_name(f".adlib-{secrets.token_hex(4)}.tmp")
-    # Made at once and only if new, with the permissions that a new file gets here.
-    os.close(os.open(temporary, os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o666))
+    target, temporary = _begin(path)
     permissions = temporary.stat().st_mode
     try:
         yield temporary
@@ -41,6 +33,30 @@ def replacing(path: str | os.PathLike[str]) -> Iterator[Path]:
         raise
     if os.name == "posix":  # elsewhere a folder cannot be opened
         _flush(target.parent)
+
+
+def check_replaceable(path: str | os.PathLike[str]) -> None:
+    """Raise what ``replacing`` would, before the work that is to be written.
+
+    Raises:
+        FileNotFoundError: The folder does not exist.
+        OSError: ``path`` is a folder or a device, or the folder cannot be written to.
+    """
+    _begin(path)[1].unlink()
+
+
+def _begin(path: str | os.PathLike[str]) -> tuple[Path, Path]:
+    """Return where ``path`` leads and a new empty file beside it, or raise."""
+    target = Path(path).resolve()
+    if not target.parent.is_dir():
+        raise FileNotFoundError(f"The folder {str(target.parent)!r} does not exist.")
+    if target.exists() and not target.is_file():
+        raise OSError(f"{str(target)!r} must be a file; it is something else.")
+    # Not longer than the name itself may be: any name that a folder takes can be saved.
+    temporary = target.with_name(f".adlib-{secrets.token_hex(4)}.tmp")
+    # Made at once and only if new, with the permissions that a new file gets here.
+    os.close(os.open(temporary, os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o666))
+    return target, temporary
 
 
 def _flush(path: Path) -> None:

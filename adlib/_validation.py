@@ -7,6 +7,7 @@ what to do about it.
 from __future__ import annotations
 
 import math
+import re
 from collections.abc import Sequence
 from numbers import Integral, Real
 from typing import TypeVar
@@ -76,6 +77,15 @@ def check_positive(value: object, parameter: str, owner: str) -> float:
     return number
 
 
+def check_finite(value: object, parameter: str, owner: str) -> float:
+    """Return a finite real number, or raise."""
+    rule = "a finite number"
+    number = _real(value, parameter, owner, rule)
+    if not math.isfinite(number):
+        raise ValueError(refusal(parameter, owner, rule, describe(value)))
+    return number
+
+
 def check_range(
     value: object, parameter: str, owner: str, *, low: float, high: float
 ) -> tuple[float, float]:
@@ -140,9 +150,14 @@ def coreset_size(coreset: float | Integral, n_patches: int) -> int:
 
 def check_image_size(value: object, parameter: str, owner: str) -> tuple[int, int]:
     """Return (height, width) from one side of a square or from a pair, or raise."""
-    if isinstance(value, Sequence) and not isinstance(value, str):
+    rule = "one side in pixels or a pair (height, width)"
+    if isinstance(value, str):
+        numbers = re.findall(r"\d+", value)
+        pair = numbers[0] if len(numbers) == 1 else f"({', '.join(numbers)})"
+        remedy = f"Pass {parameter}={pair}." if numbers else ""
+        raise TypeError(refusal(parameter, owner, rule, describe(value), remedy))
+    if isinstance(value, Sequence):
         if len(value) != 2:  # noqa: PLR2004 - height and width
-            rule = "one side in pixels or a pair (height, width)"
             raise ValueError(refusal(parameter, owner, rule, describe(value)))
         height, width = value
     else:

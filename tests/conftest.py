@@ -34,6 +34,12 @@ def good() -> np.ndarray:
 
 
 @pytest.fixture(scope="session")
+def others() -> np.ndarray:
+    """Six further good images, to set thresholds with, (6, 64, 64) uint8."""
+    return np.stack([texture(seed) for seed in range(20, 26)])
+
+
+@pytest.fixture(scope="session")
 def mixed() -> np.ndarray:
     """Three other good images and three scratched ones, (6, 64, 64) uint8."""
     others = [texture(seed) for seed in range(10, 13)]

@@ -14,6 +14,7 @@ import adlib
 from adlib.cli import main
 from adlib.cli._arguments import spread
 from adlib.datasets import elpv_cells
+from tests.conftest import texture
 from tests.features.test_runtimes import openvino_or_skip
 
 SMALL = ["--image-size", "64", "--coreset", "0.2"]
@@ -204,12 +205,27 @@ def test_defects_and_good_images_set_the_threshold(judged, others, defects):
     assert loaded.predict(defects).tolist() == [-1, -1, -1]
 
 
-def test_few_images_promise_the_lowest_rate_they_can(folder, tmp_path, capsys):
+def test_of_few_images_each_is_left_out_instead(folder, tmp_path, capsys):
     model = tmp_path / "part.adlib"
     assert main(["fit", str(folder), "-o", str(model), *SMALL]) == 0
-    told = " ".join(capsys.readouterr().err.split())
-    assert "on 1 good images: at most 50 % of good parts" in told
-    assert adlib.load(model).threshold_ is not None
+    told = one_line(capsys.readouterr().err)
+    assert "1 of them could promise no rate below 50 %" in told
+    assert "(leave-one-out): about 14.3 % of good parts predicted anomalous" in told
+    loaded = adlib.load(model)
+    assert len(loaded.training_images_) == 6
+    assert loaded.threshold_ == loaded.left_out_scores_.max()
+    assert loaded.calibration_.kind == "leave-one-out"
+
+
+def test_so_many_images_as_can_promise_the_rate_are_held_out(tmp_path, capsys):
+    images = [texture(seed) for seed in range(95)]
+    folder = save_all(images, tmp_path / "good")
+    model = tmp_path / "part.adlib"
+    assert main(["fit", str(folder), "-o", str(model), *SMALL]) == 0
+    told = one_line(capsys.readouterr().err)
+    assert "Learning 76 images" in told
+    assert "threshold on 19 good images: at most 5 % of good parts will be" in told
+    assert adlib.load(model).calibration_.kind == "conformal"
 
 
 def test_a_rate_that_cannot_be_promised_is_refused_before_learning(
@@ -353,7 +369,8 @@ def test_failures_are_one_line(command, fragment, folder, tmp_path, capsys):
     }
     assert main([word.format_map(places) for word in command]) == 1
     told = capsys.readouterr()
-    lines = [line for line in told.err.splitlines() if "Learning" not in line]
+    said = ("Learning", "images are too few")
+    lines = [one for one in told.err.splitlines() if not any(s in one for s in said)]
     assert told.out == ""
     assert len(lines) == 1
     assert lines[0].startswith("error: ")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import inspect
 import json
 import subprocess
@@ -21,6 +22,7 @@ from torch.utils.data import DataLoader, TensorDataset
 
 import adlib
 from adlib import AnomalibPadim, AnomalibPatchcore, PaDiM, PatchCore
+from adlib.estimators import auroc_scorer
 from adlib.exceptions import ImageError
 
 ESTIMATORS = {
@@ -93,6 +95,7 @@ METHODS = [
     "inspect",
     "calibrate",
     "decision_function",
+    "score_samples",
     "predict",
 ]
 FOLDS = StratifiedKFold(3, shuffle=True, random_state=0)
@@ -191,25 +194,25 @@ def test_set_params_changes_what_get_params_gives(estimator):
 def test_fit_and_calibrate_return_the_estimator(estimator, labelled):
     model = clone(estimator)
     X, y = labelled
-    assert model.fit(X, y) is model
-    assert model.calibrate(X, y) is model
+    assert model.fit(X[:6]) is model
+    assert model.calibrate(X[6:], y[6:]) is model
 
 
 def test_fitting_again_forgets_the_first_fit(estimator, good, labelled, expected):
     X, y = labelled
-    model = clone(estimator).fit(X[3:8]).calibrate(X, y).fit(good)
-    assert model.threshold_ is None
+    model = clone(estimator).fit(X[:5]).calibrate(X[6:], y[6:]).fit(good)
+    assert model.threshold_ is model.pixel_threshold_ is model.calibration_ is None
     assert len(model.training_images_) == len(good)
     np.testing.assert_array_equal(model.score(np.stack(X)), expected)
 
 
-def test_parameters_and_inputs_stay_untouched(estimator, good, mixed):
+def test_parameters_and_inputs_stay_untouched(estimator, good, others):
     X = good.copy()
     X.setflags(write=False)
     size = [64, 64]
     model = clone(estimator).set_params(image_size=size)
     before = {name: repr(value) for name, value in model.get_params().items()}
-    model.fit(X).calibrate(X, false_positive_rate=0.5)
+    model.fit(X).calibrate(others, false_positive_rate=0.5)
     model.anomaly_maps(X)
     model.predict(X)
     assert {name: repr(value) for name, value in model.get_params().items()} == before
@@ -235,27 +238,48 @@ def test_verdicts_follow_the_sign_of_the_decision_function(
     estimator, labelled, expected
 ):
     X, y = labelled
-    model = clone(estimator).fit(X[:6]).calibrate(X, y)
+    model = clone(estimator).fit(X[:6]).calibrate(X[6:], y[6:])
     decision = model.decision_function(X)
     np.testing.assert_array_equal(decision, model.threshold_ - expected.astype(float))
     np.testing.assert_array_equal(model.predict(X), y)
     np.testing.assert_array_equal(np.where(decision < 0, -1, 1), y)
 
 
-def test_a_pipeline_fits_scores_and_predicts(estimator, good, images, expected):
+def test_a_pipeline_fits_scores_and_predicts(estimator, good, others, images, expected):
     pipeline = Pipeline([("detector", clone(estimator))]).fit(good)
     np.testing.assert_array_equal(pipeline.score(images), expected)
-    pipeline.named_steps["detector"].calibrate(good, false_positive_rate=0.2)
+    pipeline.named_steps["detector"].calibrate(others, false_positive_rate=0.2)
     assert set(pipeline.predict(images)) == {1, -1}
 
 
-def test_cross_validation_ranks_labelled_images(estimator, labelled):
+@pytest.mark.parametrize("scoring", ["roc_auc", auroc_scorer])
+def test_cross_validation_ranks_labelled_images(scoring, estimator, labelled):
     X, y = labelled
     areas = cross_val_score(
-        estimator, X, y, cv=FOLDS, scoring="roc_auc", error_score="raise"
+        estimator, X, y, cv=FOLDS, scoring=scoring, error_score="raise"
     )
     assert areas.shape == (3,)
     assert areas.min() > 0.9
+
+
+def test_the_pixel_threshold_leaves_as_many_good_maps_without_colour(
+    trained, others, mixed
+):
+    model = copy.copy(trained).calibrate(others, false_positive_rate=0.3)
+    peaks = model.anomaly_maps(others).max(axis=(1, 2))
+    assert model.pixel_threshold_ == np.sort(peaks)[-2]  # 0.3 * 7 allows 2 above
+    calibration = model.calibration_
+    assert calibration.kind == "conformal"
+    assert (calibration.n_normal, calibration.n_anomalous) == (6, 0)
+    model.calibrate(mixed, [1, 1, 1, -1, -1, -1])
+    peaks = model.anomaly_maps(mixed[:3]).max(axis=(1, 2))
+    assert model.pixel_threshold_ == peaks.max()
+    assert model.calibration_.kind == "F1"
+
+
+def test_score_samples_is_higher_for_normal_images(trained, images, expected):
+    found = trained.score_samples(images)
+    np.testing.assert_array_equal(found, -expected.astype(np.float64))
 
 
 def test_grid_search_tunes_the_coreset(labelled):
@@ -302,8 +326,9 @@ def test_every_source_gives_the_same_scores(kind, trained, images, expected, tmp
 def test_every_source_gives_the_same_model(kind, good, images, tmp_path):
     estimator = ESTIMATORS["patchcore"]
     model = clone(estimator).fit(SOURCES[kind](good, tmp_path / "good"))
-    expected = clone(estimator).fit(good).score(images)
-    np.testing.assert_array_equal(model.score(images), expected)
+    expected = clone(estimator).fit(good)
+    np.testing.assert_array_equal(model.score(images), expected.score(images))
+    assert model.training_digests_ == expected.training_digests_
 
 
 @pytest.mark.parametrize("batch_size", [1, 7, 32])
@@ -335,8 +360,10 @@ def test_computing_threads_do_not_matter(
     np.testing.assert_array_equal(model.score(images), expected)
 
 
-def test_a_failed_refit_leaves_the_model_as_it_was(estimator, good, images, expected):
-    model = clone(estimator).fit(good).calibrate(good, false_positive_rate=0.2)
+def test_a_failed_refit_leaves_the_model_as_it_was(
+    estimator, good, others, images, expected
+):
+    model = clone(estimator).fit(good).calibrate(others, false_positive_rate=0.2)
     before = {name: value for name, value in vars(model).items() if name[-1] == "_"}
     with pytest.raises(ImageError, match="image 1"):
         model.fit([good[0], np.full((64, 64), np.nan)])
@@ -347,10 +374,10 @@ def test_a_failed_refit_leaves_the_model_as_it_was(estimator, good, images, expe
     np.testing.assert_array_equal(model.score(images), expected)
 
 
-def test_saved_models_score_the_same_in_a_new_process(good, images, tmp_path):
+def test_saved_models_score_the_same_in_a_new_process(good, others, images, tmp_path):
     scores = {}
     for name, estimator in ESTIMATORS.items():
-        model = clone(estimator).fit(good).calibrate(good, false_positive_rate=0.2)
+        model = clone(estimator).fit(good).calibrate(others, false_positive_rate=0.2)
         model.save(tmp_path / f"{name}.adlib")
         scores[name] = [*model.score(images).tolist(), model.threshold_]
     np.save(tmp_path / "images.npy", images)
@@ -407,6 +434,8 @@ def test_fit_alone_gives_a_threshold(own_threshold, trained, good, mixed):
     assert own_threshold.threshold_ == np.sort(left_out)[-2]  # 0.3 * 7 allows 2 above
     np.testing.assert_array_equal(own_threshold.score(mixed), trained.score(mixed))
     assert set(own_threshold.predict(mixed)) <= {1, -1}
+    assert own_threshold.calibration_.n_normal == len(good)
+    assert own_threshold.pixel_threshold_ > 0
     assert trained.left_out_scores_ is None
 
 
@@ -416,6 +445,19 @@ def test_images_that_are_left_out_score_no_lower_than_those_that_are_known(
     higher = own_threshold.left_out_scores_ - own_threshold.score(good)
     assert higher.min() >= 0  # an image without an entry in the bank scores the same
     assert higher.max() > 0
+
+
+def test_fit_predict_judges_training_images_as_if_they_were_new(
+    own_threshold, good, mixed
+):
+    model = clone(own_threshold)
+    left_out = own_threshold.left_out_scores_ <= own_threshold.threshold_
+    expected = np.where(left_out, 1, -1)
+    np.testing.assert_array_equal(model.fit_predict(good), expected)
+    both = np.concatenate([mixed[3:], good])
+    found = model.fit_predict(both, [-1] * 3 + [1] * 6)
+    np.testing.assert_array_equal(found[3:], expected)
+    np.testing.assert_array_equal(found[:3], model.predict(mixed[3:]))
 
 
 def test_batches_do_not_matter_for_what_is_left_out(own_threshold, good):
@@ -428,7 +470,9 @@ def test_batches_do_not_matter_for_what_is_left_out(own_threshold, good):
 def test_what_was_left_out_is_saved(own_threshold, tmp_path):
     own_threshold.save(tmp_path / "model.adlib")
     loaded = adlib.load(tmp_path / "model.adlib")
-    assert loaded.threshold_ == own_threshold.threshold_
+    for name in ("threshold_", "pixel_threshold_", "calibration_", "training_digests_"):
+        assert getattr(loaded, name) == getattr(own_threshold, name)
+    assert loaded.describe() == own_threshold.describe()
     np.testing.assert_array_equal(
         loaded.left_out_scores_, own_threshold.left_out_scores_
     )
@@ -453,6 +497,8 @@ def test_only_the_training_images_can_be_left_out(own_threshold, good, tmp_path)
         model.leave_one_out_scores(good[:5])
     with pytest.raises(ValueError, match="the 6 images that fit learned from"):
         model.leave_one_out_scores(np.concatenate([good, good]))
+    with pytest.raises(ValueError, match="'image 0' as number 0, other pixels"):
+        model.leave_one_out_scores(255 - good)
     folder = save_all(good, tmp_path / "good")
     paths = sorted(folder.iterdir())
     model = clone(model).fit(paths)

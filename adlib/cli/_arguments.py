@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
-TAKING_SEVERAL = ("--classes",)
+TAKING_SEVERAL = ("--classes", "--defects", "--good")
 
 
 def spread(arguments: Iterable[str]) -> list[str]:

@@ -4,6 +4,9 @@ from __future__ import annotations
 
 import errno
 import os
+import re
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -29,6 +32,26 @@ class Shown(Console):
 
 show = Shown(highlight=False)
 tell = Console(stderr=True, highlight=False)
+
+
+@contextmanager
+def naming(**names: str) -> Iterator[None]:
+    """Let an error name what was typed, not "coreset of PatchCore".
+
+    Args:
+        names: What stands for a parameter; without, the option of the same name does.
+    """
+
+    def typed(found: re.Match[str]) -> str:
+        return names.get(found[1], "--" + found[1].replace("_", "-"))
+
+    try:
+        yield
+    except (TypeError, ValueError) as error:
+        text = re.sub(r"\b(\w+) of [\w. ]+?(?= must)", typed, str(error), count=1)
+        if text == str(error):
+            raise
+        raise type(error)(text) from error
 
 
 def threshold_text(model: AnomalyDetector) -> str:

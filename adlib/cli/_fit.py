@@ -2,12 +2,17 @@
 
 from __future__ import annotations
 
+import math
+import re
+import warnings
 from enum import StrEnum
-from typing import TYPE_CHECKING, Annotated, Any
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any, NamedTuple
 
 import typer
 
-from adlib.cli._console import file_to_write, tell, threshold_text
+from adlib._files import check_replaceable
+from adlib.cli._console import file_to_write, naming, tell
 from adlib.cli._options import (
     Device,
     Errors,
@@ -16,9 +21,13 @@ from adlib.cli._options import (
     Precision,
     Runtime,
 )
+from adlib.exceptions import InputWarning
 
 if TYPE_CHECKING:
     from adlib.estimators import AnomalyDetector
+
+DEFAULT_HOLDOUT, DEFAULT_RATE = 0.2, 0.05
+FEWEST_IMAGES = 3  # that can be left out one by one
 
 
 class Method(StrEnum):
@@ -37,6 +46,35 @@ class Aggregation(StrEnum):
     MAP_MAX = "map_max"
 
 
+def _image_size(text: str) -> int | tuple[int, int]:
+    """Return one side, or height and width, from what was typed."""
+    found = re.fullmatch(r"(\d+)(?:x(\d+))?", str(text).strip().lower())
+    if found is None:
+        raise typer.BadParameter(
+            f"{text!r} is no size: pass one side in pixels, as 320, or height x width, "
+            "as 160x640."
+        )
+    return int(found[1]) if found[2] is None else (int(found[1]), int(found[2]))
+
+
+class Plan(NamedTuple):
+    """What is learned, and what sets the threshold.
+
+    Attributes:
+        training: Images to learn from.
+        good: Good images that are not learned from, to set the threshold.
+        defects: Images of defects, to set it with.
+        rate: The false-positive rate, where there are no defects.
+        leave_one_out: The training images set the threshold.
+    """
+
+    training: list[str]
+    good: list[str]
+    defects: list[str]
+    rate: float
+    leave_one_out: bool = False
+
+
 def fit(
     images: ImagePlaces,
     output: Annotated[str, typer.Option("--output", "-o", help="Model file to write.")],
@@ -48,32 +86,45 @@ def fit(
         ),
     ] = Method.PATCHCORE,
     good: Annotated[
-        str | None,
-        typer.Option(help="Other good images, to set the threshold with."),
+        list[str] | None,
+        typer.Option(
+            help="Other good images, to set the threshold with; one place or several, "
+            "up to the next option."
+        ),
     ] = None,
     defects: Annotated[
-        str | None,
+        list[str] | None,
         typer.Option(
-            help="Images of defects; the threshold then maximises F1 between them and "
-            "the held-out good ones."
+            help="Images of defects, one place or several; the threshold then "
+            "maximises F1 between them and the held-out good ones."
         ),
     ] = None,
     holdout: Annotated[
-        float,
+        float | None,
         typer.Option(
             min=0.0,
             max=0.9,
-            help="Fraction of IMAGES that is not learned but sets the threshold, "
-            "unless --good is given; 0 sets none.",
+            help="Fraction of IMAGES that is not learned but sets the threshold; 0 "
+            "sets none. Default: 0.2, where that is at least the 19 images that can "
+            "promise a rate of 0.05, or with --defects; else --leave-one-out.",
+            show_default=False,
         ),
-    ] = 0.2,
+    ] = None,
+    leave_one_out: Annotated[
+        bool,
+        typer.Option(
+            "--leave-one-out",
+            help="Learn all IMAGES, and set the threshold from the score of each as if "
+            "it had not been learned from: about the rate, without a guarantee.",
+        ),
+    ] = False,
     false_positive_rate: Annotated[
         float | None,
         typer.Option(
             min=0.0001,
             max=0.9999,
-            help="Share of good parts that may be called anomalous. Default: 0.05, or "
-            "the lowest that the held-out images can promise.",
+            help="Share of good parts that may be predicted anomalous. Default: 0.05, "
+            "or the lowest that so few images can promise.",
         ),
     ] = None,
     coreset: Annotated[
@@ -84,8 +135,14 @@ def fit(
         ),
     ] = None,
     image_size: Annotated[
-        int, typer.Option(help="Side in pixels to which images are resized.")
-    ] = 320,
+        Any,
+        typer.Option(
+            parser=_image_size,
+            metavar="SIZE",
+            help="Side in pixels to which images are resized, or height x width, as "
+            "160x640.",
+        ),
+    ] = "320",
     backbone: Annotated[
         str, typer.Option(help="Name of a timm network.")
     ] = "tf_efficientnet_lite0",
@@ -104,9 +161,12 @@ def fit(
         Runtime, typer.Option(help="What runs the backbone; openvino: on a CPU alone.")
     ] = Runtime.TORCH,
     on_error: Errors = OnError.RAISE,
-    seed: Annotated[int, typer.Option(help="Seed of everything random.")] = 0,
+    seed: Annotated[int, typer.Option(min=0, help="Seed of everything random.")] = 0,
 ) -> None:
-    """Learn from a folder of good images and write a model file.
+    """Learn from images of good parts and write a model file.
+
+    A fifth of the images is held out to set the threshold. Where these are too few for
+    a rate of 5 %, all are learned, and the score of each as if it had not been sets it.
 
     Example: adlib fit parts/good -o part.adlib
     """
@@ -121,32 +181,34 @@ def fit(
         on_error=on_error.value,
         random_state=seed,
     )
-    training, held_out = _hold_out(images, 0.0 if good else holdout, seed)
-    calibrating = [*held_out, *(_paths([good], "--good") if good else [])]
-    found = [] if defects is None else _paths([defects], "--defects")
-    if found and not calibrating:
-        raise ValueError(
-            "--defects needs good images to tell them from. Raise --holdout or pass "
-            "--good."
-        )
-    if false_positive_rate is not None and (found or not calibrating):
-        raise ValueError(
-            "--false-positive-rate needs good images set aside, and no --defects, with "
-            "which the threshold maximises F1."
-        )
-    rate = _promised_rate(false_positive_rate, len(calibrating))
-    tell.print(f"Learning {len(training)} images ...")
-    model.fit(training)
+    with naming():
+        model._check_parameters()  # before anything is read
+    check_replaceable(target)
+    places = _paths(images, "IMAGES"), _paths(good, "--good")
+    plan = _plan(
+        *places,
+        _paths(defects, "--defects"),
+        holdout,
+        false_positive_rate,
+        seed,
+        leave_one_out=leave_one_out,
+    )
+    if plan.leave_one_out:
+        model.set_params(false_positive_rate=plan.rate)
+    tell.print(_announced(plan), soft_wrap=True)
+    with naming(X="IMAGES"):
+        model.fit(plan.training)
     try:
-        _calibrate(model, calibrating, found, rate)
+        with naming(X="The images that set the threshold", y="--good and --defects"):
+            _calibrate(model, plan)
     finally:  # what was learned is not lost for want of a threshold
         model.save(target)
-    tell.print(
-        f"Wrote {target} ({target.stat().st_size / 1e6:.1f} MB): "
-        f"{'; '.join(model.describe().values())}; {threshold_text(model)}.",
-        markup=False,
-        soft_wrap=True,
-    )
+        tell.print(
+            f"Wrote {target} ({target.stat().st_size / 1e6:.1f} MB): "
+            f"{'; '.join(model.describe().values())}.",
+            markup=False,
+            soft_wrap=True,
+        )
 
 
 def _new_model(
@@ -167,57 +229,156 @@ def _new_model(
     return PatchCore(**own) if method is Method.PATCHCORE else PaDiM(**own)
 
 
-def _calibrate(
-    model: AnomalyDetector, calibrating: list[str], found: list[str], rate: float
-) -> None:
+def _plan(
+    images: list[str],
+    good: list[str],
+    defects: list[str],
+    holdout: float | None,
+    asked: float | None,
+    seed: int,
+    *,
+    leave_one_out: bool,
+) -> Plan:
+    """Return what is learned and what sets the threshold, or raise for what cannot be.
+
+    Args:
+        images: The files of IMAGES.
+        good: Those of --good.
+        defects: Those of --defects.
+        holdout: As typed.
+        asked: The false-positive rate, as typed.
+        seed: Draws the images that are held out.
+        leave_one_out: As typed.
+    """
+    from adlib.estimators import lowest_rate
+
+    for name, found in (("--good", good), ("--defects", defects)):
+        _check_apart(found, name, images, "IMAGES")
+    _check_apart(defects, "--defects", good, "--good")
+    for option, value in (("--holdout", holdout), ("--false-positive-rate", asked)):
+        if value is not None and math.isnan(value):
+            raise ValueError(f"{option} must be a number; got nan.")
+    if leave_one_out and (holdout or good or defects):
+        raise ValueError(
+            "--leave-one-out learns all IMAGES and sets the threshold from them; it "
+            "goes with none of --holdout, --good and --defects."
+        )
+    if good and holdout:
+        raise ValueError("--good sets the threshold in place of --holdout; pass one.")
+    share = DEFAULT_HOLDOUT if holdout is None else holdout
+    n_held_out = 0 if good or leave_one_out else int(len(images) * share)
+    automatic = holdout is None and not (good or defects or leave_one_out)
+    if automatic and asked is None and lowest_rate(n_held_out) > DEFAULT_RATE:
+        if len(images) < FEWEST_IMAGES:
+            warnings.warn(
+                f"{len(images)} images are too few to set a threshold from. Pass "
+                f"{FEWEST_IMAGES} or more, or others with --good.",
+                InputWarning,
+                stacklevel=2,
+            )
+            return Plan(images, [], [], DEFAULT_RATE)
+        tell.print(
+            f"{len(images)} images are too few to hold some out: {n_held_out} of them "
+            f"could promise no rate below {100 * lowest_rate(n_held_out):.3g} %. How "
+            "many defects are found, only images of defects can tell (--defects).",
+            soft_wrap=True,
+        )
+        leave_one_out, n_held_out = True, 0
+    training, held_out = _hold_out(images, n_held_out, seed)
+    calibrating = [*held_out, *good]
+    if defects and not calibrating:
+        raise ValueError(
+            "--defects needs good images to tell them from. Raise --holdout or pass "
+            "--good."
+        )
+    if asked is not None and (defects or not (calibrating or leave_one_out)):
+        raise ValueError(
+            "--false-positive-rate needs good images set aside, and no --defects, with "
+            "which the threshold maximises F1."
+        )
+    n_normal = len(training) if leave_one_out else len(calibrating)
+    rate = max(DEFAULT_RATE, lowest_rate(n_normal)) if asked is None else asked
+    if n_normal and rate < lowest_rate(n_normal):
+        set_aside = "images" if leave_one_out else "good images set aside"
+        remedy = "Raise it or pass more images."
+        if not leave_one_out:
+            remedy = (
+                "Raise it, raise --holdout, pass more images with --good, or pass "
+                "--leave-one-out, which promises nothing."
+            )
+        raise ValueError(
+            f"--false-positive-rate {asked:g} cannot be promised by {n_normal} "
+            f"{set_aside}, which allow {lowest_rate(n_normal):.3g} and above. {remedy}"
+        )
+    if asked is None and rate > DEFAULT_RATE and calibrating and not defects:
+        warnings.warn(
+            f"{n_normal} good images set aside can promise no rate below "
+            f"{100 * rate:.3g} % of good parts predicted anomalous. Pass 19 or more "
+            "for 5 %, or --leave-one-out.",
+            InputWarning,
+            stacklevel=2,
+        )
+    return Plan(training, calibrating, defects, rate, leave_one_out)
+
+
+def _announced(plan: Plan) -> str:
+    """Say what is learned, and what sets the threshold if that is not held out."""
+    text = f"Learning {len(plan.training)} images"
+    if plan.leave_one_out:
+        text += (
+            "; the score of each as if it had not been learned from sets the threshold "
+            f"(leave-one-out): about {100 * plan.rate:.3g} % of good parts predicted "
+            "anomalous, without a guarantee"
+        )
+    return f"{text} ..."
+
+
+def _calibrate(model: AnomalyDetector, plan: Plan) -> None:
     """Set the threshold on good images, and on defects where there are some."""
-    if found:
+    n_good = len(plan.good)
+    if plan.defects:
         tell.print(
-            f"Setting the threshold on {len(calibrating)} good images and "
-            f"{len(found)} defects ..."
+            f"Setting the threshold on {n_good} good images and {len(plan.defects)} "
+            "defects ..."
         )
-        labels = [1] * len(calibrating) + [-1] * len(found)
-        model.calibrate([*calibrating, *found], labels)
-    elif calibrating:
+        labels = [1] * n_good + [-1] * len(plan.defects)
+        model.calibrate([*plan.good, *plan.defects], labels)
+    elif plan.good:
         tell.print(
-            f"Setting the threshold on {len(calibrating)} good images: at most "
-            f"{100 * rate:.3g} % of good parts will be called anomalous ..."
+            f"Setting the threshold on {n_good} good images: at most "
+            f"{100 * plan.rate:.3g} % of good parts will be predicted anomalous ..."
         )
-        model.calibrate(calibrating, false_positive_rate=rate)
+        model.calibrate(plan.good, false_positive_rate=plan.rate)
 
 
-def _paths(places: list[str], typed: str) -> list[str]:
-    """Return the image files of folders, globs and paths, typed as an option."""
+def _paths(places: list[str] | None, name: str) -> list[str]:
+    """Return the image files of folders, globs and files, as an option names them."""
     from adlib.images import open_source
 
-    source = open_source(places if len(places) > 1 else places[0], typed)
-    return [item.name for item in source.items]
+    if not places:
+        return []
+    with naming(X=name):
+        found = open_source(places if len(places) > 1 else places[0], name)
+    return [item.name for item in found.items]
+
+
+def _check_apart(some: list[str], name: str, others: list[str], other: str) -> None:
+    """Raise where two options name the same file."""
+    known = {Path(path).resolve() for path in others}
+    shared = [path for path in some if Path(path).resolve() in known]
+    if shared:
+        raise ValueError(
+            f"{name} must hold other images than {other}; got {len(shared)} that both "
+            f"hold, {shared[0]!r} first."
+        )
 
 
 def _hold_out(
-    places: list[str], ratio: float, seed: int
+    paths: list[str], n_held_out: int, seed: int
 ) -> tuple[list[str], list[str]]:
-    """Split the images at ``places`` into those to learn and those to set aside."""
+    """Split images into those to learn and those to set aside."""
     import numpy as np
 
-    paths = _paths(places, "IMAGES")
-    n_held_out = int(len(paths) * ratio)
     drawn = np.random.default_rng(seed).permutation(len(paths))
     training = [paths[i] for i in sorted(drawn[n_held_out:])]
     return training, [paths[i] for i in sorted(drawn[:n_held_out])]
-
-
-def _promised_rate(asked: float | None, n_normal: int) -> float:
-    """Return the false-positive rate to promise, before anything slow has begun."""
-    from adlib.estimators import lowest_rate
-
-    lowest = lowest_rate(n_normal)
-    if asked is None:
-        return max(0.05, lowest)
-    if n_normal and asked < lowest:
-        raise ValueError(
-            f"--false-positive-rate {asked:g} cannot be promised by {n_normal} good "
-            f"images set aside, which allow {lowest:.3g} and above. Raise it, raise "
-            "--holdout, or pass more images with --good."
-        )
-    return asked

@@ -5,7 +5,7 @@ from __future__ import annotations
 from rich.table import Table
 from rich.text import Text
 
-from adlib.cli._console import show, threshold_text
+from adlib.cli._console import show
 from adlib.cli._options import ModelFile
 
 
@@ -28,7 +28,6 @@ def info(model_file: ModelFile) -> None:
         "learned from": f"{len(model.training_images_)} images",
         "patch grid": "{} x {}".format(*model.grid_),
         **model.describe(),
-        "threshold": threshold_text(model),
     }
     table = Table(show_header=False, box=None)
     for name, value in rows.items():

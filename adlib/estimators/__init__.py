@@ -3,10 +3,12 @@
 from adlib.estimators._anomalib_padim import AnomalibPadim
 from adlib.estimators._anomalib_patchcore import AnomalibPatchcore
 from adlib.estimators._base import AnomalyDetector
+from adlib.estimators._calibration import Calibration
 from adlib.estimators._loading import load
 from adlib.estimators._padim import PaDiM
 from adlib.estimators._patchcore import PatchCore
 from adlib.estimators._results import Explanation, ImageEmbeddings, Inspection
+from adlib.estimators._scorers import auroc_scorer
 from adlib.estimators._stage_times import STAGES, stage_seconds
 from adlib.metrics import lowest_rate
 
@@ -15,11 +17,13 @@ __all__ = [
     "AnomalibPadim",
     "AnomalibPatchcore",
     "AnomalyDetector",
+    "Calibration",
     "Explanation",
     "ImageEmbeddings",
     "Inspection",
     "PaDiM",
     "PatchCore",
+    "auroc_scorer",
     "load",
     "lowest_rate",
     "stage_seconds",

@@ -131,13 +131,7 @@ class AnomalibPadim(AnomalibDetector):
         self.progress = progress
         self.random_state = random_state
 
-    def describe(self) -> dict[str, str]:
-        """Return what was learned, as short texts by name.
-
-        Raises:
-            NotFittedError: ``fit`` was not called.
-        """
-        self._check_fitted()
+    def _describe(self) -> dict[str, str]:
         gaussian = self.model_.gaussian
         n_features, n_positions = gaussian.mean.shape
         megabytes = (gaussian.mean.nbytes + gaussian.inv_covariance.nbytes) / 1e6

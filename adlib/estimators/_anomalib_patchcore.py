@@ -140,13 +140,7 @@ class AnomalibPatchcore(AnomalibDetector):
         self.progress = progress
         self.random_state = random_state
 
-    def describe(self) -> dict[str, str]:
-        """Return what was learned, as short texts by name.
-
-        Raises:
-            NotFittedError: ``fit`` was not called.
-        """
-        self._check_fitted()
+    def _describe(self) -> dict[str, str]:
         n_bank, n_features = self.model_.memory_bank.shape
         share = 100 * n_bank / self.n_patches_
         return {

@@ -13,10 +13,35 @@ from numpy.typing import ArrayLike
 from sklearn.base import BaseEstimator
 from sklearn.exceptions import NotFittedError
 
-from adlib._typing import BoolArray, Float32Array, Float64Array, Int64Array
-from adlib._validation import check_image_size, check_ratio, describe, refusal
-from adlib.estimators._labels import ANOMALOUS, NORMAL, as_anomalous
-from adlib.estimators._left_out import check_left_out, left_out_scores
+from adlib._typing import Float32Array, Float64Array, Int64Array
+from adlib._validation import (
+    check_finite,
+    check_image_size,
+    check_ratio,
+    describe,
+    refusal,
+)
+from adlib.estimators._calibration import (
+    Calibration,
+    Candidates,
+    collect,
+    conformal_calibration,
+    f1_calibration,
+    left_out_calibration,
+    threshold_text,
+    without_copies,
+    without_learned,
+)
+from adlib.estimators._labels import (
+    ANOMALOUS,
+    NORMAL,
+    as_anomalous,
+    check_both_classes,
+    one_is_anomalous,
+    warn_of_few_normal,
+    warn_of_scorers,
+)
+from adlib.estimators._left_out import check_left_out, check_same_images
 from adlib.estimators._maps import anomaly_maps, stretched
 from adlib.estimators._model_file import ModelContent
 from adlib.estimators._normal_images import (
@@ -30,7 +55,6 @@ from adlib.estimators._settings import Settings
 from adlib.exceptions import ImageError
 from adlib.features import DEFAULT_STRIDES, Backbone, Precision, Runtime
 from adlib.images import ColorOrder, Failure, Images, Source, open_source
-from adlib.metrics import calibrate_threshold, conformal_threshold
 
 
 class Scored(NamedTuple):
@@ -74,9 +98,14 @@ class AnomalyDetector(BaseEstimator, metaclass=ABCMeta):
         backbone_: The frozen network.
         grid_: (height, width) of the patch grid.
         training_images_: Names of the images learned from, in order.
+        training_digests_: A digest of each one's pixels, by which ``calibrate`` knows
+            it again; empty where the model comes from an earlier version.
         skipped_: Images that ``fit`` skipped (``on_error="skip"``), with reasons.
         threshold_: What ``calibrate``, or ``fit`` with ``false_positive_rate``, set; or
-            None.
+            None. It may be set by hand, to a finite number.
+        pixel_threshold_: Set with it: above it a pixel of an anomaly map is drawn as
+            anomalous; or None.
+        calibration_: How both came about, a ``Calibration``; or None.
         left_out_scores_: With ``false_positive_rate``, what ``leave_one_out_scores``
             gave in ``fit``, (n_images,) float32; else None.
         learned_with_: The parameters that must not change between fit and scoring.
@@ -106,13 +135,17 @@ class AnomalyDetector(BaseEstimator, metaclass=ABCMeta):
     backbone_: Backbone
     grid_: tuple[int, int]
     training_images_: list[str]
+    training_digests_: list[str]
     skipped_: list[Failure]
     threshold_: float | None
+    pixel_threshold_: float | None
+    calibration_: Calibration | None
     left_out_scores_: Float32Array | None
     learned_with_: dict[str, Any]
+    _one_is_anomalous: bool = False  # in the labels that fit was given
 
     def __sklearn_tags__(self) -> Any:
-        # Not by OutlierMixin, whose fit_predict would need a threshold from fit alone.
+        # Not by OutlierMixin, whose fit_predict would predict learned images.
         tags = super().__sklearn_tags__()
         tags.estimator_type = "outlier_detector"
         return tags
@@ -150,9 +183,7 @@ class AnomalyDetector(BaseEstimator, metaclass=ABCMeta):
     def _score_patches(self, embeddings: Float32Array) -> Scored:
         """Score the patches and images of one batch of embeddings."""
 
-    def _score_left_out(
-        self, embeddings: Float32Array, images: Int64Array
-    ) -> Float32Array:
+    def _score_left_out(self, embeddings: Float32Array, images: Int64Array) -> Scored:
         """Score training images as if each had not been learned from.
 
         Args:
@@ -174,8 +205,19 @@ class AnomalyDetector(BaseEstimator, metaclass=ABCMeta):
         """
 
     @abstractmethod
-    def describe(self) -> dict[str, str]:
+    def _describe(self) -> dict[str, str]:
         """Return what was learned, as short texts by name."""
+
+    def describe(self) -> dict[str, str]:
+        """Return what was learned and how the threshold was set, as texts by name.
+
+        Raises:
+            NotFittedError: ``fit`` was not called.
+            TypeError, ValueError: ``threshold_`` was set to no finite number.
+        """
+        self._check_fitted()
+        text = threshold_text(self._threshold(), self.calibration_)
+        return {**self._describe(), "threshold": text}
 
     def fit(self, X: Images, y: ArrayLike | None = None) -> Self:
         """Learn what good parts look like.
@@ -185,8 +227,8 @@ class AnomalyDetector(BaseEstimator, metaclass=ABCMeta):
                 arrays (n, h, w) or (n, h, w, 3), tensors (n, 3, h, w), PIL images, or
                 a list, DataLoader or iterator of these.
             y: Labels, (n_images,): +1 normal and -1 anomalous, or numbers 0 normal and
-                1 anomalous, or bool. Images that they call anomalous are not learned
-                from. None: all images are good.
+                1 anomalous, or bool. Anomalous images are not learned from. None: all
+                are good.
 
         Returns:
             The estimator.
@@ -207,6 +249,7 @@ class AnomalyDetector(BaseEstimator, metaclass=ABCMeta):
         owner = f"{type(self).__name__}.fit"
         anomalous = None if y is None else as_anomalous(y, owner)
         source = open_normal(X, anomalous, owner, settings.pixel_format)
+        zero_one = y is not None and one_is_anomalous(y)
         rate = self.false_positive_rate
         if rate is not None:
             rate = check_ratio(rate, "false_positive_rate", owner, closed=False)
@@ -223,11 +266,14 @@ class AnomalyDetector(BaseEstimator, metaclass=ABCMeta):
         )
         embedder = self._new_embedder(backbone, settings)
         names: list[str] = []
+        digests: list[str] = []
         skipped: list[Failure] = []
 
         def noting() -> Iterator[Patches]:
-            for patches in embed(source, embedder, settings, "Reading features"):
+            reading = "Reading features"
+            for patches in embed(source, embedder, settings, reading, digests=True):
                 names.extend(patches.batch.names)
+                digests.extend(patches.digests)
                 skipped.extend(patches.batch.failures)
                 if patches.batch.names:
                     yield patches
@@ -240,16 +286,20 @@ class AnomalyDetector(BaseEstimator, metaclass=ABCMeta):
             learned,
             backbone_=backbone,
             training_images_=names,
+            training_digests_=digests,
             skipped_=skipped,
-            threshold_=None,
             left_out_scores_=None,
             learned_with_=self._frozen_parameters(),
+            _one_is_anomalous=zero_one,
         )
+        fitted._take_over(None)
         if rate is not None:
             left_out = fitted._leave_one_out(source, settings, owner)
-            fitted.left_out_scores_ = left_out
-            fitted.threshold_ = conformal_threshold(left_out.astype(np.float64), rate)
+            fitted.left_out_scores_ = left_out.scores.astype(np.float32)
+            fitted._take_over(left_out_calibration(left_out, rate, owner))
         warn_of_skipped(skipped)
+        if anomalous is not None and zero_one:
+            warn_of_few_normal(anomalous, owner)
         self.__dict__.update(fitted.__dict__)
         return self
 
@@ -274,25 +324,61 @@ class AnomalyDetector(BaseEstimator, metaclass=ABCMeta):
             NotFittedError: ``fit`` was not called.
 
         Note:
-            These are scores of almost, not exactly, the model that scores new images,
-            and what a coreset or main directions owe to an image stays; so a threshold
-            from them comes without the guarantee that ``calibrate`` gives. Several
-            images of one part vouch for each other and score too low.
+            These are scores of almost, not exactly, the model that scores new images:
+            the coreset or the principal components were still selected with the image.
+            So a threshold from them comes without the guarantee that ``calibrate``
+            gives. Images of the same part lower each other's scores.
         """
         owner = f"{type(self).__name__}.leave_one_out_scores"
         settings = self._ready()
         anomalous = None if y is None else as_anomalous(y, owner)
         check_left_out(X, len(self.training_images_), 0.5, owner)
         source = open_normal(X, anomalous, owner, settings.pixel_format)
-        return self._leave_one_out(source, settings, owner)
+        left_out = self._leave_one_out(source, settings, owner)
+        return left_out.scores.astype(np.float32)
 
     def _leave_one_out(
         self, source: Source, settings: Settings, owner: str
-    ) -> Float32Array:
-        patches = embed(source, self._embedder(), settings, "Leaving one out")
-        return left_out_scores(
-            patches, self.training_images_, self._score_left_out, owner
+    ) -> Candidates:
+        patches = check_same_images(
+            embed(source, self._embedder(), settings, "Leaving one out", digests=True),
+            self.training_images_,
+            self.training_digests_,
+            owner,
         )
+        return collect(patches, self._score_left_out, settings.image_size)[0]
+
+    def fit_predict(self, X: Images, y: ArrayLike | None = None) -> Int64Array:
+        """Fit, and return a verdict on each image: +1 normal, -1 anomalous.
+
+        Training images are judged by their ``left_out_scores_``, each as if it had not
+        been learned from.
+
+        Args:
+            X: Images, as in ``fit``; they are read three times.
+            y: Labels, (n_images,), as in ``fit``; or None.
+
+        Returns:
+            (n_images,) int64; -1 for a skipped image.
+
+        Raises:
+            ImageError, TypeError, ValueError: As ``fit``; or ``false_positive_rate`` is
+                None, so that ``fit`` would set no threshold.
+        """
+        owner = f"{type(self).__name__}.fit_predict"
+        if self.false_positive_rate is None:
+            rule = "a number in (0, 1), so that fit sets a threshold"
+            remedy = "Or call fit, then calibrate, then predict."
+            came = "None"
+            raise ValueError(refusal("false_positive_rate", owner, rule, came, remedy))
+        verdicts = self.fit(X, y).predict(X)
+        learned = np.ones(len(verdicts), np.bool_)
+        learned[[failure.position for failure in self.skipped_]] = False
+        if y is not None:
+            learned &= ~as_anomalous(y, owner)
+        assert self.left_out_scores_ is not None  # fit has a rate
+        verdicts[learned] = self._verdicts(self.left_out_scores_)
+        return verdicts
 
     def score(self, X: Images, y: object = None) -> Float32Array:
         """Return one anomaly score an image; higher = more anomalous.
@@ -374,8 +460,9 @@ class AnomalyDetector(BaseEstimator, metaclass=ABCMeta):
         settings, source = self._prepare(X, "embeddings")
 
         def each() -> Iterator[ImageEmbeddings]:
-            for batch, embeddings in self._patches(source, settings, "Reading"):
-                named = zip(batch.names, batch.positions, embeddings, strict=True)
+            for read in self._patches(source, settings, "Reading"):
+                batch = read.batch
+                named = zip(batch.names, batch.positions, read.embeddings, strict=True)
                 for name, position, patches in named:
                     yield ImageEmbeddings(name, position, patches)
 
@@ -445,47 +532,98 @@ class AnomalyDetector(BaseEstimator, metaclass=ABCMeta):
                 1 anomalous. The threshold then maximises F1, of all thresholds there
                 are. None: all images are good.
             false_positive_rate: Without labels, the share of good images that may be
-                called anomalous, in (0, 1): the chance for a new good image is at most
-                that (split conformal). None: 0.05.
+                predicted anomalous, in (0, 1): the chance for a new good image is at
+                most that (split conformal). None: 0.05.
 
         Returns:
-            The estimator, with ``threshold_`` set.
+            The estimator, with ``threshold_``, ``pixel_threshold_`` and
+            ``calibration_`` set.
 
         Raises:
             TypeError: ``false_positive_rate`` is no number.
             ImageError: An image is unusable and ``on_error`` is "raise", or none is
                 left.
-            ValueError: ``y`` lacks one of the classes or does not fit ``X``; both ``y``
-                and ``false_positive_rate`` are given; or there are too few images for
-                the rate.
+            ValueError: ``y`` lacks one of the classes, does not fit ``X`` or is the
+                wrong way round; ``fit`` learned from half of the good images or of the
+                anomalous ones; both ``y`` and ``false_positive_rate`` are given; or
+                there are too few images for the rate.
             NotFittedError: ``fit`` was not called.
+
+        Note:
+            Images that ``fit`` learned from are known by their pixels. Fewer than half
+            are left out with a warning, and so are copies. Of the maps only the highest
+            values are kept: memory is bounded by a batch.
         """
         owner = f"{type(self).__name__}.calibrate"
-        if y is None:
-            rate = 0.05 if false_positive_rate is None else false_positive_rate
-            rate = check_ratio(rate, "false_positive_rate", owner, closed=False)
-            scores = self._usable_scores(X)
-            self.threshold_ = conformal_threshold(
-                scores[~np.isnan(scores)], rate, owner="calibrate"
-            )
-            return self
-        if false_positive_rate is not None:
-            rule = "None where y is given, since the threshold then maximises F1"
-            raise ValueError(
-                refusal("false_positive_rate", owner, rule, repr(false_positive_rate))
-            )
-        anomalous = as_anomalous(y, owner)
-        _check_both_classes(anomalous, owner)
-        scores = self._usable_scores(X)
-        if len(scores) != len(anomalous):
-            rule = f"({len(scores)},), one label for each image of X"
-            raise ValueError(refusal("y", owner, rule, describe(anomalous)))
-        usable = ~np.isnan(scores)
-        _check_both_classes(anomalous[usable], owner)
-        self.threshold_ = calibrate_threshold(
-            scores[usable & ~anomalous], scores[usable & anomalous]
+        rate = 0.05 if false_positive_rate is None else false_positive_rate
+        rate = check_ratio(rate, "false_positive_rate", owner, closed=False)
+        labels = None if y is None else as_anomalous(y, owner)
+        if labels is not None:
+            if false_positive_rate is not None:
+                rule = "None where y is given, since the threshold then maximises F1"
+                raise ValueError(refusal("false_positive_rate", owner, rule, f"{rate}"))
+            check_both_classes(labels, owner)
+        settings, source = self._prepare(X, "calibrate")
+        patches = embed(source, self._embedder(), settings, "Calibrating", digests=True)
+        candidates, skipped = collect(
+            patches, lambda some, _: self._score_patches(some), settings.image_size
         )
+        warn_of_skipped(skipped)
+        n_usable = len(candidates.scores)
+        if not n_usable:
+            raise ImageError(f"X of {owner} must hold at least one usable image.")
+        anomalous = np.zeros(n_usable, np.bool_)
+        if labels is not None:
+            if len(labels) != n_usable + len(skipped):
+                rule = f"({n_usable + len(skipped)},), one label for each image of X"
+                raise ValueError(refusal("y", owner, rule, describe(labels)))
+            anomalous = labels[candidates.positions]
+            check_both_classes(anomalous, owner)
+        known = self.training_images_, self.training_digests_
+        new = without_learned(candidates, anomalous, *known, owner)
+        candidates, anomalous = candidates.only(new), anomalous[new]
+        first = without_copies(candidates, anomalous, owner)
+        candidates, anomalous = candidates.only(first), anomalous[first]
+        if labels is None:
+            self._take_over(conformal_calibration(candidates, rate))
+        else:
+            self._take_over(f1_calibration(candidates, anomalous, owner))
         return self
+
+    def _take_over(self, calibration: Calibration | None) -> None:
+        """Set what a calibration found."""
+        self.calibration_ = calibration
+        self.threshold_ = self.pixel_threshold_ = None
+        if calibration is not None:
+            self.threshold_ = calibration.threshold
+            self.pixel_threshold_ = calibration.pixel_threshold
+
+    def _threshold(self) -> float | None:
+        """Return the threshold, which may have been set by hand, or raise."""
+        return self._finite("threshold_")
+
+    def _pixel_threshold(self) -> float | None:
+        """Return the pixel threshold, which may have been set by hand, or raise."""
+        return self._finite("pixel_threshold_")
+
+    def _finite(self, name: str) -> float | None:
+        value = getattr(self, name)
+        return None if value is None else check_finite(value, name, type(self).__name__)
+
+    def score_samples(self, X: Images) -> Float64Array:
+        """Return ``-score``: higher = more normal, as scikit-learn has it.
+
+        Args:
+            X: Images, as in ``fit``.
+
+        Returns:
+            (n_images,) float64; NaN where an image was skipped.
+
+        Raises:
+            ImageError: An image is unusable and ``on_error`` is "raise".
+            NotFittedError: ``fit`` was not called.
+        """
+        return -self.score(X).astype(np.float64)
 
     def decision_function(self, X: Images) -> Float64Array:
         """Return ``threshold_ - score``: negative = anomalous, as scikit-learn has it.
@@ -502,9 +640,18 @@ class AnomalyDetector(BaseEstimator, metaclass=ABCMeta):
         Raises:
             ImageError: An image is unusable and ``on_error`` is "raise".
             NotFittedError: ``fit`` was not called.
+
+        Note:
+            This is what scikit-learn's scorers call, which take the label 1 for the one
+            that is higher. So it warns where ``fit`` was given labels 0 and 1, which
+            they would read the wrong way round: see ``auroc_scorer``.
         """
+        self._check_fitted()
+        threshold = self._threshold() or 0.0
         scores = self.score(X).astype(np.float64)
-        return (self.threshold_ or 0.0) - scores
+        if self._one_is_anomalous:
+            warn_of_scorers(f"{type(self).__name__}.decision_function")
+        return threshold - scores
 
     def predict(self, X: Images) -> Int64Array:
         """Return a verdict on each image: +1 normal, -1 anomalous.
@@ -526,20 +673,18 @@ class AnomalyDetector(BaseEstimator, metaclass=ABCMeta):
                 f"{type(self).__name__} has no threshold yet. Call calibrate with good "
                 "images it has not seen, or with labelled ones."
             )
-        good = self.score(X).astype(np.float64) <= self.threshold_
-        return np.where(good, NORMAL, ANOMALOUS)
+        return self._verdicts(self.score(X))
+
+    def _verdicts(self, scores: Float32Array) -> Int64Array:
+        threshold = self._threshold()
+        assert threshold is not None  # who asks has looked
+        return np.where(scores.astype(np.float64) <= threshold, NORMAL, ANOMALOUS)
 
     def _verdict(self, score: float) -> int | None:
-        if self.threshold_ is None:
+        threshold = self._threshold()
+        if threshold is None:
             return None
-        return NORMAL if score <= self.threshold_ else ANOMALOUS
-
-    def _usable_scores(self, X: Images) -> Float64Array:
-        scores = self.score(X).astype(np.float64)
-        if np.isnan(scores).all():
-            owner = f"{type(self).__name__}.calibrate"
-            raise ImageError(f"X of {owner} must hold at least one usable image.")
-        return scores
+        return NORMAL if score <= threshold else ANOMALOUS
 
     def _collect(
         self,
@@ -613,12 +758,3 @@ class AnomalyDetector(BaseEstimator, metaclass=ABCMeta):
                 f"This {type(self).__name__} has not learned anything yet. "
                 "Call fit with images of good parts first."
             )
-
-
-def _check_both_classes(anomalous: BoolArray, owner: str) -> None:
-    """Raise unless there are normal and anomalous images."""
-    if anomalous.all() or not anomalous.any():
-        kind = "anomalous" if anomalous.all() else "normal"
-        rule = "labels of normal and of anomalous usable images, since F1 needs both"
-        remedy = "For good images alone pass false_positive_rate and no y."
-        raise ValueError(refusal("y", owner, rule, f"only {kind} ones", remedy))

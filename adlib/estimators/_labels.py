@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import warnings
+
 import numpy as np
 from numpy.typing import ArrayLike
 
 from adlib._typing import BoolArray
 from adlib._validation import describe, refusal
+from adlib.exceptions import InputWarning
 
 NORMAL, ANOMALOUS = 1, -1  # scikit-learn's outlier convention
 
@@ -36,3 +39,41 @@ def as_anomalous(y: ArrayLike, owner: str) -> BoolArray:
         return np.asarray(labels == 1)
     shown = ", ".join(map(str, sorted(values)[:6]))
     raise ValueError(refusal("y", owner, rule, f"the values {shown}"))
+
+
+def one_is_anomalous(y: ArrayLike) -> bool:
+    """Ask whether labels say 1 for anomalous, as those of 0 and 1 and of bool do."""
+    labels = np.asarray(y)
+    return labels.dtype.kind == "b" or bool((labels == 0).any())
+
+
+def check_both_classes(anomalous: BoolArray, owner: str) -> None:
+    """Raise unless there are normal and anomalous images."""
+    if anomalous.all() or not anomalous.any():
+        kind = "anomalous" if anomalous.all() else "normal"
+        rule = "labels of normal and of anomalous usable images, since F1 needs both"
+        remedy = "For good images alone pass false_positive_rate and no y."
+        raise ValueError(refusal("y", owner, rule, f"only {kind} ones", remedy))
+
+
+def warn_of_few_normal(anomalous: BoolArray, owner: str) -> None:
+    """Warn where most labels say anomalous: 1 may have been meant for good."""
+    if 2 * anomalous.sum() > len(anomalous):
+        warnings.warn(
+            f"y of {owner} labels {anomalous.sum()} of {len(anomalous)} images as "
+            "anomalous, which are not learned from. Of 0 and 1, 1 means anomalous; if "
+            "1 means good in your labels, pass 1 - y.",
+            InputWarning,
+            stacklevel=3,
+        )
+
+
+def warn_of_scorers(owner: str) -> None:
+    """Warn that scikit-learn's scorers take 1 for the normal label."""
+    warnings.warn(
+        f"{owner} is higher for normal images, but fit was given labels in which 1 is "
+        'anomalous: scorers such as "roc_auc" then give 1 - AUROC. Pass '
+        "scoring=adlib.estimators.auroc_scorer, or labels +1 normal and -1 anomalous.",
+        InputWarning,
+        stacklevel=3,
+    )

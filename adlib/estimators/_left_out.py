@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 
 import numpy as np
 
-from adlib._typing import Float32Array, Int64Array
+from adlib._typing import Float32Array
 from adlib._validation import describe, refusal
 from adlib.estimators._patches import Patches
 from adlib.images import Images
@@ -39,39 +39,36 @@ def check_left_out(X: Images, n_images: int | None, rate: float, owner: str) -> 
         raise ValueError(refusal("false_positive_rate", owner, rule, rate))
 
 
-def left_out_scores(
+def check_same_images(
     patches: Iterable[Patches],
     names: Sequence[str],
-    score: Callable[[Float32Array, Int64Array], Float32Array],
+    digests: Sequence[str],
     owner: str,
-) -> Float32Array:
-    """Return the score of each training image as if it had not been learned from.
+) -> Iterator[Patches]:
+    """Pass embeddings on, as long as they are of the training images in their order.
 
     Args:
-        patches: Embeddings of the training images, in order.
+        patches: Embeddings and digests of the images.
         names: What the training images are called.
-        score: Scores embeddings of the images with the given numbers, without them.
+        digests: Of their pixels; empty where a model of an earlier version knows none.
         owner: What errors call the method that was given them.
 
     Raises:
-        ValueError: They are not the training images in their order.
+        ValueError: They are others, or too few.
     """
     rule = f"the {len(names)} images that fit learned from, in the same order"
-    parts: list[Float32Array] = []
-    first = 0
-    for batch, embeddings in patches:
-        if not batch.names:
-            continue
-        last = first + len(batch.names)
-        for number, name in enumerate(batch.names, start=first):
-            if number >= len(names) or name != names[number]:
-                came = f"{name!r} as number {number}"
+    n_read = 0
+    for read in patches:
+        for name, digest in zip(read.batch.names, read.digests, strict=True):
+            came = f"{name!r} as number {n_read}"
+            if n_read >= len(names) or name != names[n_read]:
                 raise ValueError(refusal("X", owner, rule, came))
-        parts.append(score(embeddings, np.arange(first, last)))
-        first = last
-    if first < len(names):
-        raise ValueError(refusal("X", owner, rule, f"{first} images"))
-    return np.concatenate(parts)
+            if digests[n_read] not in ("", digest):
+                raise ValueError(refusal("X", owner, rule, f"{came}, other pixels"))
+            n_read += 1
+        yield read
+    if n_read < len(names):
+        raise ValueError(refusal("X", owner, rule, f"{n_read} images"))
 
 
 def left_out_squared(squared: Float32Array, n_images: int) -> Float32Array:

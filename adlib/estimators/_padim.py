@@ -90,7 +90,7 @@ class PaDiM(AnomalyDetector):
             value of the anomaly map, as in the paper's code; or "top_mean", the mean of
             the ``top_ratio`` highest patch scores.
         top_ratio: Fraction of patches for "top_mean", (0, 1].
-        false_positive_rate: None, or the share of good images that may be called
+        false_positive_rate: None, or the share of good images that may be predicted
             anomalous, in (0, 1): ``fit`` then reads ``X`` twice and sets the threshold
             from ``leave_one_out_scores``, with no image held out and no guarantee.
         batch_size: Images a batch; changes speed and memory, not results.
@@ -113,9 +113,14 @@ class PaDiM(AnomalyDetector):
         backbone_: The frozen network.
         grid_: (height, width) of the patch grid.
         training_images_: Names of the images learned from, in order.
+        training_digests_: A digest of each one's pixels, by which ``calibrate`` knows
+            it again.
         skipped_: Images that ``fit`` skipped, with reasons.
         threshold_: What ``calibrate``, or ``fit`` with ``false_positive_rate``, set; or
             None.
+        pixel_threshold_: Set with it: above it a pixel of an anomaly map is drawn as
+            anomalous; or None.
+        calibration_: How both came about, a ``Calibration``; or None.
         left_out_scores_: With ``false_positive_rate``, the ``leave_one_out_scores``
             that it was set from, (n_images,) float32; else None.
 
@@ -195,13 +200,7 @@ class PaDiM(AnomalyDetector):
         self.progress = progress
         self.random_state = random_state
 
-    def describe(self) -> dict[str, str]:
-        """Return what was learned, as short texts by name.
-
-        Raises:
-            NotFittedError: ``fit`` was not called.
-        """
-        self._check_fitted()
+    def _describe(self) -> dict[str, str]:
         n_positions, n_features = self.gaussian_.mean.shape
         megabytes = sum(
             part.nbytes for part in self.gaussian_ if isinstance(part, np.ndarray)
@@ -331,13 +330,11 @@ class PaDiM(AnomalyDetector):
     def _score_patches(self, embeddings: Float32Array) -> Scored:
         return self._score_squared(self._squared(embeddings), embeddings.shape[1:3])
 
-    def _score_left_out(
-        self, embeddings: Float32Array, images: Int64Array
-    ) -> Float32Array:
+    def _score_left_out(self, embeddings: Float32Array, images: Int64Array) -> Scored:
         squared = left_out_squared(
             self._squared(embeddings), len(self.training_images_)
         )
-        return self._score_squared(squared, embeddings.shape[1:3]).image_scores
+        return self._score_squared(squared, embeddings.shape[1:3])
 
     def _squared(self, embeddings: Float32Array) -> Float32Array:
         """Return squared distances, (n_images, n_positions)."""

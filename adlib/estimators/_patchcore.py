@@ -112,7 +112,7 @@ class PatchCore(AnomalyDetector):
             patch scores; "max"; or "reweighted", the paper's equation 7.
         top_ratio: Fraction of patches for "top_mean", (0, 1].
         n_neighbors: b of "reweighted", at least 2.
-        false_positive_rate: None, or the share of good images that may be called
+        false_positive_rate: None, or the share of good images that may be predicted
             anomalous, in (0, 1): ``fit`` then reads ``X`` twice and sets the threshold
             from ``leave_one_out_scores``, with no image held out and no guarantee.
         batch_size: Images a batch; changes speed and memory, not results.
@@ -137,9 +137,14 @@ class PatchCore(AnomalyDetector):
             in the bank (their image may be). None where the search is exact or every
             patch is in the bank.
         training_images_: Names of the images learned from, in order.
+        training_digests_: A digest of each one's pixels, by which ``calibrate`` knows
+            it again.
         skipped_: Images that ``fit`` skipped, with reasons.
         threshold_: What ``calibrate``, or ``fit`` with ``false_positive_rate``, set; or
             None.
+        pixel_threshold_: Set with it: above it a pixel of an anomaly map is drawn as
+            anomalous; or None.
+        calibration_: How both came about, a ``Calibration``; or None.
         left_out_scores_: With ``false_positive_rate``, the ``leave_one_out_scores``
             that it was set from, (n_images,) float32; else None.
 
@@ -254,11 +259,14 @@ class PatchCore(AnomalyDetector):
         source = open_normal(X, anomalous, owner, settings.pixel_format)
         store = PatchStore(source.n_items)
         names: list[str] = []
+        digests: list[str] = []
         skipped: list[Failure] = []
-        for patches in embed(source, self._embedder(), settings, "Reading features"):
+        embedder, reading = self._embedder(), "Reading features"
+        for patches in embed(source, embedder, settings, reading, digests=True):
             skipped.extend(patches.batch.failures)
             if patches.batch.names:
                 names.extend(patches.batch.names)
+                digests.extend(patches.digests)
                 store.append(patches.embeddings)
         check_any_usable(names, skipped, owner)
         points = store.take().reshape(-1, self.memory_bank_.embeddings.shape[1])
@@ -278,10 +286,11 @@ class PatchCore(AnomalyDetector):
             n_patches_=self.n_patches_ + len(points),
             search_recall_=recall,
             training_images_=[*self.training_images_, *names],
+            training_digests_=[*self.training_digests_, *digests],
             skipped_=[*self.skipped_, *skipped],
-            threshold_=None,
             left_out_scores_=None,
         )
+        self._take_over(None)
         return self
 
     def explain(self, X: Images) -> list[Explanation]:
@@ -329,13 +338,7 @@ class PatchCore(AnomalyDetector):
         warn_of_skipped(skipped)
         return explanations
 
-    def describe(self) -> dict[str, str]:
-        """Return what was learned, as short texts by name.
-
-        Raises:
-            NotFittedError: ``fit`` was not called.
-        """
-        self._check_fitted()
+    def _describe(self) -> dict[str, str]:
         n_bank, n_features = self.memory_bank_.embeddings.shape
         share = 100 * n_bank / self.n_patches_
         texts = {
@@ -521,11 +524,10 @@ class PatchCore(AnomalyDetector):
         grid_scores = lookup.distances.reshape(embeddings.shape[:3])
         return Scored(self._score_images(lookup, embeddings), grid_scores)
 
-    def _score_left_out(
-        self, embeddings: Float32Array, images: Int64Array
-    ) -> Float32Array:
+    def _score_left_out(self, embeddings: Float32Array, images: Int64Array) -> Scored:
         lookup = self._look_up(embeddings, images)
-        return self._score_images(lookup, embeddings, images)
+        grid_scores = lookup.distances.reshape(embeddings.shape[:3])
+        return Scored(self._score_images(lookup, embeddings, images), grid_scores)
 
     def _score_images(
         self,

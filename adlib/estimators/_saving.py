@@ -13,9 +13,11 @@ import torch
 
 from adlib._typing import AnyArray, Float32Array
 from adlib._version import __version__
+from adlib.estimators._calibration import CALIBRATION_KINDS, Calibration
 from adlib.estimators._model_file import FORMAT, ModelContent, write_model
 from adlib.exceptions import ModelFileError, WeightsError
 from adlib.features import Backbone, Normalisation
+from adlib.metrics import lowest_rate
 
 if TYPE_CHECKING:
     from adlib.estimators._base import AnomalyDetector
@@ -39,9 +41,12 @@ def save_detector(
     backbone = detector.backbone_
     shared = {
         "grid": list(detector.grid_),
-        "threshold": detector.threshold_,
+        "threshold": detector._threshold(),
+        "pixel_threshold": detector._pixel_threshold(),
+        "calibration": _plain_calibration(detector.calibration_),
         "left_out_scores": _plain_scores(detector.left_out_scores_),
         "training_images": detector.training_images_,
+        "training_digests": detector.training_digests_,
         "stages": [stage.index for stage in backbone.stages],
         "mean": list(backbone.normalisation.mean),
         "std": list(backbone.normalisation.std),
@@ -76,9 +81,10 @@ def restore_detector(
         raise ModelFileError(f"The model file is damaged: {error}") from error
     state = content.header["state"]
     height, width = numbers(state, "grid", int, length=2)
-    threshold = state.get("threshold")
-    if threshold is not None:
-        threshold = number(state, "threshold", float)
+    thresholds = [
+        None if state.get(field) is None else number(state, field, float)
+        for field in ("threshold", "pixel_threshold")  # older files know no second
+    ]
     left_out = None
     if state.get("left_out_scores") is not None:  # older files know none
         scores = numbers(state, "left_out_scores", float)
@@ -86,6 +92,13 @@ def restore_detector(
     names = state.get("training_images")
     if not isinstance(names, list) or not all(isinstance(name, str) for name in names):
         raise damaged("training_images", "a list of names")
+    digests = state.get("training_digests", [""] * len(names))  # older files know none
+    if (
+        not isinstance(digests, list)
+        or len(digests) != len(names)
+        or not all(isinstance(digest, str) for digest in digests)
+    ):
+        raise damaged("training_digests", f"{len(names)} texts")
     normalisation = Normalisation(
         *(tuple(numbers(state, field, float, length=3)) for field in ("mean", "std"))
     )
@@ -110,9 +123,11 @@ def restore_detector(
     except (ValueError, WeightsError) as error:
         raise ModelFileError(f"The model file is damaged: {error}") from error
     detector.grid_ = (height, width)
-    detector.threshold_ = threshold
+    detector.threshold_, detector.pixel_threshold_ = thresholds
+    detector.calibration_ = _calibration_of(state)
     detector.left_out_scores_ = left_out
     detector.training_images_ = names
+    detector.training_digests_ = digests
     detector.skipped_ = []
     detector.backbone_ = backbone
     detector.learned_with_ = detector._frozen_parameters()
@@ -163,6 +178,34 @@ def tensor_of(
 def damaged(field: str, rule: str) -> ModelFileError:
     """Return the error for a field that is not as it must be."""
     return ModelFileError(f"The model file is damaged: {field!r} must be {rule}.")
+
+
+def _plain_calibration(calibration: Calibration | None) -> dict[str, Any] | None:
+    return None if calibration is None else calibration._asdict()
+
+
+def _calibration_of(state: Mapping[str, Any]) -> Calibration | None:
+    """Return how a threshold came about, where a file knows, or raise."""
+    saved = state.get("calibration")
+    if saved is None:
+        return None
+    rule = f"None or an object of {', '.join(Calibration._fields)}, as they can be"
+    if not isinstance(saved, dict) or saved.keys() != set(Calibration._fields):
+        raise damaged("calibration", rule)
+    threshold, pixel_threshold = (
+        number(saved, field, float) for field in ("threshold", "pixel_threshold")
+    )
+    n_normal, n_anomalous = (number(saved, f, int) for f in ("n_normal", "n_anomalous"))
+    kind, rate = saved["kind"], saved["false_positive_rate"]
+    fits = kind in CALIBRATION_KINDS and n_normal > 0
+    if kind == "F1":
+        fits = fits and rate is None and n_anomalous > 0
+    elif fits:
+        rate = number(saved, "false_positive_rate", float)
+        fits = n_anomalous == 0 and lowest_rate(n_normal) <= rate < 1.0
+    if not fits:
+        raise damaged("calibration", rule)
+    return Calibration(threshold, pixel_threshold, kind, rate, n_normal, n_anomalous)
 
 
 def _plain_scores(scores: Float32Array | None) -> list[float] | None:

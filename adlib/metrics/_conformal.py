@@ -48,7 +48,7 @@ def conformal_threshold(
         owner: What errors call the function that was given them.
 
     Returns:
-        One of the scores; what is above it, not at it, is to be called anomalous.
+        One of the scores; what is above it, not at it, is to be predicted anomalous.
 
     Raises:
         TypeError: Scores or the rate are not numbers.

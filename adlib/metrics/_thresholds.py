@@ -1,6 +1,6 @@
 """Where to cut scores, when what matters is F1 or the scores of normal images alone.
 
-An image is called anomalous when its score is above the threshold, not at it.
+An image is predicted anomalous when its score is above the threshold, not at it.
 """
 
 from __future__ import annotations
@@ -76,7 +76,7 @@ def quantile_threshold(scores_normal: ArrayLike, false_positive_rate: float) -> 
         false_positive_rate: The share, in (0, 1).
 
     Returns:
-        One of the scores; what is above it, not at it, is to be called anomalous.
+        One of the scores; what is above it, not at it, is to be predicted anomalous.
 
     Raises:
         TypeError: Scores or the share are not numbers.

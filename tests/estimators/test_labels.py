@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from adlib.estimators._labels import as_anomalous
+from adlib.estimators._labels import as_anomalous, one_is_anomalous
 
 
 @pytest.mark.parametrize(
@@ -28,6 +28,20 @@ def test_labels_mean_what_the_conventions_say(labels, anomalous):
     found = as_anomalous(labels, "here")
     assert found.dtype == np.bool_
     assert found.tolist() == anomalous
+
+
+@pytest.mark.parametrize(
+    ("labels", "expected"),
+    [
+        ([1, -1, 1], False),
+        ([0, 1, 0], True),
+        ([0.0, 0.0], True),
+        ([True, True], True),
+        ([1, 1], False),
+    ],
+)
+def test_what_one_means_is_known_from_the_other_label(labels, expected):
+    assert one_is_anomalous(labels) is expected
 
 
 @pytest.mark.parametrize(

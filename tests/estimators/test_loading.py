@@ -11,6 +11,7 @@ from safetensors.numpy import save_file
 from sklearn.base import clone
 
 from adlib import PatchCore, load
+from adlib.estimators import Calibration
 from adlib.estimators._model_file import read_model, write_model
 from adlib.exceptions import ModelFileError
 
@@ -45,7 +46,16 @@ def test_a_model_comes_back_as_it_was_saved(fitted, good, mixed, tmp_path):
     loaded = load(tmp_path / "model.adlib")
     assert type(loaded) is PatchCore
     assert loaded.get_params() == model.get_params()
-    for name in ("grid_", "n_patches_", "threshold_", "training_images_", "skipped_"):
+    for name in (
+        "grid_",
+        "n_patches_",
+        "threshold_",
+        "pixel_threshold_",
+        "calibration_",
+        "training_images_",
+        "training_digests_",
+        "skipped_",
+    ):
         assert getattr(loaded, name) == getattr(model, name)
     assert loaded.backbone_.stages == model.backbone_.stages
     assert loaded.backbone_.normalisation == model.backbone_.normalisation
@@ -218,6 +228,11 @@ def state(name, value):
     return lambda header, tensors: header["state"].update({name: value})
 
 
+def calibration(**fields):
+    sound = Calibration(1.0, 2.0, "conformal", 0.2, 6)._asdict()
+    return state("calibration", sound | fields)
+
+
 def tensor(name, change):
     return lambda header, tensors: tensors.update({name: change(tensors[name])})
 
@@ -260,7 +275,30 @@ DAMAGES = {
     "threshold of text": (state("threshold", "high"), "'threshold' must be"),
     "threshold not finite": (state("threshold", np.inf), "'threshold' must be"),
     "training images": (state("training_images", [1]), "'training_images' must be"),
-    "too few names": (state("training_images", ["a"]), "'bank.origins' must be"),
+    "too few names": (state("training_images", ["a"]), "'training_digests' must be 1"),
+    "digests of numbers": (state("training_digests", [1] * 6), "'training_digests'"),
+    "pixel threshold of text": (state("pixel_threshold", "1"), "'pixel_threshold'"),
+    "calibration of text": (state("calibration", "F1"), "'calibration' must be"),
+    "calibration without a kind": (calibration(kind=None), "'calibration' must be"),
+    "calibration of a list": (calibration(kind=["F1"]), "'calibration' must be"),
+    "calibration without a rate": (
+        calibration(false_positive_rate=None),
+        "'false_positive_rate' must be",
+    ),
+    "calibration of a rate that cannot be": (
+        calibration(n_normal=2),
+        "'calibration' must be",
+    ),
+    "calibration of defects at a rate": (
+        calibration(n_anomalous=2),
+        "'calibration' must be",
+    ),
+    "calibration by F1 without defects": (
+        calibration(kind="F1", false_positive_rate=None),
+        "'calibration' must be",
+    ),
+    "calibration with another field": (calibration(why=1), "'calibration' must be"),
+    "calibration not finite": (calibration(threshold=np.inf), "'threshold' must be"),
     "mean of two": (state("mean", [0.5, 0.5]), "'mean' must be 3 numbers"),
     "std of NaN": (state("std", [np.nan] * 3), "'std' must be 3 numbers"),
     "std of zero": (state("std", [0.0, 1.0, 1.0]), "'std' must be"),

@@ -184,8 +184,8 @@ def test_approximate_scores_are_not_below_the_exact_ones(search, fitted, good, m
     assert clone(model).get_params() == model.get_params()
 
 
-def test_inspect_is_score_maps_and_predict_in_one_pass(fitted, good, mixed):
-    model = clone(fitted).fit(good).calibrate(good, false_positive_rate=0.2)
+def test_inspect_is_score_maps_and_predict_in_one_pass(fitted, good, others, mixed):
+    model = clone(fitted).fit(good).calibrate(others, false_positive_rate=0.2)
     results = list(model.inspect(mixed))
     assert [r.path for r in results] == [f"image {i}" for i in range(6)]
     assert [r.verdict for r in results] == model.predict(mixed).tolist()
@@ -325,8 +325,8 @@ def test_skipped_positions_count_the_images_that_labels_leave_out(broken):
     assert [failure.position for failure in model.skipped_] == [2]
 
 
-def test_skipped_images_have_no_score_no_map_and_a_bad_verdict(broken, good):
-    model = small(on_error="skip").fit(good).calibrate(good, false_positive_rate=0.2)
+def test_skipped_images_have_no_score_no_map_and_a_bad_verdict(broken, good, others):
+    model = small(on_error="skip").fit(good).calibrate(others, false_positive_rate=0.2)
     with pytest.warns(SkippedImagesWarning, match=r"2\.png"):
         scores = model.score(broken)
     with pytest.warns(SkippedImagesWarning, match=r"2\.png"):

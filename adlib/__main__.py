@@ -1,4 +1,4 @@
-"""Let `python -m adlib.cli` be the program."""
+"""Let `python -m adlib` be the program."""
 
 import sys
 

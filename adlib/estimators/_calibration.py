@@ -1,0 +1,333 @@
+"""Set a threshold from scores, and refuse or warn of one that could not hold."""
+
+from __future__ import annotations
+
+import re
+import warnings
+from collections.abc import Callable, Iterable, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Literal, NamedTuple, TypeAlias, get_args
+
+import numpy as np
+
+from adlib._typing import AnyArray, BoolArray, Float32Array, Float64Array, Int64Array
+from adlib._validation import refusal
+from adlib.estimators._patches import Patches
+from adlib.exceptions import InputWarning
+from adlib.images import Failure
+from adlib.metrics import (
+    calibrate_threshold,
+    compute_auroc,
+    conformal_rate_interval,
+    conformal_threshold,
+    delong_interval,
+)
+
+if TYPE_CHECKING:
+    from adlib.estimators._base import Scored
+
+CalibrationKind: TypeAlias = Literal["conformal", "leave-one-out", "F1"]
+CALIBRATION_KINDS: tuple[CalibrationKind, ...] = get_args(CalibrationKind)
+MOST_NAMED = 3  # images that a message names
+NAMELESS = re.compile(r"image \d+")  # what images without a path are called
+CALLER = 3  # stack levels from a warning here to who called the estimator
+
+
+class Calibration(NamedTuple):
+    """How a threshold came about.
+
+    Attributes:
+        threshold: Above it an image is predicted anomalous.
+        pixel_threshold: Above it a pixel of an anomaly map is drawn as anomalous: as
+            many of the good images show such a pixel as may be predicted anomalous.
+        kind: "conformal" (good images that were not learned from, with a guarantee),
+            "leave-one-out" (training images, each scored without itself) or "F1" (good
+            and anomalous images).
+        false_positive_rate: Share of good parts that may be predicted anomalous, in
+            (0, 1); None with "F1".
+        n_normal: Good images that the threshold was set from.
+        n_anomalous: Anomalous images that it was set from.
+    """
+
+    threshold: float
+    pixel_threshold: float
+    kind: CalibrationKind
+    false_positive_rate: float | None
+    n_normal: int
+    n_anomalous: int = 0
+
+
+class Candidates(NamedTuple):
+    """What is known of images that may set a threshold, n of them.
+
+    Attributes:
+        positions: Where in their source they are, (n,) int64.
+        names: (n,) text.
+        digests: Of their pixels, (n,) text.
+        scores: (n,) float64.
+        peaks: The highest value of each one's anomaly map, (n,) float64.
+    """
+
+    positions: Int64Array
+    names: AnyArray
+    digests: AnyArray
+    scores: Float64Array
+    peaks: Float64Array
+
+    def only(self, kept: BoolArray | Int64Array) -> Candidates:
+        """Return those that are kept."""
+        return Candidates(
+            self.positions[kept],
+            self.names[kept],
+            self.digests[kept],
+            self.scores[kept],
+            self.peaks[kept],
+        )
+
+
+def collect(
+    patches: Iterable[Patches],
+    score: Callable[[Float32Array, Int64Array], Scored],
+    size: tuple[int, int],
+) -> tuple[Candidates, list[Failure]]:
+    """Score images in one pass, of whose maps only the highest values are kept.
+
+    Args:
+        patches: Embeddings and digests of the images.
+        score: Scores embeddings of the images with the given numbers.
+        size: (height, width) of the anomaly maps.
+
+    Returns:
+        What a threshold may be set from, and the images that were skipped.
+    """
+    positions: list[int] = []
+    names: list[str] = []
+    digests: list[str] = []
+    scores: list[Float32Array] = [np.empty(0, np.float32)]
+    peaks: list[Float32Array] = [np.empty(0, np.float32)]
+    skipped: list[Failure] = []
+    for read in patches:
+        skipped.extend(read.batch.failures)
+        if not read.batch.names:
+            continue
+        numbers = np.arange(len(names), len(names) + len(read.batch.names))
+        scored = score(read.embeddings, numbers)
+        scores.append(scored.image_scores)
+        peaks.append(scored.anomaly_maps(size).max(axis=(1, 2)))
+        positions += read.batch.positions
+        names += read.batch.names
+        digests += read.digests
+    candidates = Candidates(
+        np.array(positions, np.int64),
+        np.array(names, object),
+        np.array(digests, object),
+        np.concatenate(scores).astype(np.float64),
+        np.concatenate(peaks).astype(np.float64),
+    )
+    return candidates, skipped
+
+
+def without_learned(
+    candidates: Candidates,
+    anomalous: BoolArray,
+    training_images: Sequence[str],
+    training_digests: Sequence[str],
+    owner: str,
+) -> BoolArray:
+    """Return which candidates were not learned from, or raise if most of a kind were.
+
+    Content is compared, not names; only where a model of an earlier version knows no
+    digest of an image are paths.
+    """
+    digests = set(training_digests) - {""}
+    paths = {
+        Path(name).resolve()
+        for name, digest in zip(training_images, training_digests, strict=True)
+        if not digest and not NAMELESS.fullmatch(name)
+    }
+    learned = np.array(
+        [
+            digest in digests or (bool(paths) and Path(name).resolve() in paths)
+            for name, digest in zip(candidates.names, candidates.digests, strict=True)
+        ],
+        np.bool_,
+    )
+    for of_kind, kind, remedy in (
+        (
+            ~anomalous,
+            "good",
+            "They score too low to set a threshold. Pass other images; or have fit "
+            "score each training image as if it had not been learned from "
+            "(false_positive_rate of the estimator, --leave-one-out of the command).",
+        ),
+        (anomalous, "anomalous", "Fit without them."),
+    ):
+        both = learned & of_kind
+        if both.any() and 2 * both.sum() >= of_kind.sum():
+            rule = f"{kind} images that fit did not learn from"
+            named = _named(candidates.names[both])
+            came = f"{both.sum()} of {of_kind.sum()} that it learned from: {named}"
+            raise ValueError(refusal("X", owner, rule, came, remedy))
+    if learned.any():
+        warnings.warn(
+            f"{learned.sum()} of {len(learned)} images given to {owner} were learned "
+            f"from and are left out: {_named(candidates.names[learned])}. Pass images "
+            "that fit did not learn from.",
+            InputWarning,
+            stacklevel=CALLER,
+        )
+    return ~learned
+
+
+def without_copies(
+    candidates: Candidates, anomalous: BoolArray, owner: str
+) -> Int64Array:
+    """Return which candidates differ from all before, or raise if labels contradict."""
+    good = set(candidates.digests[~anomalous])
+    torn = anomalous & np.array([one in good for one in candidates.digests], np.bool_)
+    if torn.any():
+        rule = "one label for each image"
+        came = f"copies labelled normal and anomalous: {_named(candidates.names[torn])}"
+        raise ValueError(refusal("y", owner, rule, came))
+    _, first = np.unique(candidates.digests.astype(str), return_index=True)
+    if len(first) < len(anomalous):
+        copies = np.delete(candidates.names, first)
+        warnings.warn(
+            f"{len(copies)} of {len(anomalous)} images given to {owner} are copies of "
+            f"others and count once: {_named(copies)}. Pass one image of each part.",
+            InputWarning,
+            stacklevel=CALLER,
+        )
+    return np.sort(first)
+
+
+def conformal_calibration(candidates: Candidates, rate: float) -> Calibration:
+    """Return the threshold that good images which were not learned from promise."""
+    return _at_rate(candidates, rate, "conformal", "calibrate")
+
+
+def left_out_calibration(
+    candidates: Candidates, rate: float, owner: str
+) -> Calibration:
+    """Return the threshold of training images that were scored without themselves.
+
+    Raises:
+        ValueError: They are all alike, or too few differ for the rate.
+    """
+    _, place, counts = np.unique(
+        candidates.digests.astype(str), return_inverse=True, return_counts=True
+    )
+    copied = counts[place] > 1
+    alone = candidates.only(~copied)
+    if not len(alone.scores) or np.ptp(alone.scores) == 0:
+        rule = "images that differ, to score each as if it had not been learned from"
+        came = f"{len(copied)} images, {copied.sum()} of them copies of one another"
+        if len(alone.scores):
+            came += f", with no score but {alone.scores[0]:g}"
+        raise ValueError(refusal("X", owner, rule, came))
+    found = _at_rate(alone, rate, "leave-one-out", owner)
+    if copied.any():
+        warnings.warn(
+            f"{copied.sum()} of {len(copied)} images given to {owner} are copies of "
+            f"one another: {_named(candidates.names[copied])}. Left out alone, a copy "
+            f"scores too low; the threshold is set from the other {len(alone.scores)}. "
+            "Pass one image of each part.",
+            InputWarning,
+            stacklevel=CALLER,
+        )
+    return found
+
+
+def _at_rate(
+    candidates: Candidates, rate: float, kind: CalibrationKind, owner: str
+) -> Calibration:
+    return Calibration(
+        conformal_threshold(candidates.scores, rate, owner=owner),
+        conformal_threshold(candidates.peaks, rate, owner=owner),
+        kind,
+        rate,
+        len(candidates.scores),
+    )
+
+
+def f1_calibration(
+    candidates: Candidates, anomalous: BoolArray, owner: str
+) -> Calibration:
+    """Return the threshold with the highest F1.
+
+    As many good images show a pixel above the pixel threshold as are predicted
+    anomalous.
+
+    Raises:
+        ValueError: The anomalous images score below the good ones.
+    """
+    scores = candidates.scores
+    normal, defective = scores[~anomalous], scores[anomalous]
+    threshold = calibrate_threshold(normal, defective)
+    takes_all = threshold < scores.min()
+    auroc = compute_auroc(anomalous, scores)
+    if auroc < 0.5 and (takes_all or _surely_backwards(anomalous, scores)):  # noqa: PLR2004 - chance
+        rule = (
+            "such that anomalous images score above normal ones (+1 normal and -1 "
+            "anomalous, or 0 normal and 1 anomalous)"
+        )
+        came = (
+            f"{len(normal)} normal images that score above {len(defective)} anomalous "
+            f"ones (AUROC {auroc:.3g})"
+        )
+        remedy = "If they are the wrong way round, pass -y, or 1 - y of 0 and 1."
+        raise ValueError(refusal("y", owner, rule, came, remedy))
+    if takes_all:
+        warnings.warn(
+            f"The threshold that {owner} found predicts every image anomalous: the "
+            f"scores hardly tell {len(normal)} normal from {len(defective)} anomalous "
+            f"images (AUROC {auroc:.3g}). Look at the labels; or pass good images and "
+            "false_positive_rate alone.",
+            InputWarning,
+            stacklevel=CALLER,
+        )
+    rank = max(0, int(np.count_nonzero(normal <= threshold)) - 1)
+    highest = float(np.sort(candidates.peaks[~anomalous])[rank])
+    n_each = len(normal), len(defective)
+    return Calibration(threshold, highest, "F1", None, *n_each)
+
+
+def _surely_backwards(anomalous: BoolArray, scores: Float64Array) -> bool:
+    """Ask whether the AUROC's interval lies below one half."""
+    few = min(anomalous.sum(), (~anomalous).sum()) < 2  # noqa: PLR2004 - for a spread
+    return not few and delong_interval(anomalous, scores).high < 0.5  # noqa: PLR2004 - chance
+
+
+def threshold_text(threshold: float | None, calibration: Calibration | None) -> str:
+    """Say what a threshold is, and how it came about."""
+    if threshold is None:
+        return "no threshold"
+    text = f"threshold {threshold:.6g}"
+    if calibration is None:
+        return f"{text}: set by hand or by an earlier version"
+    if threshold != calibration.threshold:
+        return f"{text}: set by hand"
+    n_normal, rate = calibration.n_normal, calibration.false_positive_rate
+    if rate is None:
+        n_anomalous = calibration.n_anomalous
+        return f"{text}: highest F1 on {n_normal} good and {n_anomalous} anomalous"
+    predicted = f"{100 * rate:.3g} % of good parts predicted anomalous"
+    if calibration.kind == "leave-one-out":
+        return (
+            f"{text}: leave-one-out, about {predicted}, without a guarantee, from "
+            f"{n_normal} training images"
+        )
+    _, low, high = conformal_rate_interval(n_normal, rate)
+    return (
+        f"{text}: conformal, at most {predicted}, from {n_normal} good images (that is "
+        f"the mean; 9 of 10 such thresholds lie from {100 * low:.1f} to "
+        f"{100 * high:.1f} %)"
+    )
+
+
+def _named(names: Iterable[str]) -> str:
+    """Return the first few names, and how many more there are."""
+    listed = list(names)
+    text = ", ".join(map(repr, listed[:MOST_NAMED]))
+    more = len(listed) - MOST_NAMED
+    return f"{text} and {more} more" if more > 0 else text
