@@ -563,7 +563,11 @@ class AnomalyDetector(BaseEstimator, metaclass=ABCMeta):
                 rule = "None where y is given, since the threshold then maximises F1"
                 raise ValueError(refusal("false_positive_rate", owner, rule, f"{rate}"))
             check_both_classes(labels, owner)
-        settings, source = self._prepare(X, "calibrate")
+        settings = self._ready()
+        if labels is None:
+            source = open_normal(X, None, owner, settings.pixel_format)
+        else:
+            source = open_source(X, owner, settings.pixel_format)
         patches = embed(source, self._embedder(), settings, "Calibrating", digests=True)
         candidates, skipped = collect(
             patches, lambda some, _: self._score_patches(some), settings.image_size
