@@ -65,8 +65,8 @@ def warp(
             between four.
     """
     height, width = image.shape[1:]
-    x = torch.arange(width, dtype=torch.float64) + 0.5
-    y = (torch.arange(height, dtype=torch.float64) + 0.5)[:, None]
+    x = torch.arange(width, dtype=torch.float64, device="cpu") + 0.5
+    y = (torch.arange(height, dtype=torch.float64, device="cpu") + 0.5)[:, None]
     grid = torch.stack(
         [
             (a * x + b * y + c) * (2 / side) - 1

@@ -7,7 +7,6 @@ import io
 import json
 from collections import Counter
 from collections.abc import Iterable, Iterator
-from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from pathlib import Path
 from typing import NamedTuple
@@ -18,7 +17,7 @@ from PIL import Image
 
 from adlib._files import replacing
 from adlib._progress import ProgressBar
-from adlib._threads import available_threads
+from adlib._threads import Threads, available_threads
 from adlib._typing import AnyArray
 from adlib._validation import check_int
 from adlib.datasets._class_split import ClassSplit, read_entries, write_splits
@@ -244,7 +243,7 @@ def _run(
     jobs: list[_Job], transform: ShiftDomainTransform, n_workers: int
 ) -> Iterator[dict[Path, str]]:
     """Yield the digests of each job's files, in order."""
-    pool = ThreadPoolExecutor(n_workers, thread_name_prefix="adlib-shift")
+    pool = Threads(n_workers, thread_name_prefix="adlib-shift")
     try:
         yield from pool.map(lambda job: _shift(job, transform), jobs)
     finally:

@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 
 from adlib._progress import ProgressBar
-from adlib._threads import available_threads
+from adlib._threads import Threads, available_threads
 from adlib.datasets._duplicates import find_duplicates
 from adlib.datasets._examine import Finding, examine
 from adlib.datasets._layouts import (
@@ -176,7 +175,7 @@ def _examine_all(
     """Read every sample in threads; the order is that of the samples."""
     work: Callable[[Sample], Finding] = partial(_examine, with_masks=with_masks)
     findings = []
-    pool = ThreadPoolExecutor(
+    pool = Threads(
         min(available_threads(), MOST_WORKERS), thread_name_prefix="adlib-verify"
     )
     try:

@@ -13,6 +13,7 @@ import numpy as np
 import torch
 
 from adlib._random import torch_seeded
+from adlib._torch import as_imported, undisturbed
 from adlib._typing import AnyArray, Float32Array
 from adlib._validation import describe, refusal
 from adlib.estimators._base import AnomalyDetector, Scored
@@ -108,7 +109,7 @@ class AnomalibDetector(AnomalyDetector):
         """
         owner = type(self).__name__
         kind = _import_model(*self._model_path, owner)
-        with torch_seeded(settings.random_state):
+        with torch_seeded(settings.random_state), as_imported():
             model = kind(
                 backbone=backbone.name,
                 layers=backbone.layers(),
@@ -122,7 +123,7 @@ class AnomalibDetector(AnomalyDetector):
             raise ValueError(refusal("backbone", owner, rule, describe(backbone.name)))
         _fill(extractor.feature_extractor, backbone.state(), backbone.name)
         model.requires_grad_(requires_grad=False)
-        with torch.no_grad():
+        with torch.no_grad(), as_imported():
             maps = list(extractor(torch.zeros(1, 3, *settings.image_size)).values())
         if not all(bool(stage.isfinite().all()) for stage in maps):
             raise WeightsError(
@@ -134,7 +135,7 @@ class AnomalibDetector(AnomalyDetector):
 
     def _score_patches(self, embeddings: Float32Array) -> Scored:
         scores, maps = [], []
-        with torch.inference_mode():
+        with undisturbed():
             for images in images_for(self.model_, embeddings):
                 result = self.model_(images)
                 scores.append(result.pred_score.reshape(-1).cpu().numpy())

@@ -7,13 +7,11 @@ nor threads change a bit. Matrices are packed: of the lower triangle, row by row
 
 from __future__ import annotations
 
-from concurrent.futures import ThreadPoolExecutor
-
 import numpy as np
 import torch
-from numba import njit
 
-from adlib._threads import SLICES_PER_THREAD, available_threads, run_in_slices
+from adlib._compile import compiled
+from adlib._threads import SLICES_PER_THREAD, Threads, available_threads, run_in_slices
 from adlib._typing import AnyArray, Float32Array, Float64Array
 
 SIDE_BY_SIDE = 16  # positions: one vector of float32, two of float64, with AVX-512
@@ -66,7 +64,7 @@ class SumsCPU:
         def work(first: int, last: int) -> None:
             _add(images, self._shift, self._sums, self._products, first, last)
 
-        with ThreadPoolExecutor(n_threads) as pool:
+        with Threads(n_threads) as pool:
             n_slices = n_threads * SLICES_PER_THREAD
             run_in_slices(pool, n_slices, len(self._sums), work)
 
@@ -87,7 +85,7 @@ class SumsCPU:
         return torch.from_numpy(means + shift), torch.from_numpy(covariances)
 
 
-@njit(cache=True, nogil=True, fastmath={"contract"})
+@compiled(fastmath={"contract"})
 def _add(
     images: Float32Array,
     shift: Float32Array,
@@ -120,7 +118,7 @@ def _add(
                 k += 1
 
 
-@njit(cache=True, nogil=True)
+@compiled()
 def _unpack(
     products: Float64Array,
     means: Float64Array,
@@ -140,7 +138,7 @@ def _unpack(
                 k += 1
 
 
-@njit(cache=True, nogil=True, fastmath={"contract"})
+@compiled(fastmath={"contract"})
 def pack_inverses(
     lower: Float64Array, factors: Float32Array
 ) -> None:  # pragma: no cover - compiled
@@ -168,7 +166,7 @@ def pack_inverses(
                 packed += 1
 
 
-@njit(cache=True, nogil=True, fastmath={"contract"})
+@compiled(fastmath={"contract"})
 def squared_by_factors(
     images: Float32Array,
     mean: Float32Array,
@@ -208,7 +206,7 @@ def squared_by_factors(
                 squared[image, start + lane] = total[lane]
 
 
-@njit(cache=True, nogil=True, fastmath={"contract"})
+@compiled(fastmath={"contract"})
 def squared_by_spread(
     images: Float32Array,
     mean: Float32Array,
@@ -263,7 +261,7 @@ def squared_by_spread(
                 squared[image, start + lane] = total[lane]
 
 
-@njit(cache=True, nogil=True, inline="always")
+@compiled(inline="always")
 def _centre(
     image: Float32Array, mean: Float32Array, start: int, n_here: int, x: Float32Array
 ) -> None:  # pragma: no cover - compiled
@@ -273,7 +271,7 @@ def _centre(
             x[i, lane] = image[start + lane, i] - mean[start + lane, i]
 
 
-@njit(cache=True, nogil=True, inline="always")
+@compiled(inline="always")
 def _solve(
     factors: Float32Array, along: Float32Array, y: Float32Array, w: Float32Array
 ) -> None:  # pragma: no cover - compiled
@@ -289,7 +287,7 @@ def _solve(
         k += i + 1
 
 
-@njit(cache=True, nogil=True, inline="always")
+@compiled(inline="always")
 def _add_products(
     rows: AnyArray, k: int, x: AnyArray, count: int, y: AnyArray
 ) -> None:  # pragma: no cover - compiled

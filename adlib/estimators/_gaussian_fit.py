@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from concurrent.futures import ThreadPoolExecutor
 from typing import Protocol
 
 import numpy as np
 import torch
 
 from adlib._progress import ProgressBar
-from adlib._threads import available_threads
+from adlib._threads import Threads, available_threads
+from adlib._torch import undisturbed
 from adlib._typing import Float32Array
 from adlib._validation import refusal
 from adlib.estimators._gaussian import Gaussian
@@ -112,7 +112,7 @@ class GaussianFit:
             load_solvers(self._device)
         with (
             ProgressBar("Factorising", len(chunks), enabled=progress) as bar,
-            ThreadPoolExecutor(n_threads) as pool,
+            Threads(n_threads) as pool,
         ):
             work = self._keep_spread if few else self._keep_factors
             for _ in pool.map(
@@ -129,6 +129,7 @@ class GaussianFit:
         self._sums.add(self._waiting[: self._n_waiting])
         self._n_waiting = 0
 
+    @undisturbed()
     def _keep_factors(self, gaussian: Gaussian, first: int, last: int) -> None:
         """Factorise the covariances of some blocks of positions."""
         assert self._sums is not None
@@ -137,6 +138,7 @@ class GaussianFit:
         gaussian.mean[some] = means.cpu().numpy()
         self._keep_inverses(covariances, gaussian.factors[first:last])
 
+    @undisturbed()
     def _keep_spread(self, gaussian: Gaussian, first: int, last: int) -> None:
         """Keep what some blocks of positions hold of each image, and its factors."""
         assert self._waiting is not None

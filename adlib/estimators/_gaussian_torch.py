@@ -7,6 +7,7 @@ import threading
 import numpy as np
 import torch
 
+from adlib._torch import undisturbed
 from adlib._typing import Float32Array
 from adlib.estimators._gaussian import Gaussian
 from adlib.estimators._gaussian_cpu import SIDE_BY_SIDE, unblocked
@@ -32,12 +33,14 @@ class SumsTorch:
         device: Where the sums are kept.
     """
 
+    @undisturbed()
     def __init__(self, shift: Float32Array, device: str) -> None:
         self._shift = torch.from_numpy(shift).to(device, torch.float64)
         self._sums = torch.zeros_like(self._shift)
         n_positions, n_features = shift.shape
         self._products = self._sums.new_zeros((n_positions, n_features, n_features))
 
+    @undisturbed()
     def add(self, images: Float32Array) -> None:
         """Add images, (n_images, n_positions, n_features)."""
         n_images, n_positions, n_features = images.shape
@@ -50,6 +53,7 @@ class SumsTorch:
             self._sums[some] += x.sum(dim=1)
             self._products[some].baddbmm_(x.transpose(1, 2), x)
 
+    @undisturbed()
     def moments(
         self, first: int, last: int, n_images: int
     ) -> tuple[torch.Tensor, torch.Tensor]:
@@ -69,13 +73,15 @@ class MahalanobisTorch:
         device: Where they are kept, unpacked: twice the memory of the packed form.
     """
 
+    @undisturbed()
     def __init__(self, gaussian: Gaussian, device: str) -> None:
         self._mean = torch.from_numpy(gaussian.mean).to(device)
         n_positions, n_features = gaussian.mean.shape
         packed = unblocked(gaussian.factors)[:n_positions]
         size = gaussian.size
         rows, columns = torch.tril_indices(size, size, device=device)
-        self._factors = torch.zeros((n_positions, size, size), device=device)
+        shape = (n_positions, size, size)
+        self._factors = torch.zeros(shape, dtype=torch.float32, device=device)
         self._factors[:, rows, columns] = torch.from_numpy(packed.copy()).to(device)
         self._rest = 1.0 / gaussian.regularization
         self._spread: torch.Tensor | None = None
@@ -84,7 +90,7 @@ class MahalanobisTorch:
             shape = (n_positions, size, n_features)
             self._spread = torch.from_numpy(spread).view(shape).to(device)
 
-    @torch.inference_mode()
+    @undisturbed()
     def squared(self, images: Float32Array) -> Float32Array:
         """Return (n_images, n_positions) float32 for images of embeddings."""
         x = torch.from_numpy(images).to(self._mean.device)

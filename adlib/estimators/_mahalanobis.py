@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-from concurrent.futures import ThreadPoolExecutor
 from typing import Protocol
 
 import numpy as np
 
-from adlib._threads import SLICES_PER_THREAD, available_threads, run_in_slices
+from adlib._threads import SLICES_PER_THREAD, Threads, available_threads, run_in_slices
 from adlib._typing import Float32Array
 from adlib.estimators._gaussian import Gaussian
 from adlib.estimators._gaussian_cpu import squared_by_factors, squared_by_spread
@@ -46,7 +45,7 @@ class MahalanobisCPU:
                     images, mean, spread, factors, rest, squared, first, last
                 )
 
-        with ThreadPoolExecutor(n_threads) as pool:
+        with Threads(n_threads) as pool:
             n_slices = n_threads * SLICES_PER_THREAD
             run_in_slices(pool, n_slices, len(factors), work)
         return squared

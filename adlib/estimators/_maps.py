@@ -9,12 +9,14 @@ import torch
 from scipy.ndimage import gaussian_filter1d
 from torch.nn import functional as F
 
+from adlib._torch import undisturbed
 from adlib._typing import Float32Array
 from adlib.images import resize
 
 SIGMA, REFERENCE_SIZE = 4.0, 224  # the paper's blur, in pixels of its image size
 
 
+@undisturbed()
 def anomaly_maps(patch_scores: Float32Array, size: tuple[int, int]) -> Float32Array:
     """Upsample patch scores bilinearly and blur them, as the paper does.
 
@@ -53,7 +55,7 @@ def stretched(anomaly_map: Float32Array, size: tuple[int, int] | None) -> Float3
 @lru_cache(maxsize=8)
 def _upsample_and_blur(n_in: int, n_out: int) -> torch.Tensor:
     """Return one axis of the operation as a matrix, (n_out, n_in) float32."""
-    impulses = torch.eye(n_in, dtype=torch.float64)[None]
+    impulses = torch.eye(n_in, dtype=torch.float64, device="cpu")[None]
     upsampled = F.interpolate(impulses, n_out, mode="linear", align_corners=False)
     sigma = SIGMA * n_out / REFERENCE_SIZE
     matrix = gaussian_filter1d(upsampled[0].numpy(), sigma, axis=1, mode="reflect")

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Callable, Generator, Iterator
-from concurrent.futures import ThreadPoolExecutor
 from typing import NamedTuple, TypeAlias
 
 import numpy as np
 import torch
 
 from adlib._progress import ProgressBar
+from adlib._threads import Process, Threads
+from adlib._torch import undisturbed
 from adlib._typing import Float32Array, Int64Array
 from adlib.estimators._settings import Settings
 from adlib.images import Batch, Source, read_batches
@@ -82,15 +83,19 @@ def embed_ahead(
     next part may be minutes away, and a camera may belong to its thread.
     """
     batches = embed(source, embedder, settings, description)
+    begun = Process("An iterator over results", "Begin it anew there.")
     if settings.batch_size > SMALL_BATCH or source.n_items is None:
-        yield from batches
+        for patches in batches:
+            yield patches
+            begun.check()  # before it waits for threads that are not there
         return
     try:
-        with ThreadPoolExecutor(1) as pool:
+        with Threads(1) as pool:
             coming = pool.submit(next, batches, None)
             while (patches := coming.result()) is not None:
                 coming = pool.submit(next, batches, None)
                 yield patches
+                begun.check()
     finally:  # whoever stops asking ends the reading too
         batches.close()
 
@@ -106,6 +111,7 @@ def _digest(image: Float32Array) -> str:
     return hashlib.sha256(pixels.data).hexdigest()[:DIGEST_LENGTH]
 
 
+@undisturbed()
 def _embed_batch(images: Float32Array, embedder: Embed, device: str) -> Float32Array:
     """Return patch embeddings of images, (n, 3, height, width)."""
     if device != "cpu":

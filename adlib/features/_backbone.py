@@ -17,7 +17,8 @@ import torch
 from torch import nn
 
 from adlib._random import torch_seeded
-from adlib._threads import available_threads
+from adlib._threads import Process, available_threads, undivided
+from adlib._torch import as_imported, undisturbed
 from adlib._validation import describe, refusal
 from adlib.exceptions import WeightsError
 from adlib.features._feature_cache import code_fingerprint, current_feature_cache
@@ -94,6 +95,7 @@ class Backbone:
         [(1, 40, 8, 8), (1, 112, 4, 4)]
     """
 
+    @undivided()
     def __init__(
         self,
         name: str = DEFAULT_BACKBONE,
@@ -111,6 +113,7 @@ class Backbone:
         self._place(device, precision, runtime)
 
     @classmethod
+    @undivided()
     def from_weights(
         cls,
         name: str,
@@ -144,8 +147,7 @@ class Backbone:
         backbone = cls.__new__(cls)
         # Without memory at first: whatever the name, no more is taken than the weights
         # at hand fill, and nothing is drawn at random only to be replaced.
-        with torch.device("meta"):
-            network = _architecture(name)
+        network = _architecture(name, device="meta")
         backbone._attach(name, network, normalisation, stages)
         wanted = backbone._network.state_dict()
         found = rename_like(weights, wanted, "a model file", by_order=False)
@@ -170,7 +172,7 @@ class Backbone:
         info = self._network.feature_info
         return [info[stage.index]["module"] for stage in self.stages]
 
-    @torch.inference_mode()
+    @undisturbed()
     def __call__(self, images: torch.Tensor) -> list[torch.Tensor]:
         """Compute the maps of images, or take them from the feature cache.
 
@@ -187,7 +189,7 @@ class Backbone:
         maps = cache.maps(self.fingerprint, images, self.compute)
         return [send(stage, self.device) for stage in maps]
 
-    @torch.inference_mode()
+    @undisturbed()
     def compute(self, images: torch.Tensor) -> list[torch.Tensor]:
         """Compute the maps of images without looking into the feature cache.
 
@@ -198,12 +200,15 @@ class Backbone:
             One map a stage, (n, channels, height / stride, width / stride) float32
             where the strides divide the size, on the backbone's device.
         """
+        if self.device != "cpu":  # CUDA itself hangs or says nothing of models
+            self._process.check()
         images = send(images, self.device)
         return self._run((images - self._mean) / self._std)
 
-    @cached_property
+    @property
     def fingerprint(self) -> bytes:
         """What changes when the maps of an image could come out otherwise."""
+        found = self._own_fingerprint.copy()  # threads may have changed since
         place: tuple[object, ...] = (
             torch.backends.cpu.get_cpu_capability(),
             torch.get_num_threads(),
@@ -211,6 +216,12 @@ class Backbone:
         )
         if self.device != "cpu":
             place = (torch.cuda.get_device_name(self.device), torch.version.cuda)
+        found.update(repr(place).encode())
+        return found.digest()
+
+    @cached_property
+    def _own_fingerprint(self) -> hashlib.blake2b:
+        """The part of ``fingerprint`` that never changes."""
         packages = ("torch", "timm", "openvino")
         stated = (
             self.name,
@@ -218,7 +229,6 @@ class Backbone:
             self.normalisation,
             self._precision,
             self._runtime,
-            place,
             platform.machine(),
             [_version(package) for package in packages],
         )
@@ -227,7 +237,7 @@ class Backbone:
         for name, tensor in self.state().items():
             found.update(f"{name} {tensor.dtype} {tuple(tensor.shape)}".encode())
             found.update(tensor.reshape(-1).view(torch.uint8).numpy().tobytes())
-        return found.digest()
+        return found
 
     def _attach(
         self,
@@ -249,6 +259,10 @@ class Backbone:
 
     def _place(self, device: str, precision: Precision, runtime: Runtime) -> None:
         self.device = device
+        self._process = Process(
+            f"A model on {device!r}",
+            'Start processes by "spawn", or load the model in each.',
+        )
         self._precision, self._runtime = precision, runtime
         reader = _StageReader(self._network, [stage.index for stage in self.stages])
         _, height, width = self._network.pretrained_cfg["input_size"]
@@ -259,8 +273,9 @@ class Backbone:
         else:
             self._run = TorchRuntime(ready, device, precision)
         shape = (1, 3, 1, 1)
-        self._mean = torch.tensor(self.normalisation.mean, device=device).view(shape)
-        self._std = torch.tensor(self.normalisation.std, device=device).view(shape)
+        with as_imported(device):
+            self._mean = torch.tensor(self.normalisation.mean).view(shape)
+            self._std = torch.tensor(self.normalisation.std).view(shape)
 
 
 def _version(package: str) -> str | None:
@@ -308,7 +323,9 @@ def _create(
     return network, _timm_normalisation(network)
 
 
-def _architecture(name: str, random_state: int | None = None) -> Network:
+def _architecture(
+    name: str, random_state: int | None = None, device: str = "cpu"
+) -> Network:
     """Return the network that timm knows by this name, with random weights."""
     rule = "the name of a timm network (timm.list_models() shows them)"
     if not timm.is_model(name) or ":" in name:  # a prefix would ask a hub
@@ -316,7 +333,7 @@ def _architecture(name: str, random_state: int | None = None) -> Network:
         remedy = f"Close names: {', '.join(near)}." if near else ""
         raise ValueError(refusal("backbone", "Backbone", rule, describe(name), remedy))
     try:
-        with torch_seeded(random_state):
+        with torch_seeded(random_state), as_imported(device):
             network: Network = timm.create_model(name, pretrained=False)
     except RuntimeError as error:  # a tag, behind the dot, that timm does not know
         raise ValueError(
@@ -327,7 +344,7 @@ def _architecture(name: str, random_state: int | None = None) -> Network:
 
 def _from_hub(name: str) -> Network:
     try:
-        with torch_seeded(None):
+        with torch_seeded(None), as_imported():
             network: Network = timm.create_model(name, pretrained=True)
     except Exception as error:  # the hub's client raises many kinds
         raise WeightsError(

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 
 import torch
 
+from adlib._torch import undisturbed
 from adlib._typing import Float32Array, Int64Array
 from adlib.features._backbone import Backbone
 from adlib.features._embedding import Embedding, patch_embeddings
@@ -47,6 +48,7 @@ class Embedder:
         """
         return self.embed(self.backbone(images))
 
+    @undisturbed()
     def embed(self, maps: Sequence[torch.Tensor]) -> torch.Tensor:
         """Turn the backbone's maps into embeddings, without running the backbone.
 

@@ -13,6 +13,8 @@ from typing import Literal, TypeAlias
 import torch
 from torch.nn import functional as F
 
+from adlib._torch import undisturbed
+
 Embedding: TypeAlias = Literal["concat", "paper", "nearest"]
 EMBEDDINGS: tuple[Embedding, ...] = ("concat", "paper", "nearest")
 PAPER_FEATURES = 1024
@@ -36,7 +38,7 @@ def embedding_length(embedding: Embedding, channels: Sequence[int]) -> int:
     return PAPER_FEATURES if embedding == "paper" else sum(channels)
 
 
-@torch.inference_mode()
+@undisturbed()
 def patch_embeddings(
     maps: Sequence[torch.Tensor], embedding: Embedding
 ) -> torch.Tensor:
@@ -131,7 +133,7 @@ def _windows(
 
 def _pooling(n_in: int, n_out: int) -> torch.Tensor:
     """Return adaptive average pooling from ``n_in`` to ``n_out`` values as a matrix."""
-    matrix = torch.zeros(n_out, n_in)
+    matrix = torch.zeros(n_out, n_in, dtype=torch.float32, device="cpu")
     for row in range(n_out):
         first, last = row * n_in // n_out, -(-(row + 1) * n_in // n_out)
         matrix[row, first:last] = 1.0 / (last - first)

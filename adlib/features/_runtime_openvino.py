@@ -59,7 +59,7 @@ class OpenVinoRuntime:
         request = self._compile(height, width).create_infer_request()
         pixels = images.contiguous().numpy()
         maps = [
-            torch.empty((len(images), *output.shape[1:]))
+            images.new_empty((len(images), *output.shape[1:]))
             for output in request.model_outputs
         ]
         for i in range(len(pixels)):
@@ -90,15 +90,14 @@ class OpenVinoRuntime:
 def _convert(network: nn.Module, shape: tuple[int, int, int, int]) -> Any:
     """Return OpenVINO's model of a network for images of one shape."""
     openvino = _import_openvino()
+    example = torch.zeros(shape, dtype=torch.float32, device="cpu")
     with warnings.catch_warnings():
         # OpenVINO traces with torch.jit, which torch means to retire; and the shape is
         # fixed, so what Python decides by it while tracing holds for every image.
         warnings.filterwarnings("ignore", r"`?torch\.jit\.", FutureWarning)
         warnings.filterwarnings("ignore", r"`?torch\.jit\.", DeprecationWarning)
         warnings.simplefilter("ignore", torch.jit.TracerWarning)  # type: ignore[attr-defined]
-        return openvino.convert_model(
-            network, example_input=torch.zeros(shape), input=[shape]
-        )
+        return openvino.convert_model(network, example_input=example, input=[shape])
 
 
 def _import_openvino() -> Any:

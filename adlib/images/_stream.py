@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Iterator
-from concurrent.futures import Future, ThreadPoolExecutor
+from concurrent.futures import Future
 from typing import Literal, NamedTuple, TypeAlias
 
 import numpy as np
 
-from adlib._threads import available_threads
+from adlib._threads import Process, Threads, available_threads
 from adlib._typing import Float32Array
 from adlib.exceptions import ImageError
 from adlib.images._pixels import GREY, resize
@@ -100,7 +100,8 @@ def read_batches(
     look_ahead = batch_size + 2 * workers
     items = iter(source.items)
     waiting: deque[tuple[Item, Future[tuple[Float32Array, tuple[int, int]]]]] = deque()
-    pool = ThreadPoolExecutor(workers, thread_name_prefix="adlib-decode")
+    begun = Process("An iterator over images", "Begin it anew there.")
+    pool = Threads(workers, thread_name_prefix="adlib-decode")
 
     def submit_more() -> None:
         while len(waiting) < look_ahead:
@@ -131,6 +132,7 @@ def read_batches(
                 closed = [_close_batch(batch)]
                 del batch  # its pixels are the caller's: gone before the next are read
                 yield closed.pop()
+                begun.check()  # before it waits for threads that are not there
                 batch = _open_batch(batch_size, image_size)
         if batch.names or batch.failures:
             yield _close_batch(batch)

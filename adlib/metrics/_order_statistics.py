@@ -11,9 +11,9 @@ from collections.abc import Iterable, Iterator
 from typing import Any
 
 import numpy as np
-from numba import njit
 from numpy.typing import NDArray
 
+from adlib._compile import compiled
 from adlib._typing import Float32Array, Float64Array, Int64Array
 from adlib._validation import refusal
 from adlib.metrics._checks import check_heatmap
@@ -136,7 +136,7 @@ def _find(counts: Int64Array, ranks: Int64Array) -> tuple[Int64Array, Int64Array
     return found, ranks - (up_to[zones, found] - counts[zones, found])
 
 
-@njit(cache=True, nogil=True)
+@compiled()
 def _count_halves(
     keys: NDArray[np.uint32],
     zone_of_row: Int64Array,

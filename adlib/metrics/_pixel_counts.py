@@ -8,13 +8,12 @@ at which level, or between which two, its score lies. All curves follow from tha
 from __future__ import annotations
 
 from collections.abc import Iterable
-from concurrent.futures import ThreadPoolExecutor
 from typing import Any, NamedTuple
 
 import numpy as np
-from numba import njit
 
-from adlib._threads import SLICES_PER_THREAD, available_threads, run_in_slices
+from adlib._compile import compiled
+from adlib._threads import SLICES_PER_THREAD, Threads, available_threads, run_in_slices
 from adlib._typing import Float32Array, Float64Array, Int32Array, Int64Array
 from adlib._validation import refusal
 from adlib.metrics._masked_maps import MaskedMaps
@@ -126,13 +125,13 @@ def _count_normal(pairs: MaskedMaps, levels: Float32Array) -> Int64Array:
         totals.append(own)
 
     # One slice a thread: each has counts of its own.
-    with ThreadPoolExecutor(n_threads) as pool:
+    with Threads(n_threads) as pool:
         n_slices = n_threads * (SLICES_PER_THREAD if len(levels) < BUCKETS else 1)
         run_in_slices(pool, n_slices, len(pairs), work)
     return sum(totals[1:], totals[0])
 
 
-@njit(cache=True, nogil=True, inline="always")
+@compiled(inline="always")
 def _bucket_of(
     value: np.float32, low: np.float32, scale: np.float32
 ) -> np.int64:  # pragma: no cover - compiled
@@ -144,7 +143,7 @@ def _bucket_of(
     return min(np.int64((value - low) * scale), np.int64(BUCKETS - 1))
 
 
-@njit(cache=True, nogil=True)
+@compiled()
 def _buckets_of(
     values: Float32Array, low: np.float32, scale: np.float32
 ) -> Int64Array:  # pragma: no cover - compiled
@@ -154,7 +153,7 @@ def _buckets_of(
     return buckets
 
 
-@njit(cache=True, nogil=True)
+@compiled()
 def _count(
     scores: Float32Array,
     regions: Int32Array,

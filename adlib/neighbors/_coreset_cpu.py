@@ -17,12 +17,12 @@ Products of sketches only propose which values may change; see ``_sketch``.
 
 from __future__ import annotations
 
-from concurrent.futures import Executor, ThreadPoolExecutor
+from concurrent.futures import Executor
 
 import numpy as np
-from numba import njit
 
-from adlib._threads import available_threads
+from adlib._compile import compiled
+from adlib._threads import Threads, available_threads
 from adlib._typing import Float32Array, Float64Array, Int64Array
 from adlib.neighbors._distances import bar, half_norms, squared_distance
 from adlib.neighbors._meet import (
@@ -45,7 +45,7 @@ SELECTED = -1.0  # the value of a selected point, under every squared distance
 def select_on_cpu(points: Points, size: int, start: int, report: Report) -> Int64Array:
     """Select ``size`` points from ``start`` on; see ``greedy_coreset``."""
     n_threads = available_threads()
-    with ThreadPoolExecutor(n_threads) as pool:
+    with Threads(n_threads) as pool:
         selection = _Selection(points, size, pool, n_threads)
         selection.take(np.array([start]))
         selection.measure_all()
@@ -181,7 +181,7 @@ def _farthest(nearest: Float64Array, size: int) -> tuple[Int64Array, float, int]
     return block, limit, int(level[n_level])
 
 
-@njit(cache=True, nogil=True)
+@compiled()
 def _pick_inside(
     rows: Float32Array,
     products: Float32Array,

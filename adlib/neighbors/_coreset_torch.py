@@ -18,6 +18,7 @@ from __future__ import annotations
 import numpy as np
 import torch
 
+from adlib._torch import undisturbed
 from adlib._typing import Int64Array
 from adlib.neighbors._points import Points, Report
 from adlib.neighbors._promises_torch import (
@@ -26,7 +27,6 @@ from adlib.neighbors._promises_torch import (
     pair_distances,
     some,
     to_device,
-    undisturbed,
 )
 
 BLOCK = 1024

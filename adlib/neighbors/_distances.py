@@ -28,8 +28,8 @@ cover the rounding of the norms, of the promise and of the product's underflow t
 from __future__ import annotations
 
 import numpy as np
-from numba import njit
 
+from adlib._compile import compiled
 from adlib._typing import Float32Array, Float64Array
 from adlib.neighbors._squares import LANES, sum_of_squares
 
@@ -38,7 +38,7 @@ UNDERFLOW = 2.0**-100  # far above d times the smallest normal float32, 2^-126
 LARGEST_SQUARED_NORM = 1e37  # a product of two such rows still fits float32
 
 
-@njit(cache=True, nogil=True)
+@compiled()
 def squared_distance(
     x: Float32Array, y: Float32Array
 ) -> float:  # pragma: no cover - compiled
@@ -56,7 +56,7 @@ def squared_distance(
     return total
 
 
-@njit(cache=True, nogil=True)
+@compiled()
 def squared_norms(
     points: Float32Array,
 ) -> Float64Array:  # pragma: no cover - compiled
@@ -68,7 +68,7 @@ def squared_norms(
 
 
 # Norms only enter bounds, whose slack covers any order of summation in float64.
-@njit(cache=True, nogil=True, fastmath={"reassoc", "contract"})
+@compiled(fastmath={"reassoc", "contract"})
 def squared_norm(point: Float32Array) -> float:  # pragma: no cover - compiled
     """Return the squared norm in float64; finite where the point is."""
     total = 0.0
@@ -88,7 +88,7 @@ def half_norms(norms: Float64Array, relative_slack: float) -> Float32Array:
     return ((1.0 - relative_slack) * norms / 2).astype(np.float32)
 
 
-@njit(cache=True, nogil=True, inline="always")
+@compiled(inline="always")
 def bar(
     norm: float, nearest: float, relative_slack: float
 ) -> float:  # pragma: no cover - compiled

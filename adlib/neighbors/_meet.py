@@ -10,8 +10,8 @@ from concurrent.futures import Executor
 from typing import Any, NamedTuple
 
 import numpy as np
-from numba import njit
 
+from adlib._compile import compiled
 from adlib._threads import SLICES_PER_THREAD, run_in_slices
 from adlib._typing import (
     AnyArray,
@@ -186,7 +186,7 @@ def keep_nearest(
     run_in_slices(pool, n_slices, len(asking), meet, grain=ROWS)
 
 
-@njit(cache=True, nogil=True)
+@compiled()
 def _meet(
     asking: Int64Array,
     since: Int64Array,
@@ -261,7 +261,7 @@ def _meet(
                     )  # fmt: skip
 
 
-@njit(cache=True, nogil=True)
+@compiled()
 def _measure(
     strip: Float32Array,
     marks: Int32Array,
@@ -295,7 +295,7 @@ def _measure(
                         bars[row] = _consider(i, place, seekers, members, found, slack)
 
 
-@njit(cache=True, nogil=True)
+@compiled()
 def _want_leaves(
     promised: Float32Array,
     asking: Int64Array,
@@ -319,7 +319,7 @@ def _want_leaves(
         wanted[leaf] = hopeful[leaf] and not wanted[leaf]
 
 
-@njit(cache=True, nogil=True)
+@compiled()
 def _consider(
     i: int, place: int, seekers: Seekers, members: Members, found: Found, slack: float
 ) -> Any:  # pragma: no cover - compiled
@@ -331,7 +331,7 @@ def _consider(
     return _low_bar(seekers.norms[i], found.best[i, -1], slack)
 
 
-@njit(cache=True, nogil=True, inline="always")
+@compiled(inline="always")
 def _low_bar(
     norm: float, nearest: float, slack: float
 ) -> Any:  # pragma: no cover - compiled
@@ -340,7 +340,7 @@ def _low_bar(
     return np.float32(exact - 2.0 * UNIT_ROUNDOFF * abs(exact))
 
 
-@njit(cache=True, nogil=True)
+@compiled()
 def products(
     words: AnyArray, panels: AnyArray, n_columns: int
 ) -> Float32Array:  # pragma: no cover - compiled
@@ -362,7 +362,7 @@ def products(
     return result
 
 
-@njit(cache=True, nogil=True, inline="always")
+@compiled(inline="always")
 def _insert(
     distance: float, place: int, best: Float64Array, places: Int64Array
 ) -> None:  # pragma: no cover - compiled

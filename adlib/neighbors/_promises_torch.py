@@ -44,8 +44,6 @@ of capability 8.0) they are used; elsewhere the same numbers are multiplied as f
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from contextlib import contextmanager
 from typing import NamedTuple
 
 import torch
@@ -59,17 +57,6 @@ BOUND_COLUMNS = 2
 ALIGNMENT = 8  # columns; tensor cores read 16 bytes at a time
 UPWARDS = 1.0 + 2.0**-7  # undoes, and more, rounding to bfloat16 by 2^-8
 BYTES_AT_ONCE = 2**28  # of float64 differences, 256 MiB
-
-
-@contextmanager
-def undisturbed() -> Iterator[None]:
-    """Record no gradients, and let no autocast of the caller's round the sums."""
-    with (
-        torch.inference_mode(),
-        torch.autocast("cuda", enabled=False),
-        torch.autocast("cpu", enabled=False),
-    ):
-        yield
 
 
 class Seekers(NamedTuple):

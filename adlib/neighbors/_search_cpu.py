@@ -7,11 +7,9 @@ clears the query's bar (see ``_sketch``), so the answer is that of measuring eve
 
 from __future__ import annotations
 
-from concurrent.futures import ThreadPoolExecutor
-
 import numpy as np
 
-from adlib._threads import available_threads
+from adlib._threads import Threads, available_threads
 from adlib._typing import Float64Array, Int64Array
 from adlib.neighbors._meet import (
     NO_GROUPS,
@@ -42,7 +40,7 @@ class ExactSearchCPU:
     ) -> None:
         self._sketcher = sketcher or Sketcher(points.rows)
         n_threads = available_threads()
-        with ThreadPoolExecutor(n_threads) as pool:
+        with Threads(n_threads) as pool:
             self._members = members_in_leaves(
                 points.rows, groups, self._sketcher, pool, n_threads
             )
@@ -56,7 +54,7 @@ class ExactSearchCPU:
         indices = np.full((n_queries, n_neighbors), NOBODY, np.int64)
         n_pairs = n_queries * len(self._members.rows)
         n_threads = 1 if n_pairs < FEWEST_PAIRS else available_threads()
-        with ThreadPoolExecutor(n_threads) as pool:
+        with Threads(n_threads) as pool:
             for first in range(0, n_queries, ROWS_AT_ONCE):
                 part = slice(first, first + ROWS_AT_ONCE)
                 rows = queries.rows[part]

@@ -8,13 +8,12 @@ A query for which it names too few is searched in full.
 
 from __future__ import annotations
 
-from concurrent.futures import ThreadPoolExecutor
 from functools import cached_property
 
 import numpy as np
-from numba import njit
 
-from adlib._threads import available_threads, run_in_slices
+from adlib._compile import compiled
+from adlib._threads import Threads, available_threads, run_in_slices, undivided
 from adlib._typing import AnyArray, Float32Array, Float64Array, Int64Array
 from adlib.neighbors._distances import squared_distance
 from adlib.neighbors._faiss_indexes import (
@@ -50,6 +49,7 @@ class FaissSearch:
         ValueError: ``stored`` is no such index.
     """
 
+    @undivided()
     def __init__(
         self,
         kind: SearchKind,
@@ -74,6 +74,7 @@ class FaissSearch:
             return None
         return index_to_bytes(self._kind, self._index)
 
+    @undivided()
     def kneighbors(
         self, queries: Points, n_neighbors: int, left_out: Int64Array | None
     ) -> tuple[Float64Array, Int64Array]:
@@ -121,7 +122,7 @@ class FaissSearch:
             _measure(rows[mine], self._points.rows, candidates[mine], squared[mine])
 
         n_threads = available_threads()
-        with ThreadPoolExecutor(n_threads) as pool:
+        with Threads(n_threads) as pool:
             run_in_slices(pool, n_threads, len(rows), measure)
         return squared
 
@@ -130,7 +131,7 @@ class FaissSearch:
         return ExactSearchCPU(self._points, self._groups)
 
 
-@njit(cache=True, nogil=True)
+@compiled()
 def _measure(
     rows: Float32Array,
     bank: Float32Array,

@@ -10,13 +10,13 @@ from __future__ import annotations
 
 import torch
 
+from adlib._torch import undisturbed
 from adlib._typing import Float64Array, Int64Array
 from adlib.neighbors._points import Points
 from adlib.neighbors._promises_torch import (
     Promises,
     pair_distances,
     to_device,
-    undisturbed,
 )
 
 MOST_QUERIES = 2**13  # of a tile

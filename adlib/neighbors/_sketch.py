@@ -38,8 +38,8 @@ from concurrent.futures import Executor
 from typing import NamedTuple
 
 import numpy as np
-from numba import njit
 
+from adlib._compile import compiled
 from adlib._threads import run_in_slices
 from adlib._typing import AnyArray, Float32Array, Float64Array
 from adlib.neighbors._distances import UNIT_ROUNDOFF, squared_norm
@@ -154,7 +154,7 @@ def _in_panels(basis: Float32Array) -> Float32Array:
     return np.ascontiguousarray(panels)
 
 
-@njit(cache=True, nogil=True)
+@compiled()
 def _sketch(
     rows: Float32Array,
     centre: Float32Array,
@@ -190,7 +190,7 @@ def _sketch(
             _round(turned[row, :n_kept], norm, error, skewness, columns[begin + row])
 
 
-@njit(cache=True, nogil=True)
+@compiled()
 def _round(
     turned: Float32Array, norm: float, error: float, skewness: float, row: AnyArray
 ) -> None:  # pragma: no cover - compiled

@@ -41,7 +41,7 @@ if "--coverage" in sys.argv:  # only what is imported under its eyes is watched
     compiled = [
         ".".join(path.with_suffix("").parts)
         for path in Path("adlib").rglob("*.py")
-        if "njit" in path.read_text(encoding="utf-8")
+        if "@compiled" in path.read_text(encoding="utf-8")
     ]
     with atheris.instrument_imports(include=["adlib"], exclude=compiled):
         import adlib.estimators

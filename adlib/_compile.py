@@ -1,0 +1,124 @@
+"""Compile kernels with numba, and keep what was compiled where that can be done.
+
+numba keeps compiled code beside the source, else in the home folder, and fails at
+import where neither can be written to. Here a folder in the temporary one follows, and
+else nothing is kept: kernels are then compiled again in every process.
+"""
+
+from __future__ import annotations
+
+import os
+import stat
+import tempfile
+import warnings
+from collections.abc import Callable
+from contextlib import suppress
+from pathlib import Path
+from typing import Any, TypeVar
+
+import numba
+from numba.core.caching import FunctionCache
+
+from adlib.exceptions import InputWarning
+
+Kernel = TypeVar("Kernel", bound=Callable[..., Any])
+
+REMEDY = "Set NUMBA_CACHE_DIR to a folder of your own that can be written to."
+_settings: Any = numba.config
+_warned = False
+
+if _settings.DISABLE_JIT:
+    raise ImportError(
+        "adlib's loops are written for numba's compiler, and NUMBA_DISABLE_JIT="
+        f"{os.environ.get('NUMBA_DISABLE_JIT', '1')} switches it off. Unset "
+        "NUMBA_DISABLE_JIT."
+    )
+
+
+class _Cache(FunctionCache):
+    """numba's cache; a file that cannot be read or written costs time and no more."""
+
+    def load_overload(self, sig: Any, target_context: Any) -> Any:
+        """Return what was kept, or None."""
+        try:
+            return super().load_overload(sig, target_context)
+        except Exception:  # a damaged pickle raises anything
+            with suppress(OSError):
+                self.flush()
+            return None
+
+    def save_overload(self, sig: Any, data: Any) -> None:
+        """Keep what was compiled, or warn."""
+        try:
+            super().save_overload(sig, data)
+        except OSError as error:
+            self.disable()
+            _warn(f"is not kept in {self.cache_path!r} ({error})")
+
+
+def compiled(**options: Any) -> Callable[[Kernel], Kernel]:
+    """Return a decorator that compiles a kernel which runs without Python's lock.
+
+    Args:
+        options: Further options of ``numba.njit``.
+    """
+
+    def decorate(function: Kernel) -> Kernel:
+        kernel: Any = numba.njit(nogil=True, **options)(function)
+        cache = _cache_of(function)
+        if cache is not None:
+            kernel._cache = cache
+        return kernel  # type: ignore[no-any-return]
+
+    return decorate
+
+
+def _cache_of(function: Callable[..., Any]) -> _Cache | None:
+    """Return where a kernel is kept, or None."""
+    try:
+        return _Cache(function)
+    except (RuntimeError, OSError):  # neither numba's folder nor the home folder
+        pass
+    folder = _private_folder()
+    if folder is None:
+        _warn("is not kept, and compiled again in every process")
+        return None
+    _warn(f"is kept in {str(folder)!r}")
+    before, _settings.CACHE_DIR = _settings.CACHE_DIR, str(folder)
+    try:
+        return _Cache(function)
+    except (RuntimeError, OSError):
+        return None
+    finally:
+        _settings.CACHE_DIR = before
+
+
+def _private_folder() -> Path | None:
+    """Return a temporary folder that nobody else can write to, or None.
+
+    What is read from it is run: a folder that somebody else made first is not taken.
+    """
+    if os.name != "posix":
+        return None
+    try:
+        folder = Path(tempfile.gettempdir()) / f"adlib-numba-{os.geteuid()}"
+        if folder.parent == Path.cwd():  # where Python looks last
+            return None
+        with suppress(FileExistsError):
+            folder.mkdir(mode=0o700)
+        found, above = folder.lstat(), folder.parent.stat()
+    except OSError:
+        return None
+    own = stat.S_ISDIR(found.st_mode) and found.st_uid == os.geteuid()
+    # Where others may rename what they do not own, the folder could be exchanged.
+    safe = above.st_mode & stat.S_ISVTX or not above.st_mode & 0o022
+    return folder if own and safe and not found.st_mode & 0o077 else None
+
+
+def _warn(happened: str) -> None:
+    """Warn once for the process."""
+    global _warned  # noqa: PLW0603 - once for all kernels
+    if not _warned:
+        _warned = True
+        text = f"adlib's compiled code {happened}. {REMEDY}"
+        warnings.warn(text, InputWarning, stacklevel=2)

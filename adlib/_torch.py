@@ -1,0 +1,106 @@
+"""Let torch compute the same whatever the caller has set for torches of its own."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
+
+import torch
+
+from adlib._threads import undivided
+
+COARSE = ("bf16", "tf32")  # what torch calls float32 products that round their factors
+
+
+class _Products:
+    """Holds float32 products to float32 while anybody computes.
+
+    torch has one setting for the whole process, hence the count: the first one in
+    changes it, the last one out puts it back.
+    """
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._n_inside = 0
+        self._before: list[tuple[Any, str]] = []
+        self._by_name = "highest"
+
+    def enter(self) -> None:
+        """Hold them from now on."""
+        with self._lock:
+            self._n_inside += 1
+            if self._n_inside > 1:
+                return
+            kinds = _kinds_of_products()
+            self._before = [
+                (kind, kind.fp32_precision)
+                for kind in kinds
+                if kind.fp32_precision in COARSE
+            ]
+            for kind, _ in self._before:
+                kind.fp32_precision = "ieee"
+            if not kinds:
+                self._by_name = torch.get_float32_matmul_precision()
+                torch.set_float32_matmul_precision("highest")
+
+    def leave(self) -> None:
+        """Hold them no longer, once as many have left as entered."""
+        with self._lock:
+            self._n_inside -= 1
+            if self._n_inside:
+                return
+            for kind, precision in self._before:
+                kind.fp32_precision = precision
+            if not _kinds_of_products():
+                torch.set_float32_matmul_precision(self._by_name)
+
+
+def _kinds_of_products() -> list[Any]:
+    """Return torch's settings that can make products coarse; none before torch 2.9."""
+    kinds = (
+        getattr(torch.backends.mkldnn, "matmul", None),
+        getattr(torch.backends.mkldnn, "conv", None),
+        getattr(torch.backends.cuda, "matmul", None),
+    )
+    return [kind for kind in kinds if hasattr(kind, "fp32_precision")]
+
+
+_products = _Products()
+
+
+@contextmanager
+def undisturbed() -> Iterator[None]:
+    """Let nothing of the caller's round what torch computes, and record no gradients.
+
+    Autocast is off and float32 products are float32's; and the interpreter does not end
+    meanwhile, see ``undivided``.
+    """
+    with (
+        undivided(),
+        torch.inference_mode(),
+        torch.autocast("cuda", enabled=False),
+        torch.autocast("cpu", enabled=False),
+    ):
+        _products.enter()
+        try:
+            yield
+        finally:
+            _products.leave()
+
+
+@contextmanager
+def as_imported(device: str = "cpu") -> Iterator[None]:
+    """Make tensors as torch does when nobody has set a default: float32, on the CPU.
+
+    Args:
+        device: Where they are made instead.
+    """
+    before = torch.get_default_dtype()
+    torch.set_default_dtype(torch.float32)
+    try:
+        with torch.device(device):
+            yield
+    finally:
+        torch.set_default_dtype(before)
