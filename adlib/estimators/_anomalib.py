@@ -69,6 +69,7 @@ class AnomalibDetector(AnomalyDetector):
     """
 
     _frozen = ("backbone", "stages", "image_size")
+    _aggregated_by = ()  # the models leave no choice
     _model_path: ClassVar[tuple[str, str]]  # module and name in anomalib
     # The shared code asks for these; anomalib's models leave no choice of them.
     embedding: Embedding = "nearest"

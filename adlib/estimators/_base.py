@@ -123,6 +123,7 @@ class AnomalyDetector(BaseEstimator, metaclass=ABCMeta):
         "precision",
         "runtime",
     )
+    _aggregated_by: tuple[str, ...] = ("aggregation", "top_ratio")
     _strides: tuple[int, ...] = DEFAULT_STRIDES  # of the stages that None means
     backbone: str
     weights: str | None
@@ -597,6 +598,7 @@ class AnomalyDetector(BaseEstimator, metaclass=ABCMeta):
     def _take_over(self, calibration: Calibration | None) -> None:
         """Set what a calibration found."""
         self.calibration_ = calibration
+        self._calibrated_with = self._aggregation()
         self.threshold_ = self.pixel_threshold_ = None
         if calibration is not None:
             self.threshold_ = calibration.threshold
@@ -604,7 +606,26 @@ class AnomalyDetector(BaseEstimator, metaclass=ABCMeta):
 
     def _threshold(self) -> float | None:
         """Return the threshold, which may have been set by hand, or raise."""
-        return self._finite("threshold_")
+        threshold = self._finite("threshold_")
+        if self.calibration_ is not None and threshold == self.calibration_.threshold:
+            self._check_aggregation()
+        return threshold
+
+    def _aggregation(self) -> dict[str, Any]:
+        """Return the parameters that make image scores of patch scores."""
+        return {name: getattr(self, name) for name in self._aggregated_by}
+
+    def _check_aggregation(self) -> None:
+        """Raise if the threshold was set for scores that are aggregated otherwise."""
+        now = self._aggregation()
+        for name, then in self._calibrated_with.items():
+            if now[name] != then:
+                rule = f"{then!r}, with which the threshold was set"
+                remedy = "Call calibrate again, or set it back."
+                owner = type(self).__name__
+                raise ValueError(
+                    refusal(name, owner, rule, describe(now[name]), remedy)
+                )
 
     def _pixel_threshold(self) -> float | None:
         """Return the pixel threshold, which may have been set by hand, or raise."""

@@ -174,6 +174,7 @@ class PatchCore(AnomalyDetector):
     """
 
     _frozen = (*AnomalyDetector._frozen, "search")
+    _aggregated_by = (*AnomalyDetector._aggregated_by, "n_neighbors")
 
     def __init__(
         self,

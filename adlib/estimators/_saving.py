@@ -131,6 +131,7 @@ def restore_detector(
     detector.skipped_ = []
     detector.backbone_ = backbone
     detector.learned_with_ = detector._frozen_parameters()
+    detector._calibrated_with = detector._aggregation()
 
 
 def number(state: Mapping[str, Any], field: str, kind: type) -> Any:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -110,7 +111,7 @@ def test_a_small_batch_is_embedded_ahead_in_another_thread(fitted, good):
     settings = check_settings(fitted)._replace(batch_size=1, n_workers=1)
     read = []
     source = open_source(good, "test")
-    source = source._replace(items=_read_counting(source.items, read))
+    source = replace(source, items=_read_counting(source.items, read))
     patches = embed_ahead(source, fitted._embedder(), settings, "test")
     next(patches)
     patches.close()

@@ -70,7 +70,40 @@ def of_an_earlier_version(place, X):
 
 
 LEARNED = r"good images that fit did not learn from; got 6 of 6 .*: 'image 0', .*3 more"
+
+
+def otherwise_aggregated(place):
+    """A calibrated model whose image scores are made in another way since."""
+    others = np.stack([np.roll(place.good[i % 6], i + 1, axis=0) for i in range(20)])
+    model = place.model.calibrate(others, false_positive_rate=0.2)
+    return model.set_params(aggregation="max")
+
+
 SITUATIONS = {
+    "another aggregation after calibrate": refused(
+        lambda place: otherwise_aggregated(place).predict(place.good),
+        "aggregation of PatchCore must be 'top_mean', with which the threshold was set",
+    ),
+    "a model saved with another aggregation": refused(
+        lambda place: otherwise_aggregated(place).save(place.folder / "m.adlib"),
+        "Call calibrate again, or set it back",
+    ),
+    "another aggregation, set back": works(
+        lambda place: (
+            len(
+                otherwise_aggregated(place)
+                .set_params(aggregation="top_mean")
+                .predict(place.good)
+            )
+            == 6
+        )
+    ),
+    "another aggregation and a threshold of one's own": works(
+        lambda place: (
+            setattr(model := otherwise_aggregated(place), "threshold_", 1e9),
+            (model.predict(place.good) == 1).all(),
+        )[1]
+    ),
     "a threshold from the images that were learned": refused(
         lambda place: place.model.calibrate(place.good, false_positive_rate=0.2),
         LEARNED,
