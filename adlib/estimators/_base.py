@@ -24,13 +24,10 @@ from adlib._validation import (
 from adlib.estimators._calibration import (
     Calibration,
     Candidates,
+    calibration,
     collect,
-    conformal_calibration,
-    f1_calibration,
     left_out_calibration,
     threshold_text,
-    without_copies,
-    without_learned,
 )
 from adlib.estimators._labels import (
     ANOMALOUS,
@@ -52,7 +49,6 @@ from adlib.estimators._normal_images import (
 from adlib.estimators._patches import Embed, Patches, embed, embed_ahead
 from adlib.estimators._results import ImageEmbeddings, Inspection
 from adlib.estimators._settings import Settings
-from adlib.exceptions import ImageError
 from adlib.features import DEFAULT_STRIDES, Backbone, Precision, Runtime
 from adlib.images import ColorOrder, Failure, Images, Source, open_source
 
@@ -574,25 +570,9 @@ class AnomalyDetector(BaseEstimator, metaclass=ABCMeta):
             patches, lambda some, _: self._score_patches(some), settings.image_size
         )
         warn_of_skipped(skipped)
-        n_usable = len(candidates.scores)
-        if not n_usable:
-            raise ImageError(f"X of {owner} must hold at least one usable image.")
-        anomalous = np.zeros(n_usable, np.bool_)
-        if labels is not None:
-            if len(labels) != n_usable + len(skipped):
-                rule = f"({n_usable + len(skipped)},), one label for each image of X"
-                raise ValueError(refusal("y", owner, rule, describe(labels)))
-            anomalous = labels[candidates.positions]
-            check_both_classes(anomalous, owner)
+        n_images = len(candidates.scores) + len(skipped)
         known = self.training_images_, self.training_digests_
-        new = without_learned(candidates, anomalous, *known, owner)
-        candidates, anomalous = candidates.only(new), anomalous[new]
-        first = without_copies(candidates, anomalous, owner)
-        candidates, anomalous = candidates.only(first), anomalous[first]
-        if labels is None:
-            self._take_over(conformal_calibration(candidates, rate))
-        else:
-            self._take_over(f1_calibration(candidates, anomalous, owner))
+        self._take_over(calibration(candidates, n_images, labels, rate, known, owner))
         return self
 
     def _take_over(self, calibration: Calibration | None) -> None:

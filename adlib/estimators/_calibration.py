@@ -11,9 +11,10 @@ from typing import TYPE_CHECKING, Literal, NamedTuple, TypeAlias, get_args
 import numpy as np
 
 from adlib._typing import AnyArray, BoolArray, Float32Array, Float64Array, Int64Array
-from adlib._validation import refusal
+from adlib._validation import describe, refusal
+from adlib.estimators._labels import check_both_classes
 from adlib.estimators._patches import Patches
-from adlib.exceptions import InputWarning
+from adlib.exceptions import ImageError, InputWarning
 from adlib.images import Failure
 from adlib.metrics import (
     calibrate_threshold,
@@ -30,7 +31,7 @@ CalibrationKind: TypeAlias = Literal["conformal", "leave-one-out", "F1"]
 CALIBRATION_KINDS: tuple[CalibrationKind, ...] = get_args(CalibrationKind)
 MOST_NAMED = 3  # images that a message names
 NAMELESS = re.compile(r"image \d+")  # what images without a path are called
-CALLER = 3  # stack levels from a warning here to who called the estimator
+CALLER = 4  # stack levels from a warning here to who called the estimator
 
 
 class Calibration(NamedTuple):
@@ -127,6 +128,48 @@ def collect(
     return candidates, skipped
 
 
+def calibration(
+    candidates: Candidates,
+    n_images: int,
+    labels: BoolArray | None,
+    rate: float,
+    known: tuple[Sequence[str], Sequence[str]],
+    owner: str,
+) -> Calibration:
+    """Return the threshold of images that were not learned from.
+
+    Args:
+        candidates: Those that could be used.
+        n_images: How many there were, skipped ones included.
+        labels: Which of them are anomalous, (n_images,); None: all are good.
+        rate: The false-positive rate where there are no labels.
+        known: Names and digests of the images that were learned from.
+        owner: What errors call the method that was given them.
+
+    Raises:
+        ImageError: No image could be used.
+        ValueError: The labels do not fit, lack a kind or are the wrong way round; most
+            images of a kind were learned from; or there are too few for the rate.
+    """
+    n_usable = len(candidates.scores)
+    if not n_usable:
+        raise ImageError(f"X of {owner} must hold at least one usable image.")
+    anomalous = np.zeros(n_usable, np.bool_)
+    if labels is not None:
+        if len(labels) != n_images:
+            rule = f"({n_images},), one label for each image of X"
+            raise ValueError(refusal("y", owner, rule, describe(labels)))
+        anomalous = labels[candidates.positions]
+        check_both_classes(anomalous, owner)
+    new = without_learned(candidates, anomalous, *known, owner)
+    candidates, anomalous = candidates.only(new), anomalous[new]
+    first = without_copies(candidates, anomalous, owner)
+    candidates, anomalous = candidates.only(first), anomalous[first]
+    if labels is None:
+        return _at_rate(candidates, rate, "conformal", "calibrate")
+    return f1_calibration(candidates, anomalous, owner)
+
+
 def without_learned(
     candidates: Candidates,
     anomalous: BoolArray,
@@ -201,11 +244,6 @@ def without_copies(
     return np.sort(first)
 
 
-def conformal_calibration(candidates: Candidates, rate: float) -> Calibration:
-    """Return the threshold that good images which were not learned from promise."""
-    return _at_rate(candidates, rate, "conformal", "calibrate")
-
-
 def left_out_calibration(
     candidates: Candidates, rate: float, owner: str
 ) -> Calibration:
@@ -233,7 +271,7 @@ def left_out_calibration(
             f"scores too low; the threshold is set from the other {len(alone.scores)}. "
             "Pass one image of each part.",
             InputWarning,
-            stacklevel=CALLER,
+            stacklevel=CALLER - 1,
         )
     return found
 
