@@ -8,23 +8,12 @@ from typing import TYPE_CHECKING, Any
 from adlib._version import __version__
 
 if TYPE_CHECKING:
-    from adlib.estimators import (
-        AnomalibPadim,
-        AnomalibPatchcore,
-        PaDiM,
-        PatchCore,
-        load,
-    )
+    from adlib.estimators import PaDiM, PatchCore, load
 
 # Looked up on first use, so that importing adlib does not load torch.
-_LAZY = dict.fromkeys(
-    ("AnomalibPadim", "AnomalibPatchcore", "PaDiM", "PatchCore", "load"),
-    "adlib.estimators",
-)
+_LAZY = dict.fromkeys(("PaDiM", "PatchCore", "load"), "adlib.estimators")
 
 __all__ = [
-    "AnomalibPadim",
-    "AnomalibPatchcore",
     "PaDiM",
     "PatchCore",
     "__version__",

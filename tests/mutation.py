@@ -79,11 +79,6 @@ TESTS = {
     "neighbors/_search_torch": ["search"],
     "neighbors/_squares": ["tile", "distances"],
 }
-LEFT_OUT = {
-    "estimators/_anomalib",
-    "estimators/_anomalib_padim",
-    "estimators/_anomalib_patchcore",
-}
 # Imported once, before the forks; nothing of adlib may be among them.
 HEAVY = (
     "faiss", "hypothesis", "numba", "openvino", "pytest", "rich.progress",
@@ -378,7 +373,7 @@ def _modules(place: str) -> list[str]:
     if "/" in place:
         return [place.removesuffix(".py").removeprefix("adlib/")]
     names = sorted(p.stem for p in (ROOT / "adlib" / place).glob("_[!_]*.py"))
-    return [f"{place}/{n}" for n in names if f"{place}/{n}" not in LEFT_OUT]
+    return [f"{place}/{name}" for name in names]
 
 
 def run_all(bench: Bench, drawn: list[Mutant], out: Path | None) -> None:

@@ -20,6 +20,7 @@ ROOMS = (
     "adlib.features",
     "adlib.neighbors",
     "adlib.estimators",
+    "adlib.anomalib",
     "adlib.metrics",
     "adlib.study",
     "adlib.report",

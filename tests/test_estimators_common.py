@@ -21,7 +21,8 @@ from sklearn.pipeline import Pipeline
 from torch.utils.data import DataLoader, TensorDataset
 
 import adlib
-from adlib import AnomalibPadim, AnomalibPatchcore, PaDiM, PatchCore
+from adlib import PaDiM, PatchCore
+from adlib.anomalib import AnomalibPadim, AnomalibPatchcore
 from adlib.estimators import auroc_scorer
 from adlib.exceptions import ImageError
 

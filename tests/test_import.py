@@ -43,8 +43,6 @@ def test_lazy_names_are_the_real_objects():
 
 def test_all_names_exist_and_dir_lists_them():
     assert set(adlib.__all__) == {
-        "AnomalibPadim",
-        "AnomalibPatchcore",
         "PaDiM",
         "PatchCore",
         "__version__",

@@ -1,7 +1,5 @@
 """The detectors, what they return, and the model file."""
 
-from adlib.estimators._anomalib_padim import AnomalibPadim
-from adlib.estimators._anomalib_patchcore import AnomalibPatchcore
 from adlib.estimators._base import AnomalyDetector
 from adlib.estimators._calibration import Calibration
 from adlib.estimators._loading import load
@@ -14,8 +12,6 @@ from adlib.metrics import lowest_rate
 
 __all__ = [
     "STAGES",
-    "AnomalibPadim",
-    "AnomalibPatchcore",
     "AnomalyDetector",
     "Calibration",
     "Explanation",

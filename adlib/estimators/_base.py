@@ -180,6 +180,7 @@ class AnomalyDetector(BaseEstimator, metaclass=ABCMeta):
     def _score_patches(self, embeddings: Float32Array) -> Scored:
         """Score the patches and images of one batch of embeddings."""
 
+    @abstractmethod
     def _score_left_out(self, embeddings: Float32Array, images: Int64Array) -> Scored:
         """Score training images as if each had not been learned from.
 
@@ -187,7 +188,6 @@ class AnomalyDetector(BaseEstimator, metaclass=ABCMeta):
             embeddings: (n, grid_height, grid_width, n_features).
             images: Their numbers in ``training_images_``, (n,).
         """
-        raise NotImplementedError(f"{type(self).__name__} cannot leave images out.")
 
     @abstractmethod
     def _restore(self, content: ModelContent, device: str) -> None:

@@ -4,11 +4,10 @@ from __future__ import annotations
 
 import inspect
 import os
+from importlib import import_module
 from typing import Any
 
 from adlib._validation import refusal
-from adlib.estimators._anomalib_padim import AnomalibPadim
-from adlib.estimators._anomalib_patchcore import AnomalibPatchcore
 from adlib.estimators._base import AnomalyDetector
 from adlib.estimators._model_file import ModelContent, read_model
 from adlib.estimators._padim import PaDiM
@@ -18,12 +17,8 @@ from adlib.estimators._settings import check_runtime, resolve_place
 from adlib.exceptions import ModelFileError
 from adlib.features import Precision, Runtime
 
-DETECTORS: dict[str, type[AnomalyDetector]] = {
-    "AnomalibPadim": AnomalibPadim,
-    "AnomalibPatchcore": AnomalibPatchcore,
-    "PaDiM": PaDiM,
-    "PatchCore": PatchCore,
-}
+DETECTORS: dict[str, type[AnomalyDetector]] = {"PaDiM": PaDiM, "PatchCore": PatchCore}
+ADAPTERS = ("AnomalibPadim", "AnomalibPatchcore")  # of a room that needs this one
 
 # What files of earlier versions do not hold, with what those versions did.
 ADDED_LATER: dict[str, Any] = {
@@ -93,11 +88,15 @@ def load(
 
 def _construct(content: ModelContent, asked: dict[str, Any]) -> AnomalyDetector:
     """Return an unfitted detector with the saved parameters, but for those asked."""
-    kind = DETECTORS.get(content.header["estimator"])
-    if kind is None:
+    name = content.header["estimator"]
+    if name in ADAPTERS:
+        kind: type[AnomalyDetector] = getattr(import_module("adlib.anomalib"), name)
+    elif name in DETECTORS:
+        kind = DETECTORS[name]
+    else:
+        known_names = ", ".join(sorted([*ADAPTERS, *DETECTORS]))
         raise ModelFileError(
-            f"The model file holds a {content.header['estimator']!r}; this adlib knows "
-            f"{', '.join(sorted(DETECTORS))}."
+            f"The model file holds a {name!r}; this adlib knows {known_names}."
         )
     known = set(inspect.signature(kind).parameters)
     added = {name: value for name, value in ADDED_LATER.items() if name in known}

@@ -33,6 +33,7 @@ logger = getLogger(__name__)
 PACKAGES = (
     "adlib",
     "adlib.estimators",
+    "adlib.anomalib",
     "adlib.images",
     "adlib.datasets",
     "adlib.features",

@@ -11,7 +11,7 @@ import torch
 
 from adlib._random import torch_seeded
 from adlib._validation import check_int
-from adlib.estimators._anomalib import (
+from adlib.anomalib._detector import (
     AnomalibDetector,
     NormalisedImages,
     finite_tensor,
@@ -90,7 +90,7 @@ class AnomalibPadim(AnomalibDetector):
 
     Example:
         >>> import numpy as np
-        >>> from adlib import AnomalibPadim
+        >>> from adlib.anomalib import AnomalibPadim
         >>> good = np.random.default_rng(0).random((4, 64, 64), dtype=np.float32)
         >>> model = AnomalibPadim(image_size=64).fit(good)  # doctest: +SKIP
         >>> model.score(good).shape  # doctest: +SKIP

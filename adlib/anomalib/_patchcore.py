@@ -15,7 +15,7 @@ import torch
 from adlib._random import numpy_seeded, torch_seeded
 from adlib._typing import Float32Array
 from adlib._validation import check_int, check_ratio, describe, refusal
-from adlib.estimators._anomalib import (
+from adlib.anomalib._detector import (
     AnomalibDetector,
     NormalisedImages,
     finite_tensor,
@@ -97,7 +97,7 @@ class AnomalibPatchcore(AnomalibDetector):
 
     Example:
         >>> import numpy as np
-        >>> from adlib import AnomalibPatchcore
+        >>> from adlib.anomalib import AnomalibPatchcore
         >>> good = np.random.default_rng(0).random((4, 64, 64), dtype=np.float32)
         >>> model = AnomalibPatchcore(image_size=64).fit(good)  # doctest: +SKIP
         >>> model.score(good).shape  # doctest: +SKIP

@@ -11,14 +11,16 @@ from typing import Any, ClassVar
 
 import numpy as np
 import torch
+from numpy.typing import ArrayLike
 
 from adlib._random import torch_seeded
 from adlib._torch import as_imported, undisturbed
-from adlib._typing import AnyArray, Float32Array
+from adlib._typing import AnyArray, Float32Array, Int64Array
 from adlib._validation import describe, refusal
 from adlib.estimators._base import AnomalyDetector, Scored
 from adlib.estimators._model_file import ModelContent
 from adlib.estimators._patches import Embed
+from adlib.estimators._results import ImageEmbeddings
 from adlib.estimators._saving import damaged, restore_detector, tensor_of
 from adlib.estimators._settings import Settings, check_settings
 from adlib.exceptions import WeightsError
@@ -30,6 +32,7 @@ from adlib.features import (
     Runtime,
     Weights,
 )
+from adlib.images import Images
 
 SMALLEST = 17  # pixels: anomalib's blur reflects 16 of them at each border
 
@@ -76,6 +79,47 @@ class AnomalibDetector(AnomalyDetector):
     precision: Precision = "float32"
     runtime: Runtime = "torch"
     model_: Any
+
+    def embeddings(self, X: Images) -> Iterator[ImageEmbeddings]:
+        """Refuse: anomalib's models take images and give no patch embeddings.
+
+        Args:
+            X: Ignored.
+
+        Returns:
+            Nothing.
+
+        Raises:
+            TypeError: Always.
+        """
+        raise self._refused("embeddings")
+
+    def leave_one_out_scores(
+        self, X: Images, y: ArrayLike | None = None
+    ) -> Float32Array:
+        """Refuse: anomalib's models cannot score without one of their images.
+
+        Args:
+            X: Ignored.
+            y: Ignored.
+
+        Returns:
+            Nothing.
+
+        Raises:
+            TypeError: Always.
+        """
+        raise self._refused("leave_one_out_scores")
+
+    def _score_left_out(self, embeddings: Float32Array, images: Int64Array) -> Scored:
+        raise self._refused("leave_one_out_scores")
+
+    def _refused(self, method: str) -> TypeError:
+        name = type(self).__name__
+        return TypeError(
+            f"{name} has no {method}: anomalib's model does not offer it. Use "
+            "adlib.PatchCore or adlib.PaDiM."
+        )
 
     @abstractmethod
     def _options(self, backbone: Backbone) -> dict[str, Any]:

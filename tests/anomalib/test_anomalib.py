@@ -16,8 +16,8 @@ import pytest
 import torch
 from sklearn.base import clone
 
-from adlib import AnomalibPadim, AnomalibPatchcore, PaDiM, PatchCore, load
-from adlib.estimators import _anomalib
+from adlib import PaDiM, PatchCore, load
+from adlib.anomalib import AnomalibPadim, AnomalibPatchcore, _detector
 from adlib.estimators._model_file import read_model, write_model
 from adlib.exceptions import ImageError, ModelFileError, WeightsError
 from adlib.features import Backbone, Embedder
@@ -342,14 +342,14 @@ def test_weights_that_have_no_place_are_refused():
     with pytest.raises(
         WeightsError, match=r"no place for 'neck\.bias' of shape \(2,\)"
     ):
-        _anomalib._fill(Extractor(), weights, "my_net")
+        _detector._fill(Extractor(), weights, "my_net")
     with pytest.raises(WeightsError, match=r"no place for 'stem\.weight'"):
-        _anomalib._fill(Extractor(), {"stem.weight": torch.ones(2)}, "my_net")
+        _detector._fill(Extractor(), {"stem.weight": torch.ones(2)}, "my_net")
 
 
 def test_what_adlib_does_not_know_is_no_number():
     network = Extractor()
-    _anomalib._fill(network, {"stem.weight": torch.ones(2, 3, 1, 1)}, "my_net")
+    _detector._fill(network, {"stem.weight": torch.ones(2, 3, 1, 1)}, "my_net")
     assert (network.stem.weight == 1).all()
     for unknown in (network.stem.bias, network.head.weight, network.head.running_var):
         assert unknown.isnan().all()
@@ -437,3 +437,10 @@ def test_fields_that_no_model_has_are_refused(
     rewrite(path, change)
     with pytest.raises(ModelFileError, match=fragment):
         load(path)
+
+
+@pytest.mark.parametrize("adapter", ADAPTERS)
+@pytest.mark.parametrize("method", ["embeddings", "leave_one_out_scores"])
+def test_what_anomalib_does_not_offer_is_refused(adapter, method, good):
+    with pytest.raises(TypeError, match=f"{adapter.__name__} has no {method}: .* Use"):
+        getattr(adapter(), method)(good)
