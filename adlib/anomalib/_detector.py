@@ -7,11 +7,10 @@ from abc import abstractmethod
 from collections.abc import Iterator
 from dataclasses import dataclass
 from importlib import import_module
-from typing import Any, ClassVar
+from typing import Any, ClassVar, NoReturn
 
 import numpy as np
 import torch
-from numpy.typing import ArrayLike
 
 from adlib._random import torch_seeded
 from adlib._torch import as_imported, undisturbed
@@ -20,7 +19,6 @@ from adlib._validation import describe, refusal
 from adlib.estimators._base import AnomalyDetector, Scored
 from adlib.estimators._model_file import ModelContent
 from adlib.estimators._patches import Embed
-from adlib.estimators._results import ImageEmbeddings
 from adlib.estimators._saving import damaged, restore_detector, tensor_of
 from adlib.estimators._settings import Settings, check_settings
 from adlib.exceptions import WeightsError
@@ -80,31 +78,23 @@ class AnomalibDetector(AnomalyDetector):
     runtime: Runtime = "torch"
     model_: Any
 
-    def embeddings(self, X: Images) -> Iterator[ImageEmbeddings]:
+    def embeddings(self, X: Images) -> NoReturn:
         """Refuse: anomalib's models take images and give no patch embeddings.
 
         Args:
             X: Ignored.
-
-        Returns:
-            Nothing.
 
         Raises:
             TypeError: Always.
         """
         raise self._refused("embeddings")
 
-    def leave_one_out_scores(
-        self, X: Images, y: ArrayLike | None = None
-    ) -> Float32Array:
+    def leave_one_out_scores(self, X: Images, y: object = None) -> NoReturn:
         """Refuse: anomalib's models cannot score without one of their images.
 
         Args:
             X: Ignored.
             y: Ignored.
-
-        Returns:
-            Nothing.
 
         Raises:
             TypeError: Always.
