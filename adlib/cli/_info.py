@@ -31,7 +31,8 @@ def info(model_file: ModelFile) -> None:
     }
     table = Table(show_header=False, box=None)
     for name, value in rows.items():
-        table.add_row(name, Text(value, overflow="fold"))  # no path is cut
+        text = value.removeprefix(f"{name} ")
+        table.add_row(name, Text(text, overflow="fold"))  # no path is cut
     parameters = model.get_params(deep=False)
     listed = ", ".join(f"{name}={value!r}" for name, value in parameters.items())
     table.add_row("parameters", Text(listed))
