@@ -13,7 +13,7 @@ import re
 import warnings
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any, Literal, NamedTuple
+from typing import Any, Literal, NamedTuple, TypeAlias, get_args
 
 import numpy as np
 import pytest
@@ -22,6 +22,9 @@ from PIL import Image
 from adlib import PatchCore
 from adlib.cli import main
 from adlib.exceptions import InputWarning
+
+Outcome: TypeAlias = Literal["works", "refused", "warned"]
+OUTCOMES = get_args(Outcome)
 
 
 class RefusedError(Exception):
@@ -85,7 +88,7 @@ class Situation(NamedTuple):
     """What somebody does, what comes of it, and what the error or warning says."""
 
     does: Callable[[Place], Any]
-    outcome: Literal["works", "refused", "warned"]
+    outcome: Outcome
     says: str = ""
 
 
