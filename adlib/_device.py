@@ -7,6 +7,16 @@ import re
 from adlib._validation import describe, refusal
 
 
+def still_there(device: str) -> str:
+    """Return a resolved device if this machine has it too, else "cpu"."""
+    if device == "cpu":
+        return device
+    import torch  # noqa: PLC0415 - heavy; "cpu" does not need it
+
+    n_devices = torch.cuda.device_count() if torch.cuda.is_available() else 0
+    return device if int(device.partition(":")[2]) < n_devices else "cpu"
+
+
 def resolve_device(device: object, owner: str) -> str:
     """Return "cpu" or "cuda:N" for what ``device`` asks, or raise.
 

@@ -71,15 +71,12 @@ _products = _Products()
 
 
 @contextmanager
-def undisturbed() -> Iterator[None]:
-    """Let nothing of the caller's round what torch computes, and record no gradients.
+def exact() -> Iterator[None]:
+    """Let nothing of the caller's round what torch computes.
 
-    Autocast is off and float32 products are float32's; and the interpreter does not end
-    meanwhile, see ``undivided``.
+    Autocast is off, and float32 products are float32's.
     """
     with (
-        undivided(),
-        torch.inference_mode(),
         torch.autocast("cuda", enabled=False),
         torch.autocast("cpu", enabled=False),
     ):
@@ -88,6 +85,13 @@ def undisturbed() -> Iterator[None]:
             yield
         finally:
             _products.leave()
+
+
+@contextmanager
+def undisturbed() -> Iterator[None]:
+    """Compute as ``exact`` and ``undivided`` say, and record no gradients."""
+    with undivided(), torch.inference_mode(), exact():
+        yield
 
 
 @contextmanager

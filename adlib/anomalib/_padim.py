@@ -10,6 +10,7 @@ import numpy as np
 import torch
 
 from adlib._random import torch_seeded
+from adlib._torch import exact
 from adlib._validation import check_int
 from adlib.anomalib._detector import (
     AnomalibDetector,
@@ -200,7 +201,7 @@ class AnomalibPadim(AnomalibDetector):
         assert isinstance(embedder, NormalisedImages)  # as _new_embedder made it
         model = embedder.model.train()
         n_learned = 0
-        with torch.no_grad():
+        with torch.no_grad(), exact():
             for batch in patches:
                 n_learned += len(batch.embeddings)
                 for images in images_for(model, batch.embeddings):

@@ -13,6 +13,7 @@ from typing import Any
 import torch
 
 from adlib._random import numpy_seeded, torch_seeded
+from adlib._torch import exact
 from adlib._typing import Float32Array
 from adlib._validation import check_int, check_ratio, describe, refusal
 from adlib.anomalib._detector import (
@@ -195,7 +196,7 @@ class AnomalibPatchcore(AnomalibDetector):
         assert isinstance(embedder, NormalisedImages)  # as _new_embedder made it
         model = embedder.model.train()
         n_patches = 0
-        with torch.no_grad():
+        with torch.no_grad(), exact():
             for batch in patches:
                 for images in images_for(model, batch.embeddings):
                     n_patches += len(model(images))  # which it remembers

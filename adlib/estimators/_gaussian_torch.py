@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 import threading
+from typing import Any
 
 import numpy as np
 import torch
 
+from adlib._device import still_there
 from adlib._torch import undisturbed
 from adlib._typing import Float32Array
 from adlib.estimators._gaussian import Gaussian
 from adlib.estimators._gaussian_cpu import SIDE_BY_SIDE, unblocked
+from adlib.estimators._mahalanobis import MahalanobisCPU
 
 CHUNK_BYTES = 2**28  # of float64 that images take while they are added
 _LOADING = threading.Lock()
@@ -75,6 +78,7 @@ class MahalanobisTorch:
 
     @undisturbed()
     def __init__(self, gaussian: Gaussian, device: str) -> None:
+        self._gaussian, self._device = gaussian, device
         self._mean = torch.from_numpy(gaussian.mean).to(device)
         n_positions, n_features = gaussian.mean.shape
         packed = unblocked(gaussian.factors)[:n_positions]
@@ -90,6 +94,9 @@ class MahalanobisTorch:
             shape = (n_positions, size, n_features)
             self._spread = torch.from_numpy(spread).view(shape).to(device)
 
+    def __reduce__(self) -> tuple[Any, ...]:
+        return _again, (self._gaussian, self._device)
+
     @undisturbed()
     def squared(self, images: Float32Array) -> Float32Array:
         """Return (n_images, n_positions) float32 for images of embeddings."""
@@ -103,3 +110,11 @@ class MahalanobisTorch:
             left = r - torch.bmm(self._spread.transpose(1, 2), w)
             squared = w.square().sum(dim=1) + self._rest * left.square().sum(dim=1)
         return squared.T.contiguous().cpu().numpy()
+
+
+def _again(gaussian: Gaussian, device: str) -> MahalanobisCPU | MahalanobisTorch:
+    """Rebuild what was copied or pickled, perhaps on another machine."""
+    place = still_there(device)
+    if place == "cpu":
+        return MahalanobisCPU(gaussian)
+    return MahalanobisTorch(gaussian, place)

@@ -16,6 +16,7 @@ import timm
 import torch
 from torch import nn
 
+from adlib._device import still_there
 from adlib._random import torch_seeded
 from adlib._threads import Process, available_threads, undivided
 from adlib._torch import as_imported, undisturbed
@@ -167,6 +168,12 @@ class Backbone:
             for name, tensor in self._network.state_dict().items()
         }
 
+    def __reduce__(self) -> tuple[Any, ...]:
+        # As a model file does: what runs the network is made again from its weights.
+        indices = [stage.index for stage in self.stages]
+        place = (self.device, self._precision, self._runtime)
+        return _again, (self.name, self.state(), indices, self.normalisation, *place)
+
     def layers(self) -> list[str]:
         """Return the names by which timm knows the modules that end the stages."""
         info = self._network.feature_info
@@ -276,6 +283,22 @@ class Backbone:
         with as_imported(device):
             self._mean = torch.tensor(self.normalisation.mean).view(shape)
             self._std = torch.tensor(self.normalisation.std).view(shape)
+
+
+def _again(
+    name: str,
+    weights: Weights,
+    stages: Sequence[int],
+    normalisation: Normalisation,
+    device: str,
+    precision: Precision,
+    runtime: Runtime,
+) -> Backbone:
+    """Rebuild a backbone that was copied or pickled, perhaps on another machine."""
+    place = still_there(device)
+    return Backbone.from_weights(
+        name, weights, stages, normalisation, place, precision, runtime
+    )
 
 
 def _version(package: str) -> str | None:

@@ -13,6 +13,7 @@ from contextlib import contextmanager, suppress
 from functools import cache
 from pathlib import Path
 from threading import Lock
+from typing import Any
 
 import torch
 from safetensors import SafetensorError
@@ -74,6 +75,9 @@ class FeatureCache:
         self._lock = Lock()
         self._n_bytes: int | None = None  # counted when something is first written
         self._writable = True
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return FeatureCache, (self.folder, self.max_bytes)
 
     def maps(
         self, fingerprint: bytes, images: torch.Tensor, compute: Compute

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import ArrayLike
 
-from adlib._device import resolve_device
+from adlib._device import resolve_device, still_there
 from adlib._typing import AnyArray, Float32Array, Int64Array
 from adlib._validation import check_int, check_option, describe, refusal
 from adlib.neighbors._points import as_points
@@ -103,14 +103,21 @@ class MemoryBank:
     ) -> None:
         # A copy: whoever changes X later must not change what is found.
         points = as_points(np.array(X), "X", OWNER)
-        kind = check_option(search, "search", OWNER, SEARCH_KINDS)
+        self._kind: SearchKind = check_option(search, "search", OWNER, SEARCH_KINDS)
         self.embeddings = points.rows
         self.origins = None if origins is None else _as_origins(origins, len(self))
         images = np.full(len(self), -1) if self.origins is None else self.origins[:, 0]
         self._images = np.ascontiguousarray(images, dtype=np.int64)
         self._place = resolve_device(device, OWNER)
-        stored = None if index is None else _as_stored(index, kind)
-        self._search = build_search(kind, points, self._images, self._place, stored)
+        stored = None if index is None else _as_stored(index, self._kind)
+        self._search = build_search(
+            self._kind, points, self._images, self._place, stored
+        )
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        # As a model file does: engines are made again, a trained index from its bytes.
+        search, index = self._kind, self.index_bytes()
+        return _again, (self.embeddings, search, self.origins, self._place, index)
 
     def __len__(self) -> int:
         return len(self.embeddings)
@@ -236,6 +243,20 @@ class MemoryBank:
             rule = "None for a bank that does not know its origins"
             raise ValueError(refusal("left_out", f"{OWNER}.kneighbors", rule, images))
         return np.ascontiguousarray(images, dtype=np.int64)
+
+
+def _again(
+    embeddings: Float32Array,
+    search: SearchKind,
+    origins: Int64Array | None,
+    device: str,
+    index: AnyArray | None,
+) -> MemoryBank:
+    """Rebuild a bank that was copied or pickled, perhaps on another machine."""
+    place = still_there(device)
+    return MemoryBank(
+        embeddings, search=search, origins=origins, device=place, index=index
+    )
 
 
 def _as_stored(index: AnyArray, kind: SearchKind) -> AnyArray:
