@@ -28,7 +28,7 @@ from adlib.neighbors import greedy_coreset
 N_POINTS, N_FEATURES, RATIO, SUBSET = 163_856, 1536, 0.1, 20_000
 RANK, NOISE = 96, 0.1
 SIDE = 8192  # of the square matrices of the ceilings
-BYTES_PER_PROMISE = 23  # written, lessened in place, and read for maximum and pairs
+BYTES_PER_SIMILARITY = 23  # written, lessened in place, and read for maximum and pairs
 FEW, MANY = 20, 220  # picks of the textbook loop that are timed
 
 
@@ -54,7 +54,7 @@ def main() -> None:
     print(f"median {took:.2f} s, {len(blocks)} blocks", end=", ")
     print(f"peak memory {torch.cuda.max_memory_allocated() / 2**30:.2f} GiB")
     products = 2.0 * len(X) * size * X.shape[1]
-    moved = BYTES_PER_PROMISE * len(X) * size + 2.0 * X.size * len(blocks)
+    moved = BYTES_PER_SIMILARITY * len(X) * size + 2.0 * X.size * len(blocks)
     uploaded = timed(lambda: torch.from_numpy(X).cuda())
     print(f"products: {products / took / 1e12:.1f} TFLOP/s", end=", ")
     print(f"{products / took / flops:.1%} of the ceiling")
@@ -94,15 +94,15 @@ def check(X: np.ndarray) -> None:
 
 def select(X: np.ndarray, size: int, blocks: list[int]) -> None:
     """Select on the GPU, and note how many picks each block gave."""
-    from adlib.neighbors._coreset_torch import select_on_device
     from adlib.neighbors._points import as_points
+    from adlib.neighbors._torch import coreset
 
     points = as_points(X, "X", "gpu_coreset")
 
     def report(n_picked: int, radius: float) -> None:
         blocks.append(n_picked)
 
-    select_on_device(points, size, 0, report, device="cuda")
+    coreset.select(points, size, 0, report, device="cuda")
 
 
 def textbook_seconds(X: torch.Tensor, size: int) -> float:

@@ -68,16 +68,12 @@ TESTS = {
     "estimators/_results": ["patchcore"],
     "estimators/_saving": ["model_file", "loading"],
     "estimators/_settings": ["patches", "padim"],
-    "neighbors/_coreset_cpu": ["coreset"],
-    "neighbors/_coreset_torch": ["coreset"],
-    "neighbors/_emit": ["tile"],
-    "neighbors/_faiss_indexes": ["search_faiss"],
-    "neighbors/_meet": ["sketch", "search", "coreset"],
-    "neighbors/_promises_torch": ["distances", "search"],
-    "neighbors/_search_cpu": ["search"],
-    "neighbors/_search_kinds": ["bank"],
-    "neighbors/_search_torch": ["search"],
-    "neighbors/_squares": ["tile", "distances"],
+    "neighbors/_cpu/database": ["bounds", "search", "coreset"],
+    "neighbors/_cpu/filter": ["bounds", "search", "coreset"],
+    "neighbors/_cpu/llvm": ["llvm", "distances"],
+    "neighbors/_faiss/indexes": ["search_faiss"],
+    "neighbors/_faiss/search": ["search_faiss", "search"],
+    "neighbors/_torch/bounds": ["bounds", "search"],
 }
 # Imported once, before the forks; nothing of adlib may be among them.
 HEAVY = (
@@ -112,8 +108,8 @@ def source_of(module: str, root: Path = ROOT) -> Path:
 
 
 def tests_of(module: str) -> list[str]:
-    room, name = module.split("/")
-    names = TESTS.get(module, [name[1:]])
+    room, *_, name = module.split("/")
+    names = TESTS.get(module, [name.removeprefix("_")])
     files = [(ROOT / "tests" / room / n).resolve() for n in names]
     files = [str(f.with_name(f"test_{f.name}.py").relative_to(ROOT)) for f in files]
     return [*files, f"adlib/{module}.py"]
@@ -240,12 +236,13 @@ class Bench:
     def run(self, mutant: Mutant, mutated: str, usual: Outcome) -> Outcome:
         """Run a mutant's tests, with a limit far above what they usually take."""
         stale = {mutant.module} | self.importers.get(mutant.module, set())
+        stale = {"/".join(module.split("/")[-2:]) for module in stale}
         shutil.rmtree(self.cache, ignore_errors=True)
         shutil.copytree(self.warm, self.cache)
         for path in self.cache.rglob("*.nb?"):
-            # ROOM_HASH/MODULE.FUNCTION-LINE.VERSION.nbi
-            room, name = path.parent.name.rpartition("_")[0], path.name.split(".")[0]
-            if f"{room}/{name}" in stale:
+            # FOLDER_HASH/MODULE.FUNCTION-LINE.VERSION.nbi
+            folder, name = path.parent.name.rpartition("_")[0], path.name.split(".")[0]
+            if f"{folder}/{name}" in stale:
                 path.unlink()
         path = source_of(mutant.module, self.tree)
         kept = path.with_suffix(".kept")
@@ -372,8 +369,9 @@ def _read(path: Path) -> dict[Mutant, str]:
 def _modules(place: str) -> list[str]:
     if "/" in place:
         return [place.removesuffix(".py").removeprefix("adlib/")]
-    names = sorted(p.stem for p in (ROOT / "adlib" / place).glob("_[!_]*.py"))
-    return [f"{place}/{name}" for name in names]
+    paths = sorted((ROOT / "adlib" / place).rglob("*.py"))
+    names = [p.relative_to(ROOT / "adlib").with_suffix("").as_posix() for p in paths]
+    return [name for name in names if not name.endswith("/__init__")]
 
 
 def run_all(bench: Bench, drawn: list[Mutant], out: Path | None) -> None:

@@ -3,8 +3,7 @@
 from adlib.neighbors._bank import MemoryBank, Neighbours, Recall
 from adlib.neighbors._coreset import greedy_coreset
 from adlib.neighbors._projection import random_projection
-from adlib.neighbors._search import Search
-from adlib.neighbors._search_kinds import SEARCH_KINDS, UNTRAINED, SearchKind
+from adlib.neighbors._search import SEARCH_KINDS, UNTRAINED, Search, SearchKind
 
 __all__ = [
     "SEARCH_KINDS",

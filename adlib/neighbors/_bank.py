@@ -1,4 +1,4 @@
-"""The memory bank: the patches that a detector remembers, and how to look them up."""
+"""The memory bank: patch embeddings of good images, and their search."""
 
 from __future__ import annotations
 
@@ -11,14 +11,19 @@ from adlib._device import resolve_device, still_there
 from adlib._typing import AnyArray, Float32Array, Int64Array
 from adlib._validation import check_int, check_option, describe, refusal
 from adlib.neighbors._points import as_points
-from adlib.neighbors._search import Trained, build_search
-from adlib.neighbors._search_kinds import SEARCH_KINDS, UNTRAINED, SearchKind
+from adlib.neighbors._search import (
+    SEARCH_KINDS,
+    UNTRAINED,
+    SearchKind,
+    Trained,
+    build_search,
+)
 
 OWNER = "MemoryBank"
 
 
 class Neighbours(NamedTuple):
-    """What ``kneighbors`` gives: distances and indices, the nearest first.
+    """Result of ``kneighbors``: distances and indices, the nearest first.
 
     Attributes:
         distances: Euclidean (plain, not squared), (n_queries, n_neighbors), ascending.
@@ -34,7 +39,7 @@ class Recall(NamedTuple):
     """How well a search finds what the exact one finds, for one nearest neighbour.
 
     Attributes:
-        n_queries: How many queries were asked.
+        n_queries: How many queries there were.
         recall: Share of queries whose nearest entry was found, or one as near.
         mean_distance: Mean distance to what was found.
         mean_exact: Mean distance to the true nearest entry, at most ``mean_distance``.
@@ -47,7 +52,7 @@ class Recall(NamedTuple):
 
 
 class MemoryBank:
-    """Patch embeddings with nearest-neighbour search and a memory of their origin.
+    """Patch embeddings with nearest-neighbour search, and where each came from.
 
     Args:
         X: Patch embeddings, (n_bank, n_features), real numbers, cast to float32.
@@ -101,7 +106,7 @@ class MemoryBank:
         device: str = "auto",
         index: AnyArray | None = None,
     ) -> None:
-        # A copy: whoever changes X later must not change what is found.
+        # A copy: changing X later must not change the results.
         points = as_points(np.array(X), "X", OWNER)
         self._kind: SearchKind = check_option(search, "search", OWNER, SEARCH_KINDS)
         self.embeddings = points.rows
@@ -150,11 +155,11 @@ class MemoryBank:
             With ``search="exact"`` the neighbours are those of measuring every pair in
             float64, ties to the lowest index, and do not depend on how queries are
             batched or on the number of threads. Where the processor has bfloat16
-            instructions they propose candidates, and float64 sums decide all the same.
+            instructions these only choose candidates, and float64 sums decide.
             On a CPU, memory beyond the result and a float32 copy of queries of other
-            kinds is that of the sketches of 16,384 queries, 2 or 4 bytes a feature at
-            most, and under 16 MiB; time is O(n_queries * n_bank * m), with m as in
-            ``greedy_coreset``.
+            kinds is that of the sketches (projected, rounded copies) of 16,384 queries,
+            2 or 4 bytes a feature at most, and under 16 MiB; time is
+            O(n_queries * n_bank * m), with m as in ``greedy_coreset``.
 
             With a FAISS index the distances are the true ones to the entries that are
             named, measured in the same way, but an approximate index may miss an entry
@@ -162,24 +167,24 @@ class MemoryBank:
             searched exactly. Memory beyond the result: 16 * (n_neighbors + 8) bytes a
             query, and what FAISS takes.
         """
-        asked = as_points(queries, "queries", f"{OWNER}.kneighbors")
-        if asked.rows.shape[1] != self.embeddings.shape[1]:
+        points = as_points(queries, "queries", f"{OWNER}.kneighbors")
+        if points.rows.shape[1] != self.embeddings.shape[1]:
             rule = f"(n_queries, {self.embeddings.shape[1]}) like the bank"
             raise ValueError(
-                refusal("queries", f"{OWNER}.kneighbors", rule, describe(asked.rows))
+                refusal("queries", f"{OWNER}.kneighbors", rule, describe(points.rows))
             )
         skipped = (
-            None if left_out is None else self._as_left_out(left_out, len(asked.rows))
+            None if left_out is None else self._as_left_out(left_out, len(points.rows))
         )
         n_left = self.fewest_left(skipped)
         n_neighbors = check_int(
             n_neighbors, "n_neighbors", f"{OWNER}.kneighbors", low=1, high=n_left
         )
-        squared, indices = self._search.kneighbors(asked, n_neighbors, skipped)
+        squared, indices = self._search.kneighbors(points, n_neighbors, skipped)
         return Neighbours(np.sqrt(squared).astype(np.float32), indices)
 
     def fewest_left(self, left_out: Int64Array | None) -> int:
-        """Return how many entries remain for the query that goes without the most.
+        """Return how many entries remain for the query that leaves out the most.
 
         Args:
             left_out: An image number for each query, (n_queries,), as ``kneighbors``
@@ -198,8 +203,8 @@ class MemoryBank:
 
         Args:
             queries: (n_queries, n_features), real numbers, cast to float32; at best
-                such as will be asked, and not entries of the bank, which every index
-                finds easily.
+                like the queries to come, and not entries of the bank, which every
+                index finds easily.
 
         Returns:
             Recall of the one nearest neighbour, and mean distances found and true.
@@ -209,7 +214,7 @@ class MemoryBank:
             ValueError: Its shape does not fit.
 
         Note:
-            An exact search is made for it and let go.
+            An exact search is built for it and discarded.
         """
         found = self.kneighbors(queries).distances[:, 0]
         exact = MemoryBank(self.embeddings, device=self._place)
@@ -222,7 +227,7 @@ class MemoryBank:
         )
 
     def index_bytes(self) -> AnyArray | None:
-        """Return the trained index as bytes, to store and pass on.
+        """Return the trained index as bytes, to be stored.
 
         Returns:
             What ``index`` takes, (n_bytes,) uint8; None where the bank itself is all

@@ -1,4 +1,4 @@
-"""Greedy coreset selection: the public face that checks, seeds and picks a twin."""
+"""Greedy coreset selection: checks, draws the start, and chooses CPU or GPU."""
 
 from __future__ import annotations
 
@@ -56,12 +56,12 @@ def greedy_coreset(
     Note:
         Distances are summed in float64 over the float32 coordinates; ties go to the
         lowest index, and duplicates of selected points come last. Time is
-        O(n_points * size * m) in products of sketches, most of them skipped, where m is
-        how many main directions hold 94 % of the variance (see ``_sketch``).
-        On a CPU, memory beyond ``X``: a sketch of each point, 2 (m + 4) bytes where the
-        processor multiplies bfloat16 and 4 (m + 4) elsewhere, m <= n_features; another
-        40 bytes a point; the selected rows; and under 64 MiB. On a GPU: ``X``, half as
-        much again, and a few GiB at most.
+        O(n_points * size * m) in products of sketches (projected, rounded points), most
+        of them skipped, where m is how many principal components hold 94 % of the
+        variance. On a CPU, memory beyond ``X``: a sketch of each point, 2 (m + 4) bytes
+        where the processor multiplies bfloat16 and 4 (m + 4) elsewhere, m <=
+        n_features; another 40 bytes a point; the selected rows; and under 64 MiB. On a
+        GPU: ``X``, half as much again, and a few GiB at most.
 
     References:
         1. T. F. Gonzalez, "Clustering to minimize the maximum intercluster distance",
@@ -96,9 +96,9 @@ def greedy_coreset(
 def _twin(device: str) -> Twin:
     """Import the twin that runs on ``device``."""
     if device == "cpu":
-        from adlib.neighbors._coreset_cpu import select_on_cpu  # noqa: PLC0415
+        from adlib.neighbors._cpu.coreset import select  # noqa: PLC0415
 
-        return select_on_cpu
-    from adlib.neighbors._coreset_torch import select_on_device  # noqa: PLC0415
+        return select
+    from adlib.neighbors._torch import coreset  # noqa: PLC0415
 
-    return partial(select_on_device, device=device)
+    return partial(coreset.select, device=device)

@@ -1,4 +1,4 @@
-"""Turn what a caller passes as points into what the kernels take."""
+"""Check points and convert them to what the kernels take."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from numpy.typing import ArrayLike
 
 from adlib._typing import Float32Array, Float64Array
 from adlib._validation import describe, refusal
-from adlib.neighbors._distances import LARGEST_SQUARED_NORM, squared_norms
+from adlib.neighbors._cpu.distances import LARGEST_SQUARED_NORM, squared_norms
 
 Report: TypeAlias = Callable[[int, float], None]  # new picks, covering radius
 

@@ -1,12 +1,17 @@
-"""What every search engine is to the memory bank, and how one is chosen."""
+"""The searches of a memory bank: their names, their interface, and the choice."""
 
 from __future__ import annotations
 
-from typing import Protocol, runtime_checkable
+from typing import Literal, Protocol, TypeAlias, get_args, runtime_checkable
 
 from adlib._typing import AnyArray, Float64Array, Int64Array
 from adlib.neighbors._points import Points
-from adlib.neighbors._search_kinds import SearchKind
+
+SearchKind: TypeAlias = Literal[
+    "exact", "faiss-flat", "faiss-ivf", "faiss-hnsw", "faiss-ivfpq", "faiss-sq"
+]
+SEARCH_KINDS: tuple[SearchKind, ...] = get_args(SearchKind)
+UNTRAINED: tuple[SearchKind, ...] = ("exact", "faiss-flat")
 
 
 class Search(Protocol):
@@ -35,7 +40,7 @@ class Search(Protocol):
 
 @runtime_checkable
 class Trained(Protocol):
-    """An engine whose index can be stored, to be had again without training."""
+    """An engine whose index can be stored and loaded without training again."""
 
     def index_bytes(self) -> AnyArray | None:
         """Return the index, (n_bytes,) uint8; None where the bank is all there is."""
@@ -59,13 +64,13 @@ def build_search(
         stored: The trained index of a FAISS kind, (n_bytes,) uint8; None trains one.
     """
     if kind != "exact":
-        from adlib.neighbors._search_faiss import FaissSearch  # noqa: PLC0415
+        from adlib.neighbors._faiss.search import FaissSearch  # noqa: PLC0415
 
         return FaissSearch(kind, points, groups, device, stored)
     if device == "cpu":
-        from adlib.neighbors._search_cpu import ExactSearchCPU  # noqa: PLC0415
+        from adlib.neighbors._cpu.search import ExactSearch  # noqa: PLC0415
 
-        return ExactSearchCPU(points, groups)
-    from adlib.neighbors._search_torch import ExactSearchTorch  # noqa: PLC0415
+        return ExactSearch(points, groups)
+    from adlib.neighbors._torch import search  # noqa: PLC0415
 
-    return ExactSearchTorch(points, groups, device)
+    return search.ExactSearch(points, groups, device)

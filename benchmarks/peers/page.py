@@ -13,11 +13,12 @@ What explains it (searches are timed ten at a time):
   patches and picks grow together.
 - Of more patches, a larger share stays under every limit and is never brought up to
   date; of more picks, the later ones change few distances. Together they stay just
-  above 1: the patches that must be refreshed meet ever more picks.
-- Products run over the main directions, which grow slower than the dimension; what
-  grows with it is the centring, the turning and the pairs that are measured.
-- A search pays for each query's sketch and leaves whatever the bank; a larger bank has
-  smaller leaves, of which more are skipped.""".splitlines()
+  above 1: the patches that must be refreshed are compared with ever more picks.
+- Products run over the principal components, whose number grows slower than the
+  dimension; what grows with it is the centring, the projection and the pairs that are
+  measured.
+- A search makes each query's sketch and compares it with clusters whatever the bank; a
+  larger bank has smaller clusters, of which more are skipped.""".splitlines()
 
 
 def main() -> None:

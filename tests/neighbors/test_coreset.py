@@ -14,14 +14,16 @@ from torch.utils._python_dispatch import TorchDispatchMode
 
 from adlib.features import Backbone, patch_embeddings
 from adlib.images import open_source, read_batches
-from adlib.neighbors import _coreset_cpu, _coreset_torch, greedy_coreset
+from adlib.neighbors import greedy_coreset
+from adlib.neighbors._cpu import coreset as on_cpu
 from adlib.neighbors._points import as_points
-from adlib.neighbors._promises_torch import Promises
+from adlib.neighbors._torch import coreset as on_torch
+from adlib.neighbors._torch.bounds import Sketcher
 from tests import reference
 
 TWINS = {
-    "cpu": _coreset_cpu.select_on_cpu,
-    "torch": partial(_coreset_torch.select_on_device, device="cpu"),
+    "cpu": on_cpu.select,
+    "torch": partial(on_torch.select, device="cpu"),
 }
 TILES = Path(__file__).parents[2].parent / "shared/data/mvtec_ad/magnetic_tile"
 
@@ -32,11 +34,11 @@ def select(twin, X, size, start=0, report=lambda n_picked, radius: None):
 
 def shrink(monkeypatch, block, tile, steps):
     """Let many rounds and tiles happen on few points."""
-    monkeypatch.setattr(_coreset_cpu, "BLOCK", block)
-    monkeypatch.setattr(_coreset_cpu, "REACH", 1 + tile % 4)
-    monkeypatch.setattr(_coreset_torch, "BLOCK", block)
-    monkeypatch.setattr(_coreset_torch, "STEPS", steps)
-    monkeypatch.setattr(_coreset_torch, "PROMISES_AT_ONCE", tile * block)
+    monkeypatch.setattr(on_cpu, "BLOCK", block)
+    monkeypatch.setattr(on_cpu, "WIDENING", 1 + tile % 4)
+    monkeypatch.setattr(on_torch, "BLOCK", block)
+    monkeypatch.setattr(on_torch, "STEPS", steps)
+    monkeypatch.setattr(on_torch, "SIMILARITIES_AT_ONCE", tile * block)
 
 
 @pytest.fixture
@@ -312,9 +314,9 @@ class Waits(TorchDispatchMode):
 
 
 def test_torch_waits_for_the_device_by_the_block_never_by_the_pick(monkeypatch):
-    reads, read, blocks = [], _coreset_torch._read, []
+    reads, read, blocks = [], on_torch._read, []
     monkeypatch.setattr(
-        _coreset_torch, "_read", lambda numbers: reads.append(1) or read(numbers)
+        on_torch, "_read", lambda numbers: reads.append(1) or read(numbers)
     )
     X = np.random.default_rng(0).normal(size=(3000, 40)).astype(np.float32)
     with Waits() as seen:
@@ -329,26 +331,26 @@ def test_torch_waits_for_the_device_by_the_block_never_by_the_pick(monkeypatch):
 @pytest.mark.skipif(not torch.cuda.is_available(), reason="torch sees no CUDA device")
 def test_the_gpu_picks_inside_a_block_without_waiting():
     nearest = torch.rand(5000, dtype=torch.float64, device="cuda")
-    among = torch.rand(1024, 1024, dtype=torch.float64, device="cuda")
-    heights, places = nearest.new_empty(64), among.new_empty(64, dtype=torch.int64)
+    distances = torch.rand(1024, 1024, dtype=torch.float64, device="cuda")
+    radii, places = nearest.new_empty(64), nearest.new_empty(64, dtype=torch.int64)
     torch.cuda.set_sync_debug_mode("error")
     try:
-        block, _, _ = _coreset_torch._farthest(nearest)
-        _coreset_torch._pick_inside(among, nearest[block], heights, places)
+        block, _, _ = on_torch._farthest(nearest)
+        on_torch._pick_inside(distances, nearest[block], radii, places)
     finally:
         torch.cuda.set_sync_debug_mode("default")
 
 
 @pytest.mark.parametrize("offset", [0.0, 1e3])  # in units of the spread
 def test_torch_measures_few_pairs_however_far_the_origin_is(monkeypatch, offset):
-    measured, measure = [], _coreset_torch.pair_distances
+    measured, measure = [], on_torch.pair_distances
 
     def spy(left, i, right, j):
         if left is not right:  # outside the block
             measured.append(len(i))
         return measure(left, i, right, j)
 
-    monkeypatch.setattr(_coreset_torch, "pair_distances", spy)
+    monkeypatch.setattr(on_torch, "pair_distances", spy)
     noise = np.random.default_rng(0).normal(size=(3000, 40))
     X = (offset + noise).astype(np.float32)
     select("torch", X, 300)
@@ -356,17 +358,17 @@ def test_torch_measures_few_pairs_however_far_the_origin_is(monkeypatch, offset)
 
 
 @pytest.mark.usefixtures("small_blocks")
-def test_torch_holds_no_more_promises_at_once_than_stated(monkeypatch):
-    held, of = [], Promises.of
+def test_torch_holds_no_more_similarities_at_once_than_stated(monkeypatch):
+    held, multiply = [], Sketcher.similarities
 
-    def spy(self, seekers, members):
-        promised = of(self, seekers, members)
-        held.append(promised.numel())
-        return promised
+    def spy(self, queries, database):
+        similarities = multiply(self, queries, database)
+        held.append(similarities.numel())
+        return similarities
 
-    monkeypatch.setattr(Promises, "of", spy)
+    monkeypatch.setattr(Sketcher, "similarities", spy)
     select("torch", make("gaussian"), 100)
-    assert max(held) <= _coreset_torch.PROMISES_AT_ONCE
+    assert max(held) <= on_torch.SIMILARITIES_AT_ONCE
 
 
 @pytest.mark.usefixtures("small_blocks")

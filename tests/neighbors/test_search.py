@@ -9,17 +9,16 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from sklearn.neighbors import NearestNeighbors
 
-from adlib.neighbors import _search_cpu, _search_torch
+from adlib.neighbors._cpu import search as on_cpu
+from adlib.neighbors._faiss.search import FaissSearch
 from adlib.neighbors._points import as_points
 from adlib.neighbors._search import build_search
-from adlib.neighbors._search_cpu import ExactSearchCPU
-from adlib.neighbors._search_faiss import FaissSearch
-from adlib.neighbors._search_torch import ExactSearchTorch
+from adlib.neighbors._torch import search as on_torch
 from tests import reference
 
 EXACT = {
-    "cpu": ExactSearchCPU,
-    "torch": lambda points, groups: ExactSearchTorch(points, groups, "cpu"),
+    "cpu": on_cpu.ExactSearch,
+    "torch": lambda points, groups: on_torch.ExactSearch(points, groups, "cpu"),
 }
 ENGINES = EXACT | {
     "faiss": lambda points, groups: FaissSearch("faiss-flat", points, groups)
@@ -41,9 +40,9 @@ def assert_same_as_slow_twin(engine, bank, queries, n_neighbors, **leaving):
 
 
 def shrink(monkeypatch, queries, bank):
-    monkeypatch.setattr(_search_cpu, "ROWS_AT_ONCE", queries)
-    monkeypatch.setattr(_search_torch, "MOST_QUERIES", queries)
-    monkeypatch.setattr(_search_torch, "PROMISES_AT_ONCE", queries * bank)
+    monkeypatch.setattr(on_cpu, "ROWS_AT_ONCE", queries)
+    monkeypatch.setattr(on_torch, "MOST_QUERIES", queries)
+    monkeypatch.setattr(on_torch, "SIMILARITIES_AT_ONCE", queries * bank)
 
 
 @pytest.fixture(params=[(2048, 2048), (7, 13), (1, 1)], ids=["whole", "tiles", "ones"])
@@ -97,7 +96,7 @@ def test_exact_engines_find_what_the_slow_twin_finds(kind, n_neighbors, engine):
 @pytest.mark.parametrize("n_neighbors", [1, 3, 9, 90])
 @pytest.mark.parametrize("kind", ["gaussian", "ties", "duplicates", "huge offset"])
 def test_a_group_that_is_left_out_does_not_count(kind, n_neighbors, engine):
-    groups, left_out = np.arange(120) % 4, np.arange(40) % 6 - 1  # -1 and 4: nobody
+    groups, left_out = np.arange(120) % 4, np.arange(40) % 6 - 1  # -1 and 4: no group
     leaving = {"groups": groups, "left_out": left_out}
     assert_same_as_slow_twin(engine, *make(kind), n_neighbors, **leaving)
     _, indices = search(engine, *make(kind), n_neighbors, **leaving)
@@ -128,7 +127,7 @@ def test_any_points_give_what_the_slow_twin_gives(
     left_out = rng.integers(-1, 3, n_queries)
     most = max(int((groups == group).sum()) for group in range(3))
     leaving = {"groups": groups, "left_out": left_out}
-    if most == n_bank or data.draw(st.booleans(), "leave nobody out"):
+    if most == n_bank or data.draw(st.booleans(), "leave no group out"):
         most, leaving = 0, {}
     n_neighbors = data.draw(st.integers(1, n_bank - most), "n_neighbors")
     with pytest.MonkeyPatch.context() as monkeypatch:
@@ -195,7 +194,7 @@ def test_results_do_not_depend_on_the_batch(kind, engine):
 @pytest.mark.parametrize("n_threads", ["1", "3", "50"])
 def test_results_do_not_depend_on_the_number_of_threads(monkeypatch, n_threads):
     bank, queries = make("huge offset")
-    monkeypatch.setattr(_search_cpu, "FEWEST_PAIRS", 0)
+    monkeypatch.setattr(on_cpu, "FEWEST_PAIRS", 0)
     monkeypatch.setenv("OMP_NUM_THREADS", n_threads)
     assert_same_as_slow_twin("cpu", bank, queries, 3)
 
@@ -219,13 +218,13 @@ def test_points_that_must_not_be_written_to_are_fine(engine):
 @pytest.fixture
 def measured(monkeypatch):
     """Collect how many pairs torch measures in each tile of queries."""
-    counts, measure = [], _search_torch.pair_distances
+    counts, measure = [], on_torch.pair_distances
 
     def spy(left, i, right, j):
         counts.append(len(i))
         return measure(left, i, right, j)
 
-    monkeypatch.setattr(_search_torch, "pair_distances", spy)
+    monkeypatch.setattr(on_torch, "pair_distances", spy)
     return counts
 
 
@@ -241,9 +240,11 @@ def test_torch_measures_all_that_it_cannot_tell_apart(measured, kind, left_out):
 
 
 @pytest.mark.parametrize(("most", "at_once"), [(7, 10**9), (99, 7 * 120), (7, 1)])
-def test_torch_asks_in_tiles_what_it_asks_at_once(monkeypatch, measured, most, at_once):
-    monkeypatch.setattr(_search_torch, "MOST_QUERIES", most)
-    monkeypatch.setattr(_search_torch, "PROMISES_AT_ONCE", at_once)
+def test_torch_finds_in_tiles_what_it_finds_at_once(
+    monkeypatch, measured, most, at_once
+):
+    monkeypatch.setattr(on_torch, "MOST_QUERIES", most)
+    monkeypatch.setattr(on_torch, "SIMILARITIES_AT_ONCE", at_once)
     assert_same_as_slow_twin("torch", *make("duplicates"), 2)
     assert len(measured) == -(-40 // min(most, max(1, at_once // 120)))
 
@@ -272,10 +273,10 @@ def test_both_exact_engines_agree_where_only_the_order_of_summation_differs():
 @pytest.mark.parametrize(
     ("kind", "device", "engine"),
     [
-        ("exact", "cpu", ExactSearchCPU),
+        ("exact", "cpu", on_cpu.ExactSearch),
         ("faiss-flat", "cpu", FaissSearch),
         ("faiss-hnsw", "cpu", FaissSearch),
-        ("exact", "meta", ExactSearchTorch),
+        ("exact", "meta", on_torch.ExactSearch),
     ],
 )
 def test_kind_and_device_choose_the_engine(kind, device, engine):
@@ -288,7 +289,7 @@ def test_kind_and_device_choose_the_engine(kind, device, engine):
 @pytest.mark.parametrize("kind", KINDS)
 def test_the_gpu_finds_what_the_slow_twin_finds(monkeypatch, kind):
     def on_gpu(points, groups):
-        return ExactSearchTorch(points, groups, "cuda:0")
+        return on_torch.ExactSearch(points, groups, "cuda:0")
 
     monkeypatch.setitem(ENGINES, "gpu", on_gpu)
     assert_same_as_slow_twin("gpu", *make(kind), 3)

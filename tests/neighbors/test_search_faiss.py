@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from adlib.neighbors import SEARCH_KINDS, MemoryBank
-from adlib.neighbors._faiss_indexes import (
+from adlib.neighbors._faiss.indexes import (
     CLASSES,
     CODE_BYTES,
     build_index,
@@ -120,7 +120,7 @@ def test_more_neighbours_than_the_lists_hold_are_found_in_full(kind):
 @pytest.mark.parametrize("kind", KINDS)
 def test_an_image_that_is_left_out_does_not_count(kind, n_neighbors):
     X, queries, images = make(3000, 8)
-    left_out = np.arange(40) % 8 - 1  # -1 and 6: nobody
+    left_out = np.arange(40) % 8 - 1  # -1 and 6: no group
     found = bank_of(kind, X, images).kneighbors(queries, n_neighbors, left_out=left_out)
     assert_true_and_in_order(found, X, queries)
     assert not (images[found.indices] == left_out[:, None]).any()
@@ -170,7 +170,7 @@ def test_a_stored_index_gives_the_same_neighbours_without_training(
     bank = bank_of(kind, X, images)
     index = bank.index_bytes()
     assert (index.dtype, index.ndim) == (np.uint8, 1)
-    monkeypatch.setattr("adlib.neighbors._search_faiss.build_index", None)
+    monkeypatch.setattr("adlib.neighbors._faiss.search.build_index", None)
     again = bank_of(kind, X, images, index)
     assert np.array_equal(again.index_bytes(), index)
     left_out = np.full(40, 2) if (images != 2).any() else None
@@ -273,7 +273,7 @@ def test_recall_compares_with_the_exact_search(kind):
 
 
 def test_recall_counts_what_is_missed(monkeypatch):
-    monkeypatch.setattr("adlib.neighbors._faiss_indexes.PROBES", 1)
+    monkeypatch.setattr("adlib.neighbors._faiss.indexes.PROBES", 1)
     X, queries, _ = make(3000, 24, n_queries=200)
     recall = bank_of("faiss-ivf", X).recall(queries)
     assert 0.1 < recall.recall < 1.0

@@ -1,8 +1,8 @@
-"""Put points near each other side by side, so that whole panels can be skipped.
+"""Clusters of near rows, one in each panel, so that whole panels can be skipped.
 
-Points are halved along their main direction until a leaf of ``COLUMNS`` is left, which
-fills one panel. A seeker whose nearest so far is b away cannot find anybody nearer in a
-leaf with centre c and radius R if |seeker - c| > R + b.
+Rows are halved along their first principal component until clusters of ``COLUMNS`` are
+left, which fill one panel each. By the triangle inequality, a query at distance d from
+a cluster's centre is at least d - R away from all its rows, where R is the radius.
 """
 
 from __future__ import annotations
@@ -12,21 +12,21 @@ from typing import NamedTuple
 import numpy as np
 
 from adlib._typing import Float32Array, Float64Array, Int64Array
-from adlib.neighbors._distances import squared_distance
-from adlib.neighbors._tile import COLUMNS
+from adlib.neighbors._cpu.distances import squared_distance
+from adlib.neighbors._cpu.llvm import COLUMNS
 
-SAMPLE = 512  # points that the main direction is taken from
+SAMPLE = 512  # rows that the principal component is taken from
 STEPS = 4  # of power iteration: a rough direction halves as well as a sharp one
 MARGIN = 1.0 + 1e-9  # far more than float64 rounds
 
 
-class Leaves(NamedTuple):
-    """Leaves of some points.
+class Clusters(NamedTuple):
+    """Clusters of some rows.
 
     Attributes:
-        order: The points leaf by leaf, (n_points,); the last leaf may be short.
-        centres: (n_leaves, n_features) float32.
-        radii: The largest distance of a leaf's points from its centre, (n_leaves,).
+        order: The rows, cluster by cluster, (n_rows,); the last cluster may be short.
+        centres: (n_clusters, n_features) float32.
+        radii: The largest distance of a cluster's rows from its centre, (n_clusters,).
     """
 
     order: Int64Array
@@ -34,17 +34,17 @@ class Leaves(NamedTuple):
     radii: Float64Array
 
 
-def grow_leaves(rows: Float32Array) -> Leaves:
-    """Return leaves of points, (n_points, n_features) float32."""
+def cluster_rows(rows: Float32Array) -> Clusters:
+    """Return clusters of rows, (n_rows, n_features) float32."""
     order = np.arange(len(rows))
     waiting = [(0, len(rows))]
     while waiting:
         first, last = waiting.pop()
-        n_leaves = -(-(last - first) // COLUMNS)
-        if n_leaves > 1:
-            members = order[first:last]
-            order[first:last] = members[_along_main_direction(rows[members])]
-            middle = first + n_leaves // 2 * COLUMNS
+        n_clusters = -(-(last - first) // COLUMNS)
+        if n_clusters > 1:
+            part = order[first:last]
+            order[first:last] = part[_order_along_component(rows[part])]
+            middle = first + n_clusters // 2 * COLUMNS
             waiting += [(first, middle), (middle, last)]
     parts = [order[first : first + COLUMNS] for first in range(0, len(rows), COLUMNS)]
     means = [rows[part].mean(axis=0, dtype=np.float64) for part in parts]
@@ -53,11 +53,11 @@ def grow_leaves(rows: Float32Array) -> Leaves:
         max(squared_distance(rows[i], centre) for i in part)
         for part, centre in zip(parts, centres, strict=True)
     ]
-    return Leaves(order, centres, np.sqrt(radii) * MARGIN)
+    return Clusters(order, centres, np.sqrt(radii) * MARGIN)
 
 
-def _along_main_direction(rows: Float32Array) -> Int64Array:
-    """Return the order of rows along the direction in which they differ most."""
+def _order_along_component(rows: Float32Array) -> Int64Array:
+    """Return the order of rows along their first principal component."""
     sample = rows[:: -(-len(rows) // SAMPLE)]
     with np.errstate(all="ignore"):  # any order is right, if a poor one is slower
         centred = sample - sample.mean(axis=0)

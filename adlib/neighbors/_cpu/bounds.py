@@ -1,8 +1,9 @@
-"""Short, coarse stand-ins for points, whose products bound distances from below.
+"""Lower bounds of distances, from products of projected and rounded vectors.
 
-A sketch keeps a point's main directions only, in bfloat16 where the processor has units
-for it, and says how much it leaves out. With c and an orthonormal n x m basis Q fixed,
-a = x - c, b = y - c, t = Q'a, and p = |a - Q t|, the length outside the basis,
+Such a vector is called a *sketch* of its point: the leading principal components, in
+bfloat16 where the processor multiplies it, and three columns that say how much is left
+out. With a centre c and an orthonormal n x m basis Q fixed, let a = x - c, b = y - c,
+t = Q'a, and p = |a - Q t|, the length of the part outside the basis. Then
 
     |a - b|^2 >= |t_a - t_b|^2 + (p_a - p_b)^2 = |a|^2 + |b|^2 - 2 (t_a.t_b + p_a p_b).
 
@@ -10,26 +11,38 @@ Let t^ be what is stored of t, rounded, r >= |t - t^| its error, and w = |t| + r
 
     t_a.t_b <= t^_a.t^_b + r_a w_b + w_a r_b.
 
-So three more columns turn a product of sketches into a bound: a seeker's (p, r, w)
-meet a member's (p, w, r), each rounded upwards. The errors are those that the rounding
-really made, several times smaller than what it might have made. As in ``_distances``,
+So three more columns turn a product of sketches into a bound: a query's (p, r, w) are
+multiplied by a database row's (p, w, r), each rounded upwards. The errors are those
+that the rounding really made, several times smaller than what it might have made.
 
-    promise = product - (1 - g) |b|^2 / 2,    bar = ((1 - g) |a|^2 - nearest) / 2,
+What is compared is the *similarity* of the pair,
 
-and only a pair whose promise is above the bar can be nearer than ``nearest``. The slack
-g covers what float32 rounds. With u = 2^-24, s = |a|^2 + |b|^2 and k columns it is the
-sum of
+    similarity = product - (1 - g) |b|^2 / 2,
+
+and the lower bound of the squared distance follows from it,
+
+    lower_bound = (1 - g) |a|^2 - 2 similarity.
+
+A pair can be nearer than a squared distance m only if lower_bound < m, that is, if its
+similarity is above the *pruning threshold* of the query,
+
+    pruning_threshold = ((1 - g) |a|^2 - m) / 2.
+
+g is the relative error that float32 may make. With u = 2^-24, s = |a|^2 + |b|^2 and k
+columns it is the sum of
 
 - 8 u for centring, which moves a and b by u |a| and u |b| at most;
 - 2.1 (k + 4) u for summing k products and |b|^2 / 2 in float32, in any order: their
   absolute values add up to 1.05 s at most, since r is below 0.01 |a|;
 - 4 e, where e = |Q'Q - I| is how far the stored Q is from orthonormal;
-- 16 u for what is computed once: norms, halves and bars.
+- 16 u for what is computed once: norms, halves and thresholds.
 
 t itself is a float32 product over n coordinates. It errs by (n + 2) u sqrt(m) |a| at
-most (Higham 2002, eq. 3.5, for each of m coordinates, with |q| = 1), which is added to
-r, and taken from |t| to get p. Numbers too small for float32's products are stored as
-zero, and r counts them.
+most (Higham, Accuracy and Stability of Numerical Algorithms, 2002, eq. 3.5, for each of
+m coordinates, with |q| = 1), which is added to r, and taken from |t| to get p. Numbers
+too small for float32's products are stored as zero, and r counts them; products that
+vanish all the same stay below UNDERFLOW together, for which the code's two formulas
+allow.
 """
 
 from __future__ import annotations
@@ -42,17 +55,45 @@ import numpy as np
 from adlib._compile import compiled
 from adlib._threads import run_in_slices
 from adlib._typing import AnyArray, Float32Array, Float64Array
-from adlib.neighbors._distances import UNIT_ROUNDOFF, squared_norm
-from adlib.neighbors._tile import COLUMNS, HAS_BFLOAT16_UNITS, ROWS, promise_tile
+from adlib.neighbors._cpu.distances import squared_norm
+from adlib.neighbors._cpu.llvm import (
+    COLUMNS,
+    HAS_BFLOAT16_UNITS,
+    ROWS,
+    similarity_tile,
+)
 
+UNIT_ROUNDOFF = 2.0**-24
+UNDERFLOW = 2.0**-100  # far above k times the smallest normal float32, 2^-126
+SMALLEST = 2.0**-100  # of stored numbers; their products are normal, or below UNDERFLOW
 BOUND_COLUMNS = 3
 KEPT_VARIANCE = 0.94  # share that the basis must keep; the best of 0.85 to 0.98
 SAMPLE = 8192  # rows that the basis is computed from
-SMALLEST = 2.0**-100  # of stored numbers; their products are normal, or below UNDERFLOW
+
+
+def half_norms(norms: Float64Array, relative_error: float) -> Float32Array:
+    """Return (1 - g) |b|^2 / 2, by which a similarity is below the product."""
+    return ((1.0 - relative_error) * norms / 2).astype(np.float32)
+
+
+@compiled(inline="always")
+def lower_bound(
+    norm: float, similarity: float, relative_error: float
+) -> float:  # pragma: no cover - compiled
+    """Return what the squared distance is at least; see above."""
+    return (1.0 - relative_error) * norm - 2.0 * UNDERFLOW - 2.0 * similarity
+
+
+@compiled(inline="always")
+def pruning_threshold(
+    norm: float, nearest: float, relative_error: float
+) -> float:  # pragma: no cover - compiled
+    """Return what the similarity exceeds of pairs nearer than squared ``nearest``."""
+    return ((1.0 - relative_error) * norm - nearest) / 2 - UNDERFLOW
 
 
 class Sketches(NamedTuple):
-    """Sketches of some points, as seekers.
+    """Sketches of some points, as queries.
 
     Attributes:
         words: (n, n_words); float32, or int32 that holds two bfloat16 numbers each.
@@ -71,7 +112,7 @@ class Sketcher:
         bfloat16: Whether to store bfloat16; None: where the processor has the units.
 
     Attributes:
-        slack: g of the promises.
+        relative_error: g of the bounds.
         n_words: Words of a sketch.
         word: Their type.
     """
@@ -80,20 +121,22 @@ class Sketcher:
         self._bfloat16 = HAS_BFLOAT16_UNITS if bfloat16 is None else bfloat16
         sample = rows[:: -(-len(rows) // SAMPLE)]
         self._centre = sample.mean(axis=0, dtype=np.float64).astype(np.float32)
-        basis = _main_directions(sample - self._centre)
+        basis = _principal_components(sample - self._centre)
         self._basis = _in_panels(basis)
         n_features, kept = basis.shape
-        self._error, self._skewness = 0.0, 0.0
+        self._projection_error, self._basis_error = 0.0, 0.0
         if kept < n_features:
-            self._error = (n_features + 2) * UNIT_ROUNDOFF * float(np.sqrt(kept))
+            units = (n_features + 2) * UNIT_ROUNDOFF
+            self._projection_error = units * float(np.sqrt(kept))
             gram = basis.astype(np.float64).T @ basis
-            self._skewness = float(np.linalg.norm(gram - np.eye(kept)))
+            self._basis_error = float(np.linalg.norm(gram - np.eye(kept)))
         self._n_kept = kept
         used = kept + BOUND_COLUMNS
         self._n_columns = used + used % 2
         self.n_words = self._n_columns // 2 if self._bfloat16 else self._n_columns
         self.word = np.dtype(np.int32 if self._bfloat16 else np.float32)
-        self.slack = (2.1 * self._n_columns + 33) * UNIT_ROUNDOFF + 4 * self._skewness
+        rounding = (2.1 * self._n_columns + 33) * UNIT_ROUNDOFF
+        self.relative_error = rounding + 4 * self._basis_error
 
     def sketch(self, rows: Float32Array, pool: Executor, n_threads: int) -> Sketches:
         """Return sketches of rows, (n, n_features) float32."""
@@ -102,30 +145,30 @@ class Sketcher:
         norms = np.empty(len(rows))
 
         def work(begin: int, end: int) -> None:
-            some = slice(begin, end)
+            part = slice(begin, end)
             _sketch(
-                rows[some],
+                rows[part],
                 self._centre,
                 self._basis,
                 self._n_kept,
-                self._error,
-                self._skewness,
-                columns[some],
-                norms[some],
+                self._projection_error,
+                self._basis_error,
+                columns[part],
+                norms[part],
             )
 
         run_in_slices(pool, n_threads, len(rows), work)
         return Sketches(columns.view(self.word), norms)
 
-    def as_members(self, words: AnyArray) -> AnyArray:
-        """Return a copy of seekers' words as those of members."""
+    def as_database(self, words: AnyArray) -> AnyArray:
+        """Return a copy of queries' words as those of database rows."""
         columns = words.copy().view(np.uint16 if self._bfloat16 else np.float32)
         columns[:, -2:] = columns[:, :-3:-1].copy()
         return columns.view(words.dtype)
 
 
-def _main_directions(centred: Float32Array) -> Float32Array:
-    """Return an orthonormal basis of the main directions, or all coordinates.
+def _principal_components(centred: Float32Array) -> Float32Array:
+    """Return an orthonormal basis of leading components, or all coordinates.
 
     Returns:
         (n_features, n_kept) float32; the identity where little could be left out.
@@ -160,21 +203,21 @@ def _sketch(
     centre: Float32Array,
     basis: Float32Array,
     n_kept: int,
-    error: float,
-    skewness: float,
+    projection_error: float,
+    basis_error: float,
     columns: AnyArray,
     norms: Float64Array,
 ) -> None:  # pragma: no cover - compiled
-    """Centre, turn and round some rows on one thread."""
+    """Centre, project and round some rows on one thread."""
     n_rows, n_features = rows.shape
     n_panels = len(basis)
     width = max(n_panels, 1)
     point = np.empty(n_features, np.float32)
     centred = np.zeros((1, n_features, ROWS), np.float32)
-    turned = np.empty((ROWS, max(width * COLUMNS, n_kept)), np.float32)
-    starts = np.zeros((width, COLUMNS), np.float32)
-    bars = np.full((1, ROWS), np.inf, np.float32)
-    marks = np.empty((ROWS, width), np.int32)
+    projected = np.empty((ROWS, max(width * COLUMNS, n_kept)), np.float32)
+    biases = np.zeros((width, COLUMNS), np.float32)
+    thresholds = np.full((1, ROWS), np.inf, np.float32)
+    passed = np.empty((ROWS, width), np.int32)
     for begin in range(0, n_rows, ROWS):
         n_here = min(ROWS, n_rows - begin)
         for row in range(n_here):
@@ -182,26 +225,34 @@ def _sketch(
             centred[0, :, row] = point
             norms[begin + row] = squared_norm(point)
         for panel in range(n_panels):
-            promise_tile(centred, 0, basis, panel, starts, bars, turned, marks, panel)
+            similarity_tile(
+                centred, 0, basis, panel, biases, thresholds, projected, passed, panel
+            )
         for row in range(n_here):
             if n_panels == 0:
-                turned[row, :n_kept] = centred[0, :, row]
-            norm = norms[begin + row]
-            _round(turned[row, :n_kept], norm, error, skewness, columns[begin + row])
+                projected[row, :n_kept] = centred[0, :, row]
+            _round(
+                projected[row, :n_kept], norms[begin + row], projection_error,
+                basis_error, columns[begin + row],
+            )  # fmt: skip
 
 
 @compiled()
 def _round(
-    turned: Float32Array, norm: float, error: float, skewness: float, row: AnyArray
+    projected: Float32Array,
+    norm: float,
+    projection_error: float,
+    basis_error: float,
+    row: AnyArray,
 ) -> None:  # pragma: no cover - compiled
     """Write rounded coordinates, and the three columns that bound what is missing."""
-    to_bfloat16 = row.itemsize < turned.itemsize
+    to_bfloat16 = row.itemsize < projected.itemsize
     number = np.empty(1, np.float32)
     bits = number.view(np.uint32)
     rounding = 0.0
     inside = 0.0
-    for k in range(len(turned)):
-        value = turned[k]
+    for k in range(len(projected)):
+        value = projected[k]
         number[0] = value if abs(value) >= SMALLEST else np.float32(0.0)
         if to_bfloat16:  # to the nearest, ties to even
             bits[0] += np.uint32(0x7FFF) + ((bits[0] >> np.uint32(16)) & np.uint32(1))
@@ -210,10 +261,10 @@ def _round(
         inside += np.float64(value) ** 2
         row[k] = bits[0] >> np.uint32(16) if to_bfloat16 else number[0]
     length, whole = np.sqrt(inside), np.sqrt(norm)
-    least = max(0.0, length - error * whole)
-    r = np.sqrt(rounding) + error * whole
-    w = length + error * whole + r
-    p = np.sqrt(max(0.0, norm - least**2 / (1.0 + skewness)))
+    least = max(0.0, length - projection_error * whole)
+    r = np.sqrt(rounding) + projection_error * whole
+    w = length + projection_error * whole + r
+    p = np.sqrt(max(0.0, norm - least**2 / (1.0 + basis_error)))
     for place, bound in ((3, p), (2, r), (1, w)):
         number[0] = max(bound, SMALLEST)
         if number[0] < bound:

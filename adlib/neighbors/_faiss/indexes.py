@@ -16,7 +16,7 @@ import numpy as np
 
 from adlib._typing import AnyArray, Float32Array
 from adlib._validation import refusal
-from adlib.neighbors._search_kinds import SearchKind
+from adlib.neighbors._search import SearchKind
 
 # Inverted lists: 4 * sqrt(n) of them, as FAISS's guidelines have it, as long as each
 # keeps the 39 rows that its k-means wants.
@@ -95,13 +95,13 @@ def build_index(kind: SearchKind, rows: Float32Array) -> Any:
 
 
 def _links_vary_with_threads(faiss: Any) -> bool:
-    """Say whether FAISS links a graph in the order in which its threads come by."""
+    """Say whether FAISS's graphs depend on the order in which its threads run."""
     numbers = re.findall(r"\d+", faiss.__version__)[:3]
     return tuple(int(number) for number in numbers) < SAME_LINKS_SINCE
 
 
 def _work_alone(faiss: Any) -> None:
-    """Let FAISS use one thread for what this thread asks of it."""
+    """Let FAISS use one thread in the calls of this thread."""
     faiss.omp_set_num_threads(1)
 
 

@@ -8,11 +8,10 @@ The textbook loop reads every point once for each pick. Three facts save most of
    best of them beats every bound outside, it is the farthest point of all. Picks inside
    the block need only the block's own distances, until its best falls to the largest
    bound outside, the *limit*.
-3. A point whose bound stays under every limit is never looked at again: it catches up
-   with the picks it has missed, in one matrix product, only when its bound reaches the
-   top.
+3. A point whose bound stays under every limit is never looked at again. Only when its
+   bound is among the largest is it updated, with all picks since, in one product.
 
-Products of sketches only propose which values may change; see ``_sketch``.
+In the words of ``filter``, the points are the queries, and the picks the database.
 """
 
 from __future__ import annotations
@@ -24,43 +23,42 @@ import numpy as np
 from adlib._compile import compiled
 from adlib._threads import Threads, available_threads
 from adlib._typing import Float32Array, Float64Array, Int64Array
-from adlib.neighbors._distances import bar, half_norms, squared_distance
-from adlib.neighbors._meet import (
+from adlib.neighbors._cpu.bounds import Sketcher, half_norms, pruning_threshold
+from adlib.neighbors._cpu.database import (
     NO_GROUPS,
     Found,
-    Seekers,
-    admit,
-    empty_members,
-    keep_nearest,
-    products,
+    Queries,
+    add,
+    empty_database,
 )
+from adlib.neighbors._cpu.distances import squared_distance
+from adlib.neighbors._cpu.filter import products, update_nearest
 from adlib.neighbors._points import Points, Report
-from adlib.neighbors._sketch import Sketcher
 
 BLOCK = 2048  # candidates a round; their inner products take BLOCK^2 * 4 = 16 MiB
-REACH = 4  # times as many points are brought up to date, to be sure of the block
+WIDENING = 4  # times as many points are updated, to be sure of the block
 SELECTED = -1.0  # the value of a selected point, under every squared distance
 
 
-def select_on_cpu(points: Points, size: int, start: int, report: Report) -> Int64Array:
+def select(points: Points, size: int, start: int, report: Report) -> Int64Array:
     """Select ``size`` points from ``start`` on; see ``greedy_coreset``."""
     n_threads = available_threads()
     with Threads(n_threads) as pool:
         selection = _Selection(points, size, pool, n_threads)
-        selection.take(np.array([start]))
-        selection.measure_all()
+        selection.add(np.array([start]))
+        selection.update_all()
         report(1, float(np.sqrt(selection.nearest.max(initial=0.0))))
         while selection.n_picked < size:
-            block, limit, limit_index = selection.freshest_block()
+            block, limit, limit_index = selection.farthest_block()
             picks, farthest = selection.pick_inside(block, limit, limit_index)
             radius = float(np.sqrt(farthest))
-            selection.take(picks)
+            selection.add(picks)
             report(len(picks), radius)
     return selection.picked
 
 
 class _Selection:
-    """What is selected so far and how far each point lies from it, at most.
+    """What is selected so far, and an upper bound of each point's distance to it.
 
     Attributes:
         picked: Indices in order of selection, (size,); the first ``n_picked`` count.
@@ -76,52 +74,51 @@ class _Selection:
         self._pool, self._n_threads = pool, n_threads
         self._sketcher = Sketcher(points.rows)
         words, norms = self._sketcher.sketch(points.rows, pool, n_threads)
-        self._points = Seekers(points.rows, words, norms, NO_GROUPS)
+        self._points = Queries(points.rows, words, norms, NO_GROUPS)
         picked_rows = np.empty((size, n_features), np.float32)
-        self._picks = empty_members(picked_rows, NO_GROUPS, self._sketcher)
+        self._picks = empty_database(picked_rows, NO_GROUPS, self._sketcher)
         self.picked: Int64Array = np.empty(size, np.int64)
         self.n_picked = 0
         self.nearest: Float64Array = np.full(n_points, np.inf)
         self._found = Found(self.nearest[:, None], np.zeros((n_points, 1), np.int64))
         self.n_seen = np.zeros(n_points, np.int32)
 
-    def take(self, picks: Int64Array) -> None:
+    def add(self, picks: Int64Array) -> None:
         """Add ``picks`` to the selection."""
         first, last = self.n_picked, self.n_picked + len(picks)
         self.picked[first:last] = picks
         self._picks.rows[first:last] = self._rows[picks]
         words, norms = self._points.words[picks], self._points.norms[picks]
-        admit(self._picks, first, words, norms, self._sketcher)
+        add(self._picks, first, words, norms, self._sketcher)
         self.nearest[picks] = SELECTED
         self.n_picked = last
 
-    def measure_all(self) -> None:
+    def update_all(self) -> None:
         """Bring every point up to date."""
-        self._catch_up(self._stale(np.arange(len(self.nearest))))
+        self._update(self._stale(np.arange(len(self.nearest))))
 
-    def freshest_block(self) -> tuple[Int64Array, float, int]:
+    def farthest_block(self) -> tuple[Int64Array, float, int]:
         """Return the block, the limit, and the lowest index that reaches the limit.
 
         The block is the BLOCK farthest points (ties to the lowest index), in ascending
         order, every value up to date.
         """
         n_points = len(self.nearest)
-        reach = REACH * BLOCK
+        width = WIDENING * BLOCK
         while True:
-            wider, outside, _ = _farthest(self.nearest, reach)
-            self._catch_up(self._stale(wider))
+            wider, outside, _ = _farthest(self.nearest, width)
+            self._update(self._stale(wider))
             block, limit, limit_index = _farthest(self.nearest[wider], BLOCK)
-            if limit > outside or reach >= n_points:
+            if limit > outside or width >= n_points:
                 last = int(wider[limit_index]) if limit_index < len(wider) else n_points
                 return wider[block], limit, last
-            # Doubling needs few passes over the bounds, and looks at few points that
-            # would never have reached the top.
-            reach *= 2
+            # Doubling needs few passes over the bounds, and updates few points in vain.
+            width *= 2
 
-    def _stale(self, members: Int64Array) -> Int64Array:
-        """Return the members that have not seen every pick and are not picks."""
-        behind = self.n_seen[members] < self.n_picked
-        stale: Int64Array = members[behind & (self.nearest[members] != SELECTED)]
+    def _stale(self, indices: Int64Array) -> Int64Array:
+        """Return the points that have not seen every pick and are not picks."""
+        behind = self.n_seen[indices] < self.n_picked
+        stale: Int64Array = indices[behind & (self.nearest[indices] != SELECTED)]
         return stale
 
     def pick_inside(
@@ -134,34 +131,34 @@ class _Selection:
         rows, words = self._rows[block], self._points.words[block]
         norms = self._points.norms[block]
         sketcher = self._sketcher
-        among = empty_members(rows, NO_GROUPS, sketcher)
-        admit(among, 0, words, norms, sketcher)
+        database = empty_database(rows, NO_GROUPS, sketcher)
+        add(database, 0, words, norms, sketcher)
         picks: tuple[Int64Array, float] = _pick_inside(
             rows,
-            products(words, among.panels, len(block)),
+            products(words, database.panels, len(block)),
             norms,
-            half_norms(norms, sketcher.slack),
+            half_norms(norms, sketcher.relative_error),
             self.nearest[block],
             block,
             limit,
             limit_index,
             len(self.picked) - self.n_picked,
-            sketcher.slack,
+            sketcher.relative_error,
         )
         return picks
 
-    def _catch_up(self, stale: Int64Array) -> None:
+    def _update(self, stale: Int64Array) -> None:
         """Bring ``nearest`` of the ``stale`` points up to date."""
         seen = self.n_seen[stale]
-        order = np.argsort(seen, kind="stable")  # a panel's rows have missed as much
-        keep_nearest(
+        order = np.argsort(seen, kind="stable")  # a panel's points have seen as many
+        update_nearest(
             stale[order],
             seen[order].astype(np.int64),
             self._points,
             self._picks,
             self.n_picked,
             self._found,
-            self._sketcher.slack,
+            self._sketcher.relative_error,
             self._pool,
             self._n_threads,
         )
@@ -186,19 +183,19 @@ def _pick_inside(
     rows: Float32Array,
     products: Float32Array,
     norms: Float64Array,
-    subtrahends: Float32Array,
+    halves: Float32Array,
     nearest: Float64Array,
     block: Int64Array,
     limit: float,
     limit_index: int,
     n_wanted: int,
-    relative_slack: float,
+    relative_error: float,
 ) -> tuple[Int64Array, float]:  # pragma: no cover - compiled
     """Run the textbook greedy on the block until its best no longer beats the rest."""
     n_rows = len(block)
-    bars = np.empty(n_rows)
+    thresholds = np.empty(n_rows)
     for j in range(n_rows):
-        bars[j] = bar(norms[j], nearest[j], relative_slack)
+        thresholds[j] = pruning_threshold(norms[j], nearest[j], relative_error)
     picks = np.empty(min(n_wanted, n_rows), np.int64)
     n_picks = 0
     farthest = 0.0
@@ -215,10 +212,12 @@ def _pick_inside(
         farthest = value
         nearest[best] = SELECTED
         for j in range(n_rows):
-            promise = products[best, j] - subtrahends[best]
-            if promise > bars[j] and nearest[j] > SELECTED:
+            similarity = products[best, j] - halves[best]
+            if similarity > thresholds[j] and nearest[j] > SELECTED:
                 distance = squared_distance(rows[best], rows[j])
                 if distance < nearest[j]:
                     nearest[j] = distance
-                    bars[j] = bar(norms[j], distance, relative_slack)
+                    thresholds[j] = pruning_threshold(
+                        norms[j], distance, relative_error
+                    )
     return picks[:n_picks], farthest

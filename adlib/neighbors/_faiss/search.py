@@ -1,4 +1,4 @@
-"""Nearest neighbours with FAISS: an index proposes, float64 sums decide.
+"""Nearest neighbours with FAISS: an index names candidates, float64 sums decide.
 
 The index is asked for a few more candidates than are wanted. Their distances are
 measured like the exact engines', so a distance is always the true one to the row that
@@ -15,8 +15,9 @@ import numpy as np
 from adlib._compile import compiled
 from adlib._threads import Threads, available_threads, run_in_slices, undivided
 from adlib._typing import AnyArray, Float32Array, Float64Array, Int64Array
-from adlib.neighbors._distances import squared_distance
-from adlib.neighbors._faiss_indexes import (
+from adlib.neighbors._cpu.distances import squared_distance
+from adlib.neighbors._cpu.search import ExactSearch
+from adlib.neighbors._faiss.indexes import (
     build_index,
     import_faiss,
     index_from_bytes,
@@ -26,15 +27,14 @@ from adlib.neighbors._faiss_indexes import (
     widened,
 )
 from adlib.neighbors._points import Points
-from adlib.neighbors._search_cpu import ExactSearchCPU
-from adlib.neighbors._search_kinds import UNTRAINED, SearchKind
+from adlib.neighbors._search import UNTRAINED, SearchKind
 
 SPARE = 8  # candidates beyond those asked for: coarse codes confuse near ones
 MOST_ON_GPU = 2048  # candidates that FAISS's GPU indexes can give
 
 
 class FaissSearch:
-    """Nearest neighbours among what a FAISS index proposes.
+    """Nearest neighbours among the candidates of a FAISS index.
 
     Args:
         kind: Which index.
@@ -80,20 +80,20 @@ class FaissSearch:
     ) -> tuple[Float64Array, Int64Array]:
         """Return squared distances and indices; see ``Search``."""
         n_candidates = min(n_neighbors + SPARE, len(self._points.rows))
-        candidates = self._propose(queries.rows, n_candidates, left_out)
+        candidates = self._candidates(queries.rows, n_candidates, left_out)
         squared = self._measure(queries.rows, candidates)
         order = np.lexsort((candidates, squared))[:, :n_neighbors]
         squared = np.take_along_axis(squared, order, axis=1)
         indices = np.take_along_axis(candidates, order, axis=1)
-        lost = np.flatnonzero(np.isinf(squared[:, -1]))
-        if lost.size:
-            asking = Points(queries.rows[lost], queries.norms[lost])
-            skipped = None if left_out is None else left_out[lost]
-            found = self._exact.kneighbors(asking, n_neighbors, skipped)
-            squared[lost], indices[lost] = found
+        incomplete = np.flatnonzero(np.isinf(squared[:, -1]))
+        if incomplete.size:
+            again = Points(queries.rows[incomplete], queries.norms[incomplete])
+            skipped = None if left_out is None else left_out[incomplete]
+            found = self._exact.kneighbors(again, n_neighbors, skipped)
+            squared[incomplete], indices[incomplete] = found
         return squared, indices
 
-    def _propose(
+    def _candidates(
         self, rows: Float32Array, n_candidates: int, left_out: Int64Array | None
     ) -> Int64Array:
         """Return candidates for each query, (n_queries, n_candidates); -1 is none."""
@@ -105,12 +105,12 @@ class FaissSearch:
             return candidates
         candidates = np.empty((len(rows), n_candidates), np.int64)
         for group in np.unique(left_out):
-            asking = np.flatnonzero(left_out == group)
+            which = np.flatnonzero(left_out == group)
             inside = self._faiss.IDSelectorBatch(np.flatnonzero(self._groups == group))
             selector = self._faiss.IDSelectorNot(inside)
             parameters = left_out_parameters(self._kind, self._index, selector)
-            found = self._index.search(rows[asking], n_candidates, params=parameters)
-            candidates[asking] = found[1]
+            found = self._index.search(rows[which], n_candidates, params=parameters)
+            candidates[which] = found[1]
         return candidates
 
     def _measure(self, rows: Float32Array, candidates: Int64Array) -> Float64Array:
@@ -118,8 +118,8 @@ class FaissSearch:
         squared = np.full(candidates.shape, np.inf)
 
         def measure(first: int, last: int) -> None:
-            mine = slice(first, last)
-            _measure(rows[mine], self._points.rows, candidates[mine], squared[mine])
+            part = slice(first, last)
+            _measure(rows[part], self._points.rows, candidates[part], squared[part])
 
         n_threads = available_threads()
         with Threads(n_threads) as pool:
@@ -127,8 +127,8 @@ class FaissSearch:
         return squared
 
     @cached_property
-    def _exact(self) -> ExactSearchCPU:
-        return ExactSearchCPU(self._points, self._groups)
+    def _exact(self) -> ExactSearch:
+        return ExactSearch(self._points, self._groups)
 
 
 @compiled()

@@ -1,8 +1,8 @@
 """Exact nearest neighbours on the CPU.
 
-Sketches of queries and bank meet in tiles, so nothing of size n_queries x n_bank
-exists. Each query keeps its k best; a bank row is measured only where its promise
-clears the query's bar (see ``_sketch``), so the answer is that of measuring every pair.
+Sketches are multiplied in tiles, so nothing of size n_queries x n_bank exists. Each
+query keeps its k nearest; a bank row is measured only if it passes the filter, so the
+answer is that of measuring every pair.
 """
 
 from __future__ import annotations
@@ -11,22 +11,22 @@ import numpy as np
 
 from adlib._threads import Threads, available_threads
 from adlib._typing import Float64Array, Int64Array
-from adlib.neighbors._meet import (
+from adlib.neighbors._cpu.bounds import Sketcher
+from adlib.neighbors._cpu.database import (
     NO_GROUPS,
-    NOBODY,
+    NOT_FOUND,
     ROWS_AT_ONCE,
     Found,
-    Seekers,
-    keep_nearest,
-    members_in_leaves,
+    Queries,
+    clustered_database,
 )
+from adlib.neighbors._cpu.filter import update_nearest
 from adlib.neighbors._points import Points
-from adlib.neighbors._sketch import Sketcher
 
 FEWEST_PAIRS = 2**19  # under which waking threads takes longer than they save
 
 
-class ExactSearchCPU:
+class ExactSearch:
     """Nearest neighbours by squared distance; ties go to the lowest index.
 
     Args:
@@ -41,7 +41,7 @@ class ExactSearchCPU:
         self._sketcher = sketcher or Sketcher(points.rows)
         n_threads = available_threads()
         with Threads(n_threads) as pool:
-            self._members = members_in_leaves(
+            self._database = clustered_database(
                 points.rows, groups, self._sketcher, pool, n_threads
             )
 
@@ -51,23 +51,23 @@ class ExactSearchCPU:
         """Return squared distances and indices, each (n_queries, n_neighbors)."""
         n_queries = len(queries.rows)
         distances = np.full((n_queries, n_neighbors), np.inf)
-        indices = np.full((n_queries, n_neighbors), NOBODY, np.int64)
-        n_pairs = n_queries * len(self._members.rows)
+        indices = np.full((n_queries, n_neighbors), NOT_FOUND, np.int64)
+        n_pairs = n_queries * len(self._database.rows)
         n_threads = 1 if n_pairs < FEWEST_PAIRS else available_threads()
         with Threads(n_threads) as pool:
             for first in range(0, n_queries, ROWS_AT_ONCE):
                 part = slice(first, first + ROWS_AT_ONCE)
                 rows = queries.rows[part]
-                some = self._sketcher.sketch(rows, pool, n_threads)
-                hidden = NO_GROUPS if left_out is None else left_out[part]
-                keep_nearest(
+                sketches = self._sketcher.sketch(rows, pool, n_threads)
+                skipped = NO_GROUPS if left_out is None else left_out[part]
+                update_nearest(
                     np.arange(len(rows)),
                     np.zeros(len(rows), np.int64),
-                    Seekers(rows, some.words, some.norms, hidden),
-                    self._members,
-                    len(self._members.rows),
+                    Queries(rows, sketches.words, sketches.norms, skipped),
+                    self._database,
+                    len(self._database.rows),
                     Found(distances[part], indices[part]),
-                    self._sketcher.slack,
+                    self._sketcher.relative_error,
                     pool,
                     n_threads,
                 )

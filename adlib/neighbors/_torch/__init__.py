@@ -1,0 +1,1 @@
+"""Coreset and search with torch, for GPUs; the twin of ``_cpu``."""
