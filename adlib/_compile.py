@@ -23,6 +23,7 @@ from adlib.exceptions import InputWarning
 
 Kernel = TypeVar("Kernel", bound=Callable[..., Any])
 
+WHY = "since neither the package nor the home folder can be written to"
 REMEDY = "Set NUMBA_CACHE_DIR to a folder of your own that can be written to."
 _settings: Any = numba.config
 _warned = False
@@ -81,9 +82,9 @@ def _cache_of(function: Callable[..., Any]) -> _Cache | None:
         pass
     folder = _private_folder()
     if folder is None:
-        _warn("is not kept, and compiled again in every process")
+        _warn(f"is compiled again in every process, {WHY}")
         return None
-    _warn(f"is kept in {str(folder)!r}")
+    _warn(f"is kept in {str(folder)!r}, {WHY}")
     before, _settings.CACHE_DIR = _settings.CACHE_DIR, str(folder)
     try:
         return _Cache(function)

@@ -8,9 +8,11 @@ inside another library's C++, which aborts the process.
 from __future__ import annotations
 
 import atexit
+import math
 import os
 import sys
 import threading
+import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import Executor, Future, ThreadPoolExecutor, wait
 from contextlib import contextmanager
@@ -18,6 +20,10 @@ from itertools import pairwise
 from typing import Any
 
 SET_THREADS = {"torch": "set_num_threads", "faiss": "omp_set_num_threads"}
+# A thread that ran torch gives memory back to MKL after Python knows it no more, behind
+# a lock that a fork meanwhile would leave locked in the child.
+SECONDS_TO_END = 0.1
+MOST_SECONDS = 10.0  # that a fork waits for what other threads are at
 SLICES_PER_THREAD = 8  # so that a thread that is done early finds more to do
 
 
@@ -85,55 +91,106 @@ class Threads(ThreadPoolExecutor):
             future.set_exception(error)
         return future
 
+    def shutdown(self, wait: bool = True, *, cancel_futures: bool = False) -> None:
+        """Let the threads end; see ``Executor``."""
+        super().shutdown(wait=wait, cancel_futures=cancel_futures)
+        _work.last_end = time.monotonic()
 
-class _Ending:
-    """Which daemon threads are at work that the interpreter's end must wait for."""
+
+class _Work:
+    """Which threads are inside ``undivided``, and who must not enter now.
+
+    Attributes:
+        last_end: When threads that may have run torch ended last, in seconds.
+    """
 
     def __init__(self) -> None:
+        self._begin()
+
+    def _begin(self) -> None:
+        self.last_end = -math.inf
         self._changed = threading.Condition()
-        self._at_work: set[int] = set()
+        self._inside: set[int] = set()
         self._over = self._watched = False
+        self._forking: int | None = None  # the thread that does
 
     @contextmanager
-    def waits(self) -> Iterator[None]:
-        """See ``undivided``."""
+    def undivided(self) -> Iterator[None]:
+        """See the function of this name."""
         mine = threading.get_ident()
-        if not threading.current_thread().daemon or mine in self._at_work:
+        if mine in self._inside:
             yield
             return
+        daemon = threading.current_thread().daemon
         with self._changed:
-            if not self._watched:  # after all imports, hence before their own ends
+            if daemon and not self._watched:  # after all imports, so before their ends
                 atexit.register(self.end)
                 self._watched = True
-            while self._over:
+            while (self._over and daemon) or self._forking not in (None, mine):
                 self._changed.wait()
-            self._at_work.add(mine)
+            self._inside.add(mine)
         try:
             yield
         finally:
             with self._changed:
-                self._at_work.discard(mine)
+                self._inside.discard(mine)
                 self._changed.notify_all()
 
     def end(self) -> None:
-        """Let no daemon thread begin, and wait for those at work."""
+        """Let no daemon thread enter, and wait for the others to leave."""
         with self._changed:
             self._over = True
-            while self._at_work - {threading.get_ident()}:
-                self._changed.wait()
+            self._wait_for_others()
+
+    def before_fork(self) -> None:
+        """Let nobody hold a lock of a library's while this thread forks."""
+        with self._changed:
+            self._forking = threading.get_ident()
+            self._wait_for_others(MOST_SECONDS)
+        time.sleep(max(0.0, self.last_end + SECONDS_TO_END - time.monotonic()))
+
+    def after_fork_in_child(self) -> None:
+        """Begin with a lock of its own: the other is as the parent's threads left it.
+
+        torch and FAISS share work over OpenMP's threads, which a child does not have:
+        it would wait for them for ever.
+        """
+        atexit.unregister(self.end)
+        self._begin()
+        for module, function in SET_THREADS.items():
+            set_threads = getattr(sys.modules.get(module), function, None)
+            if set_threads is not None:
+                set_threads(1)
+
+    def after_fork_in_parent(self) -> None:
+        """Let everybody enter again."""
+        with self._changed:
+            self._forking = None
+            self._changed.notify_all()
+
+    def _wait_for_others(self, timeout: float | None = None) -> None:
+        mine = {threading.get_ident()}
+        self._changed.wait_for(lambda: self._inside <= mine, timeout)
 
 
-_ending = _Ending()
+_work = _Work()
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(
+        before=_work.before_fork,
+        after_in_parent=_work.after_fork_in_parent,
+        after_in_child=_work.after_fork_in_child,
+    )
 
 
 @contextmanager
 def undivided() -> Iterator[None]:
-    """Let the interpreter end before or after the block, but not while it runs.
+    """Let the interpreter end, or the process fork, before or after the block.
 
-    It matters in daemon threads: Python stops them wherever they are, and inside
-    torch's C++ that aborts the process. One that comes here too late never goes on.
+    Python stops daemon threads wherever they are, which inside torch's C++ aborts the
+    process; here one that comes too late never goes on. A forked child would keep
+    locked what the parent's other threads have locked.
     """
-    with _ending.waits():
+    with _work.undivided():
         yield
 
 
@@ -155,21 +212,3 @@ class Process:
             raise RuntimeError(
                 f"{self._what} cannot be used in a forked process. {self._remedy}"
             )
-
-
-def _after_fork() -> None:
-    """Keep a forked child from waiting for its parent's threads, which it lacks.
-
-    torch and FAISS share work over OpenMP's threads and would wait for ever.
-    """
-    global _ending  # noqa: PLW0603 - its lock may be held by a thread that is gone
-    atexit.unregister(_ending.end)
-    _ending = _Ending()
-    for module, function in SET_THREADS.items():
-        set_threads = getattr(sys.modules.get(module), function, None)
-        if set_threads is not None:
-            set_threads(1)
-
-
-if hasattr(os, "register_at_fork"):
-    os.register_at_fork(after_in_child=_after_fork)

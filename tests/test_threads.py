@@ -2,13 +2,18 @@
 
 from __future__ import annotations
 
+import atexit
 import os
+import sys
+import threading
 from concurrent.futures import ThreadPoolExecutor
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
 
-from adlib._threads import available_threads, run_in_slices
+from adlib import _threads
+from adlib._threads import Process, Threads, available_threads, run_in_slices, undivided
 
 
 @pytest.fixture
@@ -70,3 +75,87 @@ def test_an_error_in_a_slice_reaches_the_caller(pool, n_slices):
 
     with pytest.raises(RuntimeError, match="row 7"):
         run_in_slices(pool, n_slices, 8, fail)
+
+
+def test_a_pool_that_takes_no_more_works_in_the_callers_thread():
+    pool = Threads(1)
+    pool.shutdown()  # as Python does once the main thread has ended
+    assert pool.submit(threading.get_ident).result() == threading.get_ident()
+    with pytest.raises(ZeroDivisionError):
+        pool.submit(divmod, 1, 0).result()
+
+
+def test_a_process_knows_itself(monkeypatch):
+    begun = Process("This", "Do that.")
+    begun.check()
+    monkeypatch.setattr(os, "getpid", lambda: -1)
+    message = "This cannot be used in a forked process. Do that."
+    with pytest.raises(RuntimeError, match=message):
+        begun.check()
+
+
+@pytest.mark.parametrize("daemon", [True, False])
+def test_the_end_waits_for_daemon_threads_and_lets_none_begin(monkeypatch, daemon):
+    work = _threads._Work()
+    monkeypatch.setattr(_threads, "_work", work)
+    inside, leave, again = threading.Event(), threading.Event(), threading.Event()
+
+    def enter():
+        with undivided(), undivided():
+            inside.set()
+            leave.wait()
+        with undivided():
+            again.set()
+
+    thread = threading.Thread(target=enter, daemon=daemon)
+    thread.start()
+    inside.wait()
+    ending = threading.Thread(target=work.end)
+    ending.start()
+    ending.join(0.1)
+    assert ending.is_alive()
+    leave.set()
+    ending.join()
+    assert again.wait(0.2) != daemon
+    work._over = False
+    work.after_fork_in_parent()
+    thread.join()
+    atexit.unregister(work.end)
+
+
+def test_a_fork_waits_for_what_threads_are_at(monkeypatch):
+    work = _threads._Work()
+    monkeypatch.setattr(_threads, "_work", work)
+    inside, leave = threading.Event(), threading.Event()
+
+    def enter():
+        with undivided():
+            inside.set()
+            leave.wait()
+
+    thread = threading.Thread(target=enter)
+    thread.start()
+    inside.wait()
+    forking = threading.Thread(target=work.before_fork)
+    forking.start()
+    forking.join(0.1)
+    assert forking.is_alive()
+    leave.set()
+    forking.join()
+    thread.join()
+    other = threading.Thread(target=enter)
+    inside.clear()
+    other.start()
+    assert not inside.wait(0.1)
+    work.after_fork_in_parent()
+    other.join()
+
+
+def test_a_child_holds_torch_to_one_thread(monkeypatch):
+    work, asked = _threads._Work(), []
+    monkeypatch.setitem(
+        sys.modules, "torch", SimpleNamespace(set_num_threads=asked.append)
+    )
+    monkeypatch.setitem(sys.modules, "faiss", None)
+    work.after_fork_in_child()
+    assert asked == [1]

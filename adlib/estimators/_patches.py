@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Callable, Generator, Iterator
+from contextlib import suppress
 from typing import NamedTuple, TypeAlias
 
 import numpy as np
@@ -83,7 +84,7 @@ def embed_ahead(
     next part may be minutes away, and a camera may belong to its thread.
     """
     batches = embed(source, embedder, settings, description)
-    begun = Process("An iterator over results", "Begin it anew there.")
+    begun = Process("An iterator over results", "Call the method again there.")
     if settings.batch_size > SMALL_BATCH or source.n_items is None:
         for patches in batches:
             yield patches
@@ -97,7 +98,8 @@ def embed_ahead(
                 yield patches
                 begun.check()
     finally:  # whoever stops asking ends the reading too
-        batches.close()
+        with suppress(ValueError):  # in a forked child it stands still for ever
+            batches.close()
 
 
 def _digest(image: Float32Array) -> str:

@@ -12,7 +12,7 @@ from typing import Any
 import torch
 from torch import nn
 
-from adlib._threads import available_threads
+from adlib._threads import Threads, available_threads
 from adlib.features._runtimes import Precision
 
 TELEMETRY = "openvino_telemetry"
@@ -72,7 +72,11 @@ class OpenVinoRuntime:
         """Return the compiled network for images of this size, made when first met."""
         with self._lock:  # threads may score one model
             if (height, width) not in self._compiled:
-                model = _convert(self._network, (1, 3, height, width))
+                # In a thread of its own: a dispatch mode of the caller's would make the
+                # trace another network, without a word.
+                with Threads(1) as pool:
+                    shape = (1, 3, height, width)
+                    model = pool.submit(_convert, self._network, shape).result()
                 self._compiled[height, width] = self._core.compile_model(
                     model,
                     "CPU",

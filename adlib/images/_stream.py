@@ -100,7 +100,7 @@ def read_batches(
     look_ahead = batch_size + 2 * workers
     items = iter(source.items)
     waiting: deque[tuple[Item, Future[tuple[Float32Array, tuple[int, int]]]]] = deque()
-    begun = Process("An iterator over images", "Begin it anew there.")
+    begun = Process("An iterator over images", "Call read_batches again there.")
     pool = Threads(workers, thread_name_prefix="adlib-decode")
 
     def submit_more() -> None:
