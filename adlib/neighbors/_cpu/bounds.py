@@ -7,9 +7,9 @@ t = Q'a, and p = |a - Q t|, the length of the part outside the basis. Then
 
     |a - b|^2 >= |t_a - t_b|^2 + (p_a - p_b)^2 = |a|^2 + |b|^2 - 2 (t_a.t_b + p_a p_b).
 
-Let t^ be what is stored of t, rounded, r >= |t - t^| its error, and w = |t| + r. Then
+Let v be what is stored of t, rounded, r >= |t - v| its error, and w = |t| + r. Then
 
-    t_a.t_b <= t^_a.t^_b + r_a w_b + w_a r_b.
+    t_a.t_b <= v_a.v_b + r_a w_b + w_a r_b.
 
 So three more columns turn a product of sketches into a bound: a query's (p, r, w) are
 multiplied by a database row's (p, w, r), each rounded upwards. The errors are those

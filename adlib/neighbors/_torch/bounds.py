@@ -1,14 +1,14 @@
 """Lower and upper bounds of distances from products of rounded vectors, with torch.
 
 The twin of ``_cpu.bounds``, with the same similarity, but without a projection: a GPU
-has product units to spare. With a centre c fixed, a = x - c and b = y - c, and t^ what
-is stored of t = a, rounded to bfloat16. Let r >= |t - t^| be the error that the
+has product units to spare. With a centre c fixed, a = x - c and b = y - c, and v what
+is stored of t = a, rounded to bfloat16. Let r >= |t - v| be the error that the
 rounding really made, and w = |t| + r. Then
 
-    |t_a.t_b - t^_a.t^_b| <= r_a w_b + w_a r_b =: e.
+    |t_a.t_b - v_a.v_b| <= r_a w_b + w_a r_b =: e.
 
 So two more columns, (r, w) of a query times (w, r) of a database row, each rounded
-upwards, make P = t^_a.t^_b + e of one product. With s = |a|^2 + |b|^2,
+upwards, make P = v_a.v_b + e of one product. With s = |a|^2 + |b|^2,
 
     (1 - g) s - 2 P  <=  |x - y|^2  <=  (1 + g) s - 2 P + 4 e.
 
@@ -31,7 +31,7 @@ sum of
   sum rounds, by 2 u of the sum of absolute values for each addition where units
   truncate instead of rounding, and by as much again for each number that they align
   with others first: 4 k u at most, in any order. Each coordinate is rounded by 2^-8 of
-  itself at most, hence the absolute values add up to |t^_a| |t^_b| + e <= 0.51 s, and
+  itself at most, hence the absolute values add up to |v_a| |v_b| + e <= 0.51 s, and
   the error, 2.04 k u s, is below 5 k u s / 2;
 - 24 u for what rounds once: the half norm (u), its subtraction (2.1 u), the threshold
   (3 u: it falls as m grows, and no m above 2 s matters), float64 norms and distances
