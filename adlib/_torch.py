@@ -1,4 +1,4 @@
-"""Let torch compute the same whatever the caller has set for torches of its own."""
+"""Let torch compute the same whatever the caller has set for the whole of torch."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ COARSE = ("bf16", "tf32")  # what torch calls float32 products that round their 
 
 
 class _Products:
-    """Holds float32 products to float32 while anybody computes.
+    """Holds float32 products to float32 while any thread computes.
 
     torch has one setting for the whole process, hence the count: the first one in
     changes it, the last one out puts it back.
@@ -68,6 +68,7 @@ def _kinds_of_products() -> list[Any]:
 
 
 _products = _Products()
+_this_thread = threading.local()
 
 
 @contextmanager
@@ -90,8 +91,15 @@ def exact() -> Iterator[None]:
 @contextmanager
 def undisturbed() -> Iterator[None]:
     """Compute as ``exact`` and ``undivided`` say, and record no gradients."""
-    with undivided(), torch.inference_mode(), exact():
+    if getattr(_this_thread, "undisturbed", False):  # entering takes some 20 us
         yield
+        return
+    with undivided(), torch.inference_mode(), exact():
+        _this_thread.undisturbed = True
+        try:
+            yield
+        finally:
+            _this_thread.undisturbed = False
 
 
 @contextmanager

@@ -136,19 +136,27 @@ def test_a_fork_waits_for_what_threads_are_at(monkeypatch):
     thread = threading.Thread(target=enter)
     thread.start()
     inside.wait()
-    forking = threading.Thread(target=work.before_fork)
+    ready, done = threading.Event(), threading.Event()
+
+    def fork():
+        work.before_fork()
+        ready.set()
+        done.wait()
+        work.after_fork_in_parent()
+
+    forking = threading.Thread(target=fork)
     forking.start()
-    forking.join(0.1)
-    assert forking.is_alive()
+    assert not ready.wait(0.1)
     leave.set()
-    forking.join()
+    assert ready.wait(9)
     thread.join()
-    other = threading.Thread(target=enter)
     inside.clear()
+    other = threading.Thread(target=enter)
     other.start()
     assert not inside.wait(0.1)
-    work.after_fork_in_parent()
+    done.set()
     other.join()
+    forking.join()
 
 
 def test_a_child_holds_torch_to_one_thread(monkeypatch):
