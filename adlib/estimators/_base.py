@@ -37,6 +37,7 @@ from adlib.estimators._labels import (
     NORMAL,
     as_anomalous,
     check_both_classes,
+    check_one_each,
     one_is_anomalous,
     warn_of_few_normal,
     warn_of_scorers,
@@ -372,7 +373,8 @@ class AnomalyDetector(BaseEstimator, metaclass=ABCMeta):
             remedy = "Or call fit, then calibrate, then predict."
             came = "None"
             raise ValueError(refusal("false_positive_rate", owner, rule, came, remedy))
-        verdicts = self.fit(X, y).predict(X)
+        self.fit(X, y)  # which warns of skipped images
+        verdicts = self._verdicts(self._collect(X, with_maps=False)[0])
         learned = np.ones(len(verdicts), np.bool_)
         learned[[failure.position for failure in self.skipped_]] = False
         if y is not None:
@@ -435,7 +437,7 @@ class AnomalyDetector(BaseEstimator, metaclass=ABCMeta):
             NotFittedError: ``fit`` was not called.
         """
         owner = f"{type(self).__name__}.anomaly_maps"
-        if size is not None and size != "original":
+        if size is not None and not (isinstance(size, str) and size == "original"):
             if not isinstance(size, Sequence) or isinstance(size, str):
                 rule = 'None, "original" or a pair (height, width)'
                 raise ValueError(refusal("size", owner, rule, describe(size)))
@@ -569,6 +571,7 @@ class AnomalyDetector(BaseEstimator, metaclass=ABCMeta):
             source = open_normal(X, None, owner, settings.pixel_format)
         else:
             source = open_source(X, owner, settings.pixel_format)
+            check_one_each(labels, source.n_items, owner)
         patches = embed(source, self._embedder(), settings, "Calibrating", digests=True)
         candidates, skipped = collect(
             patches, lambda some, _: self._score_patches(some), settings.image_size
@@ -579,9 +582,7 @@ class AnomalyDetector(BaseEstimator, metaclass=ABCMeta):
             raise ImageError(f"X of {owner} must hold at least one usable image.")
         anomalous = np.zeros(n_usable, np.bool_)
         if labels is not None:
-            if len(labels) != n_usable + len(skipped):
-                rule = f"({n_usable + len(skipped)},), one label for each image of X"
-                raise ValueError(refusal("y", owner, rule, describe(labels)))
+            check_one_each(labels, n_usable + len(skipped), owner)
             anomalous = labels[candidates.positions]
             check_both_classes(anomalous, owner)
         known = self.training_images_, self.training_digests_

@@ -21,6 +21,7 @@ from adlib.metrics import (
     conformal_rate_interval,
     conformal_threshold,
     delong_interval,
+    lowest_rate,
 )
 
 if TYPE_CHECKING:
@@ -225,6 +226,13 @@ def left_out_calibration(
         if len(alone.scores):
             came += f", with no score but {alone.scores[0]:g}"
         raise ValueError(refusal("X", owner, rule, came))
+    lowest = lowest_rate(len(alone.scores))
+    if copied.any() and rate < lowest:
+        rule = f"at least {lowest:.3g} for {len(alone.scores)} images without a copy"
+        came = f"{rate:.3g} and {copied.sum()} copies of one another: "
+        came += _named(candidates.names[copied])
+        remedy = "Pass one image of each part."
+        raise ValueError(refusal("false_positive_rate", owner, rule, came, remedy))
     found = _at_rate(alone, rate, "leave-one-out", owner)
     if copied.any():
         warnings.warn(
@@ -275,7 +283,10 @@ def f1_calibration(
             f"{len(normal)} normal images that score above {len(defective)} anomalous "
             f"ones (AUROC {auroc:.3g})"
         )
-        remedy = "If they are the wrong way round, pass -y, or 1 - y of 0 and 1."
+        remedy = (
+            "If they are the wrong way round, pass -y, or 1 - y of 0 and 1. If not, "
+            "the model does not see these defects: try a larger image_size."
+        )
         raise ValueError(refusal("y", owner, rule, came, remedy))
     if takes_all:
         warnings.warn(
