@@ -55,7 +55,11 @@ def _begin(path: str | os.PathLike[str]) -> tuple[Path, Path]:
     # Not longer than the name itself may be: any name that a folder takes can be saved.
     temporary = target.with_name(f".adlib-{secrets.token_hex(4)}.tmp")
     # Made at once and only if new, with the permissions that a new file gets here.
-    os.close(os.open(temporary, os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o666))
+    try:
+        os.close(os.open(temporary, os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o666))
+    except OSError as error:
+        text = f"cannot be written here ({error.strerror})"
+        raise type(error)(error.errno, text, str(target)) from error
     return target, temporary
 
 

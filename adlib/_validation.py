@@ -16,6 +16,7 @@ import numpy as np
 
 Option = TypeVar("Option", bound=str)
 LONGEST_VALUE = 80  # characters of a value that a message shows
+HIGHEST_SEED = 2**63 - 1  # that torch takes
 
 
 def describe(value: object) -> str:
@@ -103,7 +104,10 @@ def _real(value: object, parameter: str, owner: str, rule: str) -> float:
     """Return a real number, or raise; a bool is none here."""
     if isinstance(value, bool) or not isinstance(value, Real):
         raise TypeError(refusal(parameter, owner, rule, describe(value)))
-    return float(value)
+    try:
+        return float(value)
+    except OverflowError:  # an integer of more digits than a float has
+        return math.inf
 
 
 def check_option(
@@ -127,7 +131,13 @@ def check_bool(value: object, parameter: str, owner: str) -> bool:
 
 def check_random_state(value: object, parameter: str, owner: str) -> int | None:
     """Return a seed or None, or raise."""
-    return None if value is None else check_int(value, parameter, owner, low=0)
+    if value is None:
+        return None
+    seed = check_int(value, parameter, owner, low=0)
+    if seed > HIGHEST_SEED:
+        rule = f"an integer of at most {HIGHEST_SEED}"
+        raise ValueError(refusal(parameter, owner, rule, describe(value)))
+    return seed
 
 
 def check_coreset(value: object, parameter: str, owner: str) -> int | float:

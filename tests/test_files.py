@@ -7,7 +7,7 @@ import stat
 
 import pytest
 
-from adlib._files import replacing
+from adlib._files import check_replaceable, replacing
 
 
 def test_the_new_file_takes_the_place_of_the_old_one(tmp_path):
@@ -92,3 +92,14 @@ def test_a_writer_that_puts_its_own_file_there_does_not_set_permissions(tmp_path
     (tmp_path / "plain").write_text("")
     modes = [(tmp_path / name).stat().st_mode for name in ("model", "plain")]
     assert modes[0] == modes[1]
+
+
+def test_a_folder_that_takes_no_file_is_refused_by_the_name_of_the_file(
+    tmp_path, monkeypatch
+):
+    def refuse(*given):
+        raise PermissionError(13, "Permission denied", str(given[0]))
+
+    monkeypatch.setattr(os, "open", refuse)
+    with pytest.raises(PermissionError, match=r"\(Permission denied\): '.*/model'"):
+        check_replaceable(tmp_path / "model")

@@ -128,7 +128,12 @@ def test_seeds_are_none_or_integers(value):
 
 @pytest.mark.parametrize(
     ("value", "error"),
-    [(-1, ValueError), (0.5, TypeError), (np.random.default_rng(0), TypeError)],
+    [
+        (-1, ValueError),
+        (2**70, ValueError),
+        (0.5, TypeError),
+        (np.random.default_rng(0), TypeError),
+    ],
 )
 def test_what_is_no_seed_is_refused(value, error):
     with pytest.raises(error, match="random_state of fit must be an integer of at"):

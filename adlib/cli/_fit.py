@@ -346,7 +346,8 @@ def _calibrate(model: AnomalyDetector, plan: Plan) -> None:
     elif plan.good:
         tell.print(
             f"Setting the threshold on {n_good} good images: at most "
-            f"{100 * plan.rate:.3g} % of good parts will be predicted anomalous ..."
+            f"{100 * plan.rate:.3g} % of good parts will be predicted anomalous ...",
+            soft_wrap=True,
         )
         model.calibrate(plan.good, false_positive_rate=plan.rate)
 
@@ -359,7 +360,16 @@ def _paths(places: list[str] | None, name: str) -> list[str]:
         return []
     with naming(X=name):
         found = open_source(places if len(places) > 1 else places[0], name)
-    return [item.name for item in found.items]
+    names = [item.name for item in found.items]
+    once = list({Path(path).resolve(): path for path in reversed(names)}.values())[::-1]
+    if len(once) < len(names):
+        warnings.warn(
+            f"{len(names) - len(once)} of {len(names)} files of {name} are named twice "
+            "and count once.",
+            InputWarning,
+            stacklevel=2,
+        )
+    return once
 
 
 def _check_apart(some: list[str], name: str, others: list[str], other: str) -> None:

@@ -35,5 +35,5 @@ def info(model_file: ModelFile) -> None:
         table.add_row(name, Text(text, overflow="fold"))  # no path is cut
     parameters = model.get_params(deep=False)
     listed = ", ".join(f"{name}={value!r}" for name, value in parameters.items())
-    table.add_row("parameters", Text(listed))
+    table.add_row("parameters", Text(listed, overflow="fold"))
     show.print(table)

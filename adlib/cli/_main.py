@@ -50,6 +50,7 @@ data.command(epilog=EXIT_CODES)(download)
 data.command(epilog=EXIT_CODES)(verify)
 app.add_typer(data)
 
+FAILURES = ImportError, MemoryError, OSError, RuntimeError, TypeError, ValueError
 # What parameters of the library are called on the command line.
 OPTIONS = ["aggregation", "backbone", "coreset", "device", "image_size", "precision"]
 OPTIONS += ["runtime", "on_error", "false_positive_rate"]
@@ -92,14 +93,15 @@ def main(arguments: list[str] | None = None) -> int:
                 code = end.code if isinstance(end.code, int) else DONE
             if sys.stdout is not streams[0]:  # typer's way of saying so
                 raise BrokenPipeError(errno.EPIPE, "standard output is closed")
-            sys.stdout.flush()
+            if sys.stdout is not None:  # as behind >&- and in services
+                sys.stdout.flush()
     except BrokenPipeError:
         sys.stdout, sys.stderr = streams
         # Or Python would complain at its end, when it flushes what was not written.
         with suppress(OSError, ValueError):
             os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return OUTPUT_CLOSED
-    except (ImportError, OSError, RuntimeError, TypeError, ValueError) as error:
+    except FAILURES as error:
         if debug:
             raise
         tell.print(f"error: {_as_typed(str(error))}", markup=False, soft_wrap=True)

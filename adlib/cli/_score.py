@@ -166,6 +166,8 @@ class _Table:
         self._escaped = False
 
     def __enter__(self) -> Self:
+        if self._path is None and sys.stdout is None:
+            raise ValueError("Standard output is closed. Pass --output FILE.")
         if self._path is not None:
             temporary = self._stack.enter_context(replacing(self._path))
             # Excel takes a file for UTF-8 only if it begins with a byte-order mark.

@@ -34,6 +34,7 @@ from adlib.estimators._labels import (
     NORMAL,
     as_anomalous,
     check_both_classes,
+    check_one_each,
     one_is_anomalous,
     warn_of_few_normal,
     warn_of_scorers,
@@ -368,7 +369,8 @@ class AnomalyDetector(BaseEstimator, metaclass=ABCMeta):
             remedy = "Or call fit, then calibrate, then predict."
             came = "None"
             raise ValueError(refusal("false_positive_rate", owner, rule, came, remedy))
-        verdicts = self.fit(X, y).predict(X)
+        self.fit(X, y)  # which warns of skipped images
+        verdicts = self._verdicts(self._collect(X, with_maps=False)[0])
         learned = np.ones(len(verdicts), np.bool_)
         learned[[failure.position for failure in self.skipped_]] = False
         if y is not None:
@@ -431,7 +433,7 @@ class AnomalyDetector(BaseEstimator, metaclass=ABCMeta):
             NotFittedError: ``fit`` was not called.
         """
         owner = f"{type(self).__name__}.anomaly_maps"
-        if size is not None and size != "original":
+        if size is not None and not (isinstance(size, str) and size == "original"):
             if not isinstance(size, Sequence) or isinstance(size, str):
                 rule = 'None, "original" or a pair (height, width)'
                 raise ValueError(refusal("size", owner, rule, describe(size)))
@@ -565,6 +567,7 @@ class AnomalyDetector(BaseEstimator, metaclass=ABCMeta):
             source = open_normal(X, None, owner, settings.pixel_format)
         else:
             source = open_source(X, owner, settings.pixel_format)
+            check_one_each(labels, source.n_items, owner)
         patches = embed(source, self._embedder(), settings, "Calibrating", digests=True)
         candidates, skipped = collect(
             patches, lambda some, _: self._score_patches(some), settings.image_size

@@ -11,8 +11,8 @@ from typing import TYPE_CHECKING, Literal, NamedTuple, TypeAlias, get_args
 import numpy as np
 
 from adlib._typing import AnyArray, BoolArray, Float32Array, Float64Array, Int64Array
-from adlib._validation import describe, refusal
-from adlib.estimators._labels import check_both_classes
+from adlib._validation import refusal
+from adlib.estimators._labels import check_both_classes, check_one_each
 from adlib.estimators._patches import Patches
 from adlib.exceptions import ImageError, InputWarning
 from adlib.images import Failure
@@ -22,6 +22,7 @@ from adlib.metrics import (
     conformal_rate_interval,
     conformal_threshold,
     delong_interval,
+    lowest_rate,
 )
 
 if TYPE_CHECKING:
@@ -156,9 +157,7 @@ def calibration(
         raise ImageError(f"X of {owner} must hold at least one usable image.")
     anomalous = np.zeros(n_usable, np.bool_)
     if labels is not None:
-        if len(labels) != n_images:
-            rule = f"({n_images},), one label for each image of X"
-            raise ValueError(refusal("y", owner, rule, describe(labels)))
+        check_one_each(labels, n_images, owner)
         anomalous = labels[candidates.positions]
         check_both_classes(anomalous, owner)
     new = without_learned(candidates, anomalous, *known, owner)
@@ -263,6 +262,13 @@ def left_out_calibration(
         if len(alone.scores):
             came += f", with no score but {alone.scores[0]:g}"
         raise ValueError(refusal("X", owner, rule, came))
+    lowest = lowest_rate(len(alone.scores))
+    if copied.any() and rate < lowest:
+        rule = f"at least {lowest:.3g} for {len(alone.scores)} images without a copy"
+        came = f"{rate:.3g} and {copied.sum()} copies of one another: "
+        came += _named(candidates.names[copied])
+        remedy = "Pass one image of each part."
+        raise ValueError(refusal("false_positive_rate", owner, rule, came, remedy))
     found = _at_rate(alone, rate, "leave-one-out", owner)
     if copied.any():
         warnings.warn(
@@ -313,7 +319,10 @@ def f1_calibration(
             f"{len(normal)} normal images that score above {len(defective)} anomalous "
             f"ones (AUROC {auroc:.3g})"
         )
-        remedy = "If they are the wrong way round, pass -y, or 1 - y of 0 and 1."
+        remedy = (
+            "If they are the wrong way round, pass -y, or 1 - y of 0 and 1. If not, "
+            "the model does not see these defects: try a larger image_size."
+        )
         raise ValueError(refusal("y", owner, rule, came, remedy))
     if takes_all:
         warnings.warn(

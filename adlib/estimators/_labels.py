@@ -29,7 +29,13 @@ def as_anomalous(y: ArrayLike, owner: str) -> BoolArray:
     rule = "+1 normal and -1 anomalous, or 0 normal and 1 anomalous, one an image"
     labels = np.asarray(y)
     if labels.ndim != 1 or labels.dtype.kind not in "biuf" or labels.size == 0:
-        raise ValueError(refusal("y", owner, rule, describe(labels)))
+        came, remedy = describe(labels), ""
+        if labels.ndim == 0 and labels.dtype.kind == "f":
+            came = str(labels)
+            remedy = f"Pass false_positive_rate={came} by its name."
+        elif labels.ndim == 1 and labels.dtype.kind in "UO":
+            remedy = "Compare names, as y == 'bad': True means anomalous."
+        raise ValueError(refusal("y", owner, rule, came, remedy))
     if labels.dtype.kind == "b":
         return labels
     values = set(np.unique(labels).tolist())
@@ -54,6 +60,13 @@ def check_both_classes(anomalous: BoolArray, owner: str) -> None:
         rule = "labels of normal and of anomalous usable images, since F1 needs both"
         remedy = "For good images alone pass false_positive_rate and no y."
         raise ValueError(refusal("y", owner, rule, f"only {kind} ones", remedy))
+
+
+def check_one_each(labels: BoolArray, n_images: int | None, owner: str) -> None:
+    """Raise unless there is one label for each image, as far as these are counted."""
+    if n_images is not None and len(labels) != n_images:
+        rule = f"({n_images},), one label for each image of X"
+        raise ValueError(refusal("y", owner, rule, describe(labels)))
 
 
 def warn_of_few_normal(anomalous: BoolArray, owner: str) -> None:

@@ -78,6 +78,10 @@ def read_model(path: str | os.PathLike[str]) -> ModelContent:
 
     if not os.path.exists(path):  # noqa: PTH110 - a path of any kind
         raise FileNotFoundError(f"There is no model file at {os.fspath(path)!r}.")
+    if os.path.isdir(path):  # noqa: PTH112
+        raise ModelFileError(
+            f"{os.fspath(path)!r} is not a model file of adlib's: it is a folder."
+        )
     try:
         with safe_open(path, framework="np") as file:
             metadata = file.metadata() or {}

@@ -35,6 +35,11 @@ def _keep_normal(source: Source, anomalous: BoolArray, owner: str) -> Source:
     """Return the items that labels call normal; raise if the numbers differ."""
     if source.n_items is not None and source.n_items != len(anomalous):
         raise _wrong_length(len(anomalous), source.n_items, owner)
+    if anomalous.all():
+        raise ImageError(
+            f"X of {owner} must hold at least one usable normal image; got none: y "
+            f"labels all {len(anomalous)} anomalous."
+        )
 
     def items() -> Iterator[Item]:
         n_items = 0

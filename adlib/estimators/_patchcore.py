@@ -23,7 +23,7 @@ from adlib.estimators._aggregation import (
     reweighted_scores,
 )
 from adlib.estimators._base import AnomalyDetector, Scored
-from adlib.estimators._labels import as_anomalous
+from adlib.estimators._labels import as_anomalous, one_is_anomalous
 from adlib.estimators._model_file import ModelContent
 from adlib.estimators._normal_images import (
     check_any_usable,
@@ -236,7 +236,8 @@ class PatchCore(AnomalyDetector):
         Args:
             X: Images of good parts, as in ``fit``.
             y: Labels, (n_images,): +1 or 0 normal, -1 or 1 anomalous, as in ``fit``;
-                None: all images are good.
+                None: all images are good. Only ones mean anomalous behind labels of 0
+                and 1.
 
         Returns:
             The estimator. Its threshold is None again: it was set for the bank that
@@ -257,6 +258,10 @@ class PatchCore(AnomalyDetector):
         owner = f"{type(self).__name__}.partial_fit"
         settings = self._ready()
         anomalous = None if y is None else as_anomalous(y, owner)
+        zero_one = self._one_is_anomalous or (y is not None and one_is_anomalous(y))
+        if anomalous is not None and zero_one and np.all(np.asarray(y) == 1):
+            # Labels of 0 and 1 came before, so that these ones mean anomalous.
+            anomalous = np.ones_like(anomalous)
         source = open_normal(X, anomalous, owner, settings.pixel_format)
         store = PatchStore(source.n_items)
         names: list[str] = []
@@ -290,6 +295,7 @@ class PatchCore(AnomalyDetector):
             training_digests_=[*self.training_digests_, *digests],
             skipped_=[*self.skipped_, *skipped],
             left_out_scores_=None,
+            _one_is_anomalous=zero_one,
         )
         self._take_over(None)
         return self

@@ -25,6 +25,7 @@ from adlib.features import (
     Precision,
     Runtime,
 )
+from adlib.features._backbone import check_name
 from adlib.images import COLOR_ORDERS, ON_ERROR, OnError, PixelFormat
 
 
@@ -105,6 +106,7 @@ def check_backbone(backbone: Any, weights: Any, stages: Any, owner: str) -> None
     if not isinstance(backbone, str):
         rule = "the name of a timm network"
         raise TypeError(refusal("backbone", owner, rule, describe(backbone)))
+    check_name(backbone, owner)
     if weights is not None and not isinstance(weights, str | os.PathLike):
         rule = '"pretrained", the path of a state dict, or None'
         raise TypeError(refusal("weights", owner, rule, describe(weights)))

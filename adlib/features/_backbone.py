@@ -39,6 +39,7 @@ from adlib.features._weights import (
 
 Network: TypeAlias = Any  # a timm network; its methods beyond Module's are untyped
 
+NAME_RULE = "the name of a timm network (timm.list_models() shows them)"
 DEFAULT_STRIDES = (8, 16)  # PatchCore's: layer2 and layer3 of a ResNet
 
 
@@ -350,19 +351,24 @@ def _architecture(
     name: str, random_state: int | None = None, device: str = "cpu"
 ) -> Network:
     """Return the network that timm knows by this name, with random weights."""
-    rule = "the name of a timm network (timm.list_models() shows them)"
-    if not timm.is_model(name) or ":" in name:  # a prefix would ask a hub
-        near = get_close_matches(name.partition(".")[0], timm.list_models(), n=5)
-        remedy = f"Close names: {', '.join(near)}." if near else ""
-        raise ValueError(refusal("backbone", "Backbone", rule, describe(name), remedy))
+    check_name(name, "Backbone")
     try:
         with torch_seeded(random_state), as_imported(device):
             network: Network = timm.create_model(name, pretrained=False)
     except RuntimeError as error:  # a tag, behind the dot, that timm does not know
         raise ValueError(
-            refusal("backbone", "Backbone", rule, describe(name), str(error))
+            refusal("backbone", "Backbone", NAME_RULE, describe(name), str(error))
         ) from error
     return network
+
+
+def check_name(name: str, owner: str) -> None:
+    """Raise unless timm knows a network by this name."""
+    if timm.is_model(name) and ":" not in name:  # a prefix would ask a hub
+        return
+    near = get_close_matches(name.partition(".")[0], timm.list_models(), n=5)
+    remedy = f"Close names: {', '.join(near)}." if near else ""
+    raise ValueError(refusal("backbone", owner, NAME_RULE, describe(name), remedy))
 
 
 def _from_hub(name: str) -> Network:

@@ -82,14 +82,25 @@ def read_image(path: str | os.PathLike[str]) -> AnyArray:
     """
     path = as_path(path, "read_image")
     try:
-        if not stat.S_ISREG(path.stat().st_mode):  # a pipe would be waited for
-            raise ImageError("must be a regular file; it is something else.")
+        mode = path.stat().st_mode
+        if not stat.S_ISREG(mode):  # a pipe would be waited for
+            kind = "a folder" if stat.S_ISDIR(mode) else "something else"
+            raise ImageError(f"must be a regular file; it is {kind}.")
         _import_plugin(path.suffix.lower())
         # Not by path: Pillow then maps uncompressed TIFFs and turns them wrongly.
         with path.open("rb") as file:
             return _decode_file(file)
     except ImageError as error:
         raise ImageError(f"{path}: {error}") from None
+    except FileNotFoundError:
+        kind = "a link to nothing" if path.is_symlink() else "not there"
+        raise ImageError(f"{path} must be a readable image; it is {kind}.") from None
+    except UnidentifiedImageError:
+        kind = "of no kind that Pillow knows" if path.stat().st_size else "empty"
+        raise ImageError(
+            f"{path} must be a readable image; it cannot be decoded (its content is "
+            f"{kind})."
+        ) from None
     except (Image.DecompressionBombError, Image.DecompressionBombWarning) as error:
         raise ImageError(
             f"{path} must be an image of at most {_most_pixels()} pixels: {error} If "

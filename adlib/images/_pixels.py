@@ -22,6 +22,7 @@ COLOR_ORDERS: tuple[ColorOrder, ...] = get_args(ColorOrder)
 GREY, COLOUR = 2, 3  # dimensions of an image
 CHANNELS = (1, 3, 4)  # grey, RGB, RGBA
 UINT8_MAX, UINT16_MAX = 255, 65535
+DARKEST = 1.001 / 255  # share of white that no photograph stays below
 FEW_BITS = 14  # of 16: cameras have 10, 12 or 14
 ROUNDING = 1e-6  # by which floats may leave [0, 1], as sums in float32 do
 ROUNDING_HALF = 2e-3  # the same in float16
@@ -44,29 +45,49 @@ PLAIN = PixelFormat()
 
 
 class UsedRange:
-    """The largest value in the 16-bit images of a source, to find those of fewer bits.
+    """The largest values in the images of a source, to find those that are dark.
 
-    Threads may note images at once.
+    Images of 16 bits may have fewer bits; others may have been scaled twice. Threads
+    may note images at once.
     """
 
     def __init__(self, pixel_format: PixelFormat, owner: str) -> None:
-        self._wanted = pixel_format.max_value is None
+        self._white = pixel_format.max_value
+        self._wanted = True
         self._owner = owner
-        self._largest: int | None = None
+        self._largest: int | None = None  # of 16-bit images of unknown white
+        self._brightest = 0.0  # of all images, as a share of white
         self._lock = Lock()
 
     def note(self, image: AnyArray) -> None:
         """Take an image into account, of any kind."""
-        if not self._wanted or not _is_sixteen_bit(image) or not image.size:
+        if not self._wanted or image.dtype.kind not in "uf" or not image.size:
             return
-        largest = int(image.max())
+        largest = float(np.ma.getdata(image).max())
+        sixteen_bit = _is_sixteen_bit(image)
+        white = UINT8_MAX if image.dtype == np.uint8 else self._white or 1
         with self._lock:
-            self._largest = max(largest, self._largest or 0)
+            # Images of 16 bits have a rule of their own.
+            share = 1.0 if sixteen_bit else largest / white
+            self._brightest = max(self._brightest, share)
+            if sixteen_bit and self._white is None:
+                self._largest = max(int(largest), self._largest or 0)
 
     def warn(self) -> None:
-        """Warn, once, where all 16-bit images use so few bits that they are dark."""
+        """Warn, once, where all 16-bit images, or all images, are nearly black."""
         largest = self._largest
-        if not self._wanted or not largest or largest >= 2**FEW_BITS:
+        if not self._wanted:
+            return
+        if 0 < self._brightest <= DARKEST:
+            self._wanted = False
+            warnings.warn(
+                f"The images of {self._owner} use {100 * self._brightest:.2g} % of "
+                "their range, so they are nearly black: they may be masks, or scaled "
+                "twice. Pass uint8 of 0 to 255, or floats of 0.0 to max_value (1.0).",
+                InputWarning,
+                stacklevel=2,
+            )
+        if not largest or largest >= 2**FEW_BITS:
             return
         self._wanted = False
         bits = max(largest.bit_length(), 8)
@@ -130,8 +151,12 @@ def as_pixels(
             raise _outside(name, image, white)
         return np.asarray(image.astype(np.float32) / np.float32(white or UINT16_MAX))
     if image.dtype.kind != "f":
+        remedy = "Pass image.astype(np.uint8) where its values go from 0 to 255."
+        if image.dtype == np.bool_:
+            remedy = "Pass image * np.uint8(255)."
         raise ImageError(
-            f"{name} must be uint8, uint16 or float in [0, 1]; got {describe(image)}."
+            f"{name} must be uint8, uint16 or float in [0, 1]; got {describe(image)}. "
+            f"{remedy}"
         )
     if white is not None:
         image = image / white

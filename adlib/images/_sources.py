@@ -20,7 +20,7 @@ from adlib._typing import AnyArray, Float32Array
 from adlib._validation import describe, refusal
 from adlib.exceptions import ImageError
 from adlib.images._decode import decode, read_image
-from adlib.images._folders import find_images
+from adlib.images._folders import find_images, is_image_name
 from adlib.images._pixels import (
     CHANNELS,
     COLOUR,
@@ -178,7 +178,7 @@ def _items(X: Images, owner: str) -> tuple[Iterable[Item], int | None]:
         X = find_images(os.fspath(X), owner)
     elif isinstance(X, Image.Image):
         X = [X]
-    elif isinstance(X, np.ndarray) and X.dtype.kind in "OUS" and X.ndim > 0:
+    elif isinstance(X, np.ndarray) and X.dtype.kind in "OUS" and X.ndim == 1:
         X = X.tolist()
     if isinstance(X, np.ndarray) or _is_tensor(X):
         n_images = _check_stack(X, owner)
@@ -235,7 +235,8 @@ def _expand_place(entry: Any, owner: str) -> list[Any]:
     if isinstance(place, bytes):
         return [entry]
     is_glob = glob.has_magic(place) and not os.path.lexists(place)
-    if is_glob or (os.path.isdir(place) and Path(place).suffix == ""):  # noqa: PTH112
+    named_as_image = is_image_name(Path(place))  # asked first: it needs no disk
+    if is_glob or (not named_as_image and os.path.isdir(place)):  # noqa: PTH112
         return list(find_images(place, owner))
     return [entry]
 

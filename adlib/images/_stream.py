@@ -80,7 +80,8 @@ def read_batches(
         MemoryError: There is no room for a batch.
 
     Warns:
-        InputWarning: All 16-bit images use so few of their bits that they are dark.
+        InputWarning: All 16-bit images use so few of their bits that they are dark, or
+            all others are nearly black.
 
     Note:
         At most ``batch_size + 2 * n_workers`` images wait at any time, besides the

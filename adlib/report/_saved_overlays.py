@@ -17,7 +17,7 @@ from PIL import Image, ImageDraw, ImageFont
 
 from adlib._files import replacing
 from adlib._typing import Float32Array
-from adlib._validation import refusal
+from adlib._validation import describe, refusal
 from adlib.estimators import AnomalyDetector, Inspection
 from adlib.images import SUFFIXES, Images, PixelFormat, open_source
 from adlib.images._sources import Item
@@ -91,6 +91,7 @@ def save_overlays(
         ['image 0.png', 'image 1.png']
     """
     check_report_extra("An overlay")
+    _check_kinds(model, folder)
     source = open_source(X, OWNER, PixelFormat(model.color, model.max_value))
     waiting: deque[Item] = deque()
 
@@ -147,6 +148,16 @@ def save_overlays(
             if each is not None:
                 each(result, path)
     return paths
+
+
+def _check_kinds(model: object, folder: object) -> None:
+    """Raise unless these are a model and a path, as they may be swapped."""
+    if not isinstance(model, AnomalyDetector):
+        rule = "a fitted detector, such as adlib.load gives"
+        raise TypeError(refusal("model", OWNER, rule, describe(model)))
+    if not isinstance(folder, str | os.PathLike) or not os.fspath(folder):
+        rule = "the path of a folder"
+        raise TypeError(refusal("folder", OWNER, rule, describe(folder)))
 
 
 def _roots(X: Images) -> dict[str, bool]:

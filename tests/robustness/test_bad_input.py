@@ -250,7 +250,7 @@ SOURCES = {
         lambda folder: made(folder / "empty"), ValueError, "which holds none .known:"
     ),
     "a broken link": Case(
-        lambda folder: linked(folder, "gone.png"), ImageError, "FileNotFoundError"
+        lambda folder: linked(folder, "gone.png"), ImageError, "a link to nothing"
     ),
     "a link to itself": Case(
         lambda folder: linked(folder, "a.png"), ImageError, "a.png must be a readable"
