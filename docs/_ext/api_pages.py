@@ -62,6 +62,8 @@ TYPES = {
     ),
     "adlib.estimators._patchcore": ("Selection",),
     "adlib.images._sources": ("Item",),
+    "adlib.images._pixels": ("UsedRange",),
+    "adlib.estimators._calibration": ("CalibrationKind",),
     "adlib.neighbors._points": ("Points",),
     "adlib.estimators._aggregation": ("Aggregation",),
     "adlib.estimators._padim": ("GaussianAggregation", "Channels"),
