@@ -181,7 +181,7 @@ def fit(
         on_error=on_error.value,
         random_state=seed,
     )
-    with naming():
+    with naming(random_state="--seed"):
         model._check_parameters()  # before anything is read
     check_replaceable(target)
     places = _paths(images, "IMAGES"), _paths(good, "--good")
