@@ -176,7 +176,7 @@ def _cut(kind: str) -> ImageError:
 
 def _is_cut(image: Any) -> bool:
     """Ask whether Pillow makes 8 bits of 16."""
-    stored = str(image.tile[0].args)
+    stored = str(image.tile[0][3])
     return ";16" in stored and not image.mode.startswith(DEEP_MODES)
 
 
