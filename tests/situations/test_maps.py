@@ -349,7 +349,7 @@ SITUATIONS = {
         )
     ),
     "a size that is a misspelt word": refused(
-        lambda place: place.model.anomaly_maps(place.good, size="orignal"),
+        lambda place: place.model.anomaly_maps(place.good, size="originals"),
         r'size of PatchCore.anomaly_maps must be None, "original" or a pair',
     ),
     "a size that is one number": refused(

@@ -423,7 +423,7 @@ SITUATIONS = {
     "labels GOOD and BAD": table_works(labels("GOOD", "BAD")),
     "labels ok and defective, with blanks": table_works(labels(" ok ", " defective")),
     "a label that nobody knows": table_refused(
-        labels("norml", "anomaly"), r"label of line 2 of .* got 'norml'"
+        labels("nrmal", "anomaly"), r"label of line 2 of .* got 'nrmal'"
     ),
     "labels 0 and 1": table_refused(labels("0", "1"), "label of line 2 .* got '0'"),
     "splits TRAIN and Test": table_works(
