@@ -31,6 +31,7 @@ from adlib import PaDiM
 from adlib.estimators._base import AnomalyDetector
 from adlib.exceptions import InputWarning
 from adlib.features import Backbone
+from tests.features.test_runtimes import openvino_or_skip
 from tests.situations.situation import Place, check, refused, warned, works
 
 PACKAGE = Path(adlib.__file__).parent
@@ -55,7 +56,7 @@ for work in [{works}]:
 """
 KERNEL = """
 import numpy as np
-from adlib.neighbors._distances import squared_norms
+from adlib.neighbors._cpu.distances import squared_norms
 assert squared_norms(np.ones((1, 3), np.float32)).tolist() == [3.0]
 """
 SEARCHES = """
@@ -429,7 +430,7 @@ def test_what_comes_of(name, place):
     if "FAISS" in name:
         pytest.importorskip("faiss")
     if "OpenVINO" in name:
-        pytest.importorskip("openvino")
+        openvino_or_skip()
     if "fork" in name and not hasattr(os, "fork"):
         pytest.skip("this system does not fork")
     check(SITUATIONS[name], place)
