@@ -188,7 +188,8 @@ def undivided() -> Iterator[None]:
 
     Python stops daemon threads wherever they are, which inside torch's C++ aborts the
     process; here one that comes too late never goes on. A forked child would keep
-    locked what the parent's other threads have locked.
+    locked what the parent's other threads have locked; and OpenBLAS ends its threads
+    before a fork, so that a product of NumPy's in another thread would never end.
     """
     with _work.undivided():
         yield

@@ -9,6 +9,7 @@ from typing import Any, Literal, TypeAlias, get_args
 
 import numpy as np
 
+from adlib._threads import undivided
 from adlib._typing import AnyArray, Float32Array, Int64Array
 from adlib._validation import (
     check_image_size,
@@ -372,9 +373,12 @@ def _projected(
     batches: Iterator[Float32Array], directions: Float32Array
 ) -> Iterator[Float32Array]:
     for batch in batches:
-        yield batch @ directions
+        with undivided():
+            projected = batch @ directions
+        yield projected
 
 
+@undivided()
 def _main_directions(embeddings: Float32Array, n_most: int) -> Float32Array:
     """Return the main directions, (n_features, n_directions) float32, largest first."""
     n_features = embeddings.shape[-1]

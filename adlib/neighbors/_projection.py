@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import ArrayLike
 
+from adlib._threads import undivided
 from adlib._typing import Float32Array
 from adlib._validation import check_int, check_random_state
 from adlib.neighbors._points import as_points
@@ -58,5 +59,6 @@ def random_projection(
     projected = np.empty((len(rows), n_features), np.float32)
     for first in range(0, len(rows), ROWS_AT_ONCE):
         part = slice(first, first + ROWS_AT_ONCE)
-        np.matmul(rows[part], directions, out=projected[part])
+        with undivided():
+            np.matmul(rows[part], directions, out=projected[part])
     return projected

@@ -59,6 +59,32 @@ import numpy as np
 from adlib.neighbors._cpu.distances import squared_norms
 assert squared_norms(np.ones((1, 3), np.float32)).tolist() == [3.0]
 """
+# OpenBLAS ends its threads before a fork: a product that waits for them never ends.
+PRODUCTS = """
+import faulthandler, os, threading, warnings
+import numpy as np
+from adlib.neighbors import MemoryBank, random_projection
+warnings.simplefilter("ignore")  # Python's own, of forks beside threads
+X = np.random.default_rng(0).normal(size=(2000, 300)).astype(np.float32)
+over, done = threading.Event(), threading.Semaphore(0)
+def multiply():
+    while not over.is_set():
+        random_projection(X, 200, random_state=0)
+        MemoryBank(X[:300], device="cpu")
+        done.release()
+thread = threading.Thread(target=multiply, daemon=True)
+thread.start()
+done.acquire()
+faulthandler.dump_traceback_later(60, exit=True)
+for _ in range(60):
+    child = os.fork()
+    if not child:
+        os._exit(0)
+    os.waitpid(child, 0)
+    assert done.acquire(timeout=30)
+over.set()
+thread.join()
+"""
 SEARCHES = """
 import numpy as np
 from sklearn.model_selection import GridSearchCV, cross_val_score
@@ -174,6 +200,11 @@ def while_threads_score(place: Place) -> bool:
         over.set()
         for thread in threads:
             thread.join()
+
+
+def products_go_on(place: Place) -> bool:
+    """Let children be forked while another thread multiplies by NumPy's threads."""
+    return python(place, PRODUCTS) == ""
 
 
 def loads_in_child(place: Place) -> bool:
@@ -353,6 +384,7 @@ SITUATIONS = {
         lambda place: clone(place.model).set_params(runtime="openvino").fit(place.good)
     ),
     "a child is forked while threads score": works(while_threads_score),
+    "a child is forked while a thread multiplies": works(products_go_on),
     "a forked child fits": works(
         lambda place: forked(
             place,

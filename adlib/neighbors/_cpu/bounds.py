@@ -53,7 +53,7 @@ from typing import NamedTuple
 import numpy as np
 
 from adlib._compile import compiled
-from adlib._threads import run_in_slices
+from adlib._threads import run_in_slices, undivided
 from adlib._typing import AnyArray, Float32Array, Float64Array
 from adlib.neighbors._cpu.distances import squared_norm
 from adlib.neighbors._cpu.llvm import (
@@ -117,6 +117,7 @@ class Sketcher:
         word: Their type.
     """
 
+    @undivided()
     def __init__(self, rows: Float32Array, *, bfloat16: bool | None = None) -> None:
         self._bfloat16 = HAS_BFLOAT16_UNITS if bfloat16 is None else bfloat16
         sample = rows[:: -(-len(rows) // SAMPLE)]

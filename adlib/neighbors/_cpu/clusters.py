@@ -11,6 +11,7 @@ from typing import NamedTuple
 
 import numpy as np
 
+from adlib._threads import undivided
 from adlib._typing import Float32Array, Float64Array, Int64Array
 from adlib.neighbors._cpu.distances import squared_distance
 from adlib.neighbors._cpu.llvm import COLUMNS
@@ -34,6 +35,7 @@ class Clusters(NamedTuple):
     radii: Float64Array
 
 
+@undivided()
 def cluster_rows(rows: Float32Array) -> Clusters:
     """Return clusters of rows, (n_rows, n_features) float32."""
     order = np.arange(len(rows))
