@@ -184,7 +184,10 @@ def fit(
     with naming(random_state="--seed"):
         model._check_parameters()  # before anything is read
     check_replaceable(target)
-    places = _paths(images, "IMAGES"), _paths(good, "--good")
+    places = (
+        _paths(images, "IMAGES", good_alone=True),
+        _paths(good, "--good", good_alone=True),
+    )
     plan = _plan(
         *places,
         _paths(defects, "--defects"),
@@ -352,14 +355,18 @@ def _calibrate(model: AnomalyDetector, plan: Plan) -> None:
         model.calibrate(plan.good, false_positive_rate=plan.rate)
 
 
-def _paths(places: list[str] | None, name: str) -> list[str]:
+def _paths(
+    places: list[str] | None, name: str, *, good_alone: bool = False
+) -> list[str]:
     """Return the image files of folders, globs and files, as an option names them."""
     from adlib.images import open_source
 
     if not places:
         return []
     with naming(X=name):
-        found = open_source(places if len(places) > 1 else places[0], name)
+        found = open_source(
+            places if len(places) > 1 else places[0], name, good_alone=good_alone
+        )
     names = [item.name for item in found.items]
     once = list({Path(path).resolve(): path for path in reversed(names)}.values())[::-1]
     if len(once) < len(names):

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import warnings
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
@@ -10,7 +9,6 @@ from dataclasses import replace
 from adlib._typing import BoolArray
 from adlib.exceptions import ImageError, SkippedImagesWarning
 from adlib.images import Failure, Images, PixelFormat, Source, open_source
-from adlib.images._folders import check_good_alone
 from adlib.images._sources import Again, Item
 
 MOST_LISTED = 5  # skipped images that a warning names
@@ -23,11 +21,7 @@ def open_normal(
 
     Without labels a folder must not hold folders of defects, as far as names tell.
     """
-    if anomalous is None:
-        for place in X if isinstance(X, list | tuple) else [X]:
-            if isinstance(place, str | os.PathLike):
-                check_good_alone(place, owner)
-    source = open_source(X, owner, pixel_format)
+    source = open_source(X, owner, pixel_format, good_alone=anomalous is None)
     return source if anomalous is None else _keep_normal(source, anomalous, owner)
 
 

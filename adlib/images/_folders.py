@@ -53,14 +53,21 @@ def is_image_name(path: PurePath) -> bool:
     return path.suffix.lower() in SUFFIXES
 
 
-def find_images(place: str, owner: str) -> list[Path]:
+def find_images(place: str, owner: str, *, good_alone: bool = False) -> list[Path]:
     """Return the image files of a folder, a glob or a path, in the order of paths.
 
     Hidden files and folders are passed over. What else is left out, files of other
     kinds and linked folders, is counted in one ``InputWarning``.
 
+    Args:
+        place: What was given.
+        owner: What errors call the function that was given it.
+        good_alone: Whether folders of defects beside good parts are refused, as far as
+            their names tell.
+
     Raises:
-        ValueError: There is no image, or masks lie among them.
+        ValueError: There is no image, masks lie among them, or ``good_alone`` and
+            defects do.
         ImageError: A folder cannot be read.
     """
     if not place:
@@ -68,7 +75,7 @@ def find_images(place: str, owner: str) -> list[Path]:
     path = Path(place)
     left_out: Counter[str] = Counter()
     if path.is_dir():
-        found = _walk(path, owner, left_out)
+        found = _walk(path, owner, left_out, good_alone=good_alone)
     elif path.exists():
         return [path]
     else:
@@ -94,36 +101,9 @@ def find_images(place: str, owner: str) -> list[Path]:
     return sorted(found)
 
 
-def check_good_alone(place: str | os.PathLike[str], owner: str) -> None:
-    """Raise if a folder of good images has folders of others inside, by their names."""
-    if not os.path.isdir(place):  # noqa: PTH112 - Path would raise for some names
-        return
-    for folder, folders, _ in os.walk(place):
-        folders[:] = [f for f in folders if not is_hidden(PurePath(f))]
-        names = {name.lower(): name for name in folders}
-        others = sorted(set(names) & BAD_NAMES)
-        good = [names[name] for name in GOOD_NAMES if name in names]
-        if good and len(names) > 1:
-            others = sorted(set(names) - {name.lower() for name in good})
-        elif "train" in names and "test" in names:
-            others = ["test"]
-            inside = Path(folder, names["train"])
-            kinds = [k for k in GOOD_NAMES if (inside / k).is_dir()]
-            good = [str(Path(names["train"], *kinds[:1]))]
-        if not others:
-            continue
-        shown = ", ".join(f"{names[name]}/" for name in others[:3])
-        came = f"{str(place)!r}, which holds {shown}{' ...' if others[3:] else ''}"
-        remedy = "Pass the folder of good images alone, or labels y."
-        if good:
-            came += f" beside {good[0]}/"
-            remedy = f"Pass {str(Path(folder, good[0]))!r}, or labels y."
-        raise ValueError(
-            refusal("X", owner, "images of good parts alone", came, remedy)
-        )
-
-
-def _walk(root: Path, owner: str, left_out: Counter[str]) -> list[Path]:
+def _walk(
+    root: Path, owner: str, left_out: Counter[str], *, good_alone: bool
+) -> list[Path]:
     """Return the images below a folder; count what is left out."""
 
     def refuse(error: OSError) -> None:
@@ -134,6 +114,8 @@ def _walk(root: Path, owner: str, left_out: Counter[str]) -> list[Path]:
     found: list[Path] = []
     for folder, folders, files in os.walk(root, onerror=refuse):
         folders[:] = sorted(f for f in folders if not is_hidden(PurePath(f)))
+        if good_alone:
+            _check_good_alone(Path(folder), folders, root, owner)
         _check_no_masks(Path(folder), folders, root, owner)
         left_out["linked folders"] += sum(
             Path(folder, name).is_symlink() for name in folders
@@ -142,6 +124,29 @@ def _walk(root: Path, owner: str, left_out: Counter[str]) -> list[Path]:
             _sort(Path(folder, name), is_hidden(PurePath(name)), found, left_out)
     left_out += Counter()  # without those that were not met
     return found
+
+
+def _check_good_alone(folder: Path, folders: list[str], root: Path, owner: str) -> None:
+    """Raise where folders of others lie beside or among good parts, by their names."""
+    names = {name.lower(): name for name in folders}
+    others = sorted(set(names) & BAD_NAMES)
+    good = [names[name] for name in GOOD_NAMES if name in names]
+    if good and len(names) > 1:
+        others = sorted(set(names) - {name.lower() for name in good})
+    elif "train" in names and "test" in names:
+        others = ["test"]
+        inside = folder / names["train"]
+        kinds = [kind for kind in GOOD_NAMES if (inside / kind).is_dir()]
+        good = [str(Path(names["train"], *kinds[:1]))]
+    if not others:
+        return
+    shown = ", ".join(f"{names[name]}/" for name in others[:3])
+    came = f"{str(root)!r}, which holds {shown}{' ...' if others[3:] else ''}"
+    remedy = "Pass the folder of good images alone, or labels y."
+    if good:
+        came += f" beside {good[0]}/"
+        remedy = f"Pass {str(folder / good[0])!r}, or labels y."
+    raise ValueError(refusal("X", owner, "images of good parts alone", came, remedy))
 
 
 def _check_no_masks(folder: Path, folders: list[str], root: Path, owner: str) -> None:

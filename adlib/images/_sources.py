@@ -38,6 +38,8 @@ ImageLike: TypeAlias = Union[
 ]
 Images: TypeAlias = Union[ImageLike, Iterable[Any], "Source"]
 
+Find: TypeAlias = Callable[[str], list[Path]]  # the images of a folder or a glob
+
 BATCH = 4  # dimensions of a stack of images with channels
 KINDS = (
     "a folder, a glob, a path, uint8, uint16 or float arrays (n, h, w) or "
@@ -123,7 +125,13 @@ class Again:
         return self._start()
 
 
-def open_source(X: Images, owner: str, pixel_format: PixelFormat = PLAIN) -> Source:
+def open_source(
+    X: Images,
+    owner: str,
+    pixel_format: PixelFormat = PLAIN,
+    *,
+    good_alone: bool = False,
+) -> Source:
     """Return the items of an image source without loading any image.
 
     Args:
@@ -137,6 +145,8 @@ def open_source(X: Images, owner: str, pixel_format: PixelFormat = PLAIN) -> Sou
             images. A ``Source`` is opened already, and keeps its items.
         owner: What errors call the function that was given ``X``.
         pixel_format: What the numbers of arrays and of 16-bit images mean.
+        good_alone: Whether ``X`` must hold good parts alone: folders of defects beside
+            or among them are refused, as far as their names tell.
 
     Returns:
         The items, and their number where each entry of ``X`` is one image for sure.
@@ -146,7 +156,7 @@ def open_source(X: Images, owner: str, pixel_format: PixelFormat = PLAIN) -> Sou
         TypeError: ``X`` is nothing that could hold images, or a set, whose order would
             differ from run to run; or, once iterated, an entry is no image.
         ValueError: ``X`` is empty, does not exist, has the wrong shape, or is a folder
-            in which masks lie beside the images.
+            in which masks, or with ``good_alone`` defects, lie beside the images.
         ImageError: A folder inside of ``X`` cannot be read.
 
     Warns:
@@ -168,14 +178,15 @@ def open_source(X: Images, owner: str, pixel_format: PixelFormat = PLAIN) -> Sou
     if isinstance(X, Source):
         items, n_items = X.items, X.n_items
     else:
-        items, n_items = _items(X, owner)
+        find = partial(find_images, owner=owner, good_alone=good_alone)
+        items, n_items = _items(X, owner, find)
     return Source(items, n_items, pixel_format, UsedRange(pixel_format, owner))
 
 
-def _items(X: Images, owner: str) -> tuple[Iterable[Item], int | None]:
+def _items(X: Images, owner: str, find: Find) -> tuple[Iterable[Item], int | None]:
     """Return the items of a source, and how many there are where that is sure."""
     if isinstance(X, str | os.PathLike):
-        X = find_images(os.fspath(X), owner)
+        X = find(os.fspath(X))
     elif isinstance(X, Image.Image):
         X = [X]
     elif isinstance(X, np.ndarray) and X.dtype.kind in "OUS" and X.ndim == 1:
@@ -194,12 +205,12 @@ def _items(X: Images, owner: str) -> tuple[Iterable[Item], int | None]:
         rule = "in an order that is the same in every run"
         raise TypeError(refusal("X", owner, rule, describe(X), "Pass sorted(X)."))
     if isinstance(X, Iterator):
-        return _stream_items(X, owner), None
+        return _stream_items(X, find), None
     if isinstance(X, Sequence):
         if len(X) == 0:
             raise ValueError(refusal("X", owner, "at least one image", describe(X)))
-        X = list(chain.from_iterable(_expand_place(entry, owner) for entry in X))
-    return Again(partial(_stream_items, X, owner)), _count(X)
+        X = list(chain.from_iterable(_expand_place(entry, find) for entry in X))
+    return Again(partial(_stream_items, X, find)), _count(X)
 
 
 def _remedy(X: Any) -> str:
@@ -227,7 +238,7 @@ def _are_labels(entry: Any, images: Any) -> bool:
     )
 
 
-def _expand_place(entry: Any, owner: str) -> list[Any]:
+def _expand_place(entry: Any, find: Find) -> list[Any]:
     """Return the files of a folder or a glob in a list, and all else as it is."""
     if not isinstance(entry, str | os.PathLike):
         return [entry]
@@ -237,7 +248,7 @@ def _expand_place(entry: Any, owner: str) -> list[Any]:
     is_glob = glob.has_magic(place) and not os.path.lexists(place)
     named_as_image = is_image_name(Path(place))  # asked first: it needs no disk
     if is_glob or (not named_as_image and os.path.isdir(place)):  # noqa: PTH112
-        return list(find_images(place, owner))
+        return list(find(place))
     return [entry]
 
 
@@ -270,7 +281,7 @@ def _stack_items(X: Any, n_images: int) -> Iterator[Item]:
         yield _array_item(position, X[position])
 
 
-def _stream_items(X: Any, owner: str) -> Iterator[Item]:
+def _stream_items(X: Any, find: Find) -> Iterator[Item]:
     # torch's Datasets count through __getitem__ and need not raise IndexError.
     entries = X if isinstance(X, Iterable) else (X[i] for i in range(len(X)))
     # A stream may fill one buffer again and again; a sequence's entries are its own.
@@ -278,7 +289,7 @@ def _stream_items(X: Any, owner: str) -> Iterator[Item]:
     position = 0
     stacks: set[tuple[int, ...]] = set()  # sizes of grey images that came stacked
     for entry in entries:
-        for place in _expand_place(entry, owner) if reused else [entry]:
+        for place in _expand_place(entry, find) if reused else [entry]:
             for item in _expand(place, position, stacks):
                 yield _detached(item) if reused else item
                 position += 1

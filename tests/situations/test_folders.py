@@ -9,6 +9,7 @@ import pytest
 
 from adlib import PaDiM
 from adlib.datasets import read_samples
+from adlib.images import open_source
 from tests.situations.situation import check, refused, warned, works
 
 
@@ -190,6 +191,35 @@ SITUATIONS = {
     "fit is given good/ and defects side by side": refused(
         lambda place: fit(place, data_set(place, "good", "crack", "dent")),
         r"which holds crack/, dent/ beside good/. Pass '.*screw/good', or labels",
+    ),
+    "adlib fit is given good/ and defects side by side": refused(
+        lambda place: place.run(
+            "fit", data_set(place, "good", "crack"), "-o", place.folder / "m.adlib"
+        ),
+        "error: IMAGES must be images of good parts alone; got .*crack/ beside good/",
+    ),
+    "adlib fit --good is given good/ and defects side by side": refused(
+        lambda place: place.run(
+            "fit",
+            place.write_good(),
+            "--good",
+            data_set(place, "ok", "ng"),
+            "-o",
+            place.folder / "m.adlib",
+        ),
+        "error: --good must be images of good parts alone; got .*ng/ beside ok/",
+    ),
+    "adlib fit is given train/ and test/ without masks": refused(
+        lambda place: place.run(
+            "fit", data_set(place, *MVTEC[:3]), "-o", place.folder / "m.adlib"
+        ),
+        "IMAGES must be images of good parts alone; .*test/ beside train/good/",
+    ),
+    "--defects with a folder for each kind": works(
+        lambda place: (
+            len(list(open_source(data_set(place, "good", "crack"), "--defects").items))
+            == 2
+        )
     ),
     "fit is given OK and NG side by side": refused(
         lambda place: fit(place, data_set(place, "OK", "NG")), "NG/ beside OK/"

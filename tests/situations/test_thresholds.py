@@ -307,7 +307,7 @@ SITUATIONS = {
             "--good",
             write(place, "other", OTHERS),
             "--defects",
-            write(place, "parts/bad", DEFECTS),
+            write(place, "parts/tuesday", DEFECTS),
         ),
         "--defects must hold other images than IMAGES; got 4",
     ),
