@@ -30,25 +30,40 @@ class Shown(Console):
         raise BrokenPipeError(errno.EPIPE, "standard output is closed")
 
 
+# What parameters of the library are called on the command line.
+OPTIONS = ["aggregation", "backbone", "coreset", "device", "image_size", "precision"]
+OPTIONS += ["runtime", "on_error", "false_positive_rate"]
+TYPED = {name: "--" + name.replace("_", "-") for name in OPTIONS}
+TYPED |= {"random_state": "--seed", "folder": "--overlays"}
+
 show = Shown(highlight=False)
 tell = Console(stderr=True, highlight=False)
 
 
-@contextmanager
-def naming(**names: str) -> Iterator[None]:
-    """Let an error name what was typed, not "coreset of PatchCore".
+def as_typed(text: str, **names: str) -> str:
+    """Let an error name what was typed, where the library names a parameter.
 
     Args:
-        names: What stands for a parameter; without, the option of the same name does.
+        text: Of the error.
+        names: What else stands for some parameters here.
     """
 
-    def typed(found: re.Match[str]) -> str:
-        return names.get(found[1], "--" + found[1].replace("_", "-"))
+    def typed(match: re.Match[str]) -> str:
+        parameter, owner = match.groups()
+        if parameter == "X" and parameter not in names:
+            return str(owner) if owner.startswith("--") else "IMAGES"
+        return (TYPED | names).get(parameter, match[0])
 
+    return re.sub(r"^(\w+) of (\S+)(?= must)", typed, text)
+
+
+@contextmanager
+def naming(**names: str) -> Iterator[None]:
+    """Let an error of the block name these instead of the library's parameters."""
     try:
         yield
     except (TypeError, ValueError) as error:
-        text = re.sub(r"\b(\w+) of [\w. ]+?(?= must)", typed, str(error), count=1)
+        text = as_typed(str(error), **names)
         if text == str(error):
             raise
         raise type(error)(text) from error
@@ -68,7 +83,7 @@ def file_to_write(text: str, example: str) -> Path:
         text: What was typed.
         example: A file name to propose.
     """
-    from adlib.images import SUFFIXES
+    from adlib.images._folders import is_image_name
 
     path = Path(text)
     if text.endswith(("/", os.sep)) or path.is_dir():
@@ -76,7 +91,7 @@ def file_to_write(text: str, example: str) -> Path:
             f"--output must be a file; got the folder {text!r}. Pass a file in it, "
             f"such as {str(path / example)!r}."
         )
-    if path.suffix.lower() in SUFFIXES:
+    if is_image_name(path):
         raise ValueError(
             f"--output must be a file to write; got {text!r}, which is the name of an "
             f"image. Pass another, such as {example!r}."

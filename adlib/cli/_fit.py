@@ -181,8 +181,7 @@ def fit(
         on_error=on_error.value,
         random_state=seed,
     )
-    with naming(random_state="--seed"):
-        model._check_parameters()  # before anything is read
+    model._check_parameters()  # before anything is read
     check_replaceable(target)
     places = (
         _paths(images, "IMAGES", good_alone=True),
@@ -199,8 +198,7 @@ def fit(
     if plan.leave_one_out:
         model.set_params(false_positive_rate=plan.rate)
     tell.print(_announced(plan), soft_wrap=True)
-    with naming(X="IMAGES"):
-        model.fit(plan.training)
+    model.fit(plan.training)
     try:
         with naming(X="The images that set the threshold", y="--good and --defects"):
             _calibrate(model, plan)
@@ -363,10 +361,9 @@ def _paths(
 
     if not places:
         return []
-    with naming(X=name):
-        found = open_source(
-            places if len(places) > 1 else places[0], name, good_alone=good_alone
-        )
+    found = open_source(
+        places if len(places) > 1 else places[0], name, good_alone=good_alone
+    )
     names = [item.name for item in found.items]
     once = list({Path(path).resolve(): path for path in reversed(names)}.values())[::-1]
     if len(once) < len(names):

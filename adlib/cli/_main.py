@@ -6,7 +6,6 @@ import codecs
 import errno
 import io
 import os
-import re
 import sys
 import warnings
 from collections.abc import Iterator
@@ -17,7 +16,14 @@ import typer
 
 from adlib._version import __version__
 from adlib.cli._arguments import spread
-from adlib.cli._console import DONE, EXIT_CODES, FAILED, OUTPUT_CLOSED, tell
+from adlib.cli._console import (
+    DONE,
+    EXIT_CODES,
+    FAILED,
+    OUTPUT_CLOSED,
+    as_typed,
+    tell,
+)
 from adlib.cli._demo import demo
 from adlib.cli._download import download
 from adlib.cli._fit import fit
@@ -51,11 +57,6 @@ data.command(epilog=EXIT_CODES)(verify)
 app.add_typer(data)
 
 FAILURES = ImportError, MemoryError, OSError, RuntimeError, TypeError, ValueError
-# What parameters of the library are called on the command line.
-OPTIONS = ["aggregation", "backbone", "coreset", "device", "image_size", "precision"]
-OPTIONS += ["runtime", "on_error", "false_positive_rate"]
-TYPED = {name: "--" + name.replace("_", "-") for name in OPTIONS}
-TYPED |= {"random_state": "--seed", "folder": "--overlays"}
 
 
 @app.callback(invoke_without_command=True)
@@ -104,7 +105,7 @@ def main(arguments: list[str] | None = None) -> int:
     except FAILURES as error:
         if debug:
             raise
-        tell.print(f"error: {_as_typed(str(error))}", markup=False, soft_wrap=True)
+        tell.print(f"error: {as_typed(str(error))}", markup=False, soft_wrap=True)
         return FAILED
     return code
 
@@ -128,18 +129,6 @@ def _every_name_printable() -> Iterator[None]:
     finally:
         with suppress(BrokenPipeError):
             stdout.reconfigure(errors=before)
-
-
-def _as_typed(text: str) -> str:
-    """Let an error name what was typed, where the library names a parameter."""
-
-    def typed(match: re.Match[str]) -> str:
-        parameter, owner = match.groups()
-        if parameter == "X":
-            return owner if owner.startswith("--") else "IMAGES"
-        return TYPED.get(parameter, match[0])
-
-    return re.sub(r"^(\w+) of (\S+)(?= must)", typed, text)
 
 
 def _tell_warning(

@@ -13,8 +13,7 @@ from typing import Literal, NamedTuple, TypeAlias
 from adlib._validation import check_option, describe, refusal
 from adlib.datasets._samples import ANOMALOUS, GOOD, NORMAL, Sample, Split
 from adlib.datasets._table import read_table
-from adlib.images import SUFFIXES
-from adlib.images._folders import is_hidden
+from adlib.images._folders import is_hidden, is_image_name
 
 Layout: TypeAlias = Literal["mvtec", "mvtec-ad-2", "visa", "btad", "folder"]
 VISA_TABLE = Path("split_csv") / "1cls.csv"
@@ -176,7 +175,7 @@ def image_files(folder: Path) -> list[Path]:
     return sorted(
         path
         for path in folder.iterdir()
-        if path.suffix.lower() in SUFFIXES
+        if is_image_name(path)
         and not is_hidden(PurePath(path.name))
         and not path.is_dir()
     )

@@ -15,8 +15,7 @@ from adlib.datasets._layouts import (
 )
 from adlib.datasets._problems import Problem
 from adlib.datasets._samples import ANOMALOUS, Sample
-from adlib.images import SUFFIXES
-from adlib.images._folders import is_hidden
+from adlib.images._folders import is_hidden, is_image_name
 
 
 class Places(NamedTuple):
@@ -54,7 +53,7 @@ def find_strays(
     for path in sorted({*in_masks, *_files(places.images)}):
         if path in images or path in masks:
             continue
-        if path.suffix.lower() not in SUFFIXES:
+        if not is_image_name(path):
             text = "lies among the images and has no image's suffix"
             yield Problem(name, "not an image", path, text)
         elif path in in_masks:

@@ -191,6 +191,7 @@ class Backbone:
             One map a stage, (n, channels, map_height, map_width) float32, on the
             backbone's device.
         """
+        self._check_process()
         cache = current_feature_cache()
         if cache is None:
             return self.compute(images)
@@ -208,8 +209,7 @@ class Backbone:
             One map a stage, (n, channels, height / stride, width / stride) float32
             where the strides divide the size, on the backbone's device.
         """
-        if self.device != "cpu":  # CUDA itself hangs or says nothing of models
-            self._process.check()
+        self._check_process()
         images = send(images, self.device)
         return self._run((images - self._mean) / self._std)
 
@@ -226,6 +226,11 @@ class Backbone:
             place = (torch.cuda.get_device_name(self.device), torch.version.cuda)
         found.update(repr(place).encode())
         return found.digest()
+
+    def _check_process(self) -> None:
+        """Refuse work on a GPU in a fork, where CUDA hangs or knows no models."""
+        if self.device != "cpu":
+            self._process.check()
 
     @cached_property
     def _own_fingerprint(self) -> hashlib.blake2b:

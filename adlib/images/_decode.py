@@ -15,7 +15,7 @@ from PIL import Image, ImageOps, UnidentifiedImageError, features
 from adlib._typing import AnyArray
 from adlib._validation import describe, refusal
 from adlib.exceptions import ImageError
-from adlib.images._deep import deep_pixels, sixteen_bits, upright_tiff
+from adlib.images._deep import deep_pixels, is_tiff, read_tiff, sixteen_bits
 
 
 class Plugin(NamedTuple):
@@ -147,10 +147,9 @@ def _decode_file(file: IO[bytes]) -> AnyArray:
     try:
         image = Image.open(file)
     except UnidentifiedImageError:
-        pixels = upright_tiff(file)
-        if pixels is None:
-            raise
-        return pixels
+        if is_tiff(file):  # such as one of floats in colour
+            return read_tiff(file)
+        raise
     with image:
         return decode(image)
 

@@ -14,11 +14,11 @@ from PIL import ExifTags, Image
 
 from adlib._typing import AnyArray
 from adlib.exceptions import ImageError
+from adlib.images._pixels import UINT16_MAX
 
 DEEP_MODES = ("I", "F")  # and I;16 with its byte orders: Pillow keeps these as they are
 TIFF_MAGIC = (b"II*\0", b"MM\0*", b"II+\0", b"MM\0+")
 ALPHA = (1, 2)  # what TIFF calls an extra sample that is one
-SIXTEEN_BIT_MAX = 65535
 TRANSPOSED = 5  # EXIF orientations from here on swap height and width
 
 
@@ -43,20 +43,20 @@ def deep_pixels(image: Any) -> AnyArray | None:
         pixels = reader.get(image.format or "", _refuse)(file, image)
     finally:
         file.seek(place)
-    if pixels is None:
-        return None
+    if pixels is None or image.format == "TIFF":  # which is read upright
+        return pixels
     return _upright(pixels, image.getexif().get(ExifTags.Base.Orientation, 1))
 
 
 def read_tiff(file: IO[bytes], number: int = 0) -> AnyArray:
-    """Return one page of a TIFF as it is stored, grey values from black to white.
+    """Return one page of a TIFF, grey values from black to white.
 
     Args:
         file: From its beginning.
         number: Which page, 0 the first.
 
     Returns:
-        (h, w) or (h, w, c), uint16 or floats; an orientation is not applied.
+        (h, w) or (h, w, c), uint16 or floats, upright.
 
     Raises:
         ImageError: Its colours are not grey or RGB, or its values not in 16 bits.
@@ -82,38 +82,31 @@ def read_tiff(file: IO[bytes], number: int = 0) -> AnyArray:
             if white is not None and page.photometric == kinds.MINISWHITE:
                 values = white - values
             values = sixteen_bits(values)
-            if white is not None and white < SIXTEEN_BIT_MAX:
+            if white is not None and white < UINT16_MAX:
                 values = _spread(values, white)
         elif page.photometric == kinds.MINISWHITE:
             values = 1 - values
         if page.extrasamples and page.extrasamples[-1] in ALPHA:
-            values = values[:, :, 0] if values.shape[2] == 2 else values[:, :, :-1]  # noqa: PLR2004 - grey and alpha
-        return values
+            values = _without_alpha(values)
+        turned = page.tags.get(ExifTags.Base.Orientation)
+        return _upright(values, 1 if turned is None else int(turned.value))
 
 
 def sixteen_bits(values: AnyArray) -> AnyArray:
     """Return integers of any kind as uint16, or raise where they do not fit."""
     low, high = int(values.min()), int(values.max())
-    if low < 0 or high > SIXTEEN_BIT_MAX:
+    if low < 0 or high > UINT16_MAX:
         raise ImageError(
             f"{8 * values.dtype.itemsize}-bit grey values must lie in "
-            f"[0, {SIXTEEN_BIT_MAX}]; got {low} to {high}."
+            f"[0, {UINT16_MAX}]; got {low} to {high}."
         )
     return values.astype(np.uint16)
 
 
-def upright_tiff(file: IO[bytes]) -> AnyArray | None:
-    """Read a TIFF that Pillow does not know, such as colours in floats; else None."""
+def is_tiff(file: IO[bytes]) -> bool:
+    """Ask whether a file is a TIFF, by how it begins."""
     file.seek(0)
-    if file.read(4) not in TIFF_MAGIC:
-        return None
-    import tifffile  # noqa: PLC0415
-
-    pixels = read_tiff(file)
-    file.seek(0)
-    with tifffile.TiffFile(file) as tiff:
-        tag = tiff.pages[0].tags.get(ExifTags.Base.Orientation)  # type: ignore[union-attr]
-    return _upright(pixels, 1 if tag is None else int(tag.value))
+    return file.read(4) in TIFF_MAGIC
 
 
 def _tiff(file: IO[bytes], image: Any) -> AnyArray | None:
@@ -188,9 +181,9 @@ def _without_alpha(values: AnyArray) -> AnyArray:
 
 def _spread(values: AnyArray, white: int) -> AnyArray:
     """Spread values from [0, white] over 16 bits, no two of them falling together."""
-    if white == SIXTEEN_BIT_MAX:
+    if white == UINT16_MAX:
         return values
-    scaled = values.astype(np.float64) * (SIXTEEN_BIT_MAX / white)
+    scaled = values.astype(np.float64) * (UINT16_MAX / white)
     return np.round(scaled).astype(np.uint16)
 
 

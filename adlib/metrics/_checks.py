@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 
 from adlib._masks import count_values, marked_pixels, numbers_kinds
-from adlib._typing import BoolArray, Float32Array, Float64Array
+from adlib._typing import AnyArray, BoolArray, Float32Array, Float64Array
 from adlib._validation import describe, refusal
 
 PLANE = 2  # dimensions of a map
@@ -104,14 +104,10 @@ def check_heatmap(
         parameter: What errors call the maps.
         owner: What errors call the function that was given them.
     """
-    values = np.asarray(heatmap)
     rule = "finite (height, width) numbers"
     if number is not None:
         rule += f" for image {number}"
-    if values.dtype.kind not in "buif":
-        raise TypeError(refusal(parameter, owner, rule, describe(values)))
-    if values.ndim != PLANE or not values.size:
-        raise ValueError(refusal(parameter, owner, rule, describe(values)))
+    values = _plane(heatmap, rule, parameter, owner)
     with np.errstate(over="ignore"):  # what becomes infinite is refused below
         values = np.ascontiguousarray(values, dtype=np.float32)
     n_bad = int((~np.isfinite(values)).sum())
@@ -132,14 +128,10 @@ def check_mask(mask: Any, number: int | None, parameter: str, owner: str) -> Boo
         parameter: What errors call the masks.
         owner: What errors call the function that was given them.
     """
-    values = np.asarray(mask)
     rule = "(height, width) bool, or whole numbers, 0 where normal"
     if number is not None:
         rule += f", for image {number}"
-    if values.dtype.kind not in "buif":
-        raise TypeError(refusal(parameter, owner, rule, describe(values)))
-    if values.ndim != PLANE or not values.size:
-        raise ValueError(refusal(parameter, owner, rule, describe(values)))
+    values = _plane(mask, rule, parameter, owner)
     if values.dtype.kind == "b":
         return np.asarray(values)
     low, high = values.min(), values.max()
@@ -158,6 +150,16 @@ def check_mask(mask: Any, number: int | None, parameter: str, owner: str) -> Boo
         remedy = "Leave the image out; if the defect fills it, pass mask > 0."
         raise ValueError(refusal(parameter, owner, rule, came, remedy))
     return marked_pixels(values)
+
+
+def _plane(value: Any, rule: str, parameter: str, owner: str) -> AnyArray:
+    """Return real numbers or bool of two dimensions, not empty, or raise."""
+    values = np.asarray(value)
+    if values.dtype.kind not in "buif":
+        raise TypeError(refusal(parameter, owner, rule, describe(values)))
+    if values.ndim != PLANE or not values.size:
+        raise ValueError(refusal(parameter, owner, rule, describe(values)))
+    return values
 
 
 def check_callable(value: Any, parameter: str, owner: str) -> None:

@@ -19,7 +19,8 @@ from adlib._files import replacing
 from adlib._typing import Float32Array
 from adlib._validation import describe, refusal
 from adlib.estimators import AnomalyDetector, Inspection
-from adlib.images import SUFFIXES, Images, PixelFormat, open_source
+from adlib.images import Images, PixelFormat, open_source
+from adlib.images._folders import is_image_name
 from adlib.images._sources import Item
 from adlib.report._figures import BLUE, ORANGE
 from adlib.report._missing import check_report_extra
@@ -210,7 +211,7 @@ class _Names:
     def __call__(self, path: str) -> Path:
         """Return the relative path of the picture of an image."""
         full, image = self.places(path)
-        known = image.suffix.lower() in SUFFIXES
+        known = is_image_name(image)
         stem = image.stem if known else image.name
         longer = f"{stem}_{image.suffix[1:]}" if known else stem
         if known and full != (twin := full.with_suffix(".png")) and twin.exists():

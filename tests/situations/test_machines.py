@@ -14,6 +14,7 @@ import threading
 import warnings
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -30,7 +31,12 @@ import adlib
 from adlib import PaDiM
 from adlib.estimators._base import AnomalyDetector
 from adlib.exceptions import InputWarning
-from adlib.features import Backbone
+from adlib.features import (
+    Backbone,
+    FeatureCache,
+    current_feature_cache,
+    use_feature_cache,
+)
 from tests.features.test_runtimes import openvino_or_skip
 from tests.situations.situation import Place, check, refused, warned, works
 
@@ -215,11 +221,17 @@ def loads_in_child(place: Place) -> bool:
     return forked(place, work, place.model)
 
 
-def on_gpu_in_child(place: Place) -> bool:
+def on_gpu_in_child(place: Place, *, cached: bool = False) -> bool:
     """Let a forked child score with a model that says it is on a GPU."""
     backbone = Backbone(weights=None, random_state=0)
     backbone.device = "cuda:0"
-    return forked(place, lambda: backbone(torch.zeros(1, 3, 64, 64)), place.model)
+    before = current_feature_cache()
+    if cached:
+        use_feature_cache(FeatureCache(place.folder / "maps"))
+    try:
+        return forked(place, lambda: backbone(torch.zeros(1, 3, 64, 64)), place.model)
+    finally:
+        use_feature_cache(before)
 
 
 def ending(*works: str, daemon: bool) -> str:
@@ -398,6 +410,9 @@ SITUATIONS = {
     ),
     "a child is forked while a model is on a GPU": refused(
         on_gpu_in_child, 'in a forked process. Start processes by "spawn"'
+    ),
+    "the same, with a cache of its maps": refused(
+        partial(on_gpu_in_child, cached=True), "in a forked process. Start processes"
     ),
     "daemon threads score, inspect and fit at the end": works(
         lambda place: in_process(
