@@ -76,6 +76,7 @@ autosummary_ignore_module_all = False  # document what __all__ lists
 napoleon_google_docstring = True
 napoleon_numpy_docstring = False
 napoleon_use_ivar = True
+strip_signature_backslash = True  # or attributes lose the underscore at their end
 python_use_unqualified_type_names = True
 python_maximum_signature_line_length = 88
 add_module_names = False

@@ -6,6 +6,7 @@ They run in a copy, ``_build/study``, beside a smaller configuration: see ``SETT
 
 from __future__ import annotations
 
+import re
 import shutil
 from pathlib import Path
 from typing import Any
@@ -46,6 +47,7 @@ NOTE = """
 .. note:: The output below is of the small demo set. It shows what a phase does, not how
    good adlib is: for that see :doc:`/measurements`.
 """
+CODE = r".. code-block:: console\n\n\g<0>"  # instead of a quotation
 FIRST_CELL = """\
 # A notebook has neither a command line nor a file beside a configuration. Arguments go
 # into sys.argv, e.g. ["phase", "--data", "data/raw/mvtec_ad", "--work", "study"].
@@ -104,7 +106,9 @@ def _prepare(app: Sphinx, config: Any) -> None:
         note = NOTE if script.stem.startswith("phase") else ""
         thumbnail = THUMBNAILS.get(script.stem)
         end = f"# sphinx_gallery_{thumbnail}\n" if thumbnail else ""
-        text = f"{title}\n{'=' * len(title)}\n{note}{text}{end}"
+        text = text.replace('"""', f'{note}"""', 1)
+        text = re.sub(r"^    python .*", CODE, text, count=1, flags=re.MULTILINE)
+        text = f"{title}\n{'=' * len(title)}\n{text}{end}"
         (STUDY / script.name).write_text(text, encoding="utf-8")
     (STUDY / "config.yaml").write_text(SETTINGS, encoding="utf-8")
     indented = "".join(f"   {line}\n" for line in SETTINGS.splitlines())
