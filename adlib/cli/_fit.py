@@ -313,9 +313,9 @@ def _announced(plan: Plan) -> str:
     text = f"Learning {len(plan.training)} images"
     if plan.leave_one_out:
         text += (
-            "; the score of each as if it had not been learned from sets the threshold "
-            f"(leave-one-out): about {100 * plan.rate:.3g} % of good parts predicted "
-            "anomalous, without a guarantee"
+            "; leave-one-out scores set the threshold: about "
+            f"{100 * plan.rate:.3g} % of good parts predicted anomalous, without a "
+            "guarantee"
         )
     return f"{text} ..."
 
