@@ -30,12 +30,7 @@ data: {classes: [brick, grass]} # two of the demo set's three classes
 backbone: {image_size: 160} # instead of 320
 ablation: {n_training: 6, n_judged: 8} # images a class; instead of 150 and 100
 """
-# The picture that stands for a script, where it is not the first that it wrote.
-THUMBNAILS = {
-    "first_steps": "thumbnail_path = 'images/demo.png'",
-    "phase00_setup": "thumbnail_path = 'images/shift.png'",
-    "phase01_explore_and_split": "thumbnail_number = 2",
-}
+THUMBNAILS = "images/gallery"  # one for each script, shown whether or not it ran
 WIDE = 1.5  # times as wide as high: such a picture gets the whole line
 FIRST_CELL = """\
 # A notebook has neither a command line nor a file beside a configuration. Arguments go
@@ -50,37 +45,41 @@ HEADER = """\
 Gallery
 =======
 
-The study, phase by phase, and the first steps. Each page is a script of ``examples``
-with what it printed and every picture that it wrote, and can be downloaded as it is or
-as a notebook. The phases stand on one another: run them in order, in one folder.
+The first steps, and the study phase by phase. Each page is a script of ``examples``
+with its printed output and its figures; the script and a notebook can be downloaded at
+the end of the page. Each phase needs those before it: run them in order, in one folder.
 
-These pages were made on adlib's demo set, real textures with synthetic defects, while
-this site was built. To be quick, the phases ran with these settings instead of those of
-``examples/config.yaml``:
-
+{how}
 .. code-block:: yaml
 
 {settings}
-Figures of so few and small images show what a phase does, not what adlib is worth:
-for that see :doc:`/measurements`. The first steps have no configuration and ran as they
-are.
+Results on so few small images show what a phase does; they are no benchmark. See
+:doc:`/measurements` for those.
 
+"""
+RAN = """\
+The phases ran on adlib's demo set, real textures with synthetic defects, while this
+site was built, with these settings instead of those of ``examples/config.yaml``:
+"""
+NOT_RUN = """\
+The scripts were not run for this build of the site, so output and figures are missing;
+the pictures below are from an earlier build. A full build runs the phases on adlib's
+demo set, real textures with synthetic defects, with these settings instead of those of
+``examples/config.yaml``:
 """
 NOTE = """
 .. note::
 
-   Run while this site was built, {how}
+   {how}
 """
 SMALL = """\
-on two classes of the demo set at 160 pixels: see
-   :doc:`the settings </gallery/index>`. Its figures show what it does, not what adlib
-   is worth.
+Run while this site was built, on two classes of the demo set at 160 pixels (see
+   :doc:`the settings </gallery/index>`). The results are no benchmark.
 """
-
 REPORT = """\
 
-   This run's report: `as a page <outputs/report/report.html>`__ and
-   `as a PDF <outputs/report/report.pdf>`__.
+   The report of this run: `HTML <outputs/report/report.html>`__ and
+   `PDF <outputs/report/report.pdf>`__.
 """
 
 _seen: dict[Path, int] = {}
@@ -170,8 +169,10 @@ def _prepared(script: Path) -> str:
     parts = [f"{title}\n{'=' * len(title)}", *prose]
     parts += [f".. code-block:: console\n\n{one}" for one in usage]
     rest = text.splitlines()[node.end_lineno :]
-    chosen = THUMBNAILS.get(script.stem)
-    comment = [] if chosen is None else [f"# sphinx_gallery_{chosen}"]
+    chosen = f"{THUMBNAILS}/{script.stem}.png"
+    comment = []
+    if (DOCS / chosen).is_file():  # else the first figure that the script wrote
+        comment = [f"# sphinx_gallery_thumbnail_path = '{chosen}'"]
     docstring = '"""' + "\n\n".join(parts) + '\n"""'
     return "\n".join([docstring, *rest, *comment]) + "\n"
 
@@ -183,7 +184,8 @@ def _prepare(app: Sphinx, config: Any) -> None:
     files = {script.name: _prepared(script) for script in scripts}
     files["config.yaml"] = SETTINGS
     known = hashlib.sha256(repr((code_version(), files)).encode()).hexdigest()
-    files["GALLERY_HEADER.rst"] = HEADER.format(settings=indented)
+    how = RAN if _runs(config) else NOT_RUN
+    files["GALLERY_HEADER.rst"] = HEADER.format(how=how, settings=indented)
     state = STUDY / "state.txt"
     if not state.is_file() or state.read_text(encoding="utf-8") != known:
         shutil.rmtree(STUDY, ignore_errors=True)
@@ -195,6 +197,11 @@ def _prepare(app: Sphinx, config: Any) -> None:
     _note_new_pictures()
 
 
+def _runs(config: Any) -> bool:
+    """Tell whether the scripts run: not with ``-D plot_gallery=0``."""
+    return str(config.plot_gallery).lower() not in ("0", "false")
+
+
 def _hand_out_originals(app: Sphinx) -> None:
     """Put the scripts as they are where readers download them."""
     for path in PAGES.glob("*.py"):
@@ -202,12 +209,15 @@ def _hand_out_originals(app: Sphinx) -> None:
 
 
 def _say_how_it_ran(app: Sphinx, docname: str, source: list[str]) -> None:
-    """Note on each page with which settings it ran; name no one's home."""
+    """Note on each page whether and how it ran; remove the builder's home folder."""
     folder, _, name = docname.partition("/")
     if folder != "gallery" or name == "index":
         return
     text = source[0].replace(str(Path.home()), "~")
-    how = SMALL if name.startswith("phase") else "as it is.\n"
+    if not _runs(app.config):
+        how = "Not run for this build of the site: output and figures are missing.\n"
+    else:
+        how = SMALL if name.startswith("phase") else "Run while this site was built.\n"
     if name == "phase10_report" and (STUDY / "outputs" / "report").is_dir():
         how += REPORT
     title, line, rest = text.partition("\n===")
