@@ -1,4 +1,4 @@
-"""Count the pixels that JPEG gets wrong in ground-truth masks, by two ways to read them.
+"""Count the pixels that JPEG gets wrong in masks, by two ways to read them.
 
     python benchmarks/jpeg_masks.py ROOT
 
@@ -26,7 +26,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
     parser.add_argument("root", type=Path)
     root = parser.parse_args().root
-    print("| class | masks | quality | wrong by != 0 | wrong by read_mask | unchanged |")
+    print("| class | masks | quality | wrong, != 0 | wrong, read_mask | unchanged |")
     print("|---|---|---|---|---|---|")
     for folder in sorted(root.glob("*/ground_truth")):
         paths = sorted(folder.rglob("*.png"))

@@ -36,6 +36,7 @@ extensions = [
 exclude_patterns = ["_build", "_generated", "_ext", "tools"]
 default_role = "code"  # a docstring's `name` is code, as in Markdown
 nitpicky = True
+highlight_language = "none"  # blocks without a language are commands
 
 # Other packages' objects. Their inventories would have to be fetched, so their names
 # are shown without a link. Everything of adlib has to resolve.

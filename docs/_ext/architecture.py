@@ -14,7 +14,6 @@ import html
 import tomllib
 from collections import Counter
 from collections.abc import Iterable
-from importlib import import_module
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -131,21 +130,19 @@ def rooms_picture() -> str:
 
 
 def rooms_table() -> str:
-    """Return what each room holds and how large it is."""
-    rows = ["| room | holds | modules | lines |", "|---|---|--:|--:|"]
+    """Return how large each package is."""
+    rows = ["| package | modules | lines |", "|---|--:|--:|"]
     for name in rooms():
         if name == BELOW:
             files = list(PACKAGE.glob("*.py"))
             files.remove(PACKAGE / "__init__.py")
-            holds, shown = "Checks, errors, files, threads, progress", f"`{BELOW}`"
+            shown = f"`{BELOW}`"
         else:
             files = list((PACKAGE / name).rglob("*.py"))
-            text = import_module(f"adlib.{name}").__doc__ or ""
-            holds = text.partition("\n")[0].partition(";")[0].rstrip(".")
             page = "command_line" if name == "cli" else f"adlib_{name}"
             shown = f"[`adlib.{name}`](api/{page}.rst)"
         n_lines = sum(len(file.read_text("utf-8").splitlines()) for file in files)
-        rows.append(f"| {shown} | {holds} | {len(files)} | {n_lines:,} |")
+        rows.append(f"| {shown} | {len(files)} | {n_lines:,} |")
     return "\n".join(rows) + "\n"
 
 
@@ -207,7 +204,7 @@ def follow_one_image() -> tuple[str, Figure]:
             f"both strides ({strides}), 3x3 means, side by side",
         ),
         Step(
-            f"learned before: all patches of {len(learned)} good images",
+            f"in fit: all patches of {len(learned)} training images",
             "adlib.estimators.PatchCore.embeddings",
             every,
         ),
@@ -219,10 +216,10 @@ def follow_one_image() -> tuple[str, Figure]:
         ),
         Step("the memory bank", "adlib.neighbors.MemoryBank", bank.embeddings),
         Step(
-            "nearest entry of each patch",
+            "nearest row for each patch",
             "adlib.neighbors.MemoryBank.kneighbors",
             found.distances,
-            "distances, plain; and as many indices",
+            "distances, not squared, and as many indices",
         ),
         Step("patch scores", "adlib.estimators.PatchCore", grid, "the same, as a grid"),
         Step(
@@ -250,7 +247,7 @@ def follow_one_image() -> tuple[str, Figure]:
             "anomalous" if result.verdict == -1 else "normal",
         ),
     ]
-    rows = ["| step | room | by | shape, dtype | note |", "|---|---|---|---|---|"]
+    rows = ["| step | package | by | shape, dtype | note |", "|---|---|---|---|---|"]
     for step in steps:
         shape = f"`{tuple(step.array.shape)}`" if step.array.ndim else "a number"
         kind = str(step.array.dtype).removeprefix("torch.")
