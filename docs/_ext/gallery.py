@@ -11,6 +11,7 @@ import shutil
 from pathlib import Path
 from typing import Any
 
+from PIL import Image
 from sphinx.application import Sphinx
 
 from adlib.features import use_feature_cache
@@ -23,6 +24,7 @@ data: {classes: [brick, grass]} # two of the demo set's three classes
 backbone: {image_size: 160} # instead of 320
 ablation: {n_training: 6, n_judged: 8} # images a class; instead of 150 and 100
 """
+WIDE = 1.5  # times as wide as high: such a figure gets the whole line
 THUMBNAILS = "images/gallery"  # one for each script, shown whether or not it ran
 HEADER = """\
 Gallery
@@ -76,10 +78,13 @@ def scrape(block: Any, block_vars: dict[str, Any], conf: dict[str, Any]) -> str:
     for path in _new_pictures():
         copy = Path(next(block_vars["image_path_iterator"]))
         shutil.copyfile(path, copy)
+        with Image.open(path) as image:
+            is_wide = image.width > WIDE * image.height
         lines += [
             f"   .. figure:: /{copy.relative_to(conf['src_dir']).as_posix()}",
             f"      :alt: {path.stem.replace('_', ' ')}",
             f"      :target: ../_images/{copy.name}",
+            f"      :figclass: {'wide' if is_wide else 'narrow'}",
             "",
             f"      ``{path.relative_to(STUDY).as_posix()}``",
             "",
