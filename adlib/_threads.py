@@ -28,13 +28,17 @@ SLICES_PER_THREAD = 8  # so that a thread that is done early finds more to do
 
 
 def available_threads() -> int:
-    """Return how many threads to use: ``OMP_NUM_THREADS``, else the cores allowed."""
+    """Return how many threads to use: ``OMP_NUM_THREADS``, else the cores allowed.
+
+    joblib knows the limits of affinity, of containers (cgroups) and of
+    ``LOKY_MAX_CPU_COUNT``, but not ``OMP_NUM_THREADS``.
+    """
     asked = os.environ.get("OMP_NUM_THREADS", "").partition(",")[0]
     if asked.isdecimal() and int(asked) > 0:
         return int(asked)
-    if hasattr(os, "sched_getaffinity"):
-        return len(os.sched_getaffinity(0))
-    return os.cpu_count() or 1
+    import joblib  # noqa: PLC0415 - slow to import, and often not needed
+
+    return int(joblib.cpu_count())
 
 
 def run_in_slices(

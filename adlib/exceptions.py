@@ -1,5 +1,14 @@
 """What adlib raises beyond Python's own ValueError, TypeError and ImportError."""
 
+__all__ = [
+    "DownloadError",
+    "ImageError",
+    "InputWarning",
+    "ModelFileError",
+    "SkippedImagesWarning",
+    "WeightsError",
+]
+
 
 class ImageError(ValueError):
     """An image source holds something that is no image, or an image that is unusable.

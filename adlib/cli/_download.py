@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 import sys
-from enum import StrEnum
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Literal
 
 import typer
 
@@ -13,14 +12,8 @@ from adlib.cli._console import FAILED, tell
 from adlib.cli._options import Classes
 
 
-class Dataset(StrEnum):
-    """Which data set."""
-
-    MVTEC_AD = "mvtec-ad"
-
-
 def download(
-    dataset: Annotated[Dataset, typer.Argument(help="Which data set.")],
+    dataset: Annotated[Literal["mvtec-ad"], typer.Argument(help="Which data set.")],
     classes: Classes = None,
     output: Annotated[
         Path | None,
@@ -52,7 +45,7 @@ def download(
     """
     from adlib import datasets
 
-    tell.print(datasets.license_notice(dataset.value), markup=False, soft_wrap=True)
+    tell.print(datasets.license_notice(dataset), markup=False, soft_wrap=True)
     if not accept_license:
         if not sys.stdin.isatty():
             raise ValueError(
@@ -62,9 +55,9 @@ def download(
         if not typer.confirm("\nDo you accept these terms?", err=True):
             tell.print("Nothing was downloaded.")
             raise typer.Exit(FAILED)
-    root = output or Path("data", "raw", dataset.value.replace("-", "_"))
+    root = output or Path("data", "raw", dataset.replace("-", "_"))
     datasets.download(
-        dataset.value,
+        dataset,
         root,
         classes,
         accept_license=True,

@@ -5,9 +5,8 @@ from __future__ import annotations
 import math
 import re
 import warnings
-from enum import StrEnum
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, NamedTuple
+from typing import TYPE_CHECKING, Annotated, Any, Literal, NamedTuple, TypeAlias
 
 import typer
 
@@ -17,7 +16,6 @@ from adlib.cli._options import (
     Device,
     Errors,
     ImagePlaces,
-    OnError,
     Precision,
     Runtime,
 )
@@ -30,20 +28,8 @@ DEFAULT_HOLDOUT, DEFAULT_RATE = 0.2, 0.05
 FEWEST_IMAGES = 3  # that can be left out one by one
 
 
-class Method(StrEnum):
-    """Which detector learns."""
-
-    PATCHCORE = "patchcore"
-    PADIM = "padim"
-
-
-class Aggregation(StrEnum):
-    """How patch scores become an image score."""
-
-    TOP_MEAN = "top_mean"
-    MAX = "max"
-    REWEIGHTED = "reweighted"
-    MAP_MAX = "map_max"
+Method: TypeAlias = Literal["patchcore", "padim"]
+Aggregation: TypeAlias = Literal["top_mean", "max", "reweighted", "map_max"]
 
 
 def _image_size(text: str) -> int | tuple[int, int]:
@@ -84,7 +70,7 @@ def fit(
             help="patchcore remembers patches; padim has a Gaussian at every position, "
             "for parts that always stand in the same place."
         ),
-    ] = Method.PATCHCORE,
+    ] = "patchcore",
     good: Annotated[
         list[str] | None,
         typer.Option(
@@ -156,11 +142,11 @@ def fit(
     device: Device = "auto",
     precision: Annotated[
         Precision, typer.Option(help="What the backbone computes in.")
-    ] = Precision.FLOAT32,
+    ] = "float32",
     runtime: Annotated[
         Runtime, typer.Option(help="What runs the backbone; openvino: on a CPU alone.")
-    ] = Runtime.TORCH,
-    on_error: Errors = OnError.RAISE,
+    ] = "torch",
+    on_error: Errors = "raise",
     seed: Annotated[int, typer.Option(min=0, help="Seed of everything random.")] = 0,
 ) -> None:
     """Learn from images of good parts and write a model file.
@@ -176,9 +162,9 @@ def fit(
         backbone=backbone,
         image_size=image_size,
         device=device,
-        precision=precision.value,
-        runtime=runtime.value,
-        on_error=on_error.value,
+        precision=precision,
+        runtime=runtime,
+        on_error=on_error,
         random_state=seed,
     )
     model._check_parameters()  # before anything is read
@@ -218,7 +204,7 @@ def _new_model(
     """Return the detector with what is its own; the rest is set alike for all."""
     from adlib.estimators import PaDiM, PatchCore
 
-    if method is Method.PADIM and coreset is not None:
+    if method == "padim" and coreset is not None:
         raise ValueError("--coreset belongs to --method patchcore; padim has none.")
     own: dict[str, Any] = {}
     if coreset is not None:
@@ -226,8 +212,8 @@ def _new_model(
             int(coreset) if coreset > 1 and coreset.is_integer() else coreset
         )
     if aggregation is not None:
-        own["aggregation"] = aggregation.value
-    return PatchCore(**own) if method is Method.PATCHCORE else PaDiM(**own)
+        own["aggregation"] = aggregation
+    return PatchCore(**own) if method == "patchcore" else PaDiM(**own)
 
 
 def _plan(

@@ -22,7 +22,6 @@ from adlib.cli._options import (
     Errors,
     ImagePlaces,
     ModelFile,
-    OnError,
     Precision,
     Runtime,
 )
@@ -71,7 +70,7 @@ def score(
     runtime: Annotated[
         Runtime | None, typer.Option(help="What runs the backbone. Default: as in fit.")
     ] = None,
-    on_error: Errors = OnError.RAISE,
+    on_error: Errors = "raise",
 ) -> None:
     """Score images: a CSV line each with path, score, verdict, error and place.
 
@@ -94,8 +93,8 @@ def score(
         model = load(
             model_file,
             device=device,
-            precision=None if precision is None else precision.value,
-            runtime=None if runtime is None else runtime.value,
+            precision=precision,
+            runtime=runtime,
         )
     except (FileNotFoundError, ModelFileError) as error:
         for word in filter(_is_model, images):
@@ -104,7 +103,7 @@ def score(
                 f"{model_file}"
             ) from error
         raise
-    model.set_params(on_error=on_error.value)
+    model.set_params(on_error=on_error)
     for option, given in (
         ("--overlays", overlays is not None),
         ("--fail-on-anomaly", fail_on_anomaly),

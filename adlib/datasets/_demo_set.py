@@ -52,8 +52,8 @@ def demo_root(cache: str | Path | None = None) -> Path:
     round or compress a few pictures differently.
 
     Args:
-        cache: Where to keep it; None: ``$ADLIB_CACHE``, else ``adlib`` in
-            ``$XDG_CACHE_HOME`` or ``%LOCALAPPDATA%``, else ``~/.cache/adlib``.
+        cache: Where to keep it; None: ``$ADLIB_CACHE``, else the platform's
+            folder for caches, such as ``~/.cache/adlib``.
 
     Returns:
         A folder in ``cache``, for ``read_samples``.

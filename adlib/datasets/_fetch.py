@@ -94,7 +94,7 @@ def fetch(url: str, target: Path, md5: str, *, progress: bool = True) -> None:
         if found != md5:
             raise DownloadError(
                 f"{target} must have the MD5 sum {md5}; it has {found}. Delete it to "
-                "download it anew."
+                "download it again."
             )
         return
     part = _Part(target)

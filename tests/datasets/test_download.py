@@ -83,7 +83,7 @@ def test_an_archive_that_cannot_be_unpacked_is_kept(published, tmp_path, monkeyp
         raise OSError("no space left on the disk")
 
     with monkeypatch.context() as patch:
-        patch.setattr(tarfile.TarFile, "extract", lambda *_, **__: full())
+        patch.setattr(tarfile.TarFile, "extractall", lambda *_, **__: full())
         with pytest.raises(OSError, match="no space"):
             get(tmp_path, ["nut"])
     assert names(tmp_path) == ["nut.tar.xz"]
