@@ -18,7 +18,7 @@ import numpy as np
 
 from adlib import PaDiM, PatchCore
 from adlib.datasets import create_clean_split, read_samples
-from adlib.metrics import conformal_rate_interval, conformal_threshold
+from adlib.thresholds import conformal_rate_interval, conformal_threshold
 
 RATES = (0.05, 0.1)
 

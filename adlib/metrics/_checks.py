@@ -93,13 +93,13 @@ def check_number(value: Any, parameter: str, owner: str) -> float:
     return number
 
 
-def check_heatmap(
-    heatmap: Any, number: int | None, parameter: str, owner: str
+def check_map(
+    anomaly_map: Any, number: int | None, parameter: str, owner: str
 ) -> Float32Array:
     """Return a map, (height, width) float32 and finite, or raise.
 
     Args:
-        heatmap: The anomaly map.
+        anomaly_map: The anomaly map.
         number: Which of the maps it is, for errors; None: there is only this.
         parameter: What errors call the maps.
         owner: What errors call the function that was given them.
@@ -107,7 +107,7 @@ def check_heatmap(
     rule = "finite (height, width) numbers"
     if number is not None:
         rule += f" for image {number}"
-    values = _plane(heatmap, rule, parameter, owner)
+    values = _plane(anomaly_map, rule, parameter, owner)
     with np.errstate(over="ignore"):  # what becomes infinite is refused below
         values = np.ascontiguousarray(values, dtype=np.float32)
     n_bad = int((~np.isfinite(values)).sum())

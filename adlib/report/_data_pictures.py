@@ -12,19 +12,17 @@ import numpy as np
 from adlib._typing import BoolArray, Float32Array
 from adlib.datasets import (
     ANOMALOUS,
-    LIGHTS,
     NORMAL,
-    PARTS,
-    SEVERITIES,
-    ClassSplit,
-    LightGradient,
     Sample,
-    Shift,
     ShiftDomainTransform,
-    ShiftedSplit,
     ShiftSettings,
     read_mask,
 )
+from adlib.datasets._shift import LightGradient, Shift
+from adlib.datasets._shift_pixels import LIGHTS
+from adlib.datasets._shift_settings import PARTS, SEVERITIES
+from adlib.datasets._shifted_splits import ShiftedSplit
+from adlib.datasets._splits import ClassSplit
 from adlib.images import as_pixels, read_image
 from adlib.report._picture_grid import Picture
 

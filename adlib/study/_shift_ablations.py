@@ -13,16 +13,8 @@ import numpy as np
 import torch
 
 from adlib._typing import AnyArray, BoolArray, Float64Array
-from adlib.datasets import (
-    ANOMALOUS,
-    GEOMETRIC,
-    PARTS,
-    PHOTOMETRIC,
-    SEVERITIES,
-    Sample,
-    ShiftDomainTransform,
-    ShiftSettings,
-)
+from adlib.datasets import ANOMALOUS, Sample, ShiftDomainTransform, ShiftSettings
+from adlib.datasets._shift_settings import GEOMETRIC, PARTS, PHOTOMETRIC, SEVERITIES
 from adlib.estimators import AnomalyDetector
 from adlib.images import as_pixels, read_image
 from adlib.metrics import delong_test
@@ -31,7 +23,7 @@ from adlib.study._json import plain
 from adlib.study._tables import text_table
 
 if TYPE_CHECKING:
-    from adlib.datasets import ClassSplit
+    from adlib.datasets._splits import ClassSplit
 
 NOT_SHIFTED = "not shifted"
 EVERYTHING = "all parts"

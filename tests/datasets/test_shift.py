@@ -9,15 +9,9 @@ import pytest
 import torch
 from scipy import ndimage
 
-from adlib.datasets import (
-    GEOMETRIC,
-    LIGHTS,
-    PARTS,
-    ShiftDomainTransform,
-    ShiftSettings,
-    get_shift_transforms,
-)
+from adlib.datasets import ShiftDomainTransform, ShiftSettings, get_shift_transforms
 from adlib.datasets._shift_pixels import (
+    LIGHTS,
     add_noise,
     affine_matrix,
     blur,
@@ -25,6 +19,7 @@ from adlib.datasets._shift_pixels import (
     light_field,
     warp,
 )
+from adlib.datasets._shift_settings import GEOMETRIC, PARTS
 
 SIZES = [(64, 64), (57, 120), (200, 33)]
 

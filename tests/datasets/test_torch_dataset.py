@@ -12,13 +12,13 @@ from torch.utils.data import DataLoader
 
 from adlib import PatchCore
 from adlib.datasets import (
-    UNKNOWN,
-    Chain,
     MVTecDataset,
     Sample,
     ShiftDomainTransform,
     get_clean_transforms,
 )
+from adlib.datasets._torch_dataset import UNKNOWN
+from adlib.datasets._transforms import Chain
 from adlib.exceptions import ImageError
 from tests.conftest import scratched, texture
 
