@@ -151,20 +151,7 @@ def read_samples(
 
 
 def class_names(samples: Iterable[Sample]) -> list[str]:
-    """Return the names of the classes, each once, in alphabetical order.
-
-    Args:
-        samples: As ``read_samples`` gave them.
-
-    Returns:
-        The names; [] without samples.
-
-    Example:
-        >>> from pathlib import Path
-        >>> from adlib.datasets import Sample, class_names
-        >>> class_names([Sample(Path("0.png"), 0, "good", None, "screw", "train")])
-        ['screw']
-    """
+    """Return the names of the classes, each once, in alphabetical order."""
     return sorted({sample.class_name for sample in samples})
 
 

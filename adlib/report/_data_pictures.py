@@ -174,7 +174,7 @@ def part_rows(sample: Sample, settings: ShiftSettings, seed: int) -> list[Row]:
         scaled = lit.scaled(severity)
         pictures: list[Picture | None] = []
         for name, some in [*((part, (part,)) for part in PARTS), ("all", PARTS)]:
-            shift = ShiftDomainTransform(scaled.only(*some), seed=seed).at(0)
+            shift = ShiftDomainTransform(scaled.only(*some), random_state=seed).at(0)
             pictures.append(Picture(_shifted(pixels, shift), name))
         rows.append((severity, pictures))
     return rows

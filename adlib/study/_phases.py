@@ -115,7 +115,7 @@ def clean_splits(config: Config) -> dict[str, CleanSplit]:
             name,
             train_ratio=config.split.train_ratio,
             val_anomaly_ratio=config.split.val_anomaly_ratio,
-            seed=config.seed,
+            random_state=config.seed,
         )
         for name in names
         if name not in held
@@ -150,7 +150,7 @@ def shifted_splits(
         config.paths.shifted,
         config.paths.shifted_splits,
         settings=config.shift,
-        seed=config.seed,
+        random_state=config.seed,
         n_workers=n_workers,
         progress=progress,
     )

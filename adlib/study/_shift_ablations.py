@@ -128,7 +128,9 @@ def shifted_images(
         ...     [image.shape for image in shifted_images([sample], None, 42)]
         [(6, 8, 3)]
     """
-    transform = None if settings is None else ShiftDomainTransform(settings, seed=seed)
+    transform = (
+        None if settings is None else ShiftDomainTransform(settings, random_state=seed)
+    )
     for number, sample in enumerate(samples):
         pixels = as_pixels(read_image(sample.image_path), str(sample.image_path))
         if pixels.ndim == 2:  # noqa: PLR2004 - grey
