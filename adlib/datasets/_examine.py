@@ -24,11 +24,8 @@ SPLITS = ("train", "validation", "test")  # of equal images, the first is the or
 class Finding(NamedTuple):
     """What is known of a sample once it was read.
 
-    Attributes:
-        sample: The sample.
-        size: Its (height, width) in pixels; None: it is unreadable.
-        digest: The same for images that show the same, whatever the file's format.
-        problems: What is wrong with the image and its mask.
+    ``size`` is (height, width), None: it is unreadable; ``digest`` is equal for images
+    that show the same, whatever the file's format.
     """
 
     sample: Sample

@@ -30,10 +30,8 @@ class _Part(NamedTuple):
 class FolderLayout(NamedTuple):
     """How a class folder is laid out: ``part/defect type/image``.
 
-    Attributes:
-        parts: Its folders of images.
-        good: The name of the folders of normal images.
-        mask_stem: What follows an image's stem in its mask's.
+    ``good`` names the folders of normal images; ``mask_stem`` is what a mask's stem has
+    behind its image's.
     """
 
     parts: tuple[_Part, ...]

@@ -133,13 +133,7 @@ def _read_one(path: Path) -> tuple[BoolArray, list[Doubt]]:
 
 
 class _Plane(NamedTuple):
-    """What a file says of each pixel.
-
-    Attributes:
-        values: (height, width).
-        lossy_format: Its format, if that can be lossy.
-        in_alpha: The values are those of the alpha channel.
-    """
+    """What a file says of each pixel, (height, width), and its format if lossy."""
 
     values: AnyArray
     lossy_format: str | None

@@ -46,14 +46,7 @@ REMEDIES = ERRORS | WARNINGS
 
 @dataclass(frozen=True, slots=True)
 class Problem:
-    """Something wrong with a data set.
-
-    Attributes:
-        class_name: The class.
-        kind: What is wrong, one of ``REMEDIES``.
-        path: The file or folder.
-        text: What was found, in words.
-    """
+    """Something wrong with a data set; ``kind`` is one of ``REMEDIES``."""
 
     class_name: str
     kind: str

@@ -96,16 +96,10 @@ class Sample:
 
 
 def path_in(root: Path, text: str, owner: str) -> Path:
-    """Return a path in a folder that a table or record names.
+    """Return a path in a folder that a table or record names, or raise.
 
-    Args:
-        root: The folder.
-        text: Relative to it, with slashes, or backslashes as on Windows.
-        owner: What errors call the place that names it.
-
-    Raises:
-        TypeError: It is no text.
-        ValueError: It is absolute, or leads out of the folder.
+    ``text`` is relative to the folder, with slashes, or backslashes as on Windows; it
+    may not lead out of it.
     """
     rule = "a relative path that stays in the data set's folder"
     if not isinstance(text, str):

@@ -105,7 +105,17 @@ class ShiftSettings:
         return self.without(*(part for part in PARTS if part not in parts))
 
     def without(self, *parts: Part) -> Self:
-        """Return settings with some parts switched off; see ``only``."""
+        """Return settings with some parts switched off.
+
+        Args:
+            *parts: See ``only``.
+
+        Returns:
+            New settings.
+
+        Raises:
+            TypeError, ValueError: As ``only``.
+        """
         for part in parts:
             check_option(part, "parts", "without", PARTS)
         switched_off: dict[str, Any] = dict.fromkeys(parts)

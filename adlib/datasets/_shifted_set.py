@@ -36,14 +36,7 @@ COMPRESSION = 3  # noise does not get much smaller with more
 
 
 class _Job(NamedTuple):
-    """One image to shift.
-
-    Attributes:
-        number: Its number in the class.
-        part: "train", "val" or "test".
-        source: The original.
-        shifted: What comes of it.
-    """
+    """One image to shift, with its number in the class."""
 
     number: int
     part: str

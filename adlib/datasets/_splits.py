@@ -259,19 +259,7 @@ def read_splits(
     build: Callable[[dict[str, Any], Mapping[str, Any]], AnySplit],
     classes: Sequence[str] | None = None,
 ) -> dict[str, AnySplit]:
-    """Read splits back, by class.
-
-    Args:
-        path: The JSON file.
-        root: Where the images' folder is now.
-        build: Makes a split of its fields that all splits have, and of its entry.
-        classes: Which classes; None: all.
-
-    Raises:
-        FileNotFoundError: There is no such file, or no image that it names.
-        ValueError: It is not what ``write_splits`` writes, an image comes twice, or a
-            class is not there.
-    """
+    """Read splits back, by class; ``build`` makes one of its fields and its entry."""
     entries = read_entries(path)
     for name in classes or ():
         if name not in entries:
@@ -293,12 +281,7 @@ def read_splits(
 
 
 def read_entries(path: Path) -> dict[str, dict[str, Any]]:
-    """Return what a file holds for each class, as it stands there.
-
-    Raises:
-        FileNotFoundError: There is no such file.
-        ValueError: It is not what ``write_splits`` writes.
-    """
+    """Return what a file holds for each class, or raise if adlib did not write it."""
     try:
         content = json.loads(path.read_bytes())  # UTF-8 or UTF-16
         version, entries = content["version"], content["classes"]

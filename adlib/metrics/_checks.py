@@ -25,18 +25,8 @@ def check_labels_and_scores(
 ) -> tuple[BoolArray, Float64Array]:
     """Return which images are anomalous, and their scores, or raise.
 
-    Args:
-        y_true: (n,) bool, or numbers 0 (normal) and 1 (anomalous).
-        scores: (n,) finite numbers, higher = more anomalous.
-        owner: What errors call the function that was given them.
-        both: There must be normal and anomalous ones.
-        parameter: What errors call the scores.
-
-    Raises:
-        TypeError: They are not numbers.
-        ValueError: Shapes differ, are not (n,), or empty; a label is neither 0 nor 1;
-            a score is NaN or infinite; or one kind is missing where ``both`` are
-            needed.
+    ``both``: there must be normal and anomalous ones. ``owner`` and ``parameter`` are
+    what errors call the function and the scores.
     """
     anomalous = check_labels(y_true, owner)
     values = check_scores(scores, parameter, owner)
@@ -98,11 +88,7 @@ def check_map(
 ) -> Float32Array:
     """Return a map, (height, width) float32 and finite, or raise.
 
-    Args:
-        anomaly_map: The anomaly map.
-        number: Which of the maps it is, for errors; None: there is only this.
-        parameter: What errors call the maps.
-        owner: What errors call the function that was given them.
+    ``number`` is which of the maps it is, for errors; None: there is only this.
     """
     rule = "finite (height, width) numbers"
     if number is not None:
@@ -121,12 +107,9 @@ def check_map(
 def check_mask(mask: Any, number: int | None, parameter: str, owner: str) -> BoolArray:
     """Return which pixels are anomalous, (height, width), or raise.
 
-    Args:
-        mask: (height, width) bool, or whole numbers of which 0 is normal and each other
-            a kind of defect: at most four different ones, or none above 63.
-        number: Which of the masks it is, for errors; None: there is only this.
-        parameter: What errors call the masks.
-        owner: What errors call the function that was given them.
+    A mask is bool, or whole numbers of which 0 is normal and each other a kind of
+    defect: at most four different ones, or none above 63. ``number``: see
+    ``check_map``.
     """
     rule = "(height, width) bool, or whole numbers, 0 where normal"
     if number is not None:

@@ -85,7 +85,7 @@ def compute_auroc(y_true: Any, scores: Any) -> float:
 
 
 def compute_auprc(y_true: Any, scores: Any) -> float:
-    """Return average precision: the precision at each score, weighted by recall gained.
+    """Return average precision: precision at each score, weighted by recall gained.
 
     AP = sum over the scores, from the highest, of (R_n - R_{n-1}) P_n, as in
     scikit-learn's ``average_precision_score``.

@@ -54,10 +54,7 @@ def levels_of(anomalous: BoolArray, scores: Float64Array) -> Levels:
 def count_levels(place: AnyArray, chosen: AnyArray, n_levels: int) -> Int64Array:
     """Count each sample's images at each level, (n_samples, n_levels).
 
-    Args:
-        place: Level of each image of each sample, (n_samples, n) integers.
-        chosen: Which of them to count, (n_samples, n) bool.
-        n_levels: How many levels there are.
+    ``place`` is the level of each image, (n_samples, n); ``chosen`` which to count.
     """
     n_samples = len(place)
     cells = place + n_levels * np.arange(n_samples)[:, np.newaxis]
@@ -68,9 +65,7 @@ def count_levels(place: AnyArray, chosen: AnyArray, n_levels: int) -> Int64Array
 def auroc(n_normal: Int64Array, n_anomalous: Int64Array) -> Float64Array:
     """Return AUROC; pairs are counted in whole numbers, and ties count half.
 
-    Args:
-        n_normal: Normal images at each level, (..., n_levels), highest first.
-        n_anomalous: Anomalous images, likewise.
+    The normal and anomalous images at each level, (..., n_levels), are highest first.
     """
     found = np.cumsum(n_anomalous, axis=-1)
     twice_won = np.sum(n_normal * (2 * found - n_anomalous), axis=-1)

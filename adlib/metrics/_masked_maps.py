@@ -17,13 +17,9 @@ EIGHT_CONNECTED = np.ones((3, 3), np.int8)
 
 
 class MaskedMap(NamedTuple):
-    """A map and the regions of its mask.
+    """A map, (height, width), and the regions of its mask.
 
-    Attributes:
-        scores: (height, width).
-        regions: (height, width), 0 where it is normal, regions from 1 on; of an image
-            without any, (1, 1) of 0.
-        n_regions: How many there are.
+    ``regions`` is 0 where it is normal, regions from 1 on; without any, (1, 1) of 0.
     """
 
     scores: Float32Array
@@ -32,13 +28,7 @@ class MaskedMap(NamedTuple):
 
 
 class MaskedMaps:
-    """Checked maps with the regions of their masks, as often as they are asked for.
-
-    Args:
-        masks_true: (height, width) each, as ``check_mask`` takes them.
-        anomaly_maps: (height, width) each, as large as its mask.
-        owner: What errors call the function that was given them.
-    """
+    """Checked maps with the regions of their masks, as often as they are asked for."""
 
     def __init__(
         self, masks_true: Iterable[Any], anomaly_maps: Iterable[Any], owner: str

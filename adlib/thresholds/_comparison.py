@@ -24,13 +24,7 @@ ThresholdRule: TypeAlias = Literal["max", "quantile", "sigma", "conformal", "bes
 class ThresholdRow(NamedTuple):
     """The threshold of one rule, and its metrics on the test images.
 
-    Attributes:
-        rule: "max", "quantile", "sigma", "conformal" or "best_f1".
-        threshold: Above it a score is predicted anomalous.
-        f1: F1 of the anomalous images.
-        precision: 0 where no image is predicted anomalous.
-        recall: Share of the anomalous images that are found.
-        false_positive_rate: Share of the normal images predicted anomalous.
+    ``precision`` is 0 where no image is predicted anomalous.
     """
 
     rule: ThresholdRule

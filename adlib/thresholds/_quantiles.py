@@ -23,13 +23,9 @@ N_HALVES = 2**HALF
 
 
 class CheckedMaps:
-    """Checked maps, as often as they are asked for.
+    """Checked maps, as often as they are asked for, with no fewer pixels than zones.
 
-    Args:
-        anomaly_maps: (height, width) each. A sequence is read item by item on each
-            pass; of other iterables the maps are kept.
-        owner: What errors call the function that was given them.
-        zones: Rows and columns that each map must be divisible into.
+    A sequence is read item by item on each pass; of other iterables the maps are kept.
     """
 
     def __init__(
@@ -79,16 +75,8 @@ def zone_quantiles(
 ) -> Float64Array:
     """Return each zone's lowest value that at most a share of its pixels exceed.
 
-    Args:
-        anomaly_maps: The maps, read twice.
-        zones: Rows and columns of zones.
-        rate: The share, in (0, 1).
-
-    Returns:
-        (rows, columns), exact values of pixels.
-
-    Note:
-        Counts take half a megabyte a zone.
+    The values, (rows, columns), are exact. Maps are read twice; counts take half a
+    megabyte a zone.
     """
     counts = np.zeros((zones[0] * zones[1], N_HALVES), np.int64)
     for anomaly_map in anomaly_maps:
