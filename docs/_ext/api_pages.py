@@ -39,7 +39,6 @@ PACKAGES = (
     "adlib.features",
     "adlib.neighbors",
     "adlib.metrics",
-    "adlib.thresholds",
     "adlib.study",
     "adlib.report",
     "adlib.exceptions",
@@ -47,7 +46,7 @@ PACKAGES = (
 # What readers look for first; else the order is that of ``__all__``.
 FIRST = {"adlib.estimators": ("PatchCore", "PaDiM", "AnomalyDetector", "load")}
 KINDS = ("class", "func", "exc", "type", "data")  # in this order
-FUNCTIONS_FIRST = {"adlib.metrics", "adlib.thresholds", "adlib.study", "adlib.report"}
+FUNCTIONS_FIRST = {"adlib.metrics", "adlib.study", "adlib.report"}
 COLUMNS = 80  # of the commands' help
 # Private, but named by signatures: they have entries without a module on a page of
 # their own.

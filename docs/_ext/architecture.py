@@ -25,9 +25,9 @@ from sphinx.application import Sphinx
 
 import adlib
 from adlib.datasets import demo_root, read_samples
-from adlib.estimators._aggregation import top_mean_scores
 from adlib.features import patch_embeddings
 from adlib.images import open_source, read_batches, read_image
+from adlib.metrics import top_mean_scores
 from adlib.neighbors import greedy_coreset
 from adlib.report import overlay, save_figure
 
@@ -227,7 +227,7 @@ def follow_one_image() -> tuple[str, Figure]:
         Step("patch scores", "adlib.estimators.PatchCore", grid, "the same, as a grid"),
         Step(
             "image score",
-            "adlib.estimators._aggregation.top_mean_scores",
+            "adlib.metrics.top_mean_scores",
             scores,
             f"{scores[0]:.2f}, the mean of the highest {100 * model.top_ratio:.0f} %",
         ),
