@@ -61,8 +61,7 @@ class MVTecDataset(Dataset[Entry]):
             differ in size.
 
     Note:
-        It holds paths alone, so that workers start quickly and ``pin_memory`` works on
-        what they give.
+        It holds only paths, so that workers start quickly; ``pin_memory`` works.
 
     Example:
         >>> from torch.utils.data import DataLoader

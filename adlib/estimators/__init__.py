@@ -1,5 +1,6 @@
 """The detectors, what they return, and the model file."""
 
+from adlib.estimators._aggregation import aggregate_maps
 from adlib.estimators._base import AnomalyDetector
 from adlib.estimators._calibration import Calibration
 from adlib.estimators._loading import load
@@ -8,7 +9,6 @@ from adlib.estimators._patchcore import PatchCore
 from adlib.estimators._results import Explanation, ImageEmbeddings, Inspection
 from adlib.estimators._scorers import auroc_scorer
 from adlib.estimators._stage_times import STAGES, stage_seconds
-from adlib.metrics import lowest_rate
 
 __all__ = [
     "STAGES",
@@ -19,8 +19,8 @@ __all__ = [
     "Inspection",
     "PaDiM",
     "PatchCore",
+    "aggregate_maps",
     "auroc_scorer",
     "load",
-    "lowest_rate",
     "stage_seconds",
 ]

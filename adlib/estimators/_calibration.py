@@ -16,12 +16,11 @@ from adlib.estimators._labels import check_both_classes, check_one_each
 from adlib.estimators._patches import Patches
 from adlib.exceptions import ImageError, InputWarning
 from adlib.images import Failure
-from adlib.metrics import (
+from adlib.metrics import compute_auroc, delong_interval
+from adlib.thresholds import (
     calibrate_threshold,
-    compute_auroc,
     conformal_rate_interval,
     conformal_threshold,
-    delong_interval,
     lowest_rate,
 )
 

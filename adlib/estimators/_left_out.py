@@ -11,7 +11,7 @@ from adlib._typing import Float32Array
 from adlib._validation import describe, refusal
 from adlib.estimators._patches import Patches
 from adlib.images import Images
-from adlib.metrics import lowest_rate
+from adlib.thresholds import lowest_rate
 
 FEWEST_IMAGES = 3  # two others, of which a covariance can be made
 

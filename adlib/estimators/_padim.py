@@ -18,6 +18,7 @@ from adlib._validation import (
     check_positive,
     check_ratio,
 )
+from adlib.estimators._aggregation import top_mean_scores
 from adlib.estimators._base import AnomalyDetector, Scored
 from adlib.estimators._gaussian import Gaussian
 from adlib.estimators._gaussian_cpu import SIDE_BY_SIDE, n_blocks, n_packed
@@ -44,7 +45,6 @@ from adlib.features import (
     embedding_length,
 )
 from adlib.images import ColorOrder, OnError
-from adlib.metrics import top_mean_scores
 
 Channels: TypeAlias = Literal["random", "all", "pca"]
 CHANNELS: tuple[Channels, ...] = get_args(Channels)

@@ -21,6 +21,7 @@ from adlib.estimators._aggregation import (
     AGGREGATIONS,
     Aggregation,
     reweighted_scores,
+    top_mean_scores,
 )
 from adlib.estimators._base import AnomalyDetector, Scored
 from adlib.estimators._labels import as_anomalous, one_is_anomalous
@@ -52,7 +53,6 @@ from adlib.features import (
     embedding_length,
 )
 from adlib.images import ColorOrder, Failure, Images, OnError
-from adlib.metrics import top_mean_scores
 from adlib.neighbors import (
     SEARCH_KINDS,
     UNTRAINED,

@@ -17,7 +17,7 @@ from adlib.estimators._calibration import CALIBRATION_KINDS, Calibration
 from adlib.estimators._model_file import FORMAT, ModelContent, write_model
 from adlib.exceptions import ModelFileError, WeightsError
 from adlib.features import Backbone, Normalisation
-from adlib.metrics import lowest_rate
+from adlib.thresholds import lowest_rate
 
 if TYPE_CHECKING:
     from adlib.estimators._base import AnomalyDetector

@@ -11,7 +11,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from adlib._validation import refusal
-from adlib.datasets import ANOMALOUS, ClassSplit
+from adlib.datasets import ANOMALOUS
+from adlib.datasets._splits import ClassSplit
 from adlib.estimators import AnomalyDetector
 from adlib.features import without_feature_cache
 from adlib.metrics import delong_test
@@ -208,7 +209,8 @@ def some_of(split: ClassSplit, n_training: int, n_judged: int) -> ClassSplit:
 
     Example:
         >>> from pathlib import Path
-        >>> from adlib.datasets import ClassSplit, Sample
+        >>> from adlib.datasets import Sample
+        >>> from adlib.datasets._splits import ClassSplit
         >>> from adlib.study import some_of
         >>> train = tuple(
         ...     Sample(Path(f"{i}.png"), 0, "good", None, "part", "train")

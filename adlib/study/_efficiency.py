@@ -21,7 +21,8 @@ from adlib.study._json import plain
 from adlib.study._tables import text_table
 
 if TYPE_CHECKING:
-    from adlib.datasets import ClassSplit, Sample
+    from adlib.datasets import Sample
+    from adlib.datasets._splits import ClassSplit
 
 FRACTIONS = (0.005, 0.01, 0.02, 0.05, 0.1, 0.2)  # of the patches, remembered
 N_WARM_UP = 3  # images before the clock counts

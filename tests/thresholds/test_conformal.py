@@ -8,8 +8,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from scipy import stats
 
-from adlib.metrics import conformal_rate_interval, conformal_threshold, lowest_rate
-from tests.metrics import naive_thresholds as naive
+from adlib.thresholds import conformal_rate_interval, conformal_threshold, lowest_rate
+from tests.thresholds import naive
 
 N_CALIBRATIONS = 2000
 CONTINUOUS = {

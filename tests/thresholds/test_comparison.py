@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from sklearn.metrics import f1_score, precision_score, recall_score
 
-from adlib.metrics import (
+from adlib.thresholds import (
     calibrate_threshold,
     compare_thresholds,
     conformal_threshold,

@@ -1,4 +1,4 @@
-"""A threshold from scores of normal images that keeps its promise on new ones."""
+"""Thresholds with a guaranteed false-positive rate on new images (split conformal)."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from scipy import stats
 
 from adlib._validation import check_int, check_ratio
 from adlib.metrics._checks import check_scores
-from adlib.metrics._thresholds import share_of
+from adlib.thresholds._scores import share_of
 
 
 class RateInterval(NamedTuple):
@@ -36,19 +36,18 @@ def conformal_threshold(
     """Return the split-conformal threshold of scores of normal images.
 
     It is the score of rank n + 1 - floor((n + 1) * rate) of n. If these images and a
-    new normal one are exchangeable, the chance that the new one scores above it is at
-    most the rate, whatever the distribution and however few images there are. That
-    chance is over the draw of these images too: a single calibration may do worse, as
-    ``conformal_rate_interval`` says.
+    new normal one are exchangeable, then P(new score > threshold) <= rate, whatever the
+    distribution and for any n. The probability is over the draw of these images too:
+    ``conformal_rate_interval`` says how far a single calibration may be off.
 
     Args:
-        scores_normal: Scores of normal images that nothing was learned from,
-            (n_normal,) finite numbers, higher = more anomalous.
+        scores_normal: Scores of normal images that were not trained on, (n_normal,)
+            finite numbers, higher = more anomalous.
         false_positive_rate: In (0, 1).
         owner: What errors call the function that was given them.
 
     Returns:
-        One of the scores; what is above it, not at it, is to be predicted anomalous.
+        One of the scores.
 
     Raises:
         TypeError: Scores or the rate are not numbers.
@@ -61,7 +60,7 @@ def conformal_threshold(
 
     Example:
         >>> import numpy as np
-        >>> from adlib.metrics import conformal_threshold
+        >>> from adlib.thresholds import conformal_threshold
         >>> conformal_threshold(np.arange(1.0, 40.0), 0.05)
         38.0
     """
@@ -81,7 +80,7 @@ def lowest_rate(n_normal: int) -> float:
         1 / (n_normal + 1), in (0, 0.5]: ``conformal_threshold`` refuses lower rates.
 
     Example:
-        >>> from adlib.metrics import lowest_rate
+        >>> from adlib.thresholds import lowest_rate
         >>> lowest_rate(19)
         0.05
     """
@@ -93,9 +92,9 @@ def conformal_rate_interval(
 ) -> RateInterval:
     """Return which false-positive rates to expect of one conformal calibration.
 
-    Given the threshold, the rate on new normal images is a random number: it depends on
-    which images calibrated. With l = floor((n + 1) * rate) and scores that do not tie
-    it follows a Beta(l, n + 1 - l) distribution; with ties it is lower.
+    The rate on new normal images depends on which n images set the threshold. With
+    l = floor((n + 1) * rate) and scores that do not tie it follows Beta(l, n + 1 - l);
+    with ties it is lower.
 
     Args:
         n_normal: Images that calibrate, n.
@@ -116,7 +115,7 @@ def conformal_rate_interval(
            section 3.
 
     Example:
-        >>> from adlib.metrics import conformal_rate_interval
+        >>> from adlib.thresholds import conformal_rate_interval
         >>> interval = conformal_rate_interval(39, 0.05)
         >>> [round(rate, 3) for rate in interval]
         [0.05, 0.009, 0.116]

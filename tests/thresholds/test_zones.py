@@ -7,14 +7,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from adlib.metrics import (
-    ZoneThresholds,
-    conformal_threshold,
-    pixel_threshold,
-    pixel_threshold_per_image,
-    zone_thresholds,
-)
-from tests.metrics import naive_thresholds as naive
+from adlib.thresholds import zone_thresholds
+from adlib.thresholds._zones import ZoneThresholds
+from tests.thresholds import naive
 
 RATES = st.sampled_from([0.001, 0.01, 0.05, 0.29, 0.5, 0.9, 0.99])
 
@@ -42,27 +37,18 @@ def test_thresholds_are_those_of_all_pixels_sorted(seed, levels, zones, rate):
     maps = drawn(seed, levels)
     found = zone_thresholds(maps, zones, false_positive_rate=rate).thresholds
     np.testing.assert_array_equal(found, naive.zone_quantiles(maps, zones, rate))
-    whole = naive.zone_quantiles(maps, (1, 1), rate)[0, 0]
-    assert pixel_threshold(maps, rate) == whole
 
 
 def test_large_maps_equal_numpys_quantile():
     maps = np.random.default_rng(0).normal(size=(20, 64, 96)).astype(np.float32)
     maps[:, :32] += np.float32(5)
     wanted = np.quantile(maps, 1 - 0.003, method="inverted_cdf")
-    assert pixel_threshold(maps, 0.003) == wanted
+    whole = zone_thresholds(maps, (1, 1), false_positive_rate=0.003)
+    assert whole.thresholds == [[wanted]]
     halves = zone_thresholds(maps, (2, 1), false_positive_rate=0.003).thresholds
     for half, part in zip(halves[:, 0], (maps[:, :32], maps[:, 32:]), strict=True):
         assert half == np.quantile(part, 1 - 0.003, method="inverted_cdf")
         assert (part > half).mean() <= 0.003
-
-
-def test_per_image_is_the_conformal_threshold_of_maxima():
-    maps = drawn(1, n_maps=39)
-    maxima = [values.max() for values in maps]
-    assert pixel_threshold_per_image(maps, 0.1) == conformal_threshold(maxima, 0.1)
-    with pytest.raises(ValueError, match="of pixel_threshold_per_image needs more"):
-        pixel_threshold_per_image(maps[:5], 0.1)
 
 
 @pytest.mark.parametrize("draw", ["gumbel", "integers"])
@@ -136,7 +122,8 @@ def test_a_sequence_is_read_one_map_at_a_time_and_twice():
 
     maps = drawn(2)
     lazy = Lazy(maps)
-    assert pixel_threshold(lazy, 0.1) == pixel_threshold(iter(maps), 0.1)
+    found, expected = zone_thresholds(lazy, (2, 2)), zone_thresholds(iter(maps), (2, 2))
+    np.testing.assert_array_equal(found.thresholds, expected.thresholds)
     assert lazy.asked == 2 * len(maps)
 
 
@@ -146,18 +133,13 @@ MAPS = np.zeros((4, 4, 4))
 @pytest.mark.parametrize(
     ("call", "error", "message"),
     [
-        (lambda: pixel_threshold([], 0.1), ValueError, "must be at least one map"),
+        (lambda: zone_thresholds([]), ValueError, "must be at least one map"),
         (
-            lambda: pixel_threshold([MAPS[0], np.full((2, 2), np.inf)], 0.1),
+            lambda: zone_thresholds([MAPS[0], np.full((2, 2), np.inf)]),
             ValueError,
-            "heatmaps_normal of pixel_threshold must be .* image 1; got 4 of 4 pixels",
+            "anomaly_maps of zone_thresholds must be .* image 1; got 4 of 4 pixels",
         ),
-        (lambda: pixel_threshold([[["a"]]], 0.1), TypeError, "for image 0"),
-        (
-            lambda: pixel_threshold(MAPS, 1.0),
-            ValueError,
-            "false_positive_rate of pixel_threshold must be",
-        ),
+        (lambda: zone_thresholds([[["a"]]]), TypeError, "for image 0"),
         (
             lambda: zone_thresholds(MAPS, (5, 1)),
             ValueError,
@@ -193,7 +175,7 @@ MAPS = np.zeros((4, 4, 4))
         (
             lambda: zone_thresholds(MAPS, rate_of="images"),
             ValueError,
-            "by every second map, needs more normal images; got 2",
+            "of which every second map counts, needs more normal images; got 2",
         ),
         (
             lambda: ZoneThresholds([[np.nan]]),
@@ -208,7 +190,7 @@ MAPS = np.zeros((4, 4, 4))
         (
             lambda: ZoneThresholds([[1.0]]).defect_mask([1.0]),
             ValueError,
-            r"heatmap of defect_mask must be finite \(height, width\) numbers; got",
+            r"anomaly_map of defect_mask must be finite \(height, width\) numbers; got",
         ),
     ],
 )

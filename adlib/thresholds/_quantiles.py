@@ -11,37 +11,31 @@ from collections.abc import Iterable, Iterator
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
-from adlib._compile import compiled
 from adlib._typing import Float32Array, Float64Array, Int64Array
 from adlib._validation import refusal
-from adlib.metrics._checks import check_heatmap
+from adlib.metrics._checks import check_map
 from adlib.metrics._masked_maps import as_sequence
-from adlib.metrics._thresholds import share_of
+from adlib.thresholds._scores import share_of
 
 HALF = 16  # bits
 N_HALVES = 2**HALF
 
 
-class Heatmaps:
-    """Checked maps, as often as they are asked for.
+class CheckedMaps:
+    """Checked maps, as often as they are asked for, with no fewer pixels than zones.
 
-    Args:
-        heatmaps: (height, width) each. A sequence is read item by item on each pass; of
-            other iterables the maps are kept.
-        owner: What errors call the function that was given them.
-        zones: Rows and columns that each map must be divisible into.
+    A sequence is read item by item on each pass; of other iterables the maps are kept.
     """
 
     def __init__(
-        self, heatmaps: Iterable[Any], owner: str, zones: tuple[int, int] = (1, 1)
+        self, anomaly_maps: Iterable[Any], owner: str, zones: tuple[int, int] = (1, 1)
     ) -> None:
-        self._maps = as_sequence(heatmaps)
+        self._maps = as_sequence(anomaly_maps)
         self._owner, self._zones = owner, zones
         if not len(self._maps):
             rule = "at least one map"
-            raise ValueError(refusal("heatmaps_normal", owner, rule, "none"))
+            raise ValueError(refusal("anomaly_maps", owner, rule, "none"))
 
     def __iter__(self) -> Iterator[Float32Array]:
         """Yield each map, or raise."""
@@ -50,12 +44,15 @@ class Heatmaps:
 
     def _checked(self, number: int) -> Float32Array:
         owner = self._owner
-        heatmap = check_heatmap(self._maps[number], number, "heatmaps_normal", owner)
-        if heatmap.shape[0] < self._zones[0] or heatmap.shape[1] < self._zones[1]:
+        anomaly_map = check_map(self._maps[number], number, "anomaly_maps", owner)
+        if (
+            anomaly_map.shape[0] < self._zones[0]
+            or anomaly_map.shape[1] < self._zones[1]
+        ):
             rule = "at least as high and wide as there are zones"
-            came = f"{heatmap.shape} for zones {self._zones}"
-            raise ValueError(refusal("heatmaps_normal", owner, rule, came))
-        return heatmap
+            came = f"{anomaly_map.shape} for zones {self._zones}"
+            raise ValueError(refusal("anomaly_maps", owner, rule, came))
+        return anomaly_map
 
 
 def zone_of(size: int, n_zones: int) -> Int64Array:
@@ -63,57 +60,57 @@ def zone_of(size: int, n_zones: int) -> Int64Array:
     return np.arange(size, dtype=np.int64) * n_zones // size
 
 
-def zone_maxima(heatmap: Float32Array, zones: tuple[int, int]) -> Float64Array:
+def zone_maxima(anomaly_map: Float32Array, zones: tuple[int, int]) -> Float64Array:
     """Return the highest value in each zone, (rows, columns)."""
-    height, width = heatmap.shape
+    height, width = anomaly_map.shape
     # A zone begins at the first row or column that belongs to it.
     tops = np.searchsorted(zone_of(height, zones[0]), np.arange(zones[0]))
     lefts = np.searchsorted(zone_of(width, zones[1]), np.arange(zones[1]))
-    by_rows = np.maximum.reduceat(heatmap, tops, axis=0)
+    by_rows = np.maximum.reduceat(anomaly_map, tops, axis=0)
     return np.maximum.reduceat(by_rows, lefts, axis=1).astype(np.float64)
 
 
 def zone_quantiles(
-    heatmaps: Heatmaps, zones: tuple[int, int], rate: float
+    anomaly_maps: CheckedMaps, zones: tuple[int, int], rate: float
 ) -> Float64Array:
     """Return each zone's lowest value that at most a share of its pixels exceed.
 
-    Args:
-        heatmaps: The maps, read twice.
-        zones: Rows and columns of zones.
-        rate: The share, in (0, 1).
-
-    Returns:
-        (rows, columns), exact values of pixels.
-
-    Note:
-        Counts take half a megabyte a zone.
+    The values, (rows, columns), are exact. Maps are read twice; counts take half a
+    megabyte a zone.
     """
-    n_zones = zones[0] * zones[1]
-    counts = np.zeros((n_zones, N_HALVES), np.int64)
-    every = np.full(n_zones, -1, np.int64)
-    for heatmap in heatmaps:
-        _count_halves(*_keys_and_zones(heatmap, zones), every, counts)
+    counts = np.zeros((zones[0] * zones[1], N_HALVES), np.int64)
+    for anomaly_map in anomaly_maps:
+        keys, zone = _keys_and_zones(anomaly_map, zones)
+        _add(counts, zone, keys >> HALF)
     n_pixels = counts.sum(axis=1)
     allowed = [share_of(int(number), rate) for number in n_pixels]
     ranks = np.maximum(0, n_pixels - 1 - np.array(allowed))
     upper, ranks = _find(counts, ranks)
     counts[:] = 0
-    for heatmap in heatmaps:
-        _count_halves(*_keys_and_zones(heatmap, zones), upper, counts)
+    for anomaly_map in anomaly_maps:
+        keys, zone = _keys_and_zones(anomaly_map, zones)
+        near = keys >> HALF == upper[zone]
+        _add(counts, zone[near], keys[near] & (N_HALVES - 1))
     lower, _ = _find(counts, ranks)
     return _values(upper << HALF | lower).astype(np.float64).reshape(zones)
 
 
+def _add(counts: Int64Array, zones: Int64Array, halves: Int64Array) -> None:
+    """Count pixels at their zone and half."""
+    cells, times = np.unique(zones * N_HALVES + halves, return_counts=True)
+    counts.reshape(-1)[cells] += times
+
+
 def _keys_and_zones(
-    heatmap: Float32Array, zones: tuple[int, int]
-) -> tuple[NDArray[np.uint32], Int64Array, Int64Array]:
-    """Return integers that rise with the values, and each row's and column's zone."""
-    bits = (heatmap + np.float32(0)).view(np.uint32)  # the sum makes of -0.0 a 0.0
+    anomaly_map: Float32Array, zones: tuple[int, int]
+) -> tuple[Int64Array, Int64Array]:
+    """Return integers that rise with the values, and each pixel's zone, (n_pixels,)."""
+    bits = (anomaly_map + np.float32(0)).view(np.uint32)  # the sum makes of -0.0 a 0.0
     is_negative = bits >> np.uint32(31) == 1
-    keys = np.where(is_negative, ~bits, bits | np.uint32(1 << 31))
-    rows = zone_of(heatmap.shape[0], zones[0]) * zones[1]
-    return keys, rows, zone_of(heatmap.shape[1], zones[1])
+    keys = np.where(is_negative, ~bits, bits | np.uint32(1 << 31)).astype(np.int64)
+    rows = zone_of(anomaly_map.shape[0], zones[0]) * zones[1]
+    columns = zone_of(anomaly_map.shape[1], zones[1])
+    return keys.ravel(), np.add.outer(rows, columns).ravel()
 
 
 def _values(keys: Int64Array) -> Float32Array:
@@ -134,23 +131,3 @@ def _find(counts: Int64Array, ranks: Int64Array) -> tuple[Int64Array, Int64Array
     )
     zones = np.arange(len(found))
     return found, ranks - (up_to[zones, found] - counts[zones, found])
-
-
-@compiled()
-def _count_halves(
-    keys: NDArray[np.uint32],
-    zone_of_row: Int64Array,
-    zone_of_column: Int64Array,
-    upper: Int64Array,
-    counts: Int64Array,
-) -> None:  # pragma: no cover - compiled
-    """Count upper halves where a zone's ``upper`` is -1, else lower ones below it."""
-    height, width = keys.shape
-    for y in range(height):
-        for x in range(width):
-            zone = zone_of_row[y] + zone_of_column[x]
-            half = np.int64(keys[y, x] >> 16)
-            if upper[zone] < 0:
-                counts[zone, half] += 1
-            elif upper[zone] == half:
-                counts[zone, np.int64(keys[y, x] & 0xFFFF)] += 1

@@ -5,14 +5,13 @@ from __future__ import annotations
 import math
 from typing import Literal, NamedTuple, TypeAlias
 
-import numpy as np
 from numpy.typing import ArrayLike
 
-from adlib._typing import BoolArray, Float64Array
 from adlib._validation import check_ratio
 from adlib.metrics._checks import check_labels_and_scores, check_scores
-from adlib.metrics._conformal import conformal_threshold
-from adlib.metrics._thresholds import (
+from adlib.metrics._image_metrics import confusion
+from adlib.thresholds._conformal import conformal_threshold
+from adlib.thresholds._scores import (
     calibrate_threshold,
     quantile_threshold,
     share_of,
@@ -23,15 +22,9 @@ ThresholdRule: TypeAlias = Literal["max", "quantile", "sigma", "conformal", "bes
 
 
 class ThresholdRow(NamedTuple):
-    """One rule: the threshold it sets, and what that is worth on the test images.
+    """The threshold of one rule, and its metrics on the test images.
 
-    Attributes:
-        rule: "max", "quantile", "sigma", "conformal" or "best_f1".
-        threshold: Above it a score is called anomalous.
-        f1: F1 of the anomalous images.
-        precision: Share of the images called anomalous that are; 0 where none is.
-        recall: Share of the anomalous images that are called so.
-        false_positive_rate: Share of the normal images that are called anomalous.
+    ``precision`` is 0 where no image is predicted anomalous.
     """
 
     rule: ThresholdRule
@@ -68,9 +61,8 @@ def compare_thresholds(
         k: Standard deviations of the sigma rule, above 0.
 
     Returns:
-        One row a rule, in the order above. The conformal threshold is infinite, so that
-        no image is called anomalous, where the normal images are too few to promise
-        the rate.
+        One row a rule, in the order above. The conformal threshold is infinite where
+        the normal images are too few for the rate.
 
     Raises:
         TypeError: Scores, labels or numbers are of the wrong kind.
@@ -78,7 +70,7 @@ def compare_thresholds(
 
     Example:
         >>> import numpy as np
-        >>> from adlib.metrics import compare_thresholds
+        >>> from adlib.thresholds import compare_thresholds
         >>> rng = np.random.default_rng(0)
         >>> normal, anomalous = rng.normal(0, 1, 239), rng.normal(3, 1, 80)
         >>> rows = compare_thresholds(
@@ -101,23 +93,17 @@ def compare_thresholds(
         thresholds["conformal"] = conformal_threshold(normal, rate)
     if scores_anomalous is not None:
         thresholds["best_f1"] = calibrate_threshold(normal, scores_anomalous)
-    return tuple(
-        _measure(rule, threshold, anomalous_test, test)
-        for rule, threshold in thresholds.items()
-    )
-
-
-def _measure(
-    rule: ThresholdRule, threshold: float, anomalous: BoolArray, scores: Float64Array
-) -> ThresholdRow:
-    flagged = scores > threshold
-    n_flagged, n_anomalous = int(flagged.sum()), int(anomalous.sum())
-    hits = int(np.sum(flagged & anomalous))
-    return ThresholdRow(
-        rule,
-        threshold,
-        f1=2 * hits / (n_flagged + n_anomalous),
-        precision=hits / n_flagged if n_flagged else 0.0,
-        recall=hits / n_anomalous,
-        false_positive_rate=(n_flagged - hits) / (len(scores) - n_anomalous),
-    )
+    rows = []
+    for rule, threshold in thresholds.items():
+        tn, fp, fn, tp = confusion(anomalous_test, test > threshold)
+        rows.append(
+            ThresholdRow(
+                rule,
+                threshold,
+                f1=2 * tp / (2 * tp + fp + fn),
+                precision=tp / (tp + fp) if tp + fp else 0.0,
+                recall=tp / (tp + fn),
+                false_positive_rate=fp / (tn + fp),
+            )
+        )
+    return tuple(rows)
