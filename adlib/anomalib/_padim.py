@@ -23,8 +23,10 @@ from adlib.estimators._patches import Embed, Patches
 from adlib.estimators._saving import damaged, save_detector, tensor_of
 from adlib.estimators._settings import Settings
 from adlib.exceptions import ImageError
-from adlib.features import DEFAULT_BACKBONE, Backbone
-from adlib.images import ColorOrder, OnError
+from adlib.features import Backbone
+from adlib.features._weights import DEFAULT_BACKBONE
+from adlib.images._pixels import ColorOrder
+from adlib.images._stream import OnError
 
 FEWEST = 2  # images that a covariance can be estimated from
 

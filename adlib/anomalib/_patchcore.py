@@ -22,13 +22,15 @@ from adlib.anomalib._detector import (
     finite_tensor,
     images_for,
 )
-from adlib.estimators._base import Scored
 from adlib.estimators._model_file import ModelContent
 from adlib.estimators._patches import Embed, Patches
+from adlib.estimators._results import Scored
 from adlib.estimators._saving import damaged, number, save_detector
 from adlib.estimators._settings import Settings
-from adlib.features import DEFAULT_BACKBONE, Backbone
-from adlib.images import ColorOrder, OnError
+from adlib.features import Backbone
+from adlib.features._weights import DEFAULT_BACKBONE
+from adlib.images._pixels import ColorOrder
+from adlib.images._stream import OnError
 
 
 class AnomalibPatchcore(AnomalibDetector):

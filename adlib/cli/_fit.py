@@ -251,7 +251,7 @@ def _plan(
         seed: Draws the images that are held out.
         leave_one_out: As typed.
     """
-    from adlib.estimators import lowest_rate
+    from adlib.metrics import lowest_rate
 
     for name, found in (("--good", good), ("--defects", defects)):
         _check_apart(found, name, images, "IMAGES")

@@ -12,21 +12,22 @@ import numpy as np
 from adlib._threads import undivided
 from adlib._typing import AnyArray, Float32Array, Int64Array
 from adlib._validation import (
-    check_image_size,
     check_int,
     check_option,
     check_positive,
     check_ratio,
 )
-from adlib.estimators._base import AnomalyDetector, Scored
-from adlib.estimators._gaussian import Gaussian
+from adlib.estimators._detector import AnomalyDetector
+from adlib.estimators._gaussian import (
+    Gaussian,
+    GaussianFit,
+    left_out_squared,
+    mahalanobis,
+)
 from adlib.estimators._gaussian_cpu import SIDE_BY_SIDE, n_blocks, n_packed
-from adlib.estimators._gaussian_fit import GaussianFit
-from adlib.estimators._left_out import left_out_squared
-from adlib.estimators._mahalanobis import mahalanobis
-from adlib.estimators._maps import anomaly_maps
 from adlib.estimators._model_file import ModelContent
 from adlib.estimators._patches import Embed, Patches
+from adlib.estimators._results import Scored, anomaly_maps
 from adlib.estimators._saving import (
     damaged,
     restore_detector,
@@ -34,22 +35,16 @@ from adlib.estimators._saving import (
     tensor_of,
 )
 from adlib.estimators._settings import Settings, check_settings
-from adlib.features import (
-    DEFAULT_BACKBONE,
-    Backbone,
-    Embedder,
-    Embedding,
-    Precision,
-    Runtime,
-    embedding_length,
-)
-from adlib.images import ColorOrder, OnError
+from adlib.features import Backbone
+from adlib.features._backbone import Precision, Runtime
+from adlib.features._embedding import Embedder, Embedding, embedding_length
+from adlib.features._weights import DEFAULT_BACKBONE
+from adlib.images._pixels import ColorOrder
+from adlib.images._stream import OnError
 from adlib.metrics import top_mean_scores
 
 Channels: TypeAlias = Literal["random", "all", "pca"]
-CHANNELS: tuple[Channels, ...] = get_args(Channels)
 GaussianAggregation: TypeAlias = Literal["max", "map_max", "top_mean"]
-GAUSSIAN_AGGREGATIONS: tuple[GaussianAggregation, ...] = get_args(GaussianAggregation)
 PCA_IMAGES = 32  # that main directions are computed from
 
 
@@ -275,10 +270,12 @@ class PaDiM(AnomalyDetector):
 
     def _check_parameters(self) -> Settings:
         owner = type(self).__name__
-        check_option(self.channels, "channels", owner, CHANNELS)
+        check_option(self.channels, "channels", owner, get_args(Channels))
         check_int(self.n_channels, "n_channels", owner, low=1)
         check_positive(self.regularization, "regularization", owner)
-        check_option(self.aggregation, "aggregation", owner, GAUSSIAN_AGGREGATIONS)
+        check_option(
+            self.aggregation, "aggregation", owner, get_args(GaussianAggregation)
+        )
         check_ratio(self.top_ratio, "top_ratio", owner, closed=True)
         return check_settings(self)
 
@@ -349,8 +346,7 @@ class PaDiM(AnomalyDetector):
             return Scored(distances.max(axis=1), patch_scores)
         if self.aggregation == "top_mean":
             return Scored(top_mean_scores(distances, self.top_ratio), patch_scores)
-        size = check_image_size(self.image_size, "image_size", type(self).__name__)
-        maps = anomaly_maps(patch_scores, size)
+        maps = anomaly_maps(patch_scores, self._size)
         return Scored(maps.max(axis=(1, 2)), patch_scores, maps)
 
 

@@ -22,16 +22,20 @@ from adlib.estimators._aggregation import (
     Aggregation,
     reweighted_scores,
 )
-from adlib.estimators._base import AnomalyDetector, Scored
+from adlib.estimators._detector import AnomalyDetector
 from adlib.estimators._labels import as_anomalous, one_is_anomalous
 from adlib.estimators._model_file import ModelContent
-from adlib.estimators._normal_images import (
-    check_any_usable,
+from adlib.estimators._patches import (
+    Embed,
+    Pass,
+    Patches,
+    PatchStore,
+    embed,
     open_normal,
+    origins_of,
     warn_of_skipped,
 )
-from adlib.estimators._patches import Embed, Patches, PatchStore, embed, origins_of
-from adlib.estimators._results import Explanation
+from adlib.estimators._results import Explanation, Scored
 from adlib.estimators._saving import (
     damaged,
     number,
@@ -42,26 +46,17 @@ from adlib.estimators._saving import (
 )
 from adlib.estimators._settings import Settings, check_settings
 from adlib.exceptions import ModelFileError
-from adlib.features import (
-    DEFAULT_BACKBONE,
-    Backbone,
-    Embedder,
-    Embedding,
-    Precision,
-    Runtime,
-    embedding_length,
-)
-from adlib.images import ColorOrder, Failure, Images, OnError
+from adlib.features import Backbone
+from adlib.features._backbone import Precision, Runtime
+from adlib.features._embedding import Embedder, Embedding, embedding_length
+from adlib.features._weights import DEFAULT_BACKBONE
+from adlib.images import Images
+from adlib.images._pixels import ColorOrder
+from adlib.images._stream import OnError
 from adlib.metrics import top_mean_scores
-from adlib.neighbors import (
-    SEARCH_KINDS,
-    UNTRAINED,
-    MemoryBank,
-    Recall,
-    SearchKind,
-    greedy_coreset,
-    random_projection,
-)
+from adlib.neighbors import MemoryBank, Recall, greedy_coreset
+from adlib.neighbors._bank import UNTRAINED, SearchKind
+from adlib.neighbors._coreset import random_projection
 
 Selection: TypeAlias = Literal["greedy", "random"]
 RECALL_QUERIES = 2_000  # patches that an index's recall is measured on
@@ -263,18 +258,13 @@ class PatchCore(AnomalyDetector):
             # Labels of 0 and 1 came before, so that these ones mean anomalous.
             anomalous = np.ones_like(anomalous)
         source = open_normal(X, anomalous, owner, settings.pixel_format)
+        batches = embed(
+            source, self._embedder(), settings, "Reading features", digests=True
+        )
+        images = Pass(batches, owner)
         store = PatchStore(source.n_items)
-        names: list[str] = []
-        digests: list[str] = []
-        skipped: list[Failure] = []
-        embedder, reading = self._embedder(), "Reading features"
-        for patches in embed(source, embedder, settings, reading, digests=True):
-            skipped.extend(patches.batch.failures)
-            if patches.batch.names:
-                names.extend(patches.batch.names)
-                digests.extend(patches.digests)
-                store.append(patches.embeddings)
-        check_any_usable(names, skipped, owner)
+        for patches in images:
+            store.append(patches.embeddings)
         points = store.take().reshape(-1, self.memory_bank_.embeddings.shape[1])
         share = len(self.memory_bank_) / self.n_patches_
         kept = self._select(points, max(1, round(share * len(points))), settings)
@@ -286,14 +276,14 @@ class PatchCore(AnomalyDetector):
             settings.device,
         )
         recall = self._measure_recall(bank, points, kept, settings.random_state)
-        warn_of_skipped(skipped)
+        warn_of_skipped(images.skipped)
         self.__dict__.update(
             memory_bank_=bank,
             n_patches_=self.n_patches_ + len(points),
             search_recall_=recall,
-            training_images_=[*self.training_images_, *names],
-            training_digests_=[*self.training_digests_, *digests],
-            skipped_=[*self.skipped_, *skipped],
+            training_images_=[*self.training_images_, *images.names],
+            training_digests_=[*self.training_digests_, *images.digests],
+            skipped_=[*self.skipped_, *images.skipped],
             left_out_scores_=None,
             _one_is_anomalous=zero_one,
         )
@@ -318,32 +308,25 @@ class PatchCore(AnomalyDetector):
             Of patches equally far from the bank the first of the grid, row by row, is
             named; of equally near entries, in an exact search, the first.
         """
-        settings, source = self._prepare(X, "explain")
-        origins = self._origins()
-        explanations = []
-        skipped = []
-        for patches in self._patches(source, settings, "Explaining"):
-            skipped.extend(patches.batch.failures)
-            if not patches.batch.names:
-                continue
-            grid = patches.embeddings.shape[1:3]
-            lookup = self._look_up(patches.embeddings)
-            worst = lookup.distances.argmax(axis=1)
-            for i, name in enumerate(patches.batch.names):
-                entry = lookup.nearest[i, worst[i]]
-                image, row, column = origins[entry].tolist()
-                place = np.unravel_index(worst[i], grid)
-                explanations.append(
-                    Explanation(
-                        path=name,
-                        patch=(int(place[0]), int(place[1])),
-                        distance=float(lookup.distances[i, worst[i]]),
-                        compared_with=self.training_images_[image],
-                        compared_patch=(row, column),
-                    )
-                )
-        warn_of_skipped(skipped)
+        images = Pass(self._embed(X, "explain", "Explaining"))
+        explanations = [one for patches in images for one in self._explain(patches)]
+        warn_of_skipped(images.skipped)
         return explanations
+
+    def _explain(self, patches: Patches) -> Iterator[Explanation]:
+        origins = self._origins()
+        lookup = self._look_up(patches.embeddings)
+        worst = lookup.distances.argmax(axis=1)
+        for i, name in enumerate(patches.names):
+            image, row, column = origins[lookup.nearest[i, worst[i]]].tolist()
+            place = divmod(int(worst[i]), self.grid_[1])
+            yield Explanation(
+                path=name,
+                patch=place,
+                distance=float(lookup.distances[i, worst[i]]),
+                compared_with=self.training_images_[image],
+                compared_patch=(row, column),
+            )
 
     def _describe(self) -> dict[str, str]:
         n_bank, n_features = self.memory_bank_.embeddings.shape
@@ -417,7 +400,7 @@ class PatchCore(AnomalyDetector):
         if self.projection is not None:
             check_int(self.projection, "projection", owner, low=1)
         check_option(self.selection, "selection", owner, get_args(Selection))
-        check_option(self.search, "search", owner, SEARCH_KINDS)
+        check_option(self.search, "search", owner, get_args(SearchKind))
         check_option(self.aggregation, "aggregation", owner, AGGREGATIONS)
         check_ratio(self.top_ratio, "top_ratio", owner, closed=True)
         check_int(self.n_neighbors, "n_neighbors", owner, low=2)

@@ -8,8 +8,8 @@ from pathlib import Path
 
 import torch
 
-from adlib.estimators._base import AnomalyDetector
-from adlib.features import Embedder
+from adlib.estimators._detector import AnomalyDetector
+from adlib.features._embedding import Embedder
 from adlib.images import open_source, read_batches
 
 STAGES = ("decode", "backbone", "embed", "search", "map")
@@ -39,7 +39,8 @@ def stage_seconds(
         >>> from tempfile import TemporaryDirectory
         >>> import numpy as np
         >>> from PIL import Image
-        >>> from adlib.estimators import PatchCore, stage_seconds
+        >>> from adlib.estimators import PatchCore
+        >>> from adlib.estimators._stage_times import stage_seconds
         >>> good = np.random.default_rng(0).random((4, 64, 64), dtype=np.float32)
         >>> model = PatchCore(image_size=64, coreset=0.5).fit(good)
         >>> with TemporaryDirectory() as folder:

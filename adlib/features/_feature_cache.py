@@ -232,7 +232,8 @@ def use_feature_cache(found: FeatureCache | None) -> None:
         found: The cache; None: none.
 
     Example:
-        >>> from adlib.features import current_feature_cache, use_feature_cache
+        >>> from adlib.features._feature_cache import current_feature_cache
+        >>> from adlib.features import use_feature_cache
         >>> use_feature_cache(None)
         >>> current_feature_cache() is None
         True
@@ -245,7 +246,10 @@ def current_feature_cache() -> FeatureCache | None:
     """Return the cache that backbones use; None: none.
 
     Example:
-        >>> from adlib.features import current_feature_cache, without_feature_cache
+        >>> from adlib.features._feature_cache import (
+        ...     current_feature_cache,
+        ...     without_feature_cache,
+        ... )
         >>> with without_feature_cache():
         ...     current_feature_cache() is None
         True
@@ -258,7 +262,10 @@ def without_feature_cache() -> Iterator[None]:
     """Let backbones use no cache inside the block, e.g. because a clock runs.
 
     Example:
-        >>> from adlib.features import current_feature_cache, without_feature_cache
+        >>> from adlib.features._feature_cache import (
+        ...     current_feature_cache,
+        ...     without_feature_cache,
+        ... )
         >>> with without_feature_cache():
         ...     current_feature_cache() is None
         True

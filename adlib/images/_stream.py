@@ -16,7 +16,6 @@ from adlib.images._pixels import GREY, resize
 from adlib.images._sources import Item, Source
 
 OnError: TypeAlias = Literal["raise", "skip"]
-ON_ERROR: tuple[OnError, ...] = ("raise", "skip")
 MOST_WORKERS = 8  # decoding rarely keeps more threads busy beside a model
 
 

@@ -25,7 +25,8 @@ from adlib.datasets import (
     ShiftSettings,
     read_mask,
 )
-from adlib.images import as_pixels, read_image
+from adlib.images import read_image
+from adlib.images._pixels import as_pixels
 from adlib.report._picture_grid import Picture
 
 if TYPE_CHECKING:

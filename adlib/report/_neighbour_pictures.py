@@ -9,7 +9,8 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from adlib._typing import Float32Array
-from adlib.images import as_pixels, read_image, resize
+from adlib.images import read_image
+from adlib.images._pixels import as_pixels, resize
 from adlib.report._figures import ORANGE, new_figure
 from adlib.report._matrix_figure import Matrix, matrix_figure
 from adlib.report._picture_grid import PANEL, draw_outline, shortened

@@ -13,7 +13,7 @@ import numpy as np
 from adlib._validation import refusal
 from adlib.datasets import ANOMALOUS, ClassSplit
 from adlib.estimators import AnomalyDetector
-from adlib.features import without_feature_cache
+from adlib.features._feature_cache import without_feature_cache
 from adlib.metrics import delong_test
 from adlib.study._evaluate import FPR_LIMIT, pixel_curves
 from adlib.study._fitting import what_was_learned

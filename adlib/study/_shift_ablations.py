@@ -24,7 +24,8 @@ from adlib.datasets import (
     ShiftSettings,
 )
 from adlib.estimators import AnomalyDetector
-from adlib.images import as_pixels, read_image
+from adlib.images import read_image
+from adlib.images._pixels import as_pixels
 from adlib.metrics import delong_test
 from adlib.study._intervals import auroc_interval
 from adlib.study._json import plain

@@ -9,8 +9,8 @@ from sklearn.base import clone
 from sklearn.decomposition import PCA
 
 from adlib import PaDiM, load
-from adlib.estimators._maps import anomaly_maps
 from adlib.estimators._model_file import read_model, write_model
+from adlib.estimators._results import anomaly_maps
 from adlib.exceptions import ImageError, ModelFileError
 from adlib.images import open_source, read_batches
 from tests import reference

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from scipy.spatial.distance import pdist
 
-from adlib.neighbors import random_projection
+from adlib.neighbors._coreset import random_projection
 
 X = np.random.default_rng(0).normal(size=(40, 30)).astype(np.float32)
 
