@@ -40,7 +40,7 @@ def stage_seconds(
         >>> import numpy as np
         >>> from PIL import Image
         >>> from adlib.estimators import PatchCore
-        >>> from adlib.estimators._stage_times import stage_seconds
+        >>> from adlib.estimators import stage_seconds
         >>> good = np.random.default_rng(0).random((4, 64, 64), dtype=np.float32)
         >>> model = PatchCore(image_size=64, coreset=0.5).fit(good)
         >>> with TemporaryDirectory() as folder:

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
     from adlib.datasets import Sample
-    from adlib.estimators import Explanation
+    from adlib.estimators._results import Explanation
     from adlib.study import NeighbourShares
 
 SIDE = 320  # pixels of an image in a picture
@@ -99,7 +99,7 @@ def explanation_figure(
         >>> from tempfile import TemporaryDirectory
         >>> from PIL import Image
         >>> from adlib.datasets import Sample
-        >>> from adlib.estimators import Explanation
+        >>> from adlib.estimators._results import Explanation
         >>> from adlib.report import explanation_figure
         >>> with TemporaryDirectory() as folder:
         ...     path = Path(folder, "0.png")

@@ -13,8 +13,8 @@ import numpy as np
 
 from adlib._typing import Float64Array
 from adlib.datasets import ANOMALOUS
-from adlib.estimators import AnomalyDetector, PatchCore
-from adlib.estimators._stage_times import STAGES, stage_seconds
+from adlib.estimators import AnomalyDetector, PatchCore, stage_seconds
+from adlib.estimators._stage_times import STAGES
 from adlib.features._feature_cache import without_feature_cache
 from adlib.study._fitting import what_was_learned
 from adlib.study._intervals import auroc_interval
