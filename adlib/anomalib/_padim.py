@@ -59,7 +59,7 @@ class AnomalibPadim(AnomalibDetector):
         image_size: Side in pixels to which images are resized, or (height, width); at
             least 17.
         color: Order of the channels of arrays and tensors: "rgb", or "bgr" as OpenCV
-            reads them. Files and PIL images say themselves.
+            has it. In files and PIL images it is known.
         max_value: What counts as white in 16-bit images and in floats, such as 4095 for
             a camera of 12 bits; None: 65535 and 1.
         n_features: How many features the Gaussians have at most; a random choice of
@@ -76,7 +76,7 @@ class AnomalibPadim(AnomalibDetector):
         model_: anomalib's ``PadimModel``, in evaluation mode.
         backbone_: adlib's network, whose weights ``model_`` has.
         grid_: (height, width) of the patch grid.
-        training_images_: Names of the images learned from, in order.
+        training_images_: Names of the training images, in order.
         skipped_: Images that ``fit`` skipped, with reasons.
         threshold_: What ``calibrate`` set, or None.
 
@@ -207,7 +207,7 @@ class AnomalibPadim(AnomalibDetector):
             for batch in patches:
                 n_learned += len(batch.embeddings)
                 for images in images_for(model, batch.embeddings):
-                    model(images)  # which it remembers
+                    model(images)  # which keeps them
             if n_learned < FEWEST:
                 raise ImageError(
                     f"X of {type(self).__name__}.fit must hold at least {FEWEST} "

@@ -62,10 +62,10 @@ class AnomalibPatchcore(AnomalibDetector):
         image_size: Side in pixels to which images are resized, or (height, width); at
             least 17.
         color: Order of the channels of arrays and tensors: "rgb", or "bgr" as OpenCV
-            reads them. Files and PIL images say themselves.
+            has it. In files and PIL images it is known.
         max_value: What counts as white in 16-bit images and in floats, such as 4095 for
             a camera of 12 bits; None: 65535 and 1.
-        coreset: Which fraction of all patches is remembered, (0, 1]; at least one
+        coreset: Which fraction of all patches is kept, (0, 1]; at least one
             patch must be, two where ``n_neighbors`` is above 1.
         n_neighbors: How many bank entries the image score is weighted by; 1 leaves it
             the highest patch score. May be changed after ``fit``.
@@ -82,7 +82,7 @@ class AnomalibPatchcore(AnomalibDetector):
         backbone_: adlib's network, whose weights ``model_`` has.
         grid_: (height, width) of the patch grid.
         n_patches_: How many patches the coreset was chosen from.
-        training_images_: Names of the images learned from, in order.
+        training_images_: Names of the training images, in order.
         skipped_: Images that ``fit`` skipped, with reasons.
         threshold_: What ``calibrate`` set, or None.
 
@@ -201,7 +201,7 @@ class AnomalibPatchcore(AnomalibDetector):
         with torch.no_grad(), exact():
             for batch in patches:
                 for images in images_for(model, batch.embeddings):
-                    n_patches += len(model(images))  # which it remembers
+                    n_patches += len(model(images))  # which keeps them
             self._check_bank(int(n_patches * float(self.coreset)), n_patches)
             with (
                 torch_seeded(settings.random_state, settings.device),

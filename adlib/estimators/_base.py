@@ -1,4 +1,4 @@
-"""A detector without a threshold: what every one has to say, fit, scores and maps."""
+"""What every detector shares without a threshold: fit, scores, maps, embeddings."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ from adlib.images._pixels import ColorOrder
 
 
 class BaseDetector(BaseEstimator, metaclass=ABCMeta):
-    """What fits and scores; subclasses say how to learn and how to score patches."""
+    """Fits and scores; subclasses say how patches are learned and scored."""
 
     _frozen: tuple[str, ...] = (
         "backbone",
@@ -100,7 +100,7 @@ class BaseDetector(BaseEstimator, metaclass=ABCMeta):
 
     @abstractmethod
     def _score_left_out(self, embeddings: Float32Array, images: Int64Array) -> Scored:
-        """Score training images as if each had not been learned from.
+        """Score training images as if each had not been in ``fit``.
 
         Args:
             embeddings: (n, grid_height, grid_width, n_features).
@@ -130,15 +130,14 @@ class BaseDetector(BaseEstimator, metaclass=ABCMeta):
         """Return what was learned, as short texts by name."""
 
     def fit(self, X: Images, y: ArrayLike | None = None) -> Self:
-        """Learn what good parts look like.
+        """Fit the detector to images of good parts.
 
         Args:
             X: Images of good parts: a folder, a glob, paths, uint8, uint16 or float
                 arrays (n, h, w) or (n, h, w, 3), tensors (n, 3, h, w), PIL images, or
                 a list, DataLoader or iterator of these.
             y: Labels, (n_images,): +1 normal and -1 anomalous, or numbers 0 normal and
-                1 anomalous, or bool. Anomalous images are not learned from. None: all
-                are good.
+                1 anomalous, or bool. Anomalous images are left out. None: all are good.
 
         Returns:
             The estimator.
@@ -149,7 +148,7 @@ class BaseDetector(BaseEstimator, metaclass=ABCMeta):
             TypeError, ValueError: A parameter, ``X`` or ``y`` is not as stated; or
                 ``X`` cannot be read twice, or is too small, for
                 ``false_positive_rate``.
-            WeightsError: The backbone's weights cannot be had.
+            WeightsError: The backbone's weights are not available.
             ImportError: A library that the parameters ask for is not installed.
 
         Note:
@@ -294,7 +293,7 @@ class BaseDetector(BaseEstimator, metaclass=ABCMeta):
         return in_order if size == "original" else np.stack(in_order)
 
     def embeddings(self, X: Images) -> Iterator[ImageEmbeddings]:
-        """Yield what the model sees of each image, in order, in one pass.
+        """Yield the patch embeddings of each image, in order, in one pass.
 
         Args:
             X: Images, as in ``fit``.
@@ -349,7 +348,7 @@ class BaseDetector(BaseEstimator, metaclass=ABCMeta):
             raise ValueError(refusal(name, owner, rule, describe(now), remedy))
 
     def _frozen_parameters(self) -> dict[str, Any]:
-        """Return the parameters that what is learned depends on in scoring."""
+        """Return the parameters that must be the same in ``fit`` and in scoring."""
         return {name: getattr(self, name) for name in self._frozen}
 
     def _check_fitted(self) -> None:

@@ -1,4 +1,4 @@
-"""Set a threshold from scores, and refuse or warn of one that could not hold."""
+"""Set a threshold from scores; refuse scores that a threshold cannot come from."""
 
 from __future__ import annotations
 
@@ -30,18 +30,18 @@ from adlib.metrics import (
 CalibrationKind: TypeAlias = Literal["conformal", "leave-one-out", "F1"]
 FEWEST_IMAGES = 3  # two others, of which a covariance can be made
 MOST_NAMED = 3  # images that a message names
-NAMELESS = re.compile(r"image \d+")  # what images without a path are called
+NAMELESS = re.compile(r"image \d+")  # names of images without a path
 CALLER = 4  # stack levels from a warning here to who called the estimator
 
 
 class Calibration(NamedTuple):
-    """How a threshold came about.
+    """How a threshold was set.
 
     Attributes:
         threshold: Above it an image is predicted anomalous.
         pixel_threshold: Above it a pixel of an anomaly map is drawn as anomalous: as
             many of the good images show such a pixel as may be predicted anomalous.
-        kind: "conformal" (good images that were not learned from, with a guarantee),
+        kind: "conformal" (good images that ``fit`` did not see, with a guarantee),
             "leave-one-out" (training images, each scored without itself) or "F1" (good
             and anomalous images).
         false_positive_rate: Share of good parts that may be predicted anomalous, in
@@ -264,7 +264,7 @@ def left_out_calibration(
 
 
 def check_left_out(X: Images, n_images: int | None, rate: float, owner: str) -> None:
-    """Raise unless images can be left out and a rate be promised from them.
+    """Raise unless images can be left out, and are enough for a rate.
 
     Args:
         X: The training images; they are read a second time.

@@ -37,24 +37,23 @@ from adlib.images import Images, Source, open_source
 
 
 class AnomalyDetector(BaseDetector):
-    """An estimator that learns from images of good parts and scores new ones.
+    """An estimator that is fitted to images of good parts and scores new ones.
 
-    Subclasses store their parameters in the constructor and say how to learn and how
-    to score patches; sources, errors, progress, maps, thresholds, verdicts and files
-    are here.
+    ``PatchCore`` and ``PaDiM`` are the detectors; they share all methods that are
+    documented here.
 
     Attributes:
         backbone_: The frozen network.
         grid_: (height, width) of the patch grid.
-        training_images_: Names of the images learned from, in order.
-        training_digests_: A digest of each one's pixels, by which ``calibrate`` knows
-            it again; empty where the model comes from an earlier version.
+        training_images_: Names of the training images, in order.
+        training_digests_: Digests of their pixels, by which ``calibrate`` finds
+            training images among its own; empty in models of earlier versions.
         skipped_: Images that ``fit`` skipped (``on_error="skip"``), with reasons.
         threshold_: What ``calibrate``, or ``fit`` with ``false_positive_rate``, set; or
             None. It may be set by hand, to a finite number.
         pixel_threshold_: Set with it: above it a pixel of an anomaly map is drawn as
             anomalous; or None.
-        calibration_: How both came about, a ``Calibration``; or None.
+        calibration_: How both were set, a ``Calibration``; or None.
         left_out_scores_: With ``false_positive_rate``, what ``leave_one_out_scores``
             gave in ``fit``, (n_images,) float32; else None.
         learned_with_: The parameters that must not change between fit and scoring.
@@ -72,7 +71,7 @@ class AnomalyDetector(BaseDetector):
     left_out_scores_: Float32Array | None
 
     def __sklearn_tags__(self) -> Any:
-        # Not by OutlierMixin, whose fit_predict would predict learned images.
+        # Not by OutlierMixin: its fit_predict scores training images as new ones.
         tags = super().__sklearn_tags__()
         tags.estimator_type = "outlier_detector"
         return tags
@@ -88,77 +87,123 @@ class AnomalyDetector(BaseDetector):
         text = threshold_text(self._threshold(), self.calibration_)
         return {**self._describe(), "threshold": text}
 
-    def _plan_threshold(self, X: Images, n_images: int | None, owner: str) -> None:
-        if self.false_positive_rate is not None:
-            rate = check_ratio(
-                self.false_positive_rate, "false_positive_rate", owner, closed=False
-            )
-            check_left_out(X, n_images, rate, owner)
-
-    def _set_threshold(self, source: Source, settings: Settings, owner: str) -> None:
-        self.left_out_scores_ = None
-        self._take_over(None)
-        if self.false_positive_rate is not None:
-            left_out = self._leave_one_out(source, settings, owner)
-            self.left_out_scores_ = left_out.scores.astype(np.float32)
-            rate = float(self.false_positive_rate)
-            self._take_over(left_out_calibration(left_out, rate, owner))
-
-    def leave_one_out_scores(
-        self, X: Images, y: ArrayLike | None = None
-    ) -> Float32Array:
-        """Score the training images, each as if it alone had not been learned from.
-
-        What an image's own patches say about it does not count, so that good images
-        need not be held out to see how good images score.
+    def calibrate(
+        self,
+        X: Images,
+        y: ArrayLike | None = None,
+        *,
+        false_positive_rate: float | None = None,
+    ) -> Self:
+        """Set the threshold that ``predict`` uses.
 
         Args:
-            X: The images that ``fit`` learned from, in the same order.
-            y: Their labels, (n_images,) as in ``fit``, where ``fit`` was given labels.
+            X: Images that ``fit`` did not see, as in ``fit``.
+            y: Labels, (n_images,): +1 normal and -1 anomalous, or numbers 0 normal and
+                1 anomalous. The threshold then maximises F1, of all thresholds there
+                are. None: all images are good.
+            false_positive_rate: Without labels, the share of good images that may be
+                predicted anomalous, in (0, 1): the chance for a new good image is at
+                most that (split conformal). None: 0.05.
 
         Returns:
-            (n_images,) float32, one for each of ``training_images_``.
+            The estimator, with ``threshold_``, ``pixel_threshold_`` and
+            ``calibration_`` set.
 
         Raises:
-            ValueError: ``X`` holds other images, or there are too few.
+            TypeError: ``false_positive_rate`` is no number.
+            ImageError: An image is unusable and ``on_error`` is "raise", or none is
+                left.
+            ValueError: ``y`` lacks one of the classes, does not fit ``X`` or is the
+                wrong way round; half of the good or of the anomalous images are
+                training images; both ``y`` and ``false_positive_rate`` are given; or
+                there are too few images for the rate.
+            NotFittedError: ``fit`` was not called.
+
+        Note:
+            Training images are recognised by their pixels. Fewer than half are left out
+            with a warning, and so are copies. Of the maps only the highest
+            values are kept: memory is bounded by a batch.
+        """
+        owner = f"{type(self).__name__}.calibrate"
+        rate = 0.05 if false_positive_rate is None else false_positive_rate
+        rate = check_ratio(rate, "false_positive_rate", owner, closed=False)
+        labels = None if y is None else as_anomalous(y, owner)
+        if labels is not None:
+            if false_positive_rate is not None:
+                rule = "None where y is given, since the threshold then maximises F1"
+                raise ValueError(refusal("false_positive_rate", owner, rule, f"{rate}"))
+            check_both_classes(labels, owner)
+        settings = self._ready()
+        if labels is None:
+            source = open_normal(X, None, owner, settings.pixel_format)
+        else:
+            source = open_source(X, owner, settings.pixel_format)
+            check_one_each(labels, source.n_items, owner)
+        images = Pass(
+            embed(source, self._embedder(), settings, "Calibrating", digests=True)
+        )
+        candidates = Candidates.of(
+            images, lambda some, _: self._score_patches(some.embeddings), self._size
+        )
+        warn_of_skipped(images.skipped)
+        known = self.training_images_, self.training_digests_
+        found = calibration(candidates, images.n_images, labels, rate, known, owner)
+        self._take_over(found)
+        return self
+
+    def predict(self, X: Images) -> Int64Array:
+        """Return a verdict on each image: +1 normal, -1 anomalous.
+
+        Args:
+            X: Images, as in ``fit``.
+
+        Returns:
+            (n_images,) int64. A skipped image gets -1, since nothing is known about it.
+
+        Raises:
+            ImageError: An image is unusable and ``on_error`` is "raise".
+            NotFittedError: ``fit`` or ``calibrate`` was not called.
+        """
+        self._check_fitted()
+        if self.threshold_ is None:
+            raise NotFittedError(
+                f"{type(self).__name__} has no threshold yet. Call calibrate with good "
+                "images it has not seen, or with labelled ones."
+            )
+        return self._verdicts(self.score(X))
+
+    def decision_function(self, X: Images) -> Float64Array:
+        """Return ``threshold_ - score``: negative = anomalous, as scikit-learn has it.
+
+        Before ``calibrate`` the threshold is taken as 0: the values then rank images,
+        and their sign has no meaning.
+
+        Args:
+            X: Images, as in ``fit``.
+
+        Returns:
+            (n_images,) float64.
+
+        Raises:
             ImageError: An image is unusable and ``on_error`` is "raise".
             NotFittedError: ``fit`` was not called.
 
         Note:
-            These are scores of almost, not exactly, the model that scores new images:
-            the coreset or the principal components were still selected with the image.
-            So a threshold from them comes without the guarantee that ``calibrate``
-            gives. Images of the same part lower each other's scores.
+            scikit-learn's scorers call this and expect higher values for the label 1.
+            So it warns where ``fit`` was given labels 0 and 1: see ``auroc_scorer``.
         """
-        owner = f"{type(self).__name__}.leave_one_out_scores"
-        settings = self._ready()
-        anomalous = None if y is None else as_anomalous(y, owner)
-        check_left_out(X, len(self.training_images_), 0.5, owner)
-        source = open_normal(X, anomalous, owner, settings.pixel_format)
-        left_out = self._leave_one_out(source, settings, owner)
-        return left_out.scores.astype(np.float32)
-
-    def _leave_one_out(
-        self, source: Source, settings: Settings, owner: str
-    ) -> Candidates:
-        known = self.training_images_, self.training_digests_
-
-        def score(patches: Patches, numbers: Int64Array) -> Scored:
-            check_same_images(patches, int(numbers[0]), *known, owner)
-            return self._score_left_out(patches.embeddings, numbers)
-
-        batches = embed(
-            source, self._embedder(), settings, "Leaving one out", digests=True
-        )
-        found = Candidates.of(Pass(batches), score, settings.image_size)
-        check_all_read(len(found.scores), known[0], owner)
-        return found
+        self._check_fitted()
+        threshold = self._threshold() or 0.0
+        scores = self.score(X).astype(np.float64)
+        if self._one_is_anomalous:
+            warn_of_scorers(f"{type(self).__name__}.decision_function")
+        return threshold - scores
 
     def fit_predict(self, X: Images, y: ArrayLike | None = None) -> Int64Array:
         """Fit, and return a verdict on each image: +1 normal, -1 anomalous.
 
-        Training images are judged by their ``left_out_scores_``, each as if it had not
-        been learned from.
+        For training images the verdict is that of their ``left_out_scores_``, each as
+        if ``fit`` had not seen it.
 
         Args:
             X: Images, as in ``fit``; they are read three times.
@@ -186,6 +231,40 @@ class AnomalyDetector(BaseDetector):
         assert self.left_out_scores_ is not None  # fit has a rate
         verdicts[learned] = self._verdicts(self.left_out_scores_)
         return verdicts
+
+    def leave_one_out_scores(
+        self, X: Images, y: ArrayLike | None = None
+    ) -> Float32Array:
+        """Score each training image as if ``fit`` had not seen it.
+
+        The image's own patches do not count. So good images need not be held out to
+        know how good images score.
+
+        Args:
+            X: The training images, in the same order.
+            y: Their labels, (n_images,) as in ``fit``, where ``fit`` was given labels.
+
+        Returns:
+            (n_images,) float32, one for each of ``training_images_``.
+
+        Raises:
+            ValueError: ``X`` holds other images, or there are too few.
+            ImageError: An image is unusable and ``on_error`` is "raise".
+            NotFittedError: ``fit`` was not called.
+
+        Note:
+            The coreset or the principal components were still selected with the image.
+            So these scores are not exactly those of a new image, and a threshold from
+            them has no guarantee, unlike one of ``calibrate``. Images of the same part
+            lower each other's scores.
+        """
+        owner = f"{type(self).__name__}.leave_one_out_scores"
+        settings = self._ready()
+        anomalous = None if y is None else as_anomalous(y, owner)
+        check_left_out(X, len(self.training_images_), 0.5, owner)
+        source = open_normal(X, anomalous, owner, settings.pixel_format)
+        left_out = self._leave_one_out(source, settings, owner)
+        return left_out.scores.astype(np.float32)
 
     def inspect(self, X: Images) -> Iterator[Inspection]:
         """Yield path, score, verdict and map of each image, in order, in one pass.
@@ -234,69 +313,37 @@ class AnomalyDetector(BaseDetector):
             for position in sorted(results):
                 yield results[position]
 
-    def calibrate(
-        self,
-        X: Images,
-        y: ArrayLike | None = None,
-        *,
-        false_positive_rate: float | None = None,
-    ) -> Self:
-        """Set the threshold that ``predict`` uses.
+    def _plan_threshold(self, X: Images, n_images: int | None, owner: str) -> None:
+        if self.false_positive_rate is not None:
+            rate = check_ratio(
+                self.false_positive_rate, "false_positive_rate", owner, closed=False
+            )
+            check_left_out(X, n_images, rate, owner)
 
-        Args:
-            X: Images that ``fit`` did not see, as in ``fit``.
-            y: Labels, (n_images,): +1 normal and -1 anomalous, or numbers 0 normal and
-                1 anomalous. The threshold then maximises F1, of all thresholds there
-                are. None: all images are good.
-            false_positive_rate: Without labels, the share of good images that may be
-                predicted anomalous, in (0, 1): the chance for a new good image is at
-                most that (split conformal). None: 0.05.
+    def _set_threshold(self, source: Source, settings: Settings, owner: str) -> None:
+        self.left_out_scores_ = None
+        self._take_over(None)
+        if self.false_positive_rate is not None:
+            left_out = self._leave_one_out(source, settings, owner)
+            self.left_out_scores_ = left_out.scores.astype(np.float32)
+            rate = float(self.false_positive_rate)
+            self._take_over(left_out_calibration(left_out, rate, owner))
 
-        Returns:
-            The estimator, with ``threshold_``, ``pixel_threshold_`` and
-            ``calibration_`` set.
-
-        Raises:
-            TypeError: ``false_positive_rate`` is no number.
-            ImageError: An image is unusable and ``on_error`` is "raise", or none is
-                left.
-            ValueError: ``y`` lacks one of the classes, does not fit ``X`` or is the
-                wrong way round; ``fit`` learned from half of the good images or of the
-                anomalous ones; both ``y`` and ``false_positive_rate`` are given; or
-                there are too few images for the rate.
-            NotFittedError: ``fit`` was not called.
-
-        Note:
-            Images that ``fit`` learned from are known by their pixels. Fewer than half
-            are left out with a warning, and so are copies. Of the maps only the highest
-            values are kept: memory is bounded by a batch.
-        """
-        owner = f"{type(self).__name__}.calibrate"
-        rate = 0.05 if false_positive_rate is None else false_positive_rate
-        rate = check_ratio(rate, "false_positive_rate", owner, closed=False)
-        labels = None if y is None else as_anomalous(y, owner)
-        if labels is not None:
-            if false_positive_rate is not None:
-                rule = "None where y is given, since the threshold then maximises F1"
-                raise ValueError(refusal("false_positive_rate", owner, rule, f"{rate}"))
-            check_both_classes(labels, owner)
-        settings = self._ready()
-        if labels is None:
-            source = open_normal(X, None, owner, settings.pixel_format)
-        else:
-            source = open_source(X, owner, settings.pixel_format)
-            check_one_each(labels, source.n_items, owner)
-        images = Pass(
-            embed(source, self._embedder(), settings, "Calibrating", digests=True)
-        )
-        candidates = Candidates.of(
-            images, lambda some, _: self._score_patches(some.embeddings), self._size
-        )
-        warn_of_skipped(images.skipped)
+    def _leave_one_out(
+        self, source: Source, settings: Settings, owner: str
+    ) -> Candidates:
         known = self.training_images_, self.training_digests_
-        found = calibration(candidates, images.n_images, labels, rate, known, owner)
-        self._take_over(found)
-        return self
+
+        def score(patches: Patches, numbers: Int64Array) -> Scored:
+            check_same_images(patches, int(numbers[0]), *known, owner)
+            return self._score_left_out(patches.embeddings, numbers)
+
+        batches = embed(
+            source, self._embedder(), settings, "Leaving one out", digests=True
+        )
+        found = Candidates.of(Pass(batches), score, settings.image_size)
+        check_all_read(len(found.scores), known[0], owner)
+        return found
 
     def _take_over(self, calibration: Calibration | None) -> None:
         """Set what a calibration found."""
@@ -329,59 +376,9 @@ class AnomalyDetector(BaseDetector):
         value = getattr(self, name)
         return None if value is None else check_finite(value, name, type(self).__name__)
 
-    def decision_function(self, X: Images) -> Float64Array:
-        """Return ``threshold_ - score``: negative = anomalous, as scikit-learn has it.
-
-        Before ``calibrate`` the threshold counts as 0: the values then rank images, and
-        their sign means nothing.
-
-        Args:
-            X: Images, as in ``fit``.
-
-        Returns:
-            (n_images,) float64.
-
-        Raises:
-            ImageError: An image is unusable and ``on_error`` is "raise".
-            NotFittedError: ``fit`` was not called.
-
-        Note:
-            This is what scikit-learn's scorers call, which take the label 1 for the one
-            that is higher. So it warns where ``fit`` was given labels 0 and 1, which
-            they would read the wrong way round: see ``auroc_scorer``.
-        """
-        self._check_fitted()
-        threshold = self._threshold() or 0.0
-        scores = self.score(X).astype(np.float64)
-        if self._one_is_anomalous:
-            warn_of_scorers(f"{type(self).__name__}.decision_function")
-        return threshold - scores
-
-    def predict(self, X: Images) -> Int64Array:
-        """Return a verdict on each image: +1 normal, -1 anomalous.
-
-        Args:
-            X: Images, as in ``fit``.
-
-        Returns:
-            (n_images,) int64. A skipped image gets -1: a part that could not be seen is
-            not known to be good.
-
-        Raises:
-            ImageError: An image is unusable and ``on_error`` is "raise".
-            NotFittedError: ``fit`` or ``calibrate`` was not called.
-        """
-        self._check_fitted()
-        if self.threshold_ is None:
-            raise NotFittedError(
-                f"{type(self).__name__} has no threshold yet. Call calibrate with good "
-                "images it has not seen, or with labelled ones."
-            )
-        return self._verdicts(self.score(X))
-
     def _verdicts(self, scores: Float32Array) -> Int64Array:
         threshold = self._threshold()
-        assert threshold is not None  # who asks has looked
+        assert threshold is not None  # callers have checked
         return np.where(scores.astype(np.float64) <= threshold, INLIER, OUTLIER)
 
     def _verdict(self, score: float) -> int | None:

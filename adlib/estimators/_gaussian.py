@@ -1,4 +1,4 @@
-"""A Gaussian at every position of the patch grid, learned in one pass.
+"""A Gaussian at every position of the patch grid, fitted in one pass.
 
 With m the mean and S the covariance of what n images hold at a position, and e the
 ``regularization``, the squared Mahalanobis distance of x, with r = x - m, is

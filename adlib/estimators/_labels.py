@@ -96,11 +96,11 @@ def warn_of_scorers(owner: str) -> None:
 
 
 def auroc_scorer(estimator: Any, X: Images, y: ArrayLike) -> float:
-    """Return the image AUROC, whichever of the two conventions the labels follow.
+    """Return the image AUROC, for labels of either convention.
 
-    It goes where scikit-learn takes ``scoring``: ``cross_val_score``, ``GridSearchCV``
-    and the like. Their "roc_auc" takes the label 1 for the normal one, as +1 is, and
-    gives 1 - AUROC for labels 0 normal and 1 anomalous.
+    Pass it as ``scoring`` to ``cross_val_score``, ``GridSearchCV`` and so on. Their
+    "roc_auc" takes the label 1 as normal, as +1 is, and gives 1 - AUROC for labels 0
+    normal and 1 anomalous.
 
     Args:
         estimator: Fitted, with ``score_samples``: a detector of adlib's or of

@@ -1,4 +1,4 @@
-"""PatchCore: a memory bank of good patches, and the distance to its nearest entry."""
+"""PatchCore: the distance of a patch to the nearest entry of a memory bank."""
 
 from __future__ import annotations
 
@@ -70,13 +70,13 @@ class _Lookup(NamedTuple):
 
 
 class PatchCore(AnomalyDetector):
-    """Detect anomalies by the distance of patches to remembered good ones.
+    """Detect anomalies by the distance of patches to a memory bank of good ones.
 
-    A frozen backbone describes every patch of the good images; a greedy coreset of
-    these descriptions is the memory bank. A new patch scores its distance to the
-    nearest entry, an image the mean of its highest patch scores (or their maximum, or
-    the paper's re-weighted maximum), and the grid of patch scores, upsampled and
-    blurred, is the anomaly map.
+    A frozen backbone embeds every patch of the training images; a greedy coreset of the
+    embeddings is the memory bank M. The score of a patch x is its distance to the
+    nearest entry, min over m in M of |x - m|; that of an image the mean of its highest
+    patch scores, their maximum, or the paper's equation 7 (see ``aggregation``). The
+    grid of patch scores, upsampled and blurred, is the anomaly map.
 
     ``score`` returns one value per image, unlike scikit-learn's ``score``.
 
@@ -87,26 +87,29 @@ class PatchCore(AnomalyDetector):
         stages: timm's stage indices; None takes those at strides 8 and 16.
         image_size: Side in pixels to which images are resized, or (height, width).
         color: Order of the channels of arrays and tensors: "rgb", or "bgr" as OpenCV
-            reads them. Files and PIL images say themselves.
+            has it. In files and PIL images it is known.
         max_value: What counts as white in 16-bit images and in floats, such as 4095 for
             a camera of 12 bits; None: 65535 and 1.
         embedding: "concat" (3x3 means side by side), "paper" (1024 features as the
             published code pools them) or "nearest" (no neighbourhood, as in PaDiM).
-        coreset: How much is remembered: a fraction of all patches, (0, 1], or a count.
-        selection: How the coreset is chosen: "greedy", as far apart as can be, or
-            "random", uniformly, a baseline to compare with.
+        coreset: Size of the memory bank: a fraction of all patches, (0, 1], or a count.
+        selection: How the coreset is chosen: "greedy" (farthest points) or "random"
+            (uniformly, a baseline to compare with).
         projection: Features to which a random projection reduces the embeddings for
             the selection of the coreset alone; None selects in full.
         search: How the nearest entry is found: "exact", or by FAISS (extra ``faiss``):
             "faiss-flat", brute force in float32; approximate, for banks far above
             10,000 entries, "faiss-ivf" (inverted lists), "faiss-sq" (with 8-bit codes),
             "faiss-ivfpq" (with product-quantised codes, slow to train), "faiss-hnsw" (a
-            graph). Distances are true in any case; what an index misses is measured,
-            see ``search_recall_``. The model file holds the trained index.
+            graph). Distances are exact in any case; ``search_recall_`` says how many
+            nearest entries an index finds. The model file holds the trained index.
         aggregation: Image score: "top_mean", the mean of the ``top_ratio`` highest
-            patch scores; "max"; or "reweighted", the paper's equation 7.
+            patch scores; "max"; or "reweighted", the paper's equation 7: with x the
+            patch of the highest score, m* its nearest entry and N the ``n_neighbors``
+            entries nearest to m*,
+            (1 - exp |x - m*| / sum over m in N of exp |x - m|) |x - m*|.
         top_ratio: Fraction of patches for "top_mean", (0, 1].
-        n_neighbors: b of "reweighted", at least 2.
+        n_neighbors: Size of N in "reweighted" (the paper's b), at least 2.
         false_positive_rate: None, or the share of good images that may be predicted
             anomalous, in (0, 1): ``fit`` then reads ``X`` twice and sets the threshold
             from ``leave_one_out_scores``, with no image held out and no guarantee.
@@ -117,7 +120,7 @@ class PatchCore(AnomalyDetector):
         runtime: What runs the backbone: "torch", or "openvino" (extra ``openvino``), on
             a CPU alone and faster there.
         n_workers: Threads that decode images; None: one a core, at most 8.
-        on_error: "raise" at an unusable image, or "skip" it and report.
+        on_error: "raise" at an unusable image, or "skip" it and warn.
         progress: Show bars on a terminal for what takes longer than two seconds.
         random_state: Seed of the coreset's start, of the projection and of random
             weights; None draws new ones every time.
@@ -127,19 +130,19 @@ class PatchCore(AnomalyDetector):
         backbone_: The frozen network.
         grid_: (height, width) of the patch grid.
         n_patches_: How many patches the coreset was chosen from.
-        search_recall_: What a FAISS ``search`` finds of what the exact one finds, a
+        search_recall_: How well a FAISS ``search`` finds the nearest entries, a
             ``Recall``, measured by ``fit`` on up to 2,000 training patches that are not
             in the bank (their image may be). None where the search is exact or every
             patch is in the bank.
-        training_images_: Names of the images learned from, in order.
-        training_digests_: A digest of each one's pixels, by which ``calibrate`` knows
-            it again.
+        training_images_: Names of the training images, in order.
+        training_digests_: Digests of their pixels, by which ``calibrate`` finds
+            training images among its own.
         skipped_: Images that ``fit`` skipped, with reasons.
         threshold_: What ``calibrate``, or ``fit`` with ``false_positive_rate``, set; or
             None.
         pixel_threshold_: Set with it: above it a pixel of an anomaly map is drawn as
             anomalous; or None.
-        calibration_: How both came about, a ``Calibration``; or None.
+        calibration_: How both were set, a ``Calibration``; or None.
         left_out_scores_: With ``false_positive_rate``, the ``leave_one_out_scores``
             that it was set from, (n_images,) float32; else None.
 
@@ -151,9 +154,9 @@ class PatchCore(AnomalyDetector):
         on batches, and on the number of threads only by the rounding of the backbone,
         under 1e-5 relative. With one memory bank, image scores of ``precision`` and
         ``runtime`` differ from torch's in float32 by at most 1e-4 relative with
-        OpenVINO in float32, and by 5e-2 in bfloat16. A bank that was selected in
-        bfloat16 is another one, and its scores may differ more. Both are therefore kept
-        as they were in ``fit``; ``load`` may choose others.
+        OpenVINO in float32, and by 5e-2 in bfloat16. In bfloat16 ``fit`` selects
+        another bank, whose scores may differ more. Neither can therefore be changed
+        after ``fit``; ``load`` may choose others.
 
     References:
         1. K. Roth et al., "Towards total recall in industrial anomaly detection", CVPR
@@ -223,30 +226,30 @@ class PatchCore(AnomalyDetector):
         self.random_state = random_state
 
     def partial_fit(self, X: Images, y: ArrayLike | None = None) -> Self:
-        """Remember further good images beside those learned from, without refitting.
+        """Add good images to the memory bank without fitting again.
 
-        A coreset of their patches, as large a share as was kept of the others, joins
-        the memory bank: a new light or camera is learned from a few images.
+        A coreset of their patches, the same fraction as of the others, is added to the
+        bank: a few images of a new light or camera suffice.
 
         Args:
             X: Images of good parts, as in ``fit``.
             y: Labels, (n_images,): +1 or 0 normal, -1 or 1 anomalous, as in ``fit``;
-                None: all images are good. Only ones mean anomalous behind labels of 0
-                and 1.
+                None: all images are good. After labels of 0 and 1, labels that are
+                all 1 mean anomalous.
 
         Returns:
-            The estimator. Its threshold is None again: it was set for the bank that
-            was. An estimator that was never fitted is fitted.
+            The estimator, with ``threshold_`` None, since scores change. An estimator
+            that is not fitted is fitted.
 
         Raises:
             ImageError, TypeError, ValueError: As ``fit``.
 
         Note:
-            Known entries are kept, so that no image's patches get further away. The
-            coreset is chosen among the new patches alone, and takes the known ones into
-            no account. Names of the images follow those of ``training_images_``, and
-            ``leave_one_out_scores`` wants them all, from files: arrays are numbered
-            anew in each call. A failed call changes nothing.
+            All entries are kept, so that no patch score rises. The coreset is selected
+            from the new patches alone, whatever the bank holds. The images are appended
+            to ``training_images_``, and ``leave_one_out_scores`` needs all of them,
+            from files: arrays are numbered from 0 in each call. A failed call changes
+            nothing.
         """
         if not hasattr(self, "backbone_"):
             return self.fit(X, y)
@@ -255,7 +258,7 @@ class PatchCore(AnomalyDetector):
         anomalous = None if y is None else as_anomalous(y, owner)
         zero_one = self._one_is_anomalous or (y is not None and one_is_anomalous(y))
         if anomalous is not None and zero_one and np.all(np.asarray(y) == 1):
-            # Labels of 0 and 1 came before, so that these ones mean anomalous.
+            # After labels of 0 and 1, ones mean anomalous.
             anomalous = np.ones_like(anomalous)
         source = open_normal(X, anomalous, owner, settings.pixel_format)
         batches = embed(
@@ -291,7 +294,7 @@ class PatchCore(AnomalyDetector):
         return self
 
     def explain(self, X: Images) -> list[Explanation]:
-        """Say for each image which patch stands out and which good patch is nearest.
+        """Return for each image its highest patch score and the training patch nearest.
 
         Args:
             X: Images, as in ``fit``.
@@ -445,7 +448,7 @@ class PatchCore(AnomalyDetector):
         kept: Int64Array,
         seed: int | None,
     ) -> Recall | None:
-        """Ask a bank that is not exact for training patches that it does not hold."""
+        """Measure an approximate search on training patches outside of the bank."""
         others = np.delete(np.arange(len(points)), kept)
         if self.search == "exact" or not len(others):
             return None
@@ -540,7 +543,7 @@ class PatchCore(AnomalyDetector):
 
 
 def _recall_text(recall: Recall) -> str:
-    """Word how well the search finds what the exact one finds."""
+    """Return the recall of a search in words."""
     text = (
         f"recall@1 {recall.recall:.4f} of {recall.n_queries:,} training patches that "
         "the bank does not hold (the images they came from left in)"

@@ -40,7 +40,7 @@ class Patches(NamedTuple):
         positions: Which images of the source these are.
         names: Their paths, or "image 7" for the eighth of those that have no path.
         sizes: (height, width) of each before it was resized.
-        digests: Of their pixels, to know an image again; empty unless asked for.
+        digests: Of their pixels, to recognise an image; empty unless asked for.
         failures: The images of this batch that were skipped.
     """
 
@@ -87,7 +87,7 @@ def embed(
                 yield patches
                 begun.check()
     finally:  # where the caller stops asking, the reading ends too
-        with suppress(ValueError):  # in a forked child it stands still for ever
+        with suppress(ValueError):  # in a forked child its thread does not exist
             batches.close()
 
 
@@ -117,7 +117,7 @@ def _embed_in_turn(
 
 
 class Pass:
-    """The usable images of one pass, batch by batch; it remembers what they were.
+    """The usable images of one pass, batch by batch, with a list of all of them.
 
     Args:
         batches: What ``embed`` gives.

@@ -116,8 +116,8 @@ class Inspection(Short):
     Attributes:
         path: The image's path, or "image 7" for the eighth of those that have none.
         score: Image score, higher = more anomalous; NaN where the image was skipped.
-        verdict: +1 normal, -1 anomalous, as ``predict`` has it (a skipped image is not
-            known to be good: -1); None before ``calibrate``.
+        verdict: +1 normal, -1 anomalous, as ``predict`` has it (-1 where the image was
+            skipped); None before ``calibrate``.
         map: Anomaly map, (height, width) float32, same direction as the score; None
             where the image was skipped.
         error: Why the image was skipped, or None.
@@ -161,7 +161,7 @@ class Inspection(Short):
 
 @dataclass(frozen=True, repr=False)
 class Explanation(Short):
-    """The patch that looks most anomalous, and the good patch it was compared with.
+    """The patch with the highest score, and the training patch nearest to it.
 
     Attributes:
         path: The image.
@@ -180,7 +180,7 @@ class Explanation(Short):
 
 @dataclass(frozen=True, eq=False, repr=False)
 class ImageEmbeddings(Short):
-    """What a model sees of one image.
+    """The patch embeddings of one image.
 
     Attributes:
         path: The image's path, or "image 7" for the eighth of those that have none.

@@ -36,7 +36,7 @@ if TYPE_CHECKING:
 RECORDED = ("torch", "timm", "numpy", "scikit-learn")
 BACKBONE_PREFIX = "backbone."
 LARGEST = 2**63 - 1
-# Which room defines what a model file may hold; none is imported before it is needed.
+# Where the detectors are that a model file may hold; imported only when needed.
 DETECTORS = {
     "PaDiM": "adlib.estimators",
     "PatchCore": "adlib.estimators",
@@ -66,10 +66,10 @@ def load(
 
     Args:
         path: The model file.
-        device: Where it shall run now: "auto", "cpu", "cuda" or "cuda:N". The device it
-            was learned on does not matter.
-        precision: "float32" or "bfloat16" for the backbone; None: as it was learned.
-        runtime: "torch" or "openvino" for the backbone; None: as it was learned.
+        device: Where it shall run now: "auto", "cpu", "cuda" or "cuda:N". Any device,
+            whatever it was fitted on.
+        precision: "float32" or "bfloat16" for the backbone; None: as in ``fit``.
+        runtime: "torch" or "openvino" for the backbone; None: as in ``fit``.
 
     Returns:
         The fitted detector, which scores as the saved one did; with another precision

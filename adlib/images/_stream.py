@@ -1,4 +1,4 @@
-"""Decode images in worker threads ahead of whoever uses them, in bounded memory."""
+"""Decode images in worker threads ahead of their use, in bounded memory."""
 
 from __future__ import annotations
 
