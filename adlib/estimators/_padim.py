@@ -107,19 +107,8 @@ class PaDiM(AnomalyDetector):
         channels_: Which features are kept, (n_kept,) int64; None: all.
         directions_: The principal components, (n_features, n_channels) float32, with
             ``channels="pca"``; else None.
-        backbone_: The frozen network.
-        grid_: (height, width) of the patch grid.
-        training_images_: Names of the training images, in order.
-        training_digests_: Digests of their pixels, by which ``calibrate`` finds
-            training images among its own.
-        skipped_: Images that ``fit`` skipped, with reasons.
-        threshold_: What ``calibrate``, or ``fit`` with ``false_positive_rate``, set; or
-            None.
-        pixel_threshold_: Set with it: above it a pixel of an anomaly map is drawn as
-            anomalous; or None.
-        calibration_: How both were set, a ``Calibration``; or None.
-        left_out_scores_: With ``false_positive_rate``, the ``leave_one_out_scores``
-            that it was set from, (n_images,) float32; else None.
+
+    Other attributes are those of ``AnomalyDetector``.
 
     Note:
         ``fit`` reads images in one pass; its memory does not grow with their number:

@@ -127,24 +127,13 @@ class PatchCore(AnomalyDetector):
 
     Attributes:
         memory_bank_: The ``MemoryBank``: embeddings (n_bank, n_features) and origins.
-        backbone_: The frozen network.
-        grid_: (height, width) of the patch grid.
         n_patches_: How many patches the coreset was chosen from.
         search_recall_: How well a FAISS ``search`` finds the nearest entries, a
             ``Recall``, measured by ``fit`` on up to 2,000 training patches that are not
             in the bank (their image may be). None where the search is exact or every
             patch is in the bank.
-        training_images_: Names of the training images, in order.
-        training_digests_: Digests of their pixels, by which ``calibrate`` finds
-            training images among its own.
-        skipped_: Images that ``fit`` skipped, with reasons.
-        threshold_: What ``calibrate``, or ``fit`` with ``false_positive_rate``, set; or
-            None.
-        pixel_threshold_: Set with it: above it a pixel of an anomaly map is drawn as
-            anomalous; or None.
-        calibration_: How both were set, a ``Calibration``; or None.
-        left_out_scores_: With ``false_positive_rate``, the ``leave_one_out_scores``
-            that it was set from, (n_images,) float32; else None.
+
+    Other attributes are those of ``AnomalyDetector``.
 
     Note:
         Memory peak of ``fit`` beyond the network and a batch of images: the embeddings,
