@@ -191,6 +191,9 @@ class Backbone:
         Returns:
             One map a stage, (n, channels, map_height, map_width) float32, on the
             backbone's device.
+
+        Raises:
+            RuntimeError: The backbone is on a GPU, and this process was forked since.
         """
         self._check_process()
         cache = current_feature_cache()
@@ -209,6 +212,9 @@ class Backbone:
         Returns:
             One map a stage, (n, channels, height / stride, width / stride) float32
             where the strides divide the size, on the backbone's device.
+
+        Raises:
+            RuntimeError: The backbone is on a GPU, and this process was forked since.
         """
         self._check_process()
         images = send(images, self.device)

@@ -99,6 +99,7 @@ def test_bfloat16_that_the_processor_lacks_is_refused(monkeypatch):
         Backbone(weights=None, runtime="openvino", precision="bfloat16")
 
 
+@pytest.mark.slow
 def test_openvino_reports_to_nobody():
     openvino_or_skip()
     code = (

@@ -224,7 +224,7 @@ def on_gpu_in_child(place: Place, *, cached: bool = False) -> bool:
     backbone.device = "cuda:0"
     before = current_feature_cache()
     if cached:
-        use_feature_cache(FeatureCache(place.folder / "maps"))
+        use_feature_cache(FeatureCache(place.folder / "maps", max_bytes=10**6))
     try:
         return forked(place, lambda: backbone(torch.zeros(1, 3, 64, 64)), place.model)
     finally:
