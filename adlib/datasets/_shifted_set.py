@@ -26,7 +26,8 @@ from adlib.datasets._shift import Shift, ShiftDomainTransform
 from adlib.datasets._shift_settings import ShiftSettings
 from adlib.datasets._shifted_splits import ShiftedSplit, digest
 from adlib.datasets._splits import ClassSplit, read_entries, write_splits
-from adlib.images import as_pixels, read_image
+from adlib.images import read_image
+from adlib.images._pixels import as_pixels
 
 VERSION = 1  # of what a shift draws and how it is written
 MARKER = "shift.json"

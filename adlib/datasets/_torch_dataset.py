@@ -16,7 +16,8 @@ from adlib.datasets._masks import read_mask
 from adlib.datasets._samples import ANOMALOUS, NORMAL, Sample
 from adlib.datasets._transforms import IndexedTransform, Transform, at
 from adlib.exceptions import ImageError
-from adlib.images import as_pixels, read_image
+from adlib.images import read_image
+from adlib.images._pixels import as_pixels
 
 Phase: TypeAlias = Literal["train", "val", "test"]
 PHASES: tuple[Phase, ...] = ("train", "val", "test")

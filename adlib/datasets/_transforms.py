@@ -10,7 +10,7 @@ import torch
 from torch.nn import functional as F
 
 from adlib._validation import check_bool, check_image_size
-from adlib.images import resize
+from adlib.images._pixels import resize
 
 Transform: TypeAlias = Callable[
     [torch.Tensor, torch.Tensor], tuple[torch.Tensor, torch.Tensor]

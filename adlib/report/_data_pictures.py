@@ -23,7 +23,8 @@ from adlib.datasets._shift_pixels import LIGHTS
 from adlib.datasets._shift_settings import PARTS, SEVERITIES
 from adlib.datasets._shifted_splits import ShiftedSplit
 from adlib.datasets._splits import ClassSplit
-from adlib.images import as_pixels, read_image
+from adlib.images import read_image
+from adlib.images._pixels import as_pixels
 from adlib.report._picture_grid import Picture
 
 if TYPE_CHECKING:

@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from adlib.datasets import read_mask
-from adlib.images import as_pixels, read_image, resize
+from adlib.images import read_image
+from adlib.images._pixels import as_pixels, resize
 from adlib.report._confusion_figure import confusion_figure
 from adlib.report._curve_figures import (
     Curve,

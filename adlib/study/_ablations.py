@@ -14,7 +14,7 @@ from adlib._validation import refusal
 from adlib.datasets import ANOMALOUS
 from adlib.datasets._splits import ClassSplit
 from adlib.estimators import AnomalyDetector
-from adlib.features import without_feature_cache
+from adlib.features._feature_cache import without_feature_cache
 from adlib.metrics import delong_test
 from adlib.study._evaluate import FPR_LIMIT, pixel_curves
 from adlib.study._fitting import what_was_learned

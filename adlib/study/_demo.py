@@ -10,7 +10,8 @@ import numpy as np
 
 from adlib._typing import BoolArray, Float32Array
 from adlib.datasets._elpv import CellKind, elpv_cells, split_cells
-from adlib.estimators import Explanation, PatchCore
+from adlib.estimators import PatchCore
+from adlib.estimators._results import Explanation
 from adlib.metrics import compute_auroc
 
 

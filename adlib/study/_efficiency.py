@@ -13,8 +13,9 @@ import numpy as np
 
 from adlib._typing import Float64Array
 from adlib.datasets import ANOMALOUS
-from adlib.estimators import STAGES, AnomalyDetector, PatchCore, stage_seconds
-from adlib.features import without_feature_cache
+from adlib.estimators import AnomalyDetector, PatchCore, stage_seconds
+from adlib.estimators._stage_times import STAGES
+from adlib.features._feature_cache import without_feature_cache
 from adlib.study._fitting import what_was_learned
 from adlib.study._intervals import auroc_interval
 from adlib.study._json import plain

@@ -13,7 +13,7 @@ import numpy as np
 from adlib._typing import BoolArray
 from adlib.datasets import ANOMALOUS, Sample
 from adlib.estimators import AnomalyDetector, PaDiM, PatchCore
-from adlib.features import without_feature_cache
+from adlib.features._feature_cache import without_feature_cache
 from adlib.metrics import compute_auroc
 from adlib.study._json import plain, write_json
 from adlib.study._model_facts import model_facts

@@ -16,7 +16,8 @@ from adlib._typing import AnyArray, BoolArray, Float64Array
 from adlib.datasets import ANOMALOUS, Sample, ShiftDomainTransform, ShiftSettings
 from adlib.datasets._shift_settings import GEOMETRIC, PARTS, PHOTOMETRIC, SEVERITIES
 from adlib.estimators import AnomalyDetector
-from adlib.images import as_pixels, read_image
+from adlib.images import read_image
+from adlib.images._pixels import as_pixels
 from adlib.metrics import delong_test
 from adlib.study._intervals import auroc_interval
 from adlib.study._json import plain

@@ -17,9 +17,9 @@ from sphinx.application import Sphinx
 
 import adlib
 from adlib.datasets import demo_root, read_samples
+from adlib.estimators._aggregation import top_mean_scores
 from adlib.features import patch_embeddings
 from adlib.images import open_source, read_batches, read_image
-from adlib.metrics import top_mean_scores
 from adlib.neighbors import greedy_coreset
 from adlib.report import overlay, save_figure
 
