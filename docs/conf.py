@@ -41,6 +41,7 @@ exclude_patterns = ["_build", "_generated", "_ext", "tools"]
 templates_path = ["_templates"]
 default_role = "code"  # a docstring's `name` is code, as in Markdown
 nitpicky = True
+highlight_language = "none"  # blocks without a language are commands
 
 # Other packages' objects. Their inventories would have to be fetched, so their names
 # are shown without a link. Everything of adlib has to resolve.
@@ -118,7 +119,7 @@ html_theme_options = {
     "navigation_with_keys": False,
     "show_prev_next": True,
     "show_toc_level": 2,
-    "secondary_sidebar_items": ["page-toc", "sg_download_links"],
+    "secondary_sidebar_items": ["page-toc"],
     "footer_start": ["copyright"],
     "footer_end": ["sphinx-version"],
     "pygments_light_style": "a11y-high-contrast-light",

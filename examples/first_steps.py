@@ -14,7 +14,7 @@ from pathlib import Path
 
 import adlib
 from adlib import PatchCore
-from adlib.datasets import elpv_cells
+from adlib.datasets._elpv import elpv_cells
 
 cells = elpv_cells("mono")
 functional = [cell.path for cell in cells if cell.defect_probability == 0.0]

@@ -22,6 +22,7 @@ ROOMS = (
     "adlib.estimators",
     "adlib.anomalib",
     "adlib.metrics",
+    "adlib.thresholds",
     "adlib.study",
     "adlib.report",
     "adlib.report.document",

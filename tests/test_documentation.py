@@ -251,6 +251,7 @@ def check_script(script: Path, words: list[str], where: str) -> None:
 
 
 @pages
+@pytest.mark.slow
 def test_what_a_page_shows_runs(page, place):
     run(page)
 

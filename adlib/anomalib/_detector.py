@@ -16,20 +16,17 @@ from adlib._random import torch_seeded
 from adlib._torch import as_imported, undisturbed
 from adlib._typing import AnyArray, Float32Array, Int64Array
 from adlib._validation import describe, refusal
-from adlib.estimators._base import AnomalyDetector, Scored
+from adlib.estimators import AnomalyDetector
 from adlib.estimators._model_file import ModelContent
 from adlib.estimators._patches import Embed
+from adlib.estimators._results import Scored
 from adlib.estimators._saving import damaged, restore_detector, tensor_of
 from adlib.estimators._settings import Settings, check_settings
 from adlib.exceptions import WeightsError
-from adlib.features import (
-    Backbone,
-    Embedding,
-    Normalisation,
-    Precision,
-    Runtime,
-    Weights,
-)
+from adlib.features import Backbone
+from adlib.features._backbone import Precision, Runtime
+from adlib.features._embedding import Embedding
+from adlib.features._weights import Normalisation, Weights
 from adlib.images import Images
 
 SMALLEST = 17  # pixels: anomalib's blur reflects 16 of them at each border

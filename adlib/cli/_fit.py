@@ -24,9 +24,6 @@ from adlib.exceptions import InputWarning
 if TYPE_CHECKING:
     from adlib.estimators import AnomalyDetector
 
-DEFAULT_HOLDOUT, DEFAULT_RATE = 0.2, 0.05
-FEWEST_IMAGES = 3  # that can be left out one by one
-
 
 Method: TypeAlias = Literal["patchcore", "padim"]
 Aggregation: TypeAlias = Literal["top_mean", "max", "reweighted", "map_max"]
@@ -58,7 +55,7 @@ class Plan(NamedTuple):
     good: list[str]
     defects: list[str]
     rate: float
-    leave_one_out: bool = False
+    leave_one_out: bool
 
 
 def fit(
@@ -237,7 +234,7 @@ def _plan(
         seed: Draws the images that are held out.
         leave_one_out: As typed.
     """
-    from adlib.estimators import lowest_rate
+    from adlib.thresholds import plan_calibration
 
     for name, found in (("--good", good), ("--defects", defects)):
         _check_apart(found, name, images, "IMAGES")
@@ -252,60 +249,29 @@ def _plan(
         )
     if good and holdout:
         raise ValueError("--good sets the threshold in place of --holdout; pass one.")
-    share = DEFAULT_HOLDOUT if holdout is None else holdout
-    n_held_out = 0 if good or leave_one_out else int(len(images) * share)
-    automatic = holdout is None and not (good or defects or leave_one_out)
-    if automatic and asked is None and lowest_rate(n_held_out) > DEFAULT_RATE:
-        if len(images) < FEWEST_IMAGES:
-            warnings.warn(
-                f"{len(images)} images are too few to set a threshold from. Pass "
-                f"{FEWEST_IMAGES} or more, or others with --good.",
-                InputWarning,
-                stacklevel=2,
-            )
-            return Plan(images, [], [], DEFAULT_RATE)
+    with naming(holdout="--holdout", n_anomalous="--defects"):
+        plan = plan_calibration(
+            len(images),
+            n_good=len(good),
+            n_anomalous=len(defects),
+            holdout=holdout,
+            false_positive_rate=asked,
+            leave_one_out=leave_one_out,
+            random_state=seed,
+        )
+    if plan.leave_one_out and not leave_one_out:
         tell.print(
-            f"{len(images)} images are too few to hold some out: {n_held_out} of them "
-            f"could promise no rate below {100 * lowest_rate(n_held_out):.3g} %. How "
+            f"{len(images)} images are too few to hold some out for a rate of 5 %. How "
             "many defects are found, only images of defects can tell (--defects).",
             soft_wrap=True,
         )
-        leave_one_out, n_held_out = True, 0
-    training, held_out = _hold_out(images, n_held_out, seed)
-    calibrating = [*held_out, *good]
-    if defects and not calibrating:
-        raise ValueError(
-            "--defects needs good images to tell them from. Raise --holdout or pass "
-            "--good."
-        )
-    if asked is not None and (defects or not (calibrating or leave_one_out)):
-        raise ValueError(
-            "--false-positive-rate needs good images set aside, and no --defects, with "
-            "which the threshold maximises F1."
-        )
-    n_normal = len(training) if leave_one_out else len(calibrating)
-    rate = max(DEFAULT_RATE, lowest_rate(n_normal)) if asked is None else asked
-    if n_normal and rate < lowest_rate(n_normal):
-        set_aside = "images" if leave_one_out else "good images set aside"
-        remedy = "Raise it or pass more images."
-        if not leave_one_out:
-            remedy = (
-                "Raise it, raise --holdout, pass more images with --good, or pass "
-                "--leave-one-out, which promises nothing."
-            )
-        raise ValueError(
-            f"--false-positive-rate {asked:g} cannot be promised by {n_normal} "
-            f"{set_aside}, which allow {lowest_rate(n_normal):.3g} and above. {remedy}"
-        )
-    if asked is None and rate > DEFAULT_RATE and calibrating and not defects:
-        warnings.warn(
-            f"{n_normal} good images set aside can promise no rate below "
-            f"{100 * rate:.3g} % of good parts predicted anomalous. Pass 19 or more "
-            "for 5 %, or --leave-one-out.",
-            InputWarning,
-            stacklevel=2,
-        )
-    return Plan(training, calibrating, defects, rate, leave_one_out)
+    return Plan(
+        [images[i] for i in plan.training],
+        [*(images[i] for i in plan.held_out), *good],
+        defects,
+        plan.false_positive_rate or 0.0,
+        plan.leave_one_out,
+    )
 
 
 def _announced(plan: Plan) -> str:
@@ -371,14 +337,3 @@ def _check_apart(some: list[str], name: str, others: list[str], other: str) -> N
             f"{name} must hold other images than {other}; got {len(shared)} that both "
             f"hold, {shared[0]!r} first."
         )
-
-
-def _hold_out(
-    paths: list[str], n_held_out: int, seed: int
-) -> tuple[list[str], list[str]]:
-    """Split images into those to learn and those to set aside."""
-    import numpy as np
-
-    drawn = np.random.default_rng(seed).permutation(len(paths))
-    training = [paths[i] for i in sorted(drawn[n_held_out:])]
-    return training, [paths[i] for i in sorted(drawn[:n_held_out])]

@@ -13,7 +13,7 @@ from adlib.cli._console import FAILED, show
 from adlib.cli._options import Classes
 
 if TYPE_CHECKING:
-    from adlib.datasets import ClassReport, VerifyReport
+    from adlib.datasets._verify import ClassReport, VerifyReport
 
 COLUMNS = (
     "class",

@@ -31,7 +31,7 @@ def license_notice(dataset: Downloadable) -> str:
         ValueError: adlib cannot download such a data set.
 
     Example:
-        >>> from adlib.datasets import license_notice
+        >>> from adlib.datasets._download import license_notice
         >>> "CC BY-NC-SA 4.0" in license_notice("mvtec-ad")
         True
     """

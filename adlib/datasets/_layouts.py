@@ -30,10 +30,8 @@ class _Part(NamedTuple):
 class FolderLayout(NamedTuple):
     """How a class folder is laid out: ``part/defect type/image``.
 
-    Attributes:
-        parts: Its folders of images.
-        good: The name of the folders of normal images.
-        mask_stem: What follows an image's stem in its mask's.
+    ``good`` names the folders of normal images; ``mask_stem`` is what a mask's stem has
+    behind its image's.
     """
 
     parts: tuple[_Part, ...]
@@ -151,20 +149,7 @@ def read_samples(
 
 
 def class_names(samples: Iterable[Sample]) -> list[str]:
-    """Return the names of the classes, each once, in alphabetical order.
-
-    Args:
-        samples: As ``read_samples`` gave them.
-
-    Returns:
-        The names; [] without samples.
-
-    Example:
-        >>> from pathlib import Path
-        >>> from adlib.datasets import Sample, class_names
-        >>> class_names([Sample(Path("0.png"), 0, "good", None, "screw", "train")])
-        ['screw']
-    """
+    """Return the names of the classes, each once, in alphabetical order."""
     return sorted({sample.class_name for sample in samples})
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Sequence
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, get_args
 
 from adlib._device import resolve_device
 from adlib._validation import (
@@ -17,16 +17,10 @@ from adlib._validation import (
     describe,
     refusal,
 )
-from adlib.features import (
-    EMBEDDINGS,
-    PRECISIONS,
-    RUNTIMES,
-    Embedding,
-    Precision,
-    Runtime,
-)
-from adlib.features._backbone import check_name
-from adlib.images import COLOR_ORDERS, ON_ERROR, OnError, PixelFormat
+from adlib.features._backbone import Precision, Runtime, check_name
+from adlib.features._embedding import Embedding
+from adlib.images._pixels import ColorOrder, PixelFormat
+from adlib.images._stream import OnError
 
 
 class Settings(NamedTuple):
@@ -56,16 +50,16 @@ def check_settings(detector: Any) -> Settings:
     return Settings(
         check_image_size(detector.image_size, "image_size", owner),
         PixelFormat(
-            check_option(detector.color, "color", owner, COLOR_ORDERS),
+            check_option(detector.color, "color", owner, get_args(ColorOrder)),
             check_max_value(detector.max_value, owner),
         ),
-        check_option(detector.embedding, "embedding", owner, EMBEDDINGS),
+        check_option(detector.embedding, "embedding", owner, get_args(Embedding)),
         check_int(detector.batch_size, "batch_size", owner, low=1),
         resolve_place(detector.device, runtime, owner),
         precision,
         runtime,
         workers,
-        check_option(detector.on_error, "on_error", owner, ON_ERROR),
+        check_option(detector.on_error, "on_error", owner, get_args(OnError)),
         check_bool(detector.progress, "progress", owner),
         check_random_state(detector.random_state, "random_state", owner),
     )
@@ -81,8 +75,8 @@ def check_runtime(
 ) -> tuple[Precision, Runtime]:
     """Return precision and runtime, or raise for the first that is wrong."""
     return (
-        check_option(precision, "precision", owner, PRECISIONS),
-        check_option(runtime, "runtime", owner, RUNTIMES),
+        check_option(precision, "precision", owner, get_args(Precision)),
+        check_option(runtime, "runtime", owner, get_args(Runtime)),
     )
 
 

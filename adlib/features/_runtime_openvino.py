@@ -7,13 +7,15 @@ import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
 from threading import Lock
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import torch
 from torch import nn
 
 from adlib._threads import Threads, available_threads
-from adlib.features._runtimes import Precision
+
+if TYPE_CHECKING:
+    from adlib.features._backbone import Precision
 
 TELEMETRY = "openvino_telemetry"
 HINTS: dict[Precision, str] = {"float32": "f32", "bfloat16": "bf16"}

@@ -116,7 +116,7 @@ class Source:
 
 
 class Again:
-    """An iterable that starts anew each time."""
+    """An iterable that starts again each time."""
 
     def __init__(self, start: Callable[[], Iterator[Item]]) -> None:
         self._start = start

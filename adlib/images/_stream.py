@@ -1,4 +1,4 @@
-"""Decode images in worker threads ahead of whoever uses them, in bounded memory."""
+"""Decode images in worker threads ahead of their use, in bounded memory."""
 
 from __future__ import annotations
 
@@ -16,7 +16,6 @@ from adlib.images._pixels import GREY, resize
 from adlib.images._sources import Item, Source
 
 OnError: TypeAlias = Literal["raise", "skip"]
-ON_ERROR: tuple[OnError, ...] = ("raise", "skip")
 MOST_WORKERS = 8  # decoding rarely keeps more threads busy beside a model
 
 

@@ -31,7 +31,7 @@ class PixelF1(NamedTuple):
 
     Attributes:
         f1: Harmonic mean of precision and recall of all pixels, in [0, 1].
-        threshold: What the scores of the pixels called anomalous exceed.
+        threshold: What the scores of the pixels predicted anomalous exceed.
     """
 
     f1: float
@@ -40,7 +40,7 @@ class PixelF1(NamedTuple):
 
 @dataclass(frozen=True)
 class PixelCurves:
-    """All pixel and region metrics of a set of maps, from one look at it.
+    """All pixel and region metrics of a set of maps, from one count of its pixels.
 
     Attributes:
         counts: What they follow from.
@@ -58,13 +58,13 @@ class PixelCurves:
     counts: PixelCounts
 
     @classmethod
-    def of(cls, masks_true: Iterable[Any], heatmaps: Iterable[Any]) -> PixelCurves:
-        """Look at all maps, once for every metric.
+    def of(cls, masks_true: Iterable[Any], anomaly_maps: Iterable[Any]) -> PixelCurves:
+        """Count the pixels of all maps, once for every metric.
 
         Args:
             masks_true: The mask of each image, (height, width) bool, or whole numbers
                 of which every one but 0 is anomalous. Normal images have masks of 0.
-            heatmaps: The anomaly map of each image, as large as its mask, higher = more
+            anomaly_maps: The map of each image, as large as its mask, higher = more
                 anomalous; compared in float32. Images may differ in size.
 
         Returns:
@@ -82,7 +82,7 @@ class PixelCurves:
             threads; of other iterables the maps are kept. Beside that it takes about 50
             bytes an anomalous pixel.
         """
-        return cls(count_pixels(masks_true, heatmaps))
+        return cls(count_pixels(masks_true, anomaly_maps))
 
     @cached_property
     def auroc(self) -> float:
@@ -162,8 +162,8 @@ def compute_pixel_auroc(masks_true: Iterable[Any], heatmaps: Iterable[Any]) -> f
             infinity, or there are no normal or no anomalous pixels at all.
 
     Note:
-        Ties count half, as in scikit-learn. ``PixelCurves.of`` gives this and all other
-        pixel and region metrics for the price of one.
+        Ties count half, as in scikit-learn. ``PixelCurves.of`` computes this and all
+        other pixel and region metrics from one count.
 
     Example:
         >>> from adlib.metrics import compute_pixel_auroc
@@ -173,57 +173,6 @@ def compute_pixel_auroc(masks_true: Iterable[Any], heatmaps: Iterable[Any]) -> f
         0.9167
     """
     return PixelCurves.of(masks_true, heatmaps).auroc
-
-
-def compute_pixel_auprc(masks_true: Iterable[Any], heatmaps: Iterable[Any]) -> float:
-    """Return the average precision of all pixels of all images.
-
-    Args:
-        masks_true: The mask of each image, (height, width); see
-            ``compute_pixel_auroc``.
-        heatmaps: The anomaly map of each image, (height, width), likewise.
-
-    Returns:
-        In (0, 1]; that of chance is the share of anomalous pixels.
-
-    Raises:
-        TypeError, ValueError: As ``compute_pixel_auroc``.
-
-    Example:
-        >>> from adlib.metrics import compute_pixel_auprc
-        >>> masks = [[[1, 1, 0, 0]], [[0, 0, 0, 0]]]
-        >>> maps = [[[4.0, 2.0, 3.0, 1.0]], [[1.0, 1.0, 0.0, 0.0]]]
-        >>> round(compute_pixel_auprc(masks, maps), 4)
-        0.8333
-    """
-    return PixelCurves.of(masks_true, heatmaps).average_precision
-
-
-def compute_pixel_f1(masks_true: Iterable[Any], heatmaps: Iterable[Any]) -> PixelF1:
-    """Return the best F1 of all pixels of all images, and its threshold.
-
-    It flatters where the same images chose the threshold.
-
-    Args:
-        masks_true: The mask of each image, (height, width); see
-            ``compute_pixel_auroc``.
-        heatmaps: The anomaly map of each image, (height, width), likewise.
-
-    Returns:
-        The F1 and, of equals, the highest threshold: the next float32 below the lowest
-        score that is called anomalous.
-
-    Raises:
-        TypeError, ValueError: As ``compute_pixel_auroc``.
-
-    Example:
-        >>> from adlib.metrics import compute_pixel_f1
-        >>> masks = [[[1, 1, 0, 0]], [[0, 0, 0, 0]]]
-        >>> maps = [[[4.0, 2.0, 3.0, 1.0]], [[1.0, 1.0, 0.0, 0.0]]]
-        >>> round(compute_pixel_f1(masks, maps).f1, 4)
-        0.8
-    """
-    return PixelCurves.of(masks_true, heatmaps).best_f1
 
 
 def compute_pro(

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from adlib.metrics import Confusion
+from adlib.metrics._image_metrics import Confusion
 from adlib.report._figures import new_figure
 
 if TYPE_CHECKING:
@@ -34,7 +34,7 @@ def confusion_figure(tables: Mapping[str, Confusion], title: str) -> Figure:
         Colours show the share of the images of a kind, on one scale for all.
 
     Example:
-        >>> from adlib.metrics import Confusion
+        >>> from adlib.metrics._image_metrics import Confusion
         >>> from adlib.report import confusion_figure
         >>> figure = confusion_figure({"PatchCore": Confusion(18, 2, 1, 9)}, "part")
         >>> [text.get_text().split()[0] for text in figure.axes[0].texts]

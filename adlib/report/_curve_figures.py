@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, Literal, NamedTuple
+from typing import TYPE_CHECKING, Any, Literal, NamedTuple
 
 import numpy as np
 
@@ -36,6 +36,35 @@ class Curve(NamedTuple):
     point: tuple[float, float] | None = None
 
 
+class Roc(NamedTuple):
+    """scikit-learn's curve."""
+
+    false_positive_rates: Float64Array
+    true_positive_rates: Float64Array
+
+
+class PrecisionRecall(NamedTuple):
+    """scikit-learn's curve, recall rising, without its made-up end."""
+
+    precisions: Float64Array
+    recalls: Float64Array
+
+
+def roc_curve(y_true: Any, scores: Any) -> Roc:
+    """Return scikit-learn's ROC curve."""
+    from sklearn import metrics  # noqa: PLC0415 - slow to import
+
+    return Roc(*metrics.roc_curve(y_true, scores, drop_intermediate=False)[:2])
+
+
+def precision_recall_curve(y_true: Any, scores: Any) -> PrecisionRecall:
+    """Return scikit-learn's precision-recall curve."""
+    from sklearn import metrics  # noqa: PLC0415 - slow to import
+
+    precisions, recalls, _ = metrics.precision_recall_curve(y_true, scores)
+    return PrecisionRecall(precisions[:-1][::-1], recalls[:-1][::-1])
+
+
 def roc_figure(curves: Sequence[Curve], title: str) -> Figure:
     """Draw ROC curves: true-positive against false-positive rates.
 
@@ -50,7 +79,7 @@ def roc_figure(curves: Sequence[Curve], title: str) -> Figure:
         ImportError: The extra ``report`` is not installed.
 
     Example:
-        >>> from adlib.metrics import roc_curve
+        >>> from adlib.report._curve_figures import roc_curve
         >>> from adlib.report import Curve, roc_figure
         >>> curve = roc_curve([0, 0, 1, 1], [1.0, 3.0, 2.0, 4.0])
         >>> drawn = Curve("any", curve.false_positive_rates, curve.true_positive_rates)
@@ -82,7 +111,7 @@ def precision_recall_figure(
         ImportError: The extra ``report`` is not installed.
 
     Example:
-        >>> from adlib.metrics import precision_recall_curve
+        >>> from adlib.report._curve_figures import precision_recall_curve
         >>> from adlib.report import Curve, precision_recall_figure
         >>> curve = precision_recall_curve([0, 0, 1, 1], [1.0, 3.0, 2.0, 4.0])
         >>> drawn = Curve("any", curve.recalls, curve.precisions)

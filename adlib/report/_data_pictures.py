@@ -12,20 +12,19 @@ import numpy as np
 from adlib._typing import BoolArray, Float32Array
 from adlib.datasets import (
     ANOMALOUS,
-    LIGHTS,
     NORMAL,
-    PARTS,
-    SEVERITIES,
-    ClassSplit,
-    LightGradient,
     Sample,
-    Shift,
     ShiftDomainTransform,
-    ShiftedSplit,
     ShiftSettings,
     read_mask,
 )
-from adlib.images import as_pixels, read_image
+from adlib.datasets._shift import LightGradient, Shift
+from adlib.datasets._shift_pixels import LIGHTS
+from adlib.datasets._shift_settings import PARTS, SEVERITIES
+from adlib.datasets._shifted_splits import ShiftedSplit
+from adlib.datasets._splits import ClassSplit
+from adlib.images import read_image
+from adlib.images._pixels import as_pixels
 from adlib.report._picture_grid import Picture
 
 if TYPE_CHECKING:
@@ -176,7 +175,7 @@ def part_rows(sample: Sample, settings: ShiftSettings, seed: int) -> list[Row]:
         scaled = lit.scaled(severity)
         pictures: list[Picture | None] = []
         for name, some in [*((part, (part,)) for part in PARTS), ("all", PARTS)]:
-            shift = ShiftDomainTransform(scaled.only(*some), seed=seed).at(0)
+            shift = ShiftDomainTransform(scaled.only(*some), random_state=seed).at(0)
             pictures.append(Picture(_shifted(pixels, shift), name))
         rows.append((severity, pictures))
     return rows

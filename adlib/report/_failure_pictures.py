@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from adlib._validation import refusal
-from adlib.images import as_pixels, read_image, resize
+from adlib.images import read_image
+from adlib.images._pixels import as_pixels, resize
 from adlib.report._overlay import overlay
 from adlib.report._picture_grid import Picture, picture_grid
 from adlib.study import Masks

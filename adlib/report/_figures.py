@@ -103,7 +103,7 @@ def save_figure(
     Example:
         >>> from pathlib import Path
         >>> from tempfile import TemporaryDirectory
-        >>> from adlib.metrics import Confusion
+        >>> from adlib.metrics._image_metrics import Confusion
         >>> from adlib.report import confusion_figure, save_figure
         >>> figure = confusion_figure({"PatchCore": Confusion(18, 2, 1, 9)}, "part")
         >>> with TemporaryDirectory() as folder:

@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from adlib._typing import Float32Array, Float64Array
-from adlib.images import as_pixels, read_image, resize
+from adlib.images import read_image
+from adlib.images._pixels import as_pixels, resize
 from adlib.report._condition_figures import MARKERS
 from adlib.report._figures import COLOURS, new_figure
 from adlib.report._overlay import overlay

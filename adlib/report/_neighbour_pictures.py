@@ -9,7 +9,8 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from adlib._typing import Float32Array
-from adlib.images import as_pixels, read_image, resize
+from adlib.images import read_image
+from adlib.images._pixels import as_pixels, resize
 from adlib.report._figures import ORANGE, new_figure
 from adlib.report._matrix_figure import Matrix, matrix_figure
 from adlib.report._picture_grid import PANEL, draw_outline, shortened
@@ -20,7 +21,7 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
     from adlib.datasets import Sample
-    from adlib.estimators import Explanation
+    from adlib.estimators._results import Explanation
     from adlib.study import NeighbourShares
 
 SIDE = 320  # pixels of an image in a picture
@@ -98,7 +99,7 @@ def explanation_figure(
         >>> from tempfile import TemporaryDirectory
         >>> from PIL import Image
         >>> from adlib.datasets import Sample
-        >>> from adlib.estimators import Explanation
+        >>> from adlib.estimators._results import Explanation
         >>> from adlib.report import explanation_figure
         >>> with TemporaryDirectory() as folder:
         ...     path = Path(folder, "0.png")

@@ -8,13 +8,15 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from adlib.datasets import read_mask
-from adlib.images import as_pixels, read_image, resize
-from adlib.metrics import precision_recall_curve, roc_curve
+from adlib.images import read_image
+from adlib.images._pixels import as_pixels, resize
 from adlib.report._confusion_figure import confusion_figure
 from adlib.report._curve_figures import (
     Curve,
+    precision_recall_curve,
     precision_recall_figure,
     pro_figure,
+    roc_curve,
     roc_figure,
 )
 from adlib.report._map_figures import MapExample, certain_and_uncertain, map_grid
@@ -29,7 +31,9 @@ from adlib.study import resized_mask
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
-    from adlib.metrics import Confusion, Group, Interval
+    from adlib.metrics._bootstrap import Interval
+    from adlib.metrics._breakdown import Group
+    from adlib.metrics._image_metrics import Confusion
     from adlib.study import Predictions, Run
 
 N_EXAMPLES = 5

@@ -149,7 +149,7 @@ def reliability_figure(
         ImportError: The extra ``report`` is not installed.
 
     Example:
-        >>> from adlib.metrics import reliability
+        >>> from adlib.metrics._probabilities import reliability
         >>> from adlib.report import reliability_figure
         >>> curve = reliability([0, 0, 1, 1], [0.1, 0.3, 0.6, 1.0], 2)
         >>> figure = reliability_figure(*curve[:3], "part: reliability")

@@ -11,9 +11,10 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from adlib._validation import refusal
-from adlib.datasets import ANOMALOUS, ClassSplit
+from adlib.datasets import ANOMALOUS
+from adlib.datasets._splits import ClassSplit
 from adlib.estimators import AnomalyDetector
-from adlib.features import without_feature_cache
+from adlib.features._feature_cache import without_feature_cache
 from adlib.metrics import delong_test
 from adlib.study._evaluate import FPR_LIMIT, pixel_curves
 from adlib.study._fitting import what_was_learned
@@ -208,7 +209,8 @@ def some_of(split: ClassSplit, n_training: int, n_judged: int) -> ClassSplit:
 
     Example:
         >>> from pathlib import Path
-        >>> from adlib.datasets import ClassSplit, Sample
+        >>> from adlib.datasets import Sample
+        >>> from adlib.datasets._splits import ClassSplit
         >>> from adlib.study import some_of
         >>> train = tuple(
         ...     Sample(Path(f"{i}.png"), 0, "good", None, "part", "train")

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from adlib._typing import BoolArray, Int64Array
-from adlib.metrics import bootstrap_interval_of, compute_auroc, delong_test
+from adlib.metrics import bootstrap_interval, compute_auroc, delong_test
 from adlib.study._intervals import N_RESAMPLES
 from adlib.study._json import plain
 from adlib.study._scores import ImageScores
@@ -221,7 +221,7 @@ def _paired(
         return figure(anomalous[i], after[i]) - figure(anomalous[i], before[i])
 
     # Percentiles: BCa has no bounds where no image's verdict changes.
-    interval = bootstrap_interval_of(
+    interval = bootstrap_interval(
         difference,
         anomalous,
         n_resamples=N_RESAMPLES,

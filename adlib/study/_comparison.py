@@ -8,14 +8,9 @@ from typing import Any
 
 import numpy as np
 
-from adlib.metrics import (
-    PairedTest,
-    compute_auroc,
-    corrected_p_values,
-    delong_test,
-    paired_permutation_test,
-    paired_t_test,
-)
+from adlib.metrics import compute_auroc, delong_test, paired_permutation_test
+from adlib.metrics._delong import PairedTest
+from adlib.metrics._paired_tests import corrected_p_values, paired_t_test
 from adlib.study._json import plain
 from adlib.study._runs import Run
 from adlib.study._tables import text_table

@@ -13,15 +13,17 @@ import numpy as np
 
 from adlib._typing import Float64Array
 from adlib.datasets import ANOMALOUS
-from adlib.estimators import STAGES, AnomalyDetector, PatchCore, stage_seconds
-from adlib.features import without_feature_cache
+from adlib.estimators import AnomalyDetector, PatchCore, stage_seconds
+from adlib.estimators._stage_times import STAGES
+from adlib.features._feature_cache import without_feature_cache
 from adlib.study._fitting import what_was_learned
 from adlib.study._intervals import auroc_interval
 from adlib.study._json import plain
 from adlib.study._tables import text_table
 
 if TYPE_CHECKING:
-    from adlib.datasets import ClassSplit, Sample
+    from adlib.datasets import Sample
+    from adlib.datasets._splits import ClassSplit
 
 FRACTIONS = (0.005, 0.01, 0.02, 0.05, 0.1, 0.2)  # of the patches, remembered
 N_WARM_UP = 3  # images before the clock counts

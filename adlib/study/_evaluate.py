@@ -8,26 +8,28 @@ from typing import Any
 import numpy as np
 
 from adlib._typing import BoolArray, Float64Array
-from adlib.datasets import Sample, class_names, read_mask
+from adlib.datasets import Sample, read_mask
+from adlib.datasets._layouts import class_names
 from adlib.estimators import AnomalyDetector
 from adlib.metrics import (
-    Confusion,
-    Group,
-    Interval,
     PixelCurves,
+    aupimo,
+    best_f1,
     bootstrap_interval,
+    compute_accuracy_precision_recall,
+    compute_f1_at_threshold,
+    fpr_at_tpr,
+    per_defect_type,
+)
+from adlib.metrics._bootstrap import Interval
+from adlib.metrics._breakdown import (
+    Group,
     by_defect_size,
     by_position,
-    compute_accuracy_precision_recall,
-    compute_aupimo,
-    compute_best_f1,
-    compute_confusion,
-    compute_f1_at_threshold,
-    compute_fpr_at_tpr,
     mask_area_ratio,
-    per_defect_type,
     touches_border,
 )
+from adlib.metrics._image_metrics import Confusion, confusion
 from adlib.study._evaluation import Evaluation, ImageResults, PixelResults
 from adlib.study._intervals import N_RESAMPLES
 from adlib.study._predictions import Chosen, Predictions
@@ -171,11 +173,11 @@ def _ranking(
     anomalous: BoolArray, scores: Float64Array, plan: dict[str, Any]
 ) -> dict[str, Any]:
     """Return what needs both kinds of images and no threshold."""
-    best = compute_best_f1(anomalous, scores)
+    best = best_f1(anomalous, scores)
     return {
         "auroc": bootstrap_interval("auroc", anomalous, scores, **plan),
         "auprc": bootstrap_interval("auprc", anomalous, scores, **plan),
-        "fpr_at_95_tpr": compute_fpr_at_tpr(anomalous, scores, 0.95),
+        "fpr_at_95_tpr": fpr_at_tpr(anomalous, scores, 0.95),
         "best_f1": best.f1,
         "best_f1_threshold": best.threshold,
     }
@@ -197,7 +199,7 @@ def _verdicts(
 
     called = scores > limit
     found: dict[str, Interval | Confusion | float | None] = {
-        "confusion": compute_confusion(anomalous, called),
+        "confusion": confusion(anomalous, called),
         **compute_accuracy_precision_recall(anomalous, called)._asdict(),
     }
     if anomalous.any() and not anomalous.all():
@@ -230,7 +232,7 @@ def _pixels(predictions: Predictions, fpr_limit: float) -> PixelResults | None:
         best_f1_threshold=curves.best_f1.threshold,
         aupro=curves.aupro(fpr_limit),
         fpr_limit=fpr_limit,
-        aupimo=compute_aupimo(masks, maps).mean if has_normal else None,
+        aupimo=aupimo(masks, maps).mean if has_normal else None,
         n_images=len(masks),
         n_regions=curves.counts.n_regions,
         height=height,

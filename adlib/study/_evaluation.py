@@ -5,7 +5,9 @@ from __future__ import annotations
 from dataclasses import asdict, dataclass
 from typing import Any
 
-from adlib.metrics import Confusion, Group, Interval
+from adlib.metrics._bootstrap import Interval
+from adlib.metrics._breakdown import Group
+from adlib.metrics._image_metrics import Confusion
 from adlib.study._json import plain
 
 

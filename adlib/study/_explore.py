@@ -10,7 +10,8 @@ import numpy as np
 from PIL import Image
 
 from adlib._progress import ProgressBar
-from adlib.datasets import ANOMALOUS, NORMAL, Sample, class_names, read_mask
+from adlib.datasets import ANOMALOUS, NORMAL, Sample, read_mask
+from adlib.datasets._layouts import class_names
 
 
 @dataclass(frozen=True)

@@ -13,14 +13,15 @@ import numpy as np
 from adlib._typing import BoolArray
 from adlib.datasets import ANOMALOUS, Sample
 from adlib.estimators import AnomalyDetector, PaDiM, PatchCore
-from adlib.features import without_feature_cache
-from adlib.metrics import calibrate_threshold, compute_auroc
+from adlib.features._feature_cache import without_feature_cache
+from adlib.metrics import compute_auroc
 from adlib.study._json import plain, write_json
 from adlib.study._model_facts import model_facts
 from adlib.study._tables import text_table
+from adlib.thresholds import calibrate_threshold
 
 if TYPE_CHECKING:
-    from adlib.datasets import ClassSplit
+    from adlib.datasets._splits import ClassSplit
     from adlib.study._config import Config
 
 

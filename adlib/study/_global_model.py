@@ -10,7 +10,8 @@ from typing import Any
 import numpy as np
 
 from adlib._typing import BoolArray, Int64Array
-from adlib.datasets import ANOMALOUS, ClassSplit, Sample
+from adlib.datasets import ANOMALOUS, Sample
+from adlib.datasets._splits import ClassSplit
 from adlib.estimators import PatchCore
 from adlib.metrics import compute_auroc, delong_test
 from adlib.neighbors import MemoryBank
@@ -105,7 +106,7 @@ def pooled_split(splits: Mapping[str, ClassSplit]) -> ClassSplit:
         A split of a class "global", with the seed of the first.
 
     Example:
-        >>> from adlib.datasets import ClassSplit
+        >>> from adlib.datasets._splits import ClassSplit
         >>> from adlib.study import pooled_split
         >>> splits = {name: ClassSplit(name, 42, (), (), ()) for name in ("a", "b")}
         >>> pooled_split(splits).class_name

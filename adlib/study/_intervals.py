@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from adlib._typing import BoolArray, Float64Array
-from adlib.metrics import Interval, bootstrap_interval
+from adlib.metrics import bootstrap_interval
+from adlib.metrics._bootstrap import Interval
 
 N_RESAMPLES = 2000
 

@@ -14,18 +14,18 @@ import numpy as np
 from adlib._typing import Float64Array
 from adlib.estimators import AnomalyDetector, PatchCore
 from adlib.metrics import (
-    calibrate_threshold,
     compute_accuracy_precision_recall,
     compute_auroc,
     compute_f1_at_threshold,
-    transfer_threshold,
 )
 from adlib.study._json import plain, write_json
 from adlib.study._predictions import Predictions
 from adlib.study._tables import text_table
+from adlib.thresholds import calibrate_threshold, transfer_threshold
 
 if TYPE_CHECKING:
-    from adlib.datasets import ClassSplit, Sample
+    from adlib.datasets import Sample
+    from adlib.datasets._splits import ClassSplit
     from adlib.study._runs import Run
 
 N_ADDED = (4, 16)  # shifted good images that a bank is topped up with

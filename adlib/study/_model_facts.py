@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from adlib.estimators import AnomalyDetector, PaDiM, PatchCore
-from adlib.features import embedding_length
+from adlib.features._embedding import embedding_length
 
 # What changes speed alone, or says nothing of the model.
 LEFT_OUT = {"batch_size", "device", "n_workers", "on_error", "progress"}

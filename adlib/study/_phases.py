@@ -6,11 +6,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from adlib.datasets import (
-    CleanSplit,
     Sample,
-    ShiftedSplit,
-    class_names,
-    classes_with_splits,
     create_clean_split,
     demo_root,
     generate_shifted_set,
@@ -18,6 +14,9 @@ from adlib.datasets import (
     read_samples,
     save_clean_splits,
 )
+from adlib.datasets._layouts import class_names
+from adlib.datasets._shifted_splits import ShiftedSplit
+from adlib.datasets._splits import CleanSplit, classes_with_splits
 
 if TYPE_CHECKING:
     from adlib.study._config import Config
@@ -116,7 +115,7 @@ def clean_splits(config: Config) -> dict[str, CleanSplit]:
             name,
             train_ratio=config.split.train_ratio,
             val_anomaly_ratio=config.split.val_anomaly_ratio,
-            seed=config.seed,
+            random_state=config.seed,
         )
         for name in names
         if name not in held
@@ -151,7 +150,7 @@ def shifted_splits(
         config.paths.shifted,
         config.paths.shifted_splits,
         settings=config.shift,
-        seed=config.seed,
+        random_state=config.seed,
         n_workers=n_workers,
         progress=progress,
     )

@@ -9,26 +9,23 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from adlib.estimators import AnomalyDetector
-from adlib.metrics import (
-    AggregationRow,
-    PixelCurves,
+from adlib.estimators._aggregation import AggregationRow, compare_aggregations
+from adlib.metrics import PixelCurves, fit_probabilities
+from adlib.metrics._probabilities import (
     ProbabilityMap,
     ReliabilityCurve,
-    ThresholdRow,
     brier_score,
-    calibrate_threshold,
-    compare_aggregations,
-    compare_thresholds,
     expected_calibration_error,
-    fit_probabilities,
     reliability,
 )
 from adlib.study._evaluate import evaluate, pixel_curves
 from adlib.study._evaluation import Evaluation
 from adlib.study._predictions import Chosen, Predictions
+from adlib.thresholds import calibrate_threshold, compare_thresholds
+from adlib.thresholds._comparison import ThresholdRow
 
 if TYPE_CHECKING:
-    from adlib.datasets import ClassSplit
+    from adlib.datasets._splits import ClassSplit
 
 
 @dataclass(frozen=True, eq=False)
@@ -108,7 +105,7 @@ class Run:
         """Set a threshold by each rule on validation; measure it on test images.
 
         Returns:
-            One row a rule; see ``adlib.metrics.compare_thresholds``.
+            One row a rule; see ``adlib.thresholds.compare_thresholds``.
 
         Raises:
             ValueError: Validation or test images are not of both kinds.
@@ -123,7 +120,7 @@ class Run:
         """Compare ways from a map to one score on the test images.
 
         Returns:
-            One row a way; see ``adlib.metrics.compare_aggregations``. () without maps.
+            One row a way; see ``compare_aggregations``. () without maps.
 
         Raises:
             ValueError: The test images are not of both kinds.

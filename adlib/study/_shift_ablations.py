@@ -13,25 +13,18 @@ import numpy as np
 import torch
 
 from adlib._typing import AnyArray, BoolArray, Float64Array
-from adlib.datasets import (
-    ANOMALOUS,
-    GEOMETRIC,
-    PARTS,
-    PHOTOMETRIC,
-    SEVERITIES,
-    Sample,
-    ShiftDomainTransform,
-    ShiftSettings,
-)
+from adlib.datasets import ANOMALOUS, Sample, ShiftDomainTransform, ShiftSettings
+from adlib.datasets._shift_settings import GEOMETRIC, PARTS, PHOTOMETRIC, SEVERITIES
 from adlib.estimators import AnomalyDetector
-from adlib.images import as_pixels, read_image
+from adlib.images import read_image
+from adlib.images._pixels import as_pixels
 from adlib.metrics import delong_test
 from adlib.study._intervals import auroc_interval
 from adlib.study._json import plain
 from adlib.study._tables import text_table
 
 if TYPE_CHECKING:
-    from adlib.datasets import ClassSplit
+    from adlib.datasets._splits import ClassSplit
 
 NOT_SHIFTED = "not shifted"
 EVERYTHING = "all parts"
@@ -136,7 +129,9 @@ def shifted_images(
         ...     [image.shape for image in shifted_images([sample], None, 42)]
         [(6, 8, 3)]
     """
-    transform = None if settings is None else ShiftDomainTransform(settings, seed=seed)
+    transform = (
+        None if settings is None else ShiftDomainTransform(settings, random_state=seed)
+    )
     for number, sample in enumerate(samples):
         pixels = as_pixels(read_image(sample.image_path), str(sample.image_path))
         if pixels.ndim == 2:  # noqa: PLR2004 - grey

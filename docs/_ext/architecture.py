@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import re
 import tomllib
-from importlib import import_module
 from pathlib import Path
 
 import numpy as np
@@ -18,9 +17,9 @@ from sphinx.application import Sphinx
 
 import adlib
 from adlib.datasets import demo_root, read_samples
+from adlib.estimators._aggregation import top_mean_scores
 from adlib.features import patch_embeddings
 from adlib.images import open_source, read_batches, read_image
-from adlib.metrics import top_mean_scores
 from adlib.neighbors import greedy_coreset
 from adlib.report import overlay, save_figure
 
@@ -30,25 +29,19 @@ PACKAGE = Path(adlib.__file__).parent
 
 
 def rooms_table() -> str:
-    """Return what each package holds, how large it is and what it imports."""
+    """Return how large each package is and what it imports."""
     pyproject = tomllib.loads((DOCS.parent / "pyproject.toml").read_text("utf-8"))
     layers = pyproject["tool"]["importlinter"]["contracts"][0]["layers"]
     names = [layer.removeprefix("adlib.") for layer in layers if "_" not in layer]
-    rows = [
-        "| package | holds | modules | lines | imports from |",
-        "|---|---|--:|--:|---|",
-    ]
+    rows = ["| package | modules | lines | imports from |", "|---|--:|--:|---|"]
     for name in names:
         files = list((PACKAGE / name).rglob("*.py"))
         source = "\n".join(path.read_text(encoding="utf-8") for path in files)
         imported = set(re.findall(r"^ *(?:from|import) adlib\.(\w+)", source, re.M))
         used = ", ".join(one for one in names if one in imported - {name})
-        holds = (
-            str(import_module(f"adlib.{name}").__doc__).partition("\n")[0].rstrip(".")
-        )
         shown = "`adlib.cli`" if name == "cli" else f"{{py:mod}}`adlib.{name}`"
         n_lines = source.count("\n") + 1
-        rows.append(f"| {shown} | {holds} | {len(files)} | {n_lines:,} | {used} |")
+        rows.append(f"| {shown} | {len(files)} | {n_lines:,} | {used} |")
     return "\n".join(rows) + "\n"
 
 
@@ -89,7 +82,7 @@ def follow_one_image() -> tuple[str, Figure]:
         *(("feature maps of a stage", "features.Backbone", stage) for stage in stages),
         ("patch embeddings", "features.patch_embeddings", embeddings),
         (
-            "in `fit`: patches of good images",
+            "in `fit`: all patches of the training images",
             "estimators.PatchCore.embeddings",
             patches,
         ),

@@ -11,6 +11,7 @@ import shutil
 from pathlib import Path
 from typing import Any
 
+from PIL import Image
 from sphinx.application import Sphinx
 
 from adlib.features import use_feature_cache
@@ -23,29 +24,32 @@ data: {classes: [brick, grass]} # two of the demo set's three classes
 backbone: {image_size: 160} # instead of 320
 ablation: {n_training: 6, n_judged: 8} # images a class; instead of 150 and 100
 """
-# The picture that stands for a script, where it is not the first that it wrote.
-THUMBNAILS = {
-    "first_steps": "thumbnail_path = 'images/demo.png'",
-    "phase00_setup": "thumbnail_path = 'images/shift.png'",
-    "phase01_explore_and_split": "thumbnail_number = 2",
-}
+WIDE = 1.5  # times as wide as high: such a figure gets the whole line
+THUMBNAILS = "images/gallery"  # one for each script, shown whether or not it ran
 HEADER = """\
 Gallery
 =======
 
-The study, phase by phase, and the first steps. Each page is a script of ``examples``
-with what it printed and the pictures that it wrote, to be downloaded as a script or a
-notebook. Each phase needs those before it: run them in order, in one folder.
+The first steps, and the study phase by phase. Each page is a script of ``examples``
+with its printed output and its figures; the script and a notebook can be downloaded at
+the end of the page. Each phase needs those before it: run them in order, in one folder.
 
-The phases ran on adlib's demo set, real textures with synthetic defects, with these
-settings instead of those of ``examples/config.yaml``, to be quick:
+{how} on adlib's demo set, real textures with synthetic defects, with these settings
+instead of those of ``examples/config.yaml``, to be quick:
 
 .. code-block:: yaml
 
 """
+RAN = "The phases ran"
+NOT_RUN = """\
+The scripts were not run for this build of the site, so output and figures are missing;
+the pictures below are from an earlier one. A full build runs the phases"""
 NOTE = """
-.. note:: The output below is of the small demo set. It shows what a phase does, not how
-   good adlib is: for that see :doc:`/measurements`.
+.. note:: This phase ran on a small demo set. The results are no benchmark: see
+   :doc:`/measurements` for those.
+"""
+NOT_RUN_NOTE = """
+.. note:: Not run for this build of the site: output and figures are missing.
 """
 CODE = r".. code-block:: console\n\n\g<0>"  # instead of a quotation
 FIRST_CELL = """\
@@ -74,10 +78,13 @@ def scrape(block: Any, block_vars: dict[str, Any], conf: dict[str, Any]) -> str:
     for path in _new_pictures():
         copy = Path(next(block_vars["image_path_iterator"]))
         shutil.copyfile(path, copy)
+        with Image.open(path) as image:
+            is_wide = image.width > WIDE * image.height
         lines += [
             f"   .. figure:: /{copy.relative_to(conf['src_dir']).as_posix()}",
             f"      :alt: {path.stem.replace('_', ' ')}",
             f"      :target: ../_images/{copy.name}",
+            f"      :figclass: {'wide' if is_wide else 'narrow'}",
             "",
             f"      ``{path.relative_to(STUDY).as_posix()}``",
             "",
@@ -99,20 +106,25 @@ def arguments(conf: dict[str, Any], script_vars: dict[str, Any]) -> list[str]:
 
 def _prepare(app: Sphinx, config: Any) -> None:
     """Copy the scripts, with a line under each title, as sphinx-gallery needs it."""
+    runs = str(config.plot_gallery).lower() not in ("0", "false")
     shutil.rmtree(STUDY, ignore_errors=True)
     STUDY.mkdir(parents=True)
     for script in [*EXAMPLES.glob("phase*.py"), EXAMPLES / "first_steps.py"]:
         title, _, text = script.read_text(encoding="utf-8").partition(".\n")
         note = NOTE if script.stem.startswith("phase") else ""
-        thumbnail = THUMBNAILS.get(script.stem)
-        end = f"# sphinx_gallery_{thumbnail}\n" if thumbnail else ""
+        note = note if runs else NOT_RUN_NOTE
+        thumbnail = f"{THUMBNAILS}/{script.stem}.png"
+        end = ""
+        if (DOCS / thumbnail).is_file():  # else the first figure that the script wrote
+            end = f"# sphinx_gallery_thumbnail_path = '{thumbnail}'\n"
         text = text.replace('"""', f'{note}"""', 1)
         text = re.sub(r"^    python .*", CODE, text, count=1, flags=re.MULTILINE)
         text = f"{title}\n{'=' * len(title)}\n{text}{end}"
         (STUDY / script.name).write_text(text, encoding="utf-8")
     (STUDY / "config.yaml").write_text(SETTINGS, encoding="utf-8")
     indented = "".join(f"   {line}\n" for line in SETTINGS.splitlines())
-    (STUDY / "GALLERY_HEADER.rst").write_text(HEADER + indented, encoding="utf-8")
+    header = HEADER.format(how=RAN if runs else NOT_RUN) + indented
+    (STUDY / "GALLERY_HEADER.rst").write_text(header, encoding="utf-8")
 
 
 def _copy_report(app: Sphinx, error: Exception | None) -> None:

@@ -9,7 +9,8 @@ import tarfile
 import pytest
 
 from adlib.cli import main
-from adlib.datasets import _download, download, license_notice, read_samples
+from adlib.datasets import _download, download, read_samples
+from adlib.datasets._download import license_notice
 from adlib.datasets._mvtec_ad import COUNTS, MVTEC_AD
 from adlib.datasets._publication import Archive, Publication
 from adlib.exceptions import DownloadError

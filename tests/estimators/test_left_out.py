@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from adlib import PatchCore
-from adlib.estimators._left_out import left_out_squared
+from adlib.estimators._gaussian import left_out_squared
 from adlib.neighbors import MemoryBank
 from tests import reference
 

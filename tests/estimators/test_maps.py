@@ -8,7 +8,7 @@ import torch
 from PIL import Image
 from scipy.ndimage import gaussian_filter
 
-from adlib.estimators._maps import anomaly_maps, stretched
+from adlib.estimators._results import anomaly_maps, stretched
 
 
 def plain_map(grid, size):

@@ -9,13 +9,8 @@ import pytest
 import torch
 
 from adlib import PaDiM, PatchCore, load
-from adlib.features import (
-    Backbone,
-    FeatureCache,
-    current_feature_cache,
-    use_feature_cache,
-    without_feature_cache,
-)
+from adlib.features import Backbone, FeatureCache, use_feature_cache
+from adlib.features._feature_cache import current_feature_cache, without_feature_cache
 
 SIDE = 64
 

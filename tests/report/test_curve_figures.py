@@ -5,9 +5,8 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from adlib.metrics import roc_curve
 from adlib.report import Curve, precision_recall_figure, pro_figure, roc_figure
-from adlib.report._curve_figures import MOST_POINTS, thinned
+from adlib.report._curve_figures import MOST_POINTS, roc_curve, thinned
 
 
 def curves(n):

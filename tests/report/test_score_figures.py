@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from adlib.metrics import Confusion
+from adlib.metrics._image_metrics import Confusion
 from adlib.report import (
     GroupRow,
     breakdown_figure,

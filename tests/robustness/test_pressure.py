@@ -119,6 +119,7 @@ ALL_PATCHES = N_PATCHES * N_FEATURES * 4  # bytes in float32
 IMAGES = 600 * 160 * 160  # bytes that the caller holds
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(not Path("/proc/self/status").exists(), reason="reads /proc")
 @pytest.mark.parametrize(
     ("kind", "stated"),
@@ -174,6 +175,7 @@ print(json.dumps(said))
 
 
 @POSIX
+@pytest.mark.slow
 def test_a_full_disk_is_a_clear_error_and_leaves_no_debris(fitted, tmp_path):
     for place in ("train/good", "test/good", "test/hole"):
         images = tmp_path / "data/tile" / place
@@ -253,6 +255,7 @@ BODIES = {
 
 
 @POSIX
+@pytest.mark.slow
 @pytest.mark.parametrize("body", BODIES)
 def test_an_interrupt_ends_everything_within_a_second(body, fitted, tmp_path):
     for place in ("train/good", "test/good", "test/hole"):

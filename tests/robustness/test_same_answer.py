@@ -111,6 +111,7 @@ if __name__ == "__main__":
 """
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("method", ["spawn", "forkserver"])
 def test_how_a_process_is_started_does_not_matter(method, good, images, tmp_path):
     if method == "forkserver" and sys.platform == "win32":

@@ -6,7 +6,8 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from adlib.datasets import ClassSplit, Sample
+from adlib.datasets import Sample
+from adlib.datasets._splits import ClassSplit
 from tests.conftest import scratched, texture
 
 

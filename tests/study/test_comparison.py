@@ -8,7 +8,8 @@ import numpy as np
 import pytest
 
 from adlib.datasets import Sample
-from adlib.metrics import compute_auroc, corrected_p_values, delong_test, paired_t_test
+from adlib.metrics import compute_auroc, delong_test
+from adlib.metrics._paired_tests import corrected_p_values, paired_t_test
 from adlib.study import Predictions, Run, compare_methods, comparison_table, evaluate
 
 Y = np.repeat([0, 1], 15)

@@ -13,9 +13,9 @@ from adlib import PatchCore
 from adlib.datasets import Sample, read_mask
 from adlib.exceptions import ImageError
 from adlib.metrics import (
-    compute_aupimo,
+    aupimo,
+    best_f1,
     compute_auroc,
-    compute_best_f1,
     compute_f1_at_threshold,
     compute_pixel_auroc,
     compute_pro,
@@ -82,10 +82,10 @@ def test_every_figure_is_that_of_its_metric(model, tested):
     figures = found.figures()
     assert figures["image_auroc"] == compute_auroc(y, scores)
     assert figures["image_f1"] == compute_f1_at_threshold(y, scores, threshold)
-    assert figures["image_best_f1"] == compute_best_f1(y, scores).f1
+    assert figures["image_best_f1"] == best_f1(y, scores).f1
     assert figures["pixel_auroc"] == compute_pixel_auroc(masks, maps)
     assert figures["aupro"] == compute_pro(masks, maps, 0.3)
-    assert figures["aupimo"] == compute_aupimo(masks, maps).mean
+    assert figures["aupimo"] == aupimo(masks, maps).mean
     types = [sample.defect_type for sample in tested]
     assert found.defect_types == per_defect_type(y, scores, types, threshold)
     assert sum(group.n_images for group in found.sizes.values()) == 3

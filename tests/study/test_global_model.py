@@ -7,7 +7,8 @@ import pytest
 from PIL import Image
 
 from adlib import PatchCore
-from adlib.datasets import ClassSplit, Sample, read_mask
+from adlib.datasets import Sample, read_mask
+from adlib.datasets._splits import ClassSplit
 from adlib.study import (
     ImageScores,
     Predictions,

@@ -9,8 +9,9 @@ import pytest
 from PIL import Image
 
 from adlib import PatchCore
-from adlib.datasets import ClassSplit, Sample
-from adlib.metrics import calibrate_threshold, compute_auroc, transfer_threshold
+from adlib.datasets import Sample
+from adlib.datasets._splits import ClassSplit
+from adlib.metrics import compute_auroc
 from adlib.study import (
     Predictions,
     adapt_threshold,
@@ -23,6 +24,7 @@ from adlib.study import (
     write_adaptations,
     write_results,
 )
+from adlib.thresholds import calibrate_threshold, transfer_threshold
 from tests.conftest import scratched, texture
 
 

@@ -8,7 +8,6 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from adlib.metrics import roc_curve
 from adlib.report._comparison_figures import (
     RatePanel,
     ScatterPoint,
@@ -16,7 +15,7 @@ from adlib.report._comparison_figures import (
     scatter_figure,
 )
 from adlib.report._condition_figures import FigurePoint, point_figure, result_points
-from adlib.report._curve_figures import Curve
+from adlib.report._curve_figures import Curve, roc_curve
 from adlib.report._figures import save_figure
 from adlib.report._matrix_figure import Matrix, matrix_figure
 from adlib.report.study_report._study import (

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from adlib.datasets import GEOMETRIC
+from adlib.datasets._shift_settings import GEOMETRIC
 from adlib.report.document import Paragraph, Section
 from adlib.report.study_report._comparisons import mean_change
 from adlib.report.study_report._judgements import direction
