@@ -11,19 +11,13 @@ import numpy as np
 
 from adlib._validation import check_ratio, describe, refusal
 from adlib.metrics._checks import check_labels, check_labels_and_scores, check_number
-from adlib.metrics._levels import auroc, average_precision, f1_of_levels, levels_of
-
-
-class BestF1(NamedTuple):
-    """The highest F1 there is, and where.
-
-    Attributes:
-        f1: Harmonic mean of precision and recall, in [0, 1].
-        threshold: What the scores of the images predicted anomalous exceed.
-    """
-
-    f1: float
-    threshold: float
+from adlib.metrics._levels import (
+    BestF1,
+    auroc,
+    average_precision,
+    f1_of_levels,
+    levels_of,
+)
 
 
 class Confusion(NamedTuple):
