@@ -140,18 +140,8 @@ def too_long() -> None:
     """
 
 
-def no_full_stop() -> None:
-    """Say something"""
-
-
 def two_sentences() -> None:
     """Say something. Then say more."""
-
-
-def goes_on() -> None:
-    """Say something.
-    And go on at once.
-    """
 
 
 def missing_argument(x: int, y: int) -> None:
@@ -222,34 +212,12 @@ def untyped(x: ArrayLike) -> None:
     del x
 
 
-def loose_backticks() -> None:
-    """Do ``something."""
-
-
-def glued_example() -> None:
-    """Do something.
-
-    Such as this:
-    >>> glued_example()
-    """
-
-
-def nested_reference() -> None:
-    """Do something.
-
-    References:
-        1. A. Author, "A title", 2020.
-    """
-
-
 @pytest.mark.parametrize(
     ("function", "rule"),
     [
         (undocumented, "no docstring"),
         (too_long, "first line is longer than 80"),
-        (no_full_stop, "first line has no full stop at its end"),
         (two_sentences, "first line is not one sentence"),
-        (goes_on, "no blank line after the first"),
         (missing_argument, "y is missing in Args"),
         (invented_argument, "z of Args does not exist"),
         (no_result, "no Returns"),
@@ -258,9 +226,6 @@ def nested_reference() -> None:
         (checks_silently, "no Raises"),
         (shapeless, "x is an array and states no shape"),
         (untyped, "x is an array and states no dtype"),
-        (loose_backticks, "unbalanced backticks in 'Do ``something.'"),
-        (glued_example, "no blank line before an example"),
-        (nested_reference, "a nested list in '1. A. Author, \"A title\", 2020.'"),
     ],
 )
 def test_each_breach_is_found(function, rule):
@@ -292,7 +257,7 @@ class Maker:
 
     @property
     def value(self) -> int:
-        """A number"""
+        """A number. It is one."""
         return 1
 
 
@@ -307,7 +272,7 @@ def test_breaches_of_classes_are_found():
         "no Example",
     ]
     assert list(rules.member_breaches(Maker.value)) == [
-        "first line has no full stop at its end"
+        "first line is not one sentence"
     ]
 
 

@@ -1,4 +1,4 @@
-"""The command that downloads a data set, once its terms are accepted."""
+"""The command that downloads a data set, after its terms are accepted."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ def download(
         typer.Option(
             "--output",
             "-o",
-            help="Folder to hold a folder for each class. Default: data/raw/mvtec_ad.",
+            help="Folder that gets one for each class. Default: data/raw/mvtec_ad.",
         ),
     ] = None,
     accept_license: Annotated[
@@ -37,9 +37,9 @@ def download(
         ),
     ] = None,
 ) -> None:
-    """Download classes of a data set; one that was cut off goes on where it stopped.
+    """Download classes of a data set; an interrupted download is resumed.
 
-    The terms are shown first. Classes that are there already are left as they are.
+    The terms are shown first. Classes that exist already are not changed.
 
     Example: adlib data download mvtec-ad --classes hazelnut carpet zipper
     """

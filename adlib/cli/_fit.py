@@ -64,8 +64,8 @@ def fit(
     method: Annotated[
         Method,
         typer.Option(
-            help="patchcore remembers patches; padim has a Gaussian at every position, "
-            "for parts that always stand in the same place."
+            help="patchcore stores patches; padim fits a Gaussian at each position, "
+            "for parts that are always in the same place."
         ),
     ] = "patchcore",
     good: Annotated[
@@ -87,7 +87,7 @@ def fit(
         typer.Option(
             min=0.0,
             max=0.9,
-            help="Fraction of IMAGES that is not learned but sets the threshold; 0 "
+            help="Fraction of IMAGES that is held out to set the threshold; 0 "
             "sets none. Default: 0.2, where that is at least the 19 images that can "
             "promise a rate of 0.05, or with --defects; else --leave-one-out.",
             show_default=False,
@@ -97,8 +97,8 @@ def fit(
         bool,
         typer.Option(
             "--leave-one-out",
-            help="Learn all IMAGES, and set the threshold from the score of each as if "
-            "it had not been learned from: about the rate, without a guarantee.",
+            help="Train on all IMAGES, and set the threshold from leave-one-out "
+            "scores: the rate is approximate, without a guarantee.",
         ),
     ] = False,
     false_positive_rate: Annotated[
@@ -113,7 +113,7 @@ def fit(
     coreset: Annotated[
         float | None,
         typer.Option(
-            help="Patches that patchcore remembers: a fraction in (0, 1], or a count. "
+            help="Patches that patchcore stores: a fraction in (0, 1], or a count. "
             "Default: 0.05."
         ),
     ] = None,
@@ -149,7 +149,7 @@ def fit(
     """Learn from images of good parts and write a model file.
 
     A fifth of the images is held out to set the threshold. Where these are too few for
-    a rate of 5 %, all are learned, and the score of each as if it had not been sets it.
+    a rate of 5 %, all are trained on, and leave-one-out scores set the threshold.
 
     Example: adlib fit parts/good -o part.adlib
     """
@@ -185,7 +185,7 @@ def fit(
     try:
         with naming(X="The images that set the threshold", y="--good and --defects"):
             _calibrate(model, plan)
-    finally:  # what was learned is not lost for want of a threshold
+    finally:  # the model is not lost if no threshold can be set
         model.save(target)
         tell.print(
             f"Wrote {target} ({target.stat().st_size / 1e6:.1f} MB): "
@@ -279,9 +279,9 @@ def _announced(plan: Plan) -> str:
     text = f"Learning {len(plan.training)} images"
     if plan.leave_one_out:
         text += (
-            "; the score of each as if it had not been learned from sets the threshold "
-            f"(leave-one-out): about {100 * plan.rate:.3g} % of good parts predicted "
-            "anomalous, without a guarantee"
+            "; leave-one-out scores set the threshold: about "
+            f"{100 * plan.rate:.3g} % of good parts predicted anomalous, without a "
+            "guarantee"
         )
     return f"{text} ..."
 

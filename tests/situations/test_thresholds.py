@@ -324,9 +324,8 @@ SITUATIONS = {
     ),
     "fit on twelve images": works(
         lambda place: (
-            "Learning 12 images; the score of each as if it had not been learned from "
-            "sets the threshold (leave-one-out): about 7.69 % of good parts predicted "
-            "anomalous, without a guarantee"
+            "Learning 12 images; leave-one-out scores set the threshold: about 7.69 % "
+            "of good parts predicted anomalous, without a guarantee"
             in fit(place, write(place, "good", OTHERS[:12]))
             and "leave-one-out, about 7.69 % of good parts predicted anomalous, "
             "without a guarantee, from 12 training images"
