@@ -209,7 +209,7 @@ def test_of_few_images_each_is_left_out_instead(folder, tmp_path, capsys):
     model = tmp_path / "part.adlib"
     assert main(["fit", str(folder), "-o", str(model), *SMALL]) == 0
     told = one_line(capsys.readouterr().err)
-    assert "1 of them could promise no rate below 50 %" in told
+    assert "6 images are too few to hold some out for a rate of 5 %" in told
     assert "leave-one-out scores set the threshold: about 14.3 % of good parts" in told
     loaded = adlib.load(model)
     assert len(loaded.training_images_) == 6

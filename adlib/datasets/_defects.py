@@ -35,7 +35,7 @@ class Layer(NamedTuple):
 
 
 class Flawed(NamedTuple):
-    """A normal image, and its twin, which differs inside ``mask`` alone."""
+    """A normal image, and a copy with a defect, which differs only inside ``mask``."""
 
     clean: UInt8Array
     image: UInt8Array
@@ -55,7 +55,7 @@ def add_defect(
     index: int,
     rng: np.random.Generator,
 ) -> Flawed:
-    """Return a normal image, (height, width, 3), with its flawed twin.
+    """Return a normal image, (height, width, 3), and its copy with a defect.
 
     ``other`` is what a misplaced patch shows; sizes go round with ``index``.
     """
@@ -176,7 +176,7 @@ def _inside(
 def _walk(
     start: Float64Array, angle: float, length: int, rng: np.random.Generator
 ) -> Float64Array:
-    """Return points a pixel apart, (length, 2), that keep a course but for jerks."""
+    """Return points a pixel apart, (length, 2), that keep a course except for kinks."""
     kinks = np.repeat(rng.normal(0.0, 0.55, length // 4 + 1), 4)[:length]
     drift = np.cumsum(rng.normal(0.0, 0.06, length))
     course = angle + kinks + drift
@@ -237,7 +237,7 @@ def _blob(
 def _turned(
     below: Float64Array, centre: Sequence[float] | Float64Array, angle: float
 ) -> tuple[Float64Array, Float64Array]:
-    """Return two coordinates of each pixel from a centre, on turned axes."""
+    """Return two coordinates of each pixel from a centre, on rotated axes."""
     height, width = below.shape[:2]
     y = np.arange(height)[:, np.newaxis] - centre[0]
     x = np.arange(width)[np.newaxis] - centre[1]

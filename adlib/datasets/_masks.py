@@ -22,7 +22,7 @@ GREY = 2  # dimensions of a mask without colours
 LOSSY_FORMATS = frozenset(
     ["AVIF", "HEIF", "JPEG", "JPEG2000", "JXL", "MPO", "WEBP", "jpeg", "webp"]
 )
-LEAST_RANGE = 128  # of values that lossy compression leaves apart
+LEAST_RANGE = 128  # of values that lossy compression does not mix
 SAVE = "Save masks as PNG, grey, 0 where normal and 255 where anomalous."
 
 
@@ -45,7 +45,7 @@ def read_mask(path: str | os.PathLike[str]) -> BoolArray:
 
     A mask in colours counts by the highest of its channels, so its normal pixels are
     black. An alpha channel is the mask where all pixels have one colour; else what is
-    transparent is normal. An inverted mask cannot be told from another: ``verify``
+    transparent is normal. Inverted masks are not detected: ``verify``
     reports masks that mark more than half of their pixels, and all others that may be
     misread.
 

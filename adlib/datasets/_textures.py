@@ -14,7 +14,7 @@ from scipy import ndimage
 from adlib._typing import Float64Array, UInt8Array
 
 SIZE = 192  # height and width of an image; the photographs hold no more detail
-# Train and test see different columns of a photograph; nobody sees those between.
+# Train and test see different columns of a photograph; those between are not used.
 TRAINING_COLUMNS = slice(0, 304)
 TEST_COLUMNS = slice(320, 512)
 # Turned by at most 3 degrees, 170 pixels stay inside the 192 columns of the test part.

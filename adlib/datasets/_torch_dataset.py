@@ -21,7 +21,7 @@ from adlib.images._pixels import as_pixels
 
 Phase: TypeAlias = Literal["train", "val", "test"]
 PHASES: tuple[Phase, ...] = ("train", "val", "test")
-UNKNOWN = 255  # pixels of a mask that nobody drew
+UNKNOWN = 255  # pixels of an anomalous image without a mask
 
 
 class Entry(NamedTuple):

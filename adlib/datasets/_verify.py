@@ -142,7 +142,7 @@ def verify(
     for report in reports:
         problems += _count_problems(report, folder, kind)
     problems += [
-        Problem(s.class_name, "anomalous training image", s.image_path, "is learned")
+        Problem(s.class_name, "anomalous training image", s.image_path, "is trained on")
         for s in samples
         if s.split == "train" and s.label == ANOMALOUS
     ]

@@ -173,7 +173,7 @@ def _aggregate(
     top_ratio: float,
     owner: str,
 ) -> dict[MapAggregation, Float64Array]:
-    """Return the scores by each chosen aggregation, from one look at the maps."""
+    """Return the scores by each chosen aggregation, from one pass over the maps."""
     percentile = check_positive(percentile, "percentile", owner)
     if percentile > HIGHEST_PERCENTILE:
         rule = "a number in (0, 100]"

@@ -67,7 +67,7 @@ def aupimo(
 
     Raises:
         TypeError: Maps, masks or bounds are not numbers.
-        ValueError: As for ``compute_pixel_auroc``; there is no normal or no anomalous
+        ValueError: As for ``PixelCurves.of``; there is no normal or no anomalous
             image; or the bounds are not as stated.
 
     Note:

@@ -12,7 +12,7 @@ from adlib._typing import AnyArray, BoolArray, Float32Array, Float64Array
 from adlib._validation import describe, refusal
 
 PLANE = 2  # dimensions of a map
-UNKNOWN = 255  # what MVTecDataset gives all over where nobody drew a mask
+UNKNOWN = 255  # MVTecDataset: an anomalous image without a mask
 
 
 def check_labels_and_scores(

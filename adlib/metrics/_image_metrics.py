@@ -11,19 +11,13 @@ import numpy as np
 
 from adlib._validation import check_ratio, describe, refusal
 from adlib.metrics._checks import check_labels, check_labels_and_scores, check_number
-from adlib.metrics._levels import auroc, average_precision, f1_of_levels, levels_of
-
-
-class BestF1(NamedTuple):
-    """The highest F1 there is, and where.
-
-    Attributes:
-        f1: Harmonic mean of precision and recall, in [0, 1].
-        threshold: What the scores of the images predicted anomalous exceed.
-    """
-
-    f1: float
-    threshold: float
+from adlib.metrics._levels import (
+    BestF1,
+    auroc,
+    average_precision,
+    f1_of_levels,
+    levels_of,
+)
 
 
 class Confusion(NamedTuple):
@@ -159,10 +153,12 @@ def compute_f1_at_threshold(y_true: Any, scores: Any, threshold: float) -> float
     owner = "compute_f1_at_threshold"
     anomalous, values = check_labels_and_scores(y_true, scores, owner, both=False)
     limit = check_number(threshold, "threshold", owner)
-    return confusion(anomalous, values > limit).f1
+    return confusion_counts(anomalous, values > limit).f1
 
 
-def confusion(y_true: Any, y_pred: Any, owner: str = "confusion") -> Confusion:
+def confusion_counts(
+    y_true: Any, y_pred: Any, owner: str = "confusion_counts"
+) -> Confusion:
     """Return the confusion matrix of labels and predicted labels, (n,) of 0 and 1."""
     true = check_labels(y_true, owner)
     predicted = check_labels(y_pred, owner, "y_pred")
@@ -192,7 +188,9 @@ def compute_accuracy_precision_recall(y_true: Any, y_pred: Any) -> Rates:
         >>> rates.accuracy, rates.recall, rates.specificity
         (0.75, 1.0, 0.5)
     """
-    tn, fp, fn, tp = confusion(y_true, y_pred, "compute_accuracy_precision_recall")
+    tn, fp, fn, tp = confusion_counts(
+        y_true, y_pred, "compute_accuracy_precision_recall"
+    )
     return Rates(
         accuracy=(tp + tn) / (tn + fp + fn + tp),
         precision=_ratio(tp, tp + fp),

@@ -18,6 +18,13 @@ MetricName = Literal["auroc", "auprc", "best_f1"]
 LevelMetric: TypeAlias = Callable[[Int64Array, Int64Array], Float64Array]
 
 
+class BestF1(NamedTuple):
+    """The highest F1, in [0, 1], and its threshold."""
+
+    f1: float
+    threshold: float
+
+
 class Levels(NamedTuple):
     """How many images score at each distinct score, highest first.
 

@@ -29,7 +29,7 @@ from adlib.metrics._breakdown import (
     mask_area_ratio,
     touches_border,
 )
-from adlib.metrics._image_metrics import Confusion, confusion
+from adlib.metrics._image_metrics import Confusion, confusion_counts
 from adlib.study._evaluation import Evaluation, ImageResults, PixelResults
 from adlib.study._intervals import N_RESAMPLES
 from adlib.study._predictions import Chosen, Predictions
@@ -199,7 +199,7 @@ def _verdicts(
 
     called = scores > limit
     found: dict[str, Interval | Confusion | float | None] = {
-        "confusion": confusion(anomalous, called),
+        "confusion": confusion_counts(anomalous, called),
         **compute_accuracy_precision_recall(anomalous, called)._asdict(),
     }
     if anomalous.any() and not anomalous.all():

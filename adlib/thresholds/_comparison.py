@@ -9,7 +9,7 @@ from numpy.typing import ArrayLike
 
 from adlib._validation import check_ratio
 from adlib.metrics._checks import check_labels_and_scores, check_scores
-from adlib.metrics._image_metrics import confusion
+from adlib.metrics._image_metrics import confusion_counts
 from adlib.thresholds._conformal import conformal_threshold
 from adlib.thresholds._scores import (
     calibrate_threshold,
@@ -95,7 +95,7 @@ def compare_thresholds(
         thresholds["best_f1"] = calibrate_threshold(normal, scores_anomalous)
     rows = []
     for rule, threshold in thresholds.items():
-        tn, fp, fn, tp = confusion(anomalous_test, test > threshold)
+        tn, fp, fn, tp = confusion_counts(anomalous_test, test > threshold)
         rows.append(
             ThresholdRow(
                 rule,

@@ -35,7 +35,7 @@ class ZoneThresholds:
     thresholds: Float64Array
 
     def __post_init__(self) -> None:
-        """Keep a checked copy that nobody can change."""
+        """Keep a checked copy, read-only."""
         thresholds = np.array(self.thresholds, dtype=np.float64)
         if (
             thresholds.ndim != PLANE

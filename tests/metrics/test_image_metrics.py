@@ -18,7 +18,7 @@ from adlib.metrics import (
     compute_f1_at_threshold,
     fpr_at_tpr,
 )
-from adlib.metrics._image_metrics import confusion
+from adlib.metrics._image_metrics import confusion_counts
 
 SCORED = [compute_auroc, compute_auprc, best_f1, fpr_at_tpr]
 
@@ -86,7 +86,7 @@ def test_rates_equal_scikit_learn(drawn):
     else:
         assert math.isnan(rates.precision)
     table = sklearn_metrics.confusion_matrix(y, called)
-    assert list(confusion(y, called)) == table.ravel().tolist()
+    assert list(confusion_counts(y, called)) == table.ravel().tolist()
 
 
 @settings(deadline=None, max_examples=100)
@@ -149,8 +149,8 @@ def test_impossible_thresholds_and_verdicts_are_refused():
     with pytest.raises(TypeError, match="threshold of compute_f1_at_threshold"):
         compute_f1_at_threshold([0, 1], [1, 2], "1")
     with pytest.raises(ValueError, match=r"y_pred of .* pass y == -1"):
-        confusion([0, 1], [1, -1])
+        confusion_counts([0, 1], [1, -1])
     with pytest.raises(ValueError, match=r"y_pred of .* as long as y_true \(2\)"):
-        confusion([0, 1], [1])
+        confusion_counts([0, 1], [1])
     with pytest.raises(ValueError, match=r"tpr of fpr_at_tpr"):
         fpr_at_tpr([0, 1], [1, 2], 1.5)
