@@ -1,121 +1,493 @@
-"""Figures of scores and cells, drawn without touching matplotlib's global state."""
+"""Figures of the study's tables, by seaborn and scikit-learn's displays."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from pathlib import Path
-from typing import TYPE_CHECKING, NamedTuple
+from collections.abc import Iterator, Sequence
+from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 
-from adlib._typing import BoolArray, Float32Array, Float64Array
-from adlib.report._missing import needs_report_extra
-from adlib.report._overlay import COLOURMAP
+from adlib._validation import check_option, refusal
+from adlib.report._style import COLOURS, WIDTH, in_style, new_figure
 
 if TYPE_CHECKING:
+    from matplotlib.axes import Axes
     from matplotlib.figure import Figure
-    from PIL.Image import Image
+    from pandas import DataFrame
 
-BLUE, ORANGE, BLACK = "#0072b2", "#d55e00", "#000000"
-# Okabe and Ito's, told apart by everyone; dashes tell them apart in grey print too.
-COLOURS = (BLUE, ORANGE, "#009e73", "#cc79a7", "#e69f00", "#56b4e9")
-DASHES = ("-", "--", ":", "-.", (0, (5, 1, 1, 1)), (0, (1, 3)))
-DOTS_PER_INCH = 110
-
-
-class Panel(NamedTuple):
-    """One image with its overlay: what is shown, and the lines above it."""
-
-    image: Float32Array
-    overlay: Image
-    title: str
-    marked: bool
+MARKERS = ("o", "s", "D", "^", "v", "P", "X")
+DASHES = ("-", "--", ":", "-.", (0, (5, 1, 1, 1)), (0, (1, 3)), (0, (8, 2)))
+ABBREVIATIONS = ("auroc", "aupro", "aupimo", "f1", "pca", "mb")
+KINDS = ("normal", "anomalous")
+LETTERS = 54  # of the names below a matrix that fit side by side
+Panels = Iterator[tuple["Axes", "DataFrame"]]
 
 
-def score_histogram(
-    scores: Float32Array | Float64Array, anomalous: BoolArray, names: tuple[str, str]
+def words(name: str) -> str:
+    """Return a metric's name as readers know it: "pixel AUROC" of "pixel_auroc"."""
+    parts = name.replace("latency_ms", "latency (ms)").split("_")
+    return " ".join(p.upper() if p in ABBREVIATIONS else p for p in parts)
+
+
+@in_style
+def metric_figure(
+    figures: DataFrame,
+    metric: str | Sequence[str],
+    title: str = "",
+    *,
+    x: str = "class",
+    hue: str = "method",
+    panels: str | None = None,
+    kind: Literal["point", "bar"] = "point",
 ) -> Figure:
-    """Draw the scores of normal and of anomalous images in the same bins.
+    """Draw values of metrics, with their intervals where they have one.
 
     Args:
-        scores: (n_images,).
-        anomalous: (n_images,) bool.
-        names: What normal and what anomalous images are called.
-    """
-    figure = new_figure(6.4, 3.0)
-    axes = figure.subplots()
-    edges = np.histogram_bin_edges(scores, bins=40)
-    kinds = ((~anomalous, BLUE, names[0]), (anomalous, ORANGE, names[1]))
-    for chosen, colour, name in kinds:
-        label = f"{name} ({int(chosen.sum())})"
-        axes.hist(scores[chosen], edges.tolist(), color=colour, alpha=0.65, label=label)
-    axes.set_xlabel("image score (distance to the nearest good patches)")
-    axes.set_ylabel("images")
-    axes.locator_params(axis="y", integer=True)
-    axes.spines[["top", "right"]].set_visible(False)
-    axes.legend(frameon=False)
-    return figure
+        figures: Rows of the table of figures; those of other metrics are left out.
+        metric: What is drawn; of several, each gets a panel.
+        title: Text above all.
+        x: The column whose values are listed along an axis.
+        hue: The column whose values have a colour and a marker each.
+        panels: A column, each of whose values gets a panel.
+        kind: "point": dots beside the names of ``x``. "bar": bars above them.
 
-
-def inspection_grid(
-    rows: Sequence[tuple[str, Sequence[Panel]]], scale: tuple[float, float]
-) -> Figure:
-    """Draw rows of images with their overlays underneath, all on one scale.
-
-    Args:
-        rows: A heading and the panels of each row, the same number in each.
-        scale: Map values of the colour bar's ends.
-    """
-    with needs_report_extra("A figure"):
-        from matplotlib.cm import ScalarMappable  # noqa: PLC0415 - optional
-        from matplotlib.colors import Normalize  # noqa: PLC0415
-    n_columns = len(rows[0][1])
-    figure = new_figure(1.55 * n_columns + 0.9, 3.75 * len(rows))
-    parts = figure.subfigures(len(rows), 1, squeeze=False)[:, 0]
-    for part, (heading, panels) in zip(parts, rows, strict=True):
-        part.suptitle(heading, fontsize=11, fontweight="bold")
-        axes = part.subplots(2, n_columns, squeeze=False)
-        for column, panel in enumerate(panels):
-            colour = ORANGE if panel.marked else BLUE
-            axes[0, column].imshow(panel.image, cmap="gray", vmin=0, vmax=1)
-            axes[0, column].set_title(panel.title, fontsize=9, color=colour)
-            axes[1, column].imshow(panel.overlay)
-        for ax in axes.flat:
-            ax.set_axis_off()
-        bar = ScalarMappable(Normalize(*scale), COLOURMAP)
-        part.colorbar(bar, ax=axes.ravel().tolist(), shrink=0.8, label="anomaly map")
-    return figure
-
-
-def save_figure(
-    figure: Figure, path: Path, *, dots_per_inch: int = DOTS_PER_INCH
-) -> None:
-    """Write a figure as a PNG of the same bytes whenever it is drawn again.
-
-    Args:
-        figure: As any function of this package gave it.
-        path: The PNG file, which is replaced if it is there; the folder must exist.
-        dots_per_inch: Resolution.
+    Returns:
+        The figure, for ``save_figure``.
 
     Raises:
-        OSError: The file cannot be written.
+        ValueError: No row has the metric, or two rows would be one point.
+        ImportError: The extra ``report`` is not installed.
 
     Example:
-        >>> from pathlib import Path
-        >>> from tempfile import TemporaryDirectory
-        >>> from adlib.metrics import Confusion
-        >>> from adlib.report import confusion_figure, save_figure
-        >>> figure = confusion_figure({"PatchCore": Confusion(18, 2, 1, 9)}, "part")
-        >>> with TemporaryDirectory() as folder:
-        ...     save_figure(figure, Path(folder, "confusion.png"))
-        ...     Path(folder, "confusion.png").read_bytes()[1:4]
-        b'PNG'
+        >>> import pandas as pd
+        >>> from adlib.report import metric_figure
+        >>> rows = [("bolt", "PatchCore", "auroc", 0.97, 0.94, 0.99),
+        ...         ("bolt", "PaDiM", "auroc", 0.93, 0.88, 0.97)]
+        >>> columns = ["class", "method", "metric", "value", "low", "high"]
+        >>> figure = metric_figure(pd.DataFrame(rows, columns=columns), "auroc")
+        >>> figure.axes[0].get_xlabel()
+        'AUROC'
     """
-    figure.savefig(path, dpi=dots_per_inch, format="png", metadata={"Software": None})
+    import seaborn as sns  # noqa: PLC0415 - optional
+
+    check_option(kind, "kind", "metric_figure", ("point", "bar"))
+    names = [metric] if isinstance(metric, str) else list(metric)
+    rows = _of_metrics(figures, names, "metric_figure")
+    panels = "metric" if panels is None and len(names) > 1 else panels
+    _check_single(rows, [x, hue, panels or x], "metric_figure")
+    shown, hues = list(dict.fromkeys(rows[x])), list(dict.fromkeys(rows[hue]))
+    # The median of the two bounds and the value between them is the value, and their
+    # range the interval. A bound of the bootstrap may lie on the value's other side.
+    bounds = {
+        "low": rows[["low", "value"]].min(axis=1).where(rows["low"].notna()),
+        "high": rows[["high", "value"]].max(axis=1).where(rows["high"].notna()),
+    }
+    long = rows.assign(**bounds).melt(
+        id_vars=list(dict.fromkeys([x, hue, "metric", *([panels] if panels else [])])),
+        value_vars=["low", "value", "high"],
+        value_name="drawn",
+    )
+    options: dict[str, Any] = {
+        "hue": hue,
+        "hue_order": hues,
+        "order": shown,
+        "palette": dict(zip(hues, COLOURS * len(hues), strict=False)),
+        "estimator": "median",
+        "errorbar": ("pi", 100),
+    }
+    per_name = 0.11 * len(hues) + 0.1
+    height = 0.7 + per_name * len(shown) if kind == "point" else 1.9
+    figure, drawn = _panels(long, panels, title, height=height, sharey=True)
+    for ax, part in drawn:
+        if kind == "bar":
+            sns.barplot(part, x=x, y="drawn", ax=ax, err_kws={"lw": 1}, **options)
+            ax.set(xlabel="", ylabel="" if panels == "metric" else words(names[0]))
+            ax.tick_params("x", rotation=0 if len(shown) < 5 else 90)  # noqa: PLR2004
+            continue
+        options["markers"] = [MARKERS[n % len(MARKERS)] for n in range(len(hues))]
+        dodge = 0.5 if len(hues) > 1 else False
+        style = {"linestyle": "none", "markersize": 4.5, "err_kws": {"lw": 1}}
+        sns.pointplot(
+            part, x="drawn", y=x, orient="y", ax=ax, dodge=dodge, **style, **options
+        )
+        ax.set(ylabel="", xlabel=words(part["metric"].iloc[0]))
+        ax.grid(axis="x", color="0.9", lw=0.6)
+    _one_legend(figure)
+    return figure
 
 
-def new_figure(width: float, height: float) -> Figure:
-    """Return an empty figure of a size in inches that lays itself out."""
-    with needs_report_extra("A figure"):
-        from matplotlib.figure import Figure  # noqa: PLC0415 - optional
-    return Figure(figsize=(width, height), layout="constrained")
+@in_style
+def score_figure(scores: DataFrame, title: str = "", *, y: str = "condition") -> Figure:
+    """Draw the scores of test images, a dot each, and the thresholds they are cut at.
+
+    Args:
+        scores: Rows of the table of scores; validation images are left out.
+        title: Text above all.
+        y: The column whose values get a line each, such as "condition".
+
+    Returns:
+        The figure, for ``save_figure``; a panel a class and method.
+
+    Raises:
+        ImportError: The extra ``report`` is not installed.
+
+    Example:
+        >>> import pandas as pd
+        >>> from adlib.report import score_figure
+        >>> rows = [("clean", "PaDiM", "bolt", "test", 0, 1.0, 2.0),
+        ...         ("clean", "PaDiM", "bolt", "test", 1, 3.0, 2.0)]
+        >>> columns = ["condition", "method", "class", "split", "label", "score"]
+        >>> table = pd.DataFrame(rows, columns=[*columns, "threshold"])
+        >>> score_figure(table).axes[0].get_title()
+        'bolt, PaDiM'
+    """
+    import seaborn as sns  # noqa: PLC0415 - optional
+
+    table = _test_images(scores)
+    lines = list(dict.fromkeys(table[y]))
+    spread = np.random.default_rng(0).uniform(-0.12, 0.12, len(table))
+    places = table[y].map(lines.index) + 0.36 * table["label"] - 0.18 + spread
+    table = table.assign(place=places)
+    height = 0.6 + 0.4 * len(lines)
+    figure, drawn = _panels(table, "panel", title, height=height, most=2, sharey=True)
+    for ax, part in drawn:
+        options = {"hue": "image", "style": "image", "hue_order": KINDS, "s": 11}
+        options |= {"style_order": KINDS, "palette": COLOURS[:2], "alpha": 0.7}
+        sns.scatterplot(part, x="score", y="place", ax=ax, linewidth=0, **options)
+        cuts = part[[y, "threshold"]].dropna().drop_duplicates()
+        at = cuts[y].map(lines.index)
+        label = "threshold"
+        ax.vlines(cuts["threshold"], at - 0.4, at + 0.4, colors="black", label=label)
+        ax.set(ylabel="", yticks=range(len(lines)), yticklabels=lines)
+        ax.set_ylim(len(lines) - 0.5, -0.5)
+    _one_legend(figure)
+    return figure
+
+
+@in_style
+def curve_figure(
+    scores: DataFrame, kind: Literal["roc", "pr", "reliability"], title: str = ""
+) -> Figure:
+    """Draw ROC, precision-recall or reliability curves, a panel a class.
+
+    Args:
+        scores: Rows of the table of scores; validation images are left out. Each method
+            and condition in it gets a line. A column "probability" of an image to be
+            anomalous is needed for "reliability".
+        kind: Which curve. On "roc" and "pr" a dot marks the threshold.
+        title: Text above all.
+
+    Returns:
+        The figure, for ``save_figure``.
+
+    Raises:
+        ImportError: The extra ``report`` is not installed.
+
+    Example:
+        >>> import pandas as pd
+        >>> from adlib.report import curve_figure
+        >>> rows = [("clean", "PaDiM", "bolt", "test", 0, 1.0, 1),
+        ...         ("clean", "PaDiM", "bolt", "test", 1, 3.0, -1)]
+        >>> columns = ["condition", "method", "class", "split", "label", "score"]
+        >>> table = pd.DataFrame(rows, columns=[*columns, "verdict"])
+        >>> len(curve_figure(table, "roc").axes[0].get_lines())
+        2
+    """
+    from sklearn import metrics  # noqa: PLC0415 - slow to import
+    from sklearn.calibration import (  # noqa: PLC0415
+        CalibrationDisplay,
+        calibration_curve,
+    )
+
+    check_option(kind, "kind", "curve_figure", ("roc", "pr", "reliability"))
+    table = _test_images(scores)
+    several = table["condition"].nunique() > 1
+    groups = list(table.groupby(["condition", "method"], sort=False).groups)
+    methods = list(dict.fromkeys(method for _, method in groups))
+    conditions = list(dict.fromkeys(condition for condition, _ in groups))
+    height = 2.55 + 0.17 * len(groups)
+    figure, drawn = _panels(table, "class", title, height=height, sharey=True)
+    for ax, of_class in drawn:
+        for (condition, method), part in of_class.groupby(
+            ["condition", "method"], sort=False
+        ):
+            name = f"{method}, {condition}" if several else method
+            y, score = part["label"].to_numpy(), part["score"].to_numpy()
+            if kind == "reliability":
+                probability = part["probability"].to_numpy()
+                observed, predicted = calibration_curve(y, probability, n_bins=8)
+                CalibrationDisplay(observed, predicted, probability).plot(
+                    ax=ax, name=name
+                )
+                line = ax.get_lines()[-1]
+            else:
+                called = part["verdict"].to_numpy() < 0
+                hit = called[y == 1].mean()
+                if kind == "roc":
+                    x, curve, _ = metrics.roc_curve(y, score)
+                    area = metrics.auc(x, curve)
+                    shown = metrics.RocCurveDisplay(fpr=x, tpr=curve, roc_auc=area)
+                    dot = called[y == 0].mean(), hit
+                else:
+                    curve, x, _ = metrics.precision_recall_curve(y, score)
+                    area = metrics.average_precision_score(y, score)
+                    shown = metrics.PrecisionRecallDisplay(
+                        curve, x, average_precision=area
+                    )
+                    dot = hit, y[called].mean() if called.any() else np.nan
+                shown.plot(ax=ax, name=name)
+                line = ax.get_lines()[-1]
+                (mark,) = ax.plot(*dot, "o", label="_threshold")
+                mark.set_color(COLOURS[methods.index(method)])
+            line.set_color(COLOURS[methods.index(method) % len(COLOURS)])
+            line.set_linestyle(DASHES[conditions.index(condition) % len(DASHES)])
+        _plain_labels(ax)
+        ax.set(xlim=(-0.02, 1.02), ylim=(-0.02, 1.02), aspect="equal")
+        ax.legend(loc="upper center", bbox_to_anchor=(0.5, -0.2), fontsize=7)
+    return figure
+
+
+@in_style
+def confusion_figure(scores: DataFrame, title: str = "") -> Figure:
+    """Count normal and anomalous test images by what they are predicted to be.
+
+    Args:
+        scores: Rows of the table of scores of one condition; validation images are
+            left out.
+        title: Text above all.
+
+    Returns:
+        The figure, for ``save_figure``; a panel a class and method.
+
+    Raises:
+        ImportError: The extra ``report`` is not installed.
+
+    Example:
+        >>> import pandas as pd
+        >>> from adlib.report import confusion_figure
+        >>> rows = [("PaDiM", "bolt", "test", 0, 1), ("PaDiM", "bolt", "test", 1, -1)]
+        >>> columns = ["method", "class", "split", "label", "verdict"]
+        >>> figure = confusion_figure(pd.DataFrame(rows, columns=columns))
+        >>> [text.get_text() for text in figure.axes[0].texts]
+        ['1', '0', '0', '1']
+    """
+    from sklearn.metrics import (  # noqa: PLC0415 - slow to import
+        ConfusionMatrixDisplay,
+        confusion_matrix,
+    )
+
+    table = _test_images(scores)
+    figure, drawn = _panels(table, "panel", title, height=1.75)
+    for ax, part in drawn:
+        counts = confusion_matrix(part["label"], part["verdict"] < 0, labels=[0, 1])
+        shown = ConfusionMatrixDisplay(counts, display_labels=KINDS)
+        shown.plot(ax=ax, cmap="Blues", colorbar=False)
+        ax.set(xlabel="predicted", ylabel="true")
+    return figure
+
+
+@in_style
+def matrix_figure(
+    figures: DataFrame,
+    metric: str,
+    title: str = "",
+    *,
+    index: str,
+    columns: str,
+    panels: str | None = None,
+    form: str = ".3f",
+) -> Figure:
+    """Draw a metric as a matrix, its values in the cells.
+
+    Args:
+        figures: Rows of the table of figures; those of other metrics are left out.
+        metric: What is drawn.
+        title: Text above all.
+        index: The column whose values are the lines of the matrix.
+        columns: Likewise of its columns.
+        panels: A column, each of whose values gets a matrix.
+        form: How a value is written in its cell.
+
+    Returns:
+        The figure, for ``save_figure``.
+
+    Raises:
+        ValueError: No row has the metric, or two rows would be one cell.
+        ImportError: The extra ``report`` is not installed.
+
+    Example:
+        >>> import pandas as pd
+        >>> from adlib.report import matrix_figure
+        >>> rows = [("bolt", "clean", "auroc", 0.97), ("bolt", "shifted", "auroc", 0.8)]
+        >>> table = pd.DataFrame(rows, columns=["class", "condition", "metric", "value"])
+        >>> figure = matrix_figure(table, "auroc", index="class", columns="condition")
+        >>> [text.get_text() for text in figure.axes[0].texts]
+        ['0.970', '0.800']
+    """
+    import seaborn as sns  # noqa: PLC0415 - optional
+
+    rows = _of_metrics(figures, [metric], "matrix_figure")
+    _check_single(rows, [index, columns, panels or index], "matrix_figure")
+    rows = rows.assign(**{columns: rows[columns].str.replace(", ", ",\n")})
+    longest = max(len(part) for name in rows[columns] for part in name.split("\n"))
+    crowded = rows[columns].nunique() * longest > LETTERS
+    height = 0.5 + 0.22 * rows[index].nunique() + (0.06 * longest if crowded else 0.25)
+    limits = {"vmin": rows["value"].min(), "vmax": rows["value"].max()}
+    figure, drawn = _panels(rows, panels, title, height=height, most=2, sharey=True)
+    for ax, part in drawn:
+        lines, over = dict.fromkeys(rows[index]), dict.fromkeys(part[columns])
+        table = part.pivot(index=index, columns=columns, values="value")
+        table = table.reindex(index=list(lines), columns=list(over))
+        text = {"annot": True, "fmt": form, "annot_kws": {"size": 7.5}}
+        sns.heatmap(table, ax=ax, cmap="viridis", cbar=False, **limits, **text)
+        ax.set(xlabel="", ylabel="")
+        ax.tick_params("y", rotation=0)
+        ax.tick_params("x", rotation=90 if crowded else 0)
+    return figure
+
+
+@in_style
+def scatter_figure(
+    table: DataFrame,
+    x: str,
+    y: str,
+    title: str = "",
+    *,
+    hue: str = "method",
+    style: str | None = None,
+    panels: str | None = None,
+    names: str | None = None,
+    logx: bool = False,
+    axes: bool = True,
+) -> Figure:
+    """Draw two columns of any table against each other.
+
+    Args:
+        table: E.g. a pivot of the table of figures, or places in a t-SNE plane.
+        x: A column of numbers.
+        y: Likewise.
+        title: Text above all.
+        hue: The column whose values have a colour each.
+        style: The column whose values have a marker each.
+        panels: A column, each of whose values gets a panel.
+        names: The column that is written beside each point.
+        logx: Whether ``x`` has a logarithmic scale.
+        axes: Whether the numbers along the axes mean something and are shown.
+
+    Returns:
+        The figure, for ``save_figure``.
+
+    Raises:
+        ImportError: The extra ``report`` is not installed.
+
+    Example:
+        >>> import pandas as pd
+        >>> from adlib.report import scatter_figure
+        >>> table = pd.DataFrame(
+        ...     {"auroc": [0.9, 0.8], "pixel_auroc": [0.95, 0.97], "method": ["a", "b"]})
+        >>> scatter_figure(table, "pixel_auroc", "auroc").axes[0].get_xlabel()
+        'pixel AUROC'
+    """
+    import seaborn as sns  # noqa: PLC0415 - optional
+
+    hues = list(dict.fromkeys(table[hue]))
+    options: dict[str, Any] = {
+        "hue": hue,
+        "hue_order": hues,
+        "palette": COLOURS[: len(hues)],
+        "style": style or hue,
+        "alpha": 0.8,
+        "s": 28 if axes else 8,
+        "linewidth": 0,
+    }
+    figure, drawn = _panels(table, panels, title, height=2.9)
+    for ax, part in drawn:
+        sns.scatterplot(part, x=x, y=y, ax=ax, **options)
+        ax.set(xlabel=words(x), ylabel=words(y))
+        for _, row in part.iterrows() if names else ():
+            place = {"xytext": (3, 3), "textcoords": "offset points", "fontsize": 7}
+            ax.annotate(row[names], (row[x], row[y]), **place)
+        if logx:
+            ax.set_xscale("log")
+        if not axes:
+            ax.set(xticks=[], yticks=[], xlabel="", ylabel="")
+    _one_legend(figure)
+    return figure
+
+
+def _panels(
+    table: DataFrame,
+    column: str | None,
+    title: str,
+    *,
+    height: float,
+    most: int = 3,
+    **shared: bool,
+) -> tuple[Figure, Panels]:
+    """Return a figure and a panel with its rows for each value of a column.
+
+    A single panel is half as wide as the page, several share its width.
+    """
+    parts = list(table.groupby(column, sort=False)) if column else [("", table)]
+    n_columns = min(most, len(parts))
+    n_lines = -(-len(parts) // n_columns)
+    width = WIDTH if n_columns > 1 else WIDTH / 2
+    figure = new_figure(height * n_lines + 0.3 * bool(title), width, title)
+    axes = figure.subplots(n_lines, n_columns, squeeze=False, **shared).ravel()
+    for ax in axes[len(parts) :]:
+        ax.set_axis_off()
+    several = len(parts) > 1 or column == "panel"
+
+    def panels() -> Panels:
+        for ax, (name, part) in zip(axes, parts, strict=False):
+            yield ax, part
+            if several:
+                ax.set_title(words(str(name)) if column == "metric" else name)
+
+    return figure, panels()
+
+
+def _one_legend(figure: Figure) -> None:
+    """Put one legend for all panels below them."""
+    handles: dict[str, Any] = {}
+    for ax in figure.axes:
+        for handle, label in zip(*ax.get_legend_handles_labels(), strict=True):
+            handles.setdefault(label, handle)
+        if ax.get_legend() is not None:
+            ax.get_legend().remove()
+    n_columns = min(len(handles), max(2, round(figure.get_figwidth() * 0.6)))
+    place = {"loc": "outside lower center", "ncols": n_columns}
+    figure.legend(handles.values(), handles.keys(), **place)
+
+
+def _plain_labels(ax: Axes) -> None:
+    """Name axes shorter than scikit-learn does, which names the positive class."""
+    for axis in (ax.xaxis, ax.yaxis):
+        text = axis.get_label_text().split(" (")[0].lower()
+        axis.set_label_text(text.replace("mean predicted", "predicted"))
+
+
+def _test_images(scores: DataFrame) -> DataFrame:
+    """Return test images, with a column for their panel and for their kind."""
+    table = scores[scores["split"] == "test"]
+    classes = list(dict.fromkeys(table["class"]))
+    order = np.argsort(table["class"].map(classes.index), kind="stable")
+    table = table.iloc[order]
+    panel = table["class"] + ", " + table["method"]
+    return table.assign(panel=panel, image=table["label"].map(dict(enumerate(KINDS))))
+
+
+def _of_metrics(figures: DataFrame, names: Sequence[str], owner: str) -> DataFrame:
+    rows = figures[figures["metric"].isin(names) & figures["value"].notna()]
+    if rows.empty:
+        there = sorted(set(figures["metric"]))
+        raise ValueError(refusal("metric", owner, f"one of {there}", list(names)))
+    return rows
+
+
+def _check_single(rows: DataFrame, columns: Sequence[str], owner: str) -> None:
+    twice = rows[rows.duplicated(list(dict.fromkeys([*columns, "metric"])))]
+    if len(twice):
+        rule = f"one row for each {', '.join(dict.fromkeys(columns))}"
+        place = ", ".join(str(twice.iloc[0][name]) for name in dict.fromkeys(columns))
+        raise ValueError(refusal("figures", owner, rule, f"several for {place}"))
