@@ -23,7 +23,10 @@ def direction(row: Mapping[str, Any]) -> int:
         row: "value", and "low", "high" and "p", NaN where there is none.
     """
     value, low, high, p = (float(row[key]) for key in ("value", "low", "high", "p"))
-    has_interval, has_p = not math.isnan(low) and not math.isnan(high), not math.isnan(p)
+    has_interval, has_p = (
+        not math.isnan(low) and not math.isnan(high),
+        not math.isnan(p),
+    )
     if not (has_interval or has_p) or (has_p and p >= LEVEL):
         return 0
     if has_interval:
@@ -52,7 +55,9 @@ def tally(rows: Iterable[Mapping[str, Any]], metric: str, what: str = "models") 
     ]
     texts = [f"{metric} {listed(moved)}"] if moved else []
     if found[0]:
-        of = f"any of the {total}" if found[0] == total > 1 else f"{found[0]} of {total}"
+        of = (
+            f"any of the {total}" if found[0] == total > 1 else f"{found[0]} of {total}"
+        )
         texts.append(f"no change of {metric} is shown for {of} {what}")
     return "; ".join(texts)
 
