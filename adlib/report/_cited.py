@@ -28,8 +28,9 @@ Row = Mapping[str, Any]
 
 @dataclass
 class Table:
-    """A table of the report: texts, the first ``n_names`` columns of which are names."""
+    """A table of texts, the first ``n_names`` columns of which are names."""
 
+    name: str
     cells: DataFrame
     n_names: int
     files: list[str]
@@ -134,27 +135,33 @@ class Cited:
         self.used[text, str(row["file"]), str(row["row"]), column] = None
         return text
 
-    def total(self, rows: DataFrame) -> str:
-        """Return the sum of the values of rows of one file, and note it with all."""
-        if rows.empty:
-            return "0"
-        row = {"file": rows["file"].iloc[0], "row": "+".join(map(str, rows["row"]))}
-        return self.note(row, "value", f"{rows['value'].sum():,.0f}")
-
-    def table(self, rows: DataFrame, index: Sequence[str], columns: str) -> Table:
+    def table(
+        self,
+        name: str,
+        rows: DataFrame,
+        index: Sequence[str],
+        columns: str | Sequence[str],
+    ) -> Table:
         """Return a pivot of rows: values with their intervals, in the rows' order."""
         import pandas as pd  # noqa: PLC0415 - optional
 
-        ordered = {
-            name: pd.Categorical(rows[name], dict.fromkeys(rows[name]))
-            for name in (*index, columns)
-        }
-        texts = [self.say([row], "{text}") for row in rows.to_dict("records")]
-        shown = rows.assign(text=texts, **ordered)
-        cells = shown.pivot(index=list(index), columns=columns, values="text")
-        cells.columns = [words(str(name)) for name in cells.columns]
+        several = not isinstance(columns, str)
+        shown = rows.assign(
+            metric=rows["metric"].map(words),
+            setting=rows["setting"].str.replace("_", " "),
+            text=[self.say([row], "{text}") for row in rows.to_dict("records")],
+        )
+        if several:
+            between = ": " if columns[0] == "class" else " less "
+            parts = shown[list(columns)].replace("^shifted, ", "", regex=True)
+            shown["columns"] = parts.agg(between.join, axis=1)
+        head = "columns" if several else columns
+        for of in (*index, head):
+            shown[of] = pd.Categorical(shown[of], dict.fromkeys(shown[of]))
+        cells = shown.pivot(index=list(index), columns=head, values="text")
+        cells.columns = list(map(str, cells.columns))
         cells = cells.fillna(NOTHING).reset_index().astype(str)
-        return Table(cells, len(index), sorted(set(rows["file"])))
+        return Table(name, cells, len(index), sorted(set(rows["file"])))
 
     def write(self, path: Path) -> int:
         """Write what was printed as CSV, and return how many numbers there are."""
@@ -177,22 +184,18 @@ class _Printed(dict[str, Any]):
 
     def __missing__(self, key: str) -> str:
         if key == "text":
-            text = self.cited.text(self, "value")
-            if self["low"] != self["low"]:
-                return text
-            low, high = (self.cited.text(self, end) for end in ("low", "high"))
-            return f"{text} [{low}, {high}]"
+            ends = ("low", "high") if self["low"] == self["low"] else ()
+            bounds = ", ".join(self.cited.text(self, end) for end in ends)
+            return self.cited.text(self) + (f" [{bounds}]" if bounds else "")
         if key == "p_text":
             source = self | {"row": self.get("row_of_p", self["row"])}
             return self.cited.note(source, "p", p_text(float(self["p"])))
         if key == "what":
             return words(self["metric"])
-        found = {
-            "short": lambda: self.cited.text(self),
-            "count": lambda: self.cited.text(self, "n", ",.0f"),
-            "name": lambda: self["setting"].partition(" ")[2].replace("_", " "),
-        }
-        return found[key]()
+        if key == "name":
+            return str(self["setting"]).partition(" ")[2].replace("_", " ")
+        column, form = {"short": ("value", ""), "count": ("n", ",.0f")}[key]
+        return self.cited.text(self, column, form)
 
 
 def _form(row: Row) -> str:
@@ -201,5 +204,6 @@ def _form(row: Row) -> str:
     form = next(
         (form for part, form in FORMS.items() if part in metric.split("_")), ".3f"
     )
-    form = ",.0f" if metric.startswith("n_") else form
+    if metric.startswith("n_"):
+        form = ",.0f" if float(row["value"]).is_integer() else ".1f"
     return f"+{form}" if row["versus"] and metric != "neighbour_share" else form

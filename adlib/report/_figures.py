@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import textwrap
 from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING, Any, Literal
 
@@ -9,6 +10,7 @@ import numpy as np
 
 from adlib._validation import check_option, refusal
 from adlib.report._style import COLOURS, WIDTH, in_style, new_figure
+from adlib.study._names import METHODS
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -19,7 +21,7 @@ MARKERS = ("o", "s", "D", "^", "v", "P", "X")
 DASHES = ("-", "--", ":", "-.", (0, (5, 1, 1, 1)), (0, (1, 3)), (0, (8, 2)))
 ABBREVIATIONS = ("auroc", "aupro", "aupimo", "f1", "pca", "mb")
 KINDS = ("normal", "anomalous")
-LETTERS = 54  # of the names below a matrix that fit side by side
+LETTER = 0.06  # inches that a letter is wide
 Panels = Iterator[tuple["Axes", "DataFrame"]]
 
 
@@ -166,15 +168,14 @@ def score_figure(scores: DataFrame, title: str = "", *, y: str = "condition") ->
 
 @in_style
 def curve_figure(
-    scores: DataFrame, kind: Literal["roc", "pr", "reliability"], title: str = ""
+    scores: DataFrame, kind: Literal["roc", "pr"], title: str = ""
 ) -> Figure:
-    """Draw ROC, precision-recall or reliability curves, a panel a class.
+    """Draw ROC or precision-recall curves, a panel a class; dots mark the thresholds.
 
     Args:
         scores: Rows of the table of scores; validation images are left out. Each method
-            and condition in it gets a line. A column "probability" of an image to be
-            anomalous is needed for "reliability".
-        kind: Which curve. On "roc" and "pr" a dot marks the threshold.
+            and condition in it gets a line.
+        kind: Which curve.
         title: Text above all.
 
     Returns:
@@ -194,56 +195,69 @@ def curve_figure(
         2
     """
     from sklearn import metrics  # noqa: PLC0415 - slow to import
-    from sklearn.calibration import (  # noqa: PLC0415
-        CalibrationDisplay,
-        calibration_curve,
-    )
 
-    check_option(kind, "kind", "curve_figure", ("roc", "pr", "reliability"))
+    check_option(kind, "kind", "curve_figure", ("roc", "pr"))
     table = _test_images(scores)
-    several = table["condition"].nunique() > 1
-    groups = list(table.groupby(["condition", "method"], sort=False).groups)
-    methods = list(dict.fromkeys(method for _, method in groups))
-    conditions = list(dict.fromkeys(condition for condition, _ in groups))
-    height = 2.55 + 0.17 * len(groups)
+    methods, conditions = (
+        list(dict.fromkeys(table[of])) for of in ("method", "condition")
+    )
+    height = 2.55 + 0.17 * len(methods) * len(conditions)
     figure, drawn = _panels(table, "class", title, height=height, sharey=True)
     for ax, of_class in drawn:
         for (condition, method), part in of_class.groupby(
             ["condition", "method"], sort=False
         ):
-            name = f"{method}, {condition}" if several else method
             y, score = part["label"].to_numpy(), part["score"].to_numpy()
-            if kind == "reliability":
-                probability = part["probability"].to_numpy()
-                observed, predicted = calibration_curve(y, probability, n_bins=8)
-                CalibrationDisplay(observed, predicted, probability).plot(
-                    ax=ax, name=name
-                )
-                line = ax.get_lines()[-1]
+            called = part["verdict"].to_numpy() < 0
+            recall = called[y == 1].mean()
+            if kind == "roc":
+                x, curve, _ = metrics.roc_curve(y, score)
+                area = metrics.auc(x, curve)
+                shown = metrics.RocCurveDisplay(fpr=x, tpr=curve, roc_auc=area)
+                dot = called[y == 0].mean(), recall
             else:
-                called = part["verdict"].to_numpy() < 0
-                hit = called[y == 1].mean()
-                if kind == "roc":
-                    x, curve, _ = metrics.roc_curve(y, score)
-                    area = metrics.auc(x, curve)
-                    shown = metrics.RocCurveDisplay(fpr=x, tpr=curve, roc_auc=area)
-                    dot = called[y == 0].mean(), hit
-                else:
-                    curve, x, _ = metrics.precision_recall_curve(y, score)
-                    area = metrics.average_precision_score(y, score)
-                    shown = metrics.PrecisionRecallDisplay(
-                        curve, x, average_precision=area
-                    )
-                    dot = hit, y[called].mean() if called.any() else np.nan
-                shown.plot(ax=ax, name=name)
-                line = ax.get_lines()[-1]
-                (mark,) = ax.plot(*dot, "o", label="_threshold")
-                mark.set_color(COLOURS[methods.index(method)])
-            line.set_color(COLOURS[methods.index(method) % len(COLOURS)])
-            line.set_linestyle(DASHES[conditions.index(condition) % len(DASHES)])
-        _plain_labels(ax)
+                curve, x, _ = metrics.precision_recall_curve(y, score)
+                area = metrics.average_precision_score(y, score)
+                shown = metrics.PrecisionRecallDisplay(curve, x, average_precision=area)
+                dot = recall, y[called].mean() if called.any() else np.nan
+            name = f"{method}, {condition}" if len(conditions) > 1 else method
+            shown.plot(ax=ax, name=name)
+            colour = COLOURS[methods.index(method) % len(COLOURS)]
+            dashes = DASHES[conditions.index(condition) % len(DASHES)]
+            ax.get_lines()[-1].set(color=colour, linestyle=dashes)
+            ax.plot(*dot, "o", color=colour, label="_threshold")
+        # scikit-learn's labels name the positive class, too.
+        ax.set(
+            xlabel=ax.get_xlabel().split(" (")[0], ylabel=ax.get_ylabel().split(" (")[0]
+        )
         ax.set(xlim=(-0.02, 1.02), ylim=(-0.02, 1.02), aspect="equal")
         ax.legend(loc="upper center", bbox_to_anchor=(0.5, -0.2), fontsize=7)
+    return figure
+
+
+@in_style
+def reliability_figure(figures: DataFrame, title: str = "") -> Figure:
+    """Draw the observed share of anomalous images over the predicted probability.
+
+    Args:
+        figures: The rows "predicted" and "observed" of each bin ("bin 1", ...).
+        title: Text above all.
+
+    Returns:
+        The figure, a panel a class and a line a method.
+    """
+    from sklearn.calibration import CalibrationDisplay  # noqa: PLC0415 - slow
+
+    figure, drawn = _panels(figures, "class", title, height=2.3, sharey=True)
+    for ax, of_class in drawn:
+        for number, (method, part) in enumerate(of_class.groupby("method", sort=False)):
+            bins = part.pivot(index="setting", columns="metric", values="value")
+            bins = bins.sort_values("predicted")
+            shown = CalibrationDisplay(bins["observed"], bins["predicted"], None)
+            shown.plot(ax=ax, name=method)
+            ax.get_lines()[-1].set(color=COLOURS[number], marker=MARKERS[number])
+        ax.set(xlabel="predicted probability", ylabel="observed share", aspect="equal")
+    _one_legend(figure)
     return figure
 
 
@@ -328,12 +342,20 @@ def matrix_figure(
 
     rows = _of_metrics(figures, [metric], "matrix_figure")
     _check_single(rows, [index, columns, panels or index], "matrix_figure")
-    rows = rows.assign(**{columns: rows[columns].str.replace(", ", ",\n")})
-    longest = max(len(part) for name in rows[columns] for part in name.split("\n"))
-    crowded = rows[columns].nunique() * longest > LETTERS
-    height = 0.5 + 0.22 * rows[index].nunique() + (0.06 * longest if crowded else 0.25)
+    breaks = {name: textwrap.fill(name, 15) for name in rows[columns]}
+    rows = rows.assign(**{columns: rows[columns].map(breaks)})
+    longest = max(len(line) for text in breaks.values() for line in text.split("\n"))
+    n_panels = rows[panels].nunique() if panels else 1
+    room = (
+        WIDTH / min(max(n_panels, 2), 3)
+        - LETTER * rows[index].str.len().max() / n_panels
+    )
+    crowded = rows[columns].nunique() * (longest + 1) * LETTER > room
+    height = (
+        0.45 + 0.17 * rows[index].nunique() + (LETTER * longest if crowded else 0.3)
+    )
     limits = {"vmin": rows["value"].min(), "vmax": rows["value"].max()}
-    figure, drawn = _panels(rows, panels, title, height=height, most=2, sharey=True)
+    figure, drawn = _panels(rows, panels, title, height=height, sharey=True)
     for ax, part in drawn:
         lines, over = dict.fromkeys(rows[index]), dict.fromkeys(part[columns])
         table = part.pivot(index=index, columns=columns, values="value")
@@ -390,7 +412,8 @@ def scatter_figure(
     """
     import seaborn as sns  # noqa: PLC0415 - optional
 
-    hues = list(dict.fromkeys(table[hue]))
+    seen = list(dict.fromkeys(table[hue]))
+    hues = [of for of in METHODS if of in seen] or seen  # the same colours everywhere
     options: dict[str, Any] = {
         "hue": hue,
         "hue_order": hues,
@@ -458,13 +481,6 @@ def _one_legend(figure: Figure) -> None:
     n_columns = min(len(handles), max(2, round(figure.get_figwidth() * 0.6)))
     place = {"loc": "outside lower center", "ncols": n_columns}
     figure.legend(handles.values(), handles.keys(), **place)
-
-
-def _plain_labels(ax: Axes) -> None:
-    """Name axes shorter than scikit-learn does, which names the positive class."""
-    for axis in (ax.xaxis, ax.yaxis):
-        text = axis.get_label_text().split(" (")[0].lower()
-        axis.set_label_text(text.replace("mean predicted", "predicted"))
 
 
 def _test_images(scores: DataFrame) -> DataFrame:
