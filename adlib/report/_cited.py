@@ -37,7 +37,7 @@ class Table:
     caption: str = ""  # set where it is printed
 
     def lines(self) -> list[list[str]]:
-        """Return the cells by line; names that repeat those of the line above are ""."""
+        """Return the cells by line; names that repeat those above are ""."""
         lines: list[list[str]] = []
         before: list[str] = []
         for line in self.cells.to_numpy().tolist():

@@ -61,8 +61,9 @@ class Sentences:
             each = self.cited.say(rows, "{class} {text}, {p_text}, {count} images")
             text = f"{text} AUROC of {first} less {second}: {each}."
         for row in self.cited.rows(setting="t-test", **keys).to_dict("records"):
-            better = [f"{method} ranks images better" for method in (first, second)]
-            said = verdict(row, *better, "no difference is shown")
+            better = "{} ranks images better".format
+            neither = "no difference is shown"
+            said = verdict(row, better(first), better(second), neither)
             test = self.cited.say([row], "paired t-test, {text}, {p_text}")
             text += f" Over the {len(rows)} classes together {said} ({test})."
         return text
@@ -83,10 +84,13 @@ class Sentences:
             "metric": metrics,
         }
         rows = self.cited.rows(setting="", **where)
-        return "; ".join(
-            f"{method} {self.cited.say(rows[rows['method'] == method], '{what} {short}', ', ')}"
-            for method in self.methods
-        )
+        texts = []
+        for method in self.methods:
+            of_method = rows[rows["method"] == method]
+            texts.append(
+                f"{method} {self.cited.say(of_method, '{what} {short}', ', ')}"
+            )
+        return "; ".join(texts)
 
     def ways(self) -> str:
         """Say which way without labelled anomalies has the highest F1."""
@@ -94,11 +98,12 @@ class Sentences:
         free = labelled[labelled["value"] == 0][[*PAIRS, "setting"]]
         f1 = self.cited.rows(setting="way *", metric="f1").merge(free)
         f1 = f1[~f1["setting"].str.contains("of the clean domain")]
-        best = self.cited.say(_highest(f1), "{name} for {method} on {class} ({short})")
+        pattern = "{name} for {method} on {class} ({short})"
+        best = self.cited.say(_highest(f1), pattern)
         return (
             f"Of the ways without labelled anomalies the highest F1 is that of {best}. "
-            "These were picked on the images that they are measured on, so they are too "
-            "good, and differences were not tested."
+            "These were picked on the images that they are measured on, so they are "
+            "too good, and differences were not tested."
         )
 
     def shortcut(self) -> str:
@@ -149,9 +154,9 @@ class Sentences:
             texts.append(text + self.cited.say([row], " ({p_text})"))
         found = f"Below that: {'; '.join(texts)}." if texts else "None is."
         return (
-            f"Wrong and right predictions were compared by {len(tested)} rank tests, not "
-            "corrected for their number; if nothing differed, about one in twenty would "
-            f"have p below {LEVEL}. {found}"
+            f"Wrong and right predictions were compared by {len(tested)} rank tests, "
+            "not corrected for their number; if nothing differed, about one in twenty "
+            f"would have p below {LEVEL}. {found}"
         )
 
     def choices(self) -> str:
@@ -159,8 +164,8 @@ class Sentences:
         rows = self.cited.rows(versus=names.CONFIGURED, metric="val_auroc")
         shown = [row for row in rows.to_dict("records") if direction(row)]
         text = (
-            f"Of {len(rows)} single changes a change of AUROC is shown for {len(shown)}; if "
-            "none had an effect, it would be for about one in twenty. "
+            f"Of {len(rows)} single changes a change of AUROC is shown for "
+            f"{len(shown)}; if none had an effect, it would be for about one in twenty. "
         )
         if shown:
             most = sorted(shown, key=lambda row: -abs(row["value"]))[:4]
@@ -184,9 +189,9 @@ class Sentences:
             lowest, "{name} for {method} on {class} ({text}, {p_text})"
         )
         return (
-            f"AUROC falls furthest, against images that were not shifted, with {each}. A "
-            f"loss is shown for {n_shown} of these {len(lowest)}; they were picked as the "
-            "largest, and p is not corrected for that."
+            f"AUROC falls furthest, against images that were not shifted, with {each}. "
+            f"A loss is shown for {n_shown} of these {len(lowest)}; they were picked as "
+            "the largest, and p is not corrected for that."
         )
 
     def slowest(self) -> str:

@@ -25,7 +25,6 @@ from adlib.report._missing import needs_report_extra
 from adlib.report._sentences import Sentences
 from adlib.report._style import save_figure
 from adlib.study import _names as names
-from adlib.study import read_figures, read_scores
 
 if TYPE_CHECKING:
     from pandas import DataFrame
@@ -90,6 +89,8 @@ def write_study_report(outputs: Path, folder: Path) -> StudyReport:
             f"The report needs {listed(missing)} in {str(outputs)!r}. Run the phases "
             "that write them: adlib study runs all."
         )
+    from adlib.study import read_figures  # noqa: PLC0415 - needs pandas
+
     for name in ("figures", "tables"):
         (folder / name).mkdir(parents=True, exist_ok=True)
     contents = _Contents(outputs, folder, Cited(read_figures(outputs)))
@@ -108,7 +109,7 @@ def write_study_report(outputs: Path, folder: Path) -> StudyReport:
 
 
 class _Picture(NamedTuple):
-    """A picture: its file below the report, its width in mm, the class that it shows."""
+    """A picture: its file below the report, width in mm, the class that it shows."""
 
     name: str
     place: str
@@ -141,6 +142,8 @@ class _Contents:
     @cached_property
     def scores(self) -> DataFrame:
         """Return the table of scores."""
+        from adlib.study import read_scores  # noqa: PLC0415 - needs pandas
+
         return read_scores(self.outputs)
 
     def rendered(self, name: str, finalize: Callable[[Any], Any] | None = None) -> str:
