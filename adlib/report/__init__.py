@@ -13,8 +13,8 @@ from adlib.report._missing import check_report_extra
 from adlib.report._overlay import overlay
 from adlib.report._pictures import explanation_figure, picture_grid
 from adlib.report._saved_overlays import save_overlays
-from adlib.report._style import save_figure
 from adlib.report._study_report import write_study_report
+from adlib.report._style import save_figure
 
 __all__ = [
     "check_report_extra",

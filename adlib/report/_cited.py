@@ -16,48 +16,48 @@ if TYPE_CHECKING:
     from pandas import DataFrame
 
 NOTHING, MINUS = "\N{EN DASH}", "\N{MINUS SIGN}"
-FORMS = {"ms": ".0f", "megabytes": ".1f", "share": ".0%", "area": ".2%", "seconds": ".1f"}
+FORMS = {
+    "ms": ".0f",
+    "megabytes": ".1f",
+    "share": ".0%",
+    "area": ".2%",
+    "second": ".1f",
+}
+Row = Mapping[str, Any]
 
 
 @dataclass
 class Table:
-    """A table of the report: texts, the first columns of which are names.
+    """A table of texts, the first ``n_names`` columns of which are names."""
 
-    Attributes:
-        cells: The texts.
-        n_names: How many columns are names.
-        files: What the numbers come from.
-        caption: Set where the table is printed.
-    """
-
+    name: str
     cells: DataFrame
     n_names: int
     files: list[str]
-    caption: str = ""
+    caption: str = ""  # set where it is printed
 
     def lines(self) -> list[list[str]]:
-        """Return the cells by line; a name that repeats the line above is empty."""
+        """Return the cells by line; names that repeat those above are ""."""
+        lines: list[list[str]] = []
         before: list[str] = []
-        lines = []
         for line in self.cells.to_numpy().tolist():
-            shown = list(line)
-            for place in range(self.n_names - 1):
-                if before[: place + 1] != line[: place + 1]:
-                    break
-                shown[place] = ""
+            same = 0
+            while same < self.n_names - 1 and line[: same + 1] == before[: same + 1]:
+                same += 1
+            lines.append([""] * same + line[same:])
             before = line
-            lines.append(shown)
         return lines
 
     def write(self, path: Path) -> None:
         """Write it as CSV and as LaTeX, beside each other."""
         self.cells.to_csv(path.with_suffix(".csv"), index=False)
-        columns = "l" * self.n_names + "r" * (self.cells.shape[1] - self.n_names)
-        label = f"table:{path.stem}"
-        latex = self.cells.style.hide(axis="index").format(escape="latex")
-        latex = latex.format_index(escape="latex", axis=1)
-        text = latex.to_latex(
-            column_format=columns, caption=self.caption, label=label, hrules=True
+        style = self.cells.style.hide(axis="index").format(escape="latex")
+        text = style.format_index(escape="latex", axis=1).to_latex(
+            column_format="l" * self.n_names
+            + "r" * (len(self.cells.columns) - self.n_names),
+            caption=self.caption,
+            label=f"table:{path.stem}",
+            hrules=True,
         )
         path.with_suffix(".tex").write_text(text, encoding="utf-8")
 
@@ -68,27 +68,23 @@ class Cited:
 
     Attributes:
         figures: The table, with the columns "file" and "row".
-        used: Printed text, file, row and column of each number, once.
+        used: Printed text, file, row and column of each number.
     """
 
     figures: DataFrame
     used: dict[tuple[str, str, str, str], None] = field(default_factory=dict)
 
     def rows(self, **where: str | Sequence[str]) -> DataFrame:
-        """Return the rows whose columns have these values.
+        """Return the rows whose columns have a value, one of some, or begin as "bin *".
 
-        Args:
-            **where: A value, some values, or a beginning: "defect *".
+        Of several values, rows come in the order in which these are given.
         """
         found = self.figures
         for column, wanted in where.items():
             if not isinstance(wanted, str):
                 found = found[found[column].isin(list(wanted))]
-                # In the order that was asked for, which tables and figures keep.
-                order = {value: place for place, value in enumerate(wanted)}
-                found = found.sort_values(
-                    column, key=lambda of, order=order: of.map(order), kind="stable"
-                )
+                places = found[column].map(list(wanted).index)
+                found = found.loc[places.sort_values(kind="stable").index]
             elif wanted.endswith("*"):
                 found = found[found[column].str.startswith(wanted[:-1])]
             else:
@@ -110,71 +106,104 @@ class Cited:
 
     def value(self, **where: str) -> str:
         """Return the value of the one row with these values, printed and noted."""
-        return self.text(self.row(**where), interval=False)
+        return self.text(self.row(**where))
 
-    def text(
-        self, row: Mapping[str, Any], *, interval: bool = True, form: str = ""
+    def say(
+        self, rows: DataFrame | Sequence[Row], pattern: str, join: str = "; "
     ) -> str:
-        """Return "value [low, high]" of a row, and note its numbers."""
-        if row["value"] != row["value"]:
+        """Return a text for each row, joined; numbers in them are noted.
+
+        Args:
+            rows: Of the table.
+            pattern: As ``str.format`` has it, with the columns and "text" (value and
+                interval), "short" (value), "p_text", "count" (n), "name" (of the
+                setting, without its first word) and "what" (the metric).
+            join: Between the texts.
+        """
+        records = rows if isinstance(rows, Sequence) else rows.to_dict("records")
+        return join.join(pattern.format_map(_Printed(self, row)) for row in records)
+
+    def text(self, row: Row, column: str = "value", form: str = "") -> str:
+        """Return a number of a row as it is printed, and note it."""
+        if row[column] != row[column]:
             return NOTHING
-        form = form or _form(row)
-        text = self._noted(row, "value", format(row["value"], form))
-        if not interval or row["low"] != row["low"]:
-            return text
-        low, high = (
-            self._noted(row, end, format(row[end], form)) for end in ("low", "high")
-        )
-        return f"{text} [{low}, {high}]"
+        text = format(row[column], form or _form(row)).replace("-", MINUS)
+        return self.note(row, column, text.replace("%", " %"))
 
-    def p(self, row: Mapping[str, Any]) -> str:
-        """Return "p = 0.029" of a row, and note it."""
-        return self._noted(row, "p", p_text(float(row["p"])))
-
-    def count(self, row: Mapping[str, Any]) -> str:
-        """Return how many a row's value is of, and note it."""
-        return self._noted(row, "n", f"{int(row['n']):,}")
-
-    def total(self, rows: DataFrame) -> str:
-        """Return the sum of the values of rows of one file, and note it with all."""
-        if rows.empty:
-            return "0"
-        first = rows.iloc[0].to_dict() | {"row": "+".join(map(str, rows["row"]))}
-        return self._noted(first, "value", f"{rows['value'].sum():,.0f}")
+    def note(self, row: Row, column: str, text: str) -> str:
+        """Note what was printed for a number of a row, and return it."""
+        self.used[text, str(row["file"]), str(row["row"]), column] = None
+        return text
 
     def table(
-        self, rows: DataFrame, index: Sequence[str], columns: str = "metric"
+        self,
+        name: str,
+        rows: DataFrame,
+        index: Sequence[str],
+        columns: str | Sequence[str],
     ) -> Table:
         """Return a pivot of rows: values with their intervals, in the rows' order."""
-        shown = rows.assign(text=[self.text(row) for row in rows.to_dict("records")])
-        names = {column: list(dict.fromkeys(rows[column])) for column in [*index, columns]}
-        cells = shown.pivot(index=list(index), columns=columns, values="text")
-        order = shown[list(index)].drop_duplicates()
-        cells = cells.loc[[tuple(of) if len(index) > 1 else of[0] for of in order.values]]
-        cells = cells[names[columns]].fillna(NOTHING).reset_index()
-        cells.columns = [words(str(name)) for name in cells.columns]
-        return Table(cells, len(index), sorted(set(rows["file"])))
+        import pandas as pd  # noqa: PLC0415 - optional
+
+        several = not isinstance(columns, str)
+        shown = rows.assign(
+            metric=rows["metric"].map(words),
+            setting=rows["setting"].str.replace("_", " "),
+            text=[self.say([row], "{text}") for row in rows.to_dict("records")],
+        )
+        if several:
+            between = ": " if columns[0] == "class" else " less "
+            parts = shown[list(columns)].replace("^shifted, ", "", regex=True)
+            shown["columns"] = parts.agg(between.join, axis=1)
+        head = "columns" if several else columns
+        for of in (*index, head):
+            shown[of] = pd.Categorical(shown[of], dict.fromkeys(shown[of]))
+        cells = shown.pivot(index=list(index), columns=head, values="text")
+        cells.columns = list(map(str, cells.columns))
+        cells = cells.fillna(NOTHING).reset_index().astype(str)
+        return Table(name, cells, len(index), sorted(set(rows["file"])))
 
     def write(self, path: Path) -> int:
         """Write what was printed as CSV, and return how many numbers there are."""
         import pandas as pd  # noqa: PLC0415 - optional
 
-        table = pd.DataFrame(list(self.used), columns=["printed", "file", "row", "column"])
+        columns = ["printed", "file", "row", "column"]
         with replacing(path) as temporary:
-            table.to_csv(temporary, index=False)
-        return len(table)
-
-    def _noted(self, row: Mapping[str, Any], column: str, text: str) -> str:
-        text = text.replace("-", MINUS).replace("%", " %")
-        self.used[text, str(row["file"]), str(row["row"]), column] = None
-        return text
+            pd.DataFrame(list(self.used), columns=columns).to_csv(
+                temporary, index=False
+            )
+        return len(self.used)
 
 
-def _form(row: Mapping[str, Any]) -> str:
+class _Printed(dict[str, Any]):
+    """A row for ``str.format_map``, with the texts that its numbers are printed as."""
+
+    def __init__(self, cited: Cited, row: Row) -> None:
+        super().__init__(row)
+        self.cited = cited
+
+    def __missing__(self, key: str) -> str:
+        if key == "text":
+            ends = ("low", "high") if self["low"] == self["low"] else ()
+            bounds = ", ".join(self.cited.text(self, end) for end in ends)
+            return self.cited.text(self) + (f" [{bounds}]" if bounds else "")
+        if key == "p_text":
+            source = self | {"row": self.get("row_of_p", self["row"])}
+            return self.cited.note(source, "p", p_text(float(self["p"])))
+        if key == "what":
+            return words(self["metric"])
+        if key == "name":
+            return str(self["setting"]).partition(" ")[2].replace("_", " ")
+        column, form = {"short": ("value", ""), "count": ("n", ",.0f")}[key]
+        return self.cited.text(self, column, form)
+
+
+def _form(row: Row) -> str:
     """Return how a metric's values are written; differences have their sign."""
     metric = str(row["metric"])
-    parts = metric.split("_")
-    form = next((FORMS[part] for part in parts if part in FORMS), ".3f")
+    form = next(
+        (form for part, form in FORMS.items() if part in metric.split("_")), ".3f"
+    )
     if metric.startswith("n_"):
-        form = ",.0f"
+        form = ",.0f" if float(row["value"]).is_integer() else ".1f"
     return f"+{form}" if row["versus"] and metric != "neighbour_share" else form

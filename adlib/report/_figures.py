@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import textwrap
 from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING, Any, Literal
 
@@ -9,6 +10,7 @@ import numpy as np
 
 from adlib._validation import check_option, refusal
 from adlib.report._style import COLOURS, WIDTH, in_style, new_figure
+from adlib.study._names import METHODS
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -17,10 +19,9 @@ if TYPE_CHECKING:
 
 MARKERS = ("o", "s", "D", "^", "v", "P", "X")
 DASHES = ("-", "--", ":", "-.", (0, (5, 1, 1, 1)), (0, (1, 3)), (0, (8, 2)))
-ABBREVIATIONS = ("auroc", "aupro", "aupimo", "f1", "pca", "mb")
+ABBREVIATIONS = ("auroc", "aupro", "aupimo", "f1", "pca")
 KINDS = ("normal", "anomalous")
-LETTERS = 54  # of the names below a matrix that fit side by side
-Panels = Iterator[tuple["Axes", "DataFrame"]]
+LETTER = 0.06  # inches that a letter is wide
 
 
 def words(name: str) -> str:
@@ -48,7 +49,7 @@ def metric_figure(
         title: Text above all.
         x: The column whose values are listed along an axis.
         hue: The column whose values have a colour and a marker each.
-        panels: A column, each of whose values gets a panel.
+        panels: The column whose values have a panel each.
         kind: "point": dots beside the names of ``x``. "bar": bars above them.
 
     Returns:
@@ -56,7 +57,6 @@ def metric_figure(
 
     Raises:
         ValueError: No row has the metric, or two rows would be one point.
-        ImportError: The extra ``report`` is not installed.
 
     Example:
         >>> import pandas as pd
@@ -72,45 +72,35 @@ def metric_figure(
 
     check_option(kind, "kind", "metric_figure", ("point", "bar"))
     names = [metric] if isinstance(metric, str) else list(metric)
-    rows = _of_metrics(figures, names, "metric_figure")
     panels = "metric" if panels is None and len(names) > 1 else panels
-    _check_single(rows, [x, hue, panels or x], "metric_figure")
+    keys = [x, hue, "metric", *([panels] if panels else [])]
+    rows = _of_metrics(figures, names, keys)
     shown, hues = list(dict.fromkeys(rows[x])), list(dict.fromkeys(rows[hue]))
     # The median of the two bounds and the value between them is the value, and their
     # range the interval. A bound of the bootstrap may lie on the value's other side.
-    bounds = {
-        "low": rows[["low", "value"]].min(axis=1).where(rows["low"].notna()),
-        "high": rows[["high", "value"]].max(axis=1).where(rows["high"].notna()),
-    }
-    long = rows.assign(**bounds).melt(
-        id_vars=list(dict.fromkeys([x, hue, "metric", *([panels] if panels else [])])),
-        value_vars=["low", "value", "high"],
-        value_name="drawn",
+    low = rows[["low", "value"]].min(axis=1).where(rows["low"].notna())
+    high = rows[["high", "value"]].max(axis=1).where(rows["high"].notna())
+    keys = list(dict.fromkeys(keys))
+    long = rows.assign(low=low, high=high).melt(
+        keys, ["low", "value", "high"], value_name="drawn"
     )
-    options: dict[str, Any] = {
-        "hue": hue,
-        "hue_order": hues,
-        "order": shown,
-        "palette": dict(zip(hues, COLOURS * len(hues), strict=False)),
-        "estimator": "median",
-        "errorbar": ("pi", 100),
-    }
-    per_name = 0.11 * len(hues) + 0.1
-    height = 0.7 + per_name * len(shown) if kind == "point" else 1.9
+    options: dict[str, Any] = {"hue": hue, "hue_order": hues, "order": shown}
+    options |= {"palette": [COLOURS[n % len(COLOURS)] for n in range(len(hues))]}
+    options |= {"estimator": "median", "errorbar": ("pi", 100), "err_kws": {"lw": 1}}
+    height = 1.9 if kind == "bar" else 0.7 + (0.09 * len(hues) + 0.08) * len(shown)
     figure, drawn = _panels(long, panels, title, height=height, sharey=True)
     for ax, part in drawn:
+        what = words(part["metric"].iloc[0])
         if kind == "bar":
-            sns.barplot(part, x=x, y="drawn", ax=ax, err_kws={"lw": 1}, **options)
-            ax.set(xlabel="", ylabel="" if panels == "metric" else words(names[0]))
+            sns.barplot(part, x=x, y="drawn", ax=ax, **options)
+            ax.set(xlabel="", ylabel="" if panels == "metric" else what)
             ax.tick_params("x", rotation=0 if len(shown) < 5 else 90)  # noqa: PLR2004
             continue
-        options["markers"] = [MARKERS[n % len(MARKERS)] for n in range(len(hues))]
+        dots = {"linestyle": "none", "markersize": 4.5, "orient": "y"}
+        dots |= {"markers": [MARKERS[n % len(MARKERS)] for n in range(len(hues))]}
         dodge = 0.5 if len(hues) > 1 else False
-        style = {"linestyle": "none", "markersize": 4.5, "err_kws": {"lw": 1}}
-        sns.pointplot(
-            part, x="drawn", y=x, orient="y", ax=ax, dodge=dodge, **style, **options
-        )
-        ax.set(ylabel="", xlabel=words(part["metric"].iloc[0]))
+        sns.pointplot(part, x="drawn", y=x, ax=ax, dodge=dodge, **dots, **options)
+        ax.set(ylabel="", xlabel=what)
         ax.grid(axis="x", color="0.9", lw=0.6)
     _one_legend(figure)
     return figure
@@ -123,13 +113,10 @@ def score_figure(scores: DataFrame, title: str = "", *, y: str = "condition") ->
     Args:
         scores: Rows of the table of scores; validation images are left out.
         title: Text above all.
-        y: The column whose values get a line each, such as "condition".
+        y: The column whose values get a line each.
 
     Returns:
         The figure, for ``save_figure``; a panel a class and method.
-
-    Raises:
-        ImportError: The extra ``report`` is not installed.
 
     Example:
         >>> import pandas as pd
@@ -146,18 +133,17 @@ def score_figure(scores: DataFrame, title: str = "", *, y: str = "condition") ->
     table = _test_images(scores)
     lines = list(dict.fromkeys(table[y]))
     spread = np.random.default_rng(0).uniform(-0.12, 0.12, len(table))
-    places = table[y].map(lines.index) + 0.36 * table["label"] - 0.18 + spread
-    table = table.assign(place=places)
+    table["place"] = table[y].map(lines.index) + 0.36 * table["label"] - 0.18 + spread
     height = 0.6 + 0.4 * len(lines)
     figure, drawn = _panels(table, "panel", title, height=height, most=2, sharey=True)
+    options: dict[str, Any] = {"hue": "image", "style": "image", "palette": COLOURS[:2]}
+    options |= {"hue_order": KINDS, "style_order": KINDS, "alpha": 0.7, "s": 11}
     for ax, part in drawn:
-        options = {"hue": "image", "style": "image", "hue_order": KINDS, "s": 11}
-        options |= {"style_order": KINDS, "palette": COLOURS[:2], "alpha": 0.7}
         sns.scatterplot(part, x="score", y="place", ax=ax, linewidth=0, **options)
         cuts = part[[y, "threshold"]].dropna().drop_duplicates()
         at = cuts[y].map(lines.index)
-        label = "threshold"
-        ax.vlines(cuts["threshold"], at - 0.4, at + 0.4, colors="black", label=label)
+        places = cuts["threshold"], at - 0.4, at + 0.4
+        ax.vlines(*places, colors="black", label="threshold")
         ax.set(ylabel="", yticks=range(len(lines)), yticklabels=lines)
         ax.set_ylim(len(lines) - 0.5, -0.5)
     _one_legend(figure)
@@ -166,22 +152,18 @@ def score_figure(scores: DataFrame, title: str = "", *, y: str = "condition") ->
 
 @in_style
 def curve_figure(
-    scores: DataFrame, kind: Literal["roc", "pr", "reliability"], title: str = ""
+    scores: DataFrame, kind: Literal["roc", "pr"], title: str = ""
 ) -> Figure:
-    """Draw ROC, precision-recall or reliability curves, a panel a class.
+    """Draw ROC or precision-recall curves; dots mark the thresholds.
 
     Args:
         scores: Rows of the table of scores; validation images are left out. Each method
-            and condition in it gets a line. A column "probability" of an image to be
-            anomalous is needed for "reliability".
-        kind: Which curve. On "roc" and "pr" a dot marks the threshold.
+            and condition in it gets a line.
+        kind: Which curve.
         title: Text above all.
 
     Returns:
-        The figure, for ``save_figure``.
-
-    Raises:
-        ImportError: The extra ``report`` is not installed.
+        The figure, for ``save_figure``; a panel a class.
 
     Example:
         >>> import pandas as pd
@@ -194,56 +176,58 @@ def curve_figure(
         2
     """
     from sklearn import metrics  # noqa: PLC0415 - slow to import
-    from sklearn.calibration import (  # noqa: PLC0415
-        CalibrationDisplay,
-        calibration_curve,
-    )
 
-    check_option(kind, "kind", "curve_figure", ("roc", "pr", "reliability"))
+    check_option(kind, "kind", "curve_figure", ("roc", "pr"))
     table = _test_images(scores)
-    several = table["condition"].nunique() > 1
-    groups = list(table.groupby(["condition", "method"], sort=False).groups)
-    methods = list(dict.fromkeys(method for _, method in groups))
-    conditions = list(dict.fromkeys(condition for condition, _ in groups))
-    height = 2.55 + 0.17 * len(groups)
+    keys = ["condition", "method"]
+    conditions, methods = (list(dict.fromkeys(table[key])) for key in keys)
+    height = 2.55 + 0.17 * len(methods) * len(conditions)
     figure, drawn = _panels(table, "class", title, height=height, sharey=True)
     for ax, of_class in drawn:
-        for (condition, method), part in of_class.groupby(
-            ["condition", "method"], sort=False
-        ):
-            name = f"{method}, {condition}" if several else method
-            y, score = part["label"].to_numpy(), part["score"].to_numpy()
-            if kind == "reliability":
-                probability = part["probability"].to_numpy()
-                observed, predicted = calibration_curve(y, probability, n_bins=8)
-                CalibrationDisplay(observed, predicted, probability).plot(
-                    ax=ax, name=name
-                )
-                line = ax.get_lines()[-1]
+        for (condition, method), part in of_class.groupby(keys, sort=False):
+            y, score = part["label"].to_numpy(int), part["score"].to_numpy(float)
+            called = part["verdict"].to_numpy(int) < 0
+            recall = called[y == 1].mean()
+            shown: Any
+            if kind == "roc":
+                x, curve, _ = metrics.roc_curve(y, score)
+                area = metrics.auc(x, curve)
+                shown = metrics.RocCurveDisplay(fpr=x, tpr=curve, roc_auc=area)
+                dot = called[y == 0].mean(), recall
             else:
-                called = part["verdict"].to_numpy() < 0
-                hit = called[y == 1].mean()
-                if kind == "roc":
-                    x, curve, _ = metrics.roc_curve(y, score)
-                    area = metrics.auc(x, curve)
-                    shown = metrics.RocCurveDisplay(fpr=x, tpr=curve, roc_auc=area)
-                    dot = called[y == 0].mean(), hit
-                else:
-                    curve, x, _ = metrics.precision_recall_curve(y, score)
-                    area = metrics.average_precision_score(y, score)
-                    shown = metrics.PrecisionRecallDisplay(
-                        curve, x, average_precision=area
-                    )
-                    dot = hit, y[called].mean() if called.any() else np.nan
-                shown.plot(ax=ax, name=name)
-                line = ax.get_lines()[-1]
-                (mark,) = ax.plot(*dot, "o", label="_threshold")
-                mark.set_color(COLOURS[methods.index(method)])
-            line.set_color(COLOURS[methods.index(method) % len(COLOURS)])
-            line.set_linestyle(DASHES[conditions.index(condition) % len(DASHES)])
-        _plain_labels(ax)
-        ax.set(xlim=(-0.02, 1.02), ylim=(-0.02, 1.02), aspect="equal")
+                curve, x, _ = metrics.precision_recall_curve(y, score)
+                area = metrics.average_precision_score(y, score)
+                shown = metrics.PrecisionRecallDisplay(curve, x, average_precision=area)
+                dot = recall, y[called].mean() if called.any() else np.nan
+            name = f"{method}, {condition}" if len(conditions) > 1 else method
+            shown.plot(ax=ax, name=name)
+            colour = COLOURS[methods.index(method) % len(COLOURS)]
+            dashes = DASHES[conditions.index(condition) % len(DASHES)]
+            ax.get_lines()[-1].set(color=colour, linestyle=dashes)
+            ax.plot(*dot, "o", color=colour, label="_threshold")
+        labels = (axis.get_label_text() for axis in (ax.xaxis, ax.yaxis))
+        xlabel, ylabel = (label.split(" (")[0] for label in labels)  # no positive class
+        ax.set(xlabel=xlabel, ylabel=ylabel, xlim=(-0.02, 1.02), ylim=(-0.02, 1.02))
+        ax.set_aspect("equal")
         ax.legend(loc="upper center", bbox_to_anchor=(0.5, -0.2), fontsize=7)
+    return figure
+
+
+@in_style
+def reliability_figure(figures: DataFrame) -> Figure:
+    """Draw the rows "predicted" and "observed" of each bin, a panel a class."""
+    from sklearn.calibration import CalibrationDisplay  # noqa: PLC0415 - slow
+
+    figure, drawn = _panels(figures, "class", "", height=2.3, sharey=True)
+    for ax, of_class in drawn:
+        for number, (method, part) in enumerate(of_class.groupby("method", sort=False)):
+            bins = part.pivot(index="setting", columns="metric", values="value")
+            bins = bins.dropna().sort_values("predicted")
+            shown = CalibrationDisplay(bins["observed"], bins["predicted"], None)
+            shown.plot(ax=ax, name=method)
+            ax.get_lines()[-1].set(color=COLOURS[number], marker=MARKERS[number])
+        ax.set(xlabel="predicted probability", ylabel="observed share", aspect="equal")
+    _one_legend(figure)
     return figure
 
 
@@ -259,9 +243,6 @@ def confusion_figure(scores: DataFrame, title: str = "") -> Figure:
     Returns:
         The figure, for ``save_figure``; a panel a class and method.
 
-    Raises:
-        ImportError: The extra ``report`` is not installed.
-
     Example:
         >>> import pandas as pd
         >>> from adlib.report import confusion_figure
@@ -271,16 +252,13 @@ def confusion_figure(scores: DataFrame, title: str = "") -> Figure:
         >>> [text.get_text() for text in figure.axes[0].texts]
         ['1', '0', '0', '1']
     """
-    from sklearn.metrics import (  # noqa: PLC0415 - slow to import
-        ConfusionMatrixDisplay,
-        confusion_matrix,
-    )
+    from sklearn import metrics  # noqa: PLC0415 - slow to import
 
-    table = _test_images(scores)
-    figure, drawn = _panels(table, "panel", title, height=1.75)
+    figure, drawn = _panels(_test_images(scores), "panel", title, height=1.75)
     for ax, part in drawn:
-        counts = confusion_matrix(part["label"], part["verdict"] < 0, labels=[0, 1])
-        shown = ConfusionMatrixDisplay(counts, display_labels=KINDS)
+        true, called = part["label"].to_numpy(int), part["verdict"].to_numpy(int) < 0
+        counts = metrics.confusion_matrix(true, called, labels=[0, 1])
+        shown = metrics.ConfusionMatrixDisplay(counts, display_labels=KINDS)
         shown.plot(ax=ax, cmap="Blues", colorbar=False)
         ax.set(xlabel="predicted", ylabel="true")
     return figure
@@ -303,9 +281,9 @@ def matrix_figure(
         figures: Rows of the table of figures; those of other metrics are left out.
         metric: What is drawn.
         title: Text above all.
-        index: The column whose values are the lines of the matrix.
-        columns: Likewise of its columns.
-        panels: A column, each of whose values gets a matrix.
+        index: The column whose values are the lines of a matrix.
+        columns: The column whose values are the columns of a matrix.
+        panels: The column whose values have a matrix each.
         form: How a value is written in its cell.
 
     Returns:
@@ -313,33 +291,37 @@ def matrix_figure(
 
     Raises:
         ValueError: No row has the metric, or two rows would be one cell.
-        ImportError: The extra ``report`` is not installed.
 
     Example:
         >>> import pandas as pd
         >>> from adlib.report import matrix_figure
         >>> rows = [("bolt", "clean", "auroc", 0.97), ("bolt", "shifted", "auroc", 0.8)]
-        >>> table = pd.DataFrame(rows, columns=["class", "condition", "metric", "value"])
+        >>> columns = ["class", "condition", "metric", "value"]
+        >>> table = pd.DataFrame(rows, columns=columns)
         >>> figure = matrix_figure(table, "auroc", index="class", columns="condition")
         >>> [text.get_text() for text in figure.axes[0].texts]
         ['0.970', '0.800']
     """
     import seaborn as sns  # noqa: PLC0415 - optional
 
-    rows = _of_metrics(figures, [metric], "matrix_figure")
-    _check_single(rows, [index, columns, panels or index], "matrix_figure")
-    rows = rows.assign(**{columns: rows[columns].str.replace(", ", ",\n")})
-    longest = max(len(part) for name in rows[columns] for part in name.split("\n"))
-    crowded = rows[columns].nunique() * longest > LETTERS
-    height = 0.5 + 0.22 * rows[index].nunique() + (0.06 * longest if crowded else 0.25)
-    limits = {"vmin": rows["value"].min(), "vmax": rows["value"].max()}
-    figure, drawn = _panels(rows, panels, title, height=height, most=2, sharey=True)
+    keys = [index, columns, *([panels] if panels else [])]
+    rows = _of_metrics(figures, [metric], keys)
+    lines, breaks = list(dict.fromkeys(rows[index])), {}
+    for name in rows[columns]:
+        breaks[name] = textwrap.fill(name, 15)
+    rows = rows.assign(**{columns: rows[columns].map(breaks)})
+    longest = max(len(line) for text in breaks.values() for line in text.split("\n"))
+    n_panels = min(rows[panels].nunique(), 3) if panels else 1
+    room = WIDTH / max(n_panels, 2) - LETTER * max(map(len, lines)) / n_panels
+    crowded = len(breaks) * (longest + 1) * LETTER > room
+    height = 0.45 + 0.17 * len(lines) + (LETTER * longest if crowded else 0.3)
+    figure, drawn = _panels(rows, panels, title, height=height, sharey=True)
+    options: dict[str, Any] = {"vmin": rows["value"].min(), "vmax": rows["value"].max()}
+    options |= {"annot": True, "fmt": form, "annot_kws": {"size": 7.5}, "cbar": False}
     for ax, part in drawn:
-        lines, over = dict.fromkeys(rows[index]), dict.fromkeys(part[columns])
         table = part.pivot(index=index, columns=columns, values="value")
-        table = table.reindex(index=list(lines), columns=list(over))
-        text = {"annot": True, "fmt": form, "annot_kws": {"size": 7.5}}
-        sns.heatmap(table, ax=ax, cmap="viridis", cbar=False, **limits, **text)
+        table = table.reindex(index=lines, columns=list(dict.fromkeys(part[columns])))
+        sns.heatmap(table, ax=ax, cmap="viridis", **options)
         ax.set(xlabel="", ylabel="")
         ax.tick_params("y", rotation=0)
         ax.tick_params("x", rotation=90 if crowded else 0)
@@ -356,8 +338,6 @@ def scatter_figure(
     hue: str = "method",
     style: str | None = None,
     panels: str | None = None,
-    names: str | None = None,
-    logx: bool = False,
     axes: bool = True,
 ) -> Figure:
     """Draw two columns of any table against each other.
@@ -368,47 +348,31 @@ def scatter_figure(
         y: Likewise.
         title: Text above all.
         hue: The column whose values have a colour each.
-        style: The column whose values have a marker each.
-        panels: A column, each of whose values gets a panel.
-        names: The column that is written beside each point.
-        logx: Whether ``x`` has a logarithmic scale.
+        style: The column whose values have a marker each; None: that of ``hue``.
+        panels: The column whose values have a panel each.
         axes: Whether the numbers along the axes mean something and are shown.
 
     Returns:
         The figure, for ``save_figure``.
 
-    Raises:
-        ImportError: The extra ``report`` is not installed.
-
     Example:
         >>> import pandas as pd
         >>> from adlib.report import scatter_figure
-        >>> table = pd.DataFrame(
-        ...     {"auroc": [0.9, 0.8], "pixel_auroc": [0.95, 0.97], "method": ["a", "b"]})
+        >>> rows = [("a", 0.9, 0.95), ("b", 0.8, 0.97)]
+        >>> table = pd.DataFrame(rows, columns=["method", "auroc", "pixel_auroc"])
         >>> scatter_figure(table, "pixel_auroc", "auroc").axes[0].get_xlabel()
         'pixel AUROC'
     """
     import seaborn as sns  # noqa: PLC0415 - optional
 
-    hues = list(dict.fromkeys(table[hue]))
-    options: dict[str, Any] = {
-        "hue": hue,
-        "hue_order": hues,
-        "palette": COLOURS[: len(hues)],
-        "style": style or hue,
-        "alpha": 0.8,
-        "s": 28 if axes else 8,
-        "linewidth": 0,
-    }
-    figure, drawn = _panels(table, panels, title, height=2.9)
+    seen = list(dict.fromkeys(table[hue]))
+    hues = [of for of in METHODS if of in seen] or seen  # the same colours everywhere
+    options: dict[str, Any] = {"hue": hue, "hue_order": hues, "style": style or hue}
+    options |= {"palette": COLOURS[: len(hues)], "alpha": 0.8, "s": 26 if axes else 8}
+    figure, drawn = _panels(table, panels, title, height=2.5)
     for ax, part in drawn:
-        sns.scatterplot(part, x=x, y=y, ax=ax, **options)
+        sns.scatterplot(part, x=x, y=y, ax=ax, linewidth=0, **options)
         ax.set(xlabel=words(x), ylabel=words(y))
-        for _, row in part.iterrows() if names else ():
-            place = {"xytext": (3, 3), "textcoords": "offset points", "fontsize": 7}
-            ax.annotate(row[names], (row[x], row[y]), **place)
-        if logx:
-            ax.set_xscale("log")
         if not axes:
             ax.set(xticks=[], yticks=[], xlabel="", ylabel="")
     _one_legend(figure)
@@ -422,8 +386,8 @@ def _panels(
     *,
     height: float,
     most: int = 3,
-    **shared: bool,
-) -> tuple[Figure, Panels]:
+    sharey: bool = False,
+) -> tuple[Figure, Iterator[tuple[Axes, DataFrame]]]:
     """Return a figure and a panel with its rows for each value of a column.
 
     A single panel is half as wide as the page, several share its width.
@@ -433,15 +397,14 @@ def _panels(
     n_lines = -(-len(parts) // n_columns)
     width = WIDTH if n_columns > 1 else WIDTH / 2
     figure = new_figure(height * n_lines + 0.3 * bool(title), width, title)
-    axes = figure.subplots(n_lines, n_columns, squeeze=False, **shared).ravel()
+    axes = figure.subplots(n_lines, n_columns, sharey=sharey, squeeze=False).ravel()
     for ax in axes[len(parts) :]:
         ax.set_axis_off()
-    several = len(parts) > 1 or column == "panel"
 
-    def panels() -> Panels:
+    def panels() -> Iterator[tuple[Axes, DataFrame]]:
         for ax, (name, part) in zip(axes, parts, strict=False):
             yield ax, part
-            if several:
+            if len(parts) > 1 or column == "panel":
                 ax.set_title(words(str(name)) if column == "metric" else name)
 
     return figure, panels()
@@ -451,43 +414,37 @@ def _one_legend(figure: Figure) -> None:
     """Put one legend for all panels below them."""
     handles: dict[str, Any] = {}
     for ax in figure.axes:
-        for handle, label in zip(*ax.get_legend_handles_labels(), strict=True):
-            handles.setdefault(label, handle)
-        if ax.get_legend() is not None:
-            ax.get_legend().remove()
+        handles |= (
+            dict(zip(*ax.get_legend_handles_labels()[::-1], strict=True)) | handles
+        )
+        legend = ax.get_legend()
+        if legend is not None:
+            legend.remove()
     n_columns = min(len(handles), max(2, round(figure.get_figwidth() * 0.6)))
-    place = {"loc": "outside lower center", "ncols": n_columns}
-    figure.legend(handles.values(), handles.keys(), **place)
-
-
-def _plain_labels(ax: Axes) -> None:
-    """Name axes shorter than scikit-learn does, which names the positive class."""
-    for axis in (ax.xaxis, ax.yaxis):
-        text = axis.get_label_text().split(" (")[0].lower()
-        axis.set_label_text(text.replace("mean predicted", "predicted"))
+    drawn = handles.values(), handles.keys()
+    figure.legend(*drawn, loc="outside lower center", ncols=n_columns)
 
 
 def _test_images(scores: DataFrame) -> DataFrame:
-    """Return test images, with a column for their panel and for their kind."""
-    table = scores[scores["split"] == "test"]
-    classes = list(dict.fromkeys(table["class"]))
-    order = np.argsort(table["class"].map(classes.index), kind="stable")
-    table = table.iloc[order]
+    """Return test images by class, with columns for their panel and their kind."""
+    table = scores[scores["split"] == "test"].astype({"label": int})
+    table = table.sort_values("class", kind="stable")
     panel = table["class"] + ", " + table["method"]
     return table.assign(panel=panel, image=table["label"].map(dict(enumerate(KINDS))))
 
 
-def _of_metrics(figures: DataFrame, names: Sequence[str], owner: str) -> DataFrame:
+def _of_metrics(
+    figures: DataFrame, names: Sequence[str], keys: Sequence[str]
+) -> DataFrame:
+    """Return the rows that have one of some metrics, one for each of the keys."""
     rows = figures[figures["metric"].isin(names) & figures["value"].notna()]
     if rows.empty:
         there = sorted(set(figures["metric"]))
-        raise ValueError(refusal("metric", owner, f"one of {there}", list(names)))
-    return rows
-
-
-def _check_single(rows: DataFrame, columns: Sequence[str], owner: str) -> None:
-    twice = rows[rows.duplicated(list(dict.fromkeys([*columns, "metric"])))]
+        raise ValueError(refusal("metric", "figures", f"one of {there}", list(names)))
+    keys = list(dict.fromkeys([*keys, "metric"]))
+    twice = rows[rows.duplicated(keys)]
     if len(twice):
-        rule = f"one row for each {', '.join(dict.fromkeys(columns))}"
-        place = ", ".join(str(twice.iloc[0][name]) for name in dict.fromkeys(columns))
-        raise ValueError(refusal("figures", owner, rule, f"several for {place}"))
+        place = ", ".join(str(twice.iloc[0][key]) for key in keys)
+        rule = f"one row for each {', '.join(keys)}"
+        raise ValueError(refusal("figures", "figures", rule, f"several for {place}"))
+    return rows

@@ -32,19 +32,7 @@ Pixels = str | os.PathLike[str] | AnyArray
 
 
 class Picture(TypedDict, total=False):
-    """A picture of a grid; every key but "image" may be left out.
-
-    Keys:
-        image: A file, or (height, width) or (height, width, 3) float32 in [0, 1].
-        title: Text above it.
-        mask: What is outlined: a file or (height, width) bool; None: nothing.
-        map: An anomaly map that is laid over the image, (height, width).
-        scale: Map values at which colour begins and is strongest; by default the
-            map's median and maximum.
-        frame: A patch that is framed, (row, column), and the (height, width) of its
-            grid.
-        zoom: Whether to show the surroundings of the frame alone.
-    """
+    """A picture of a grid, as ``picture_grid`` says; "image" is always there."""
 
     image: Pixels
     title: str
@@ -62,11 +50,12 @@ def picture_grid(
     """Draw rows of pictures, each row with its heading at the left.
 
     Args:
-        rows: Pictures by heading. A picture is a dictionary with "image" (a file, or
-            float32 pixels in [0, 1]) and, where wanted, "title", "mask" (a file or
-            bool array, outlined), "map" with its "scale" (low, high), "frame"
-            ((row, column) of a patch, (height, width) of the grid) and "zoom" (True:
-            the surroundings of the frame alone). None leaves a place empty.
+        rows: Pictures by heading; None leaves a place empty. A picture is a dictionary
+            with "image" (a file, or float32 pixels in [0, 1]) and, where wanted,
+            "title", "mask" (a file or bool array, outlined), "map" (laid over the
+            image) with its "scale" (where colour begins and is strongest; by default
+            the median and the maximum), "frame" ((row, column) of a patch, (height,
+            width) of the grid) and "zoom" (True: the surroundings of the frame alone).
         title: Text above all.
 
     Returns:
@@ -74,14 +63,12 @@ def picture_grid(
 
     Raises:
         ImageError: An image or mask is unusable.
-        ImportError: The extra ``report`` is not installed.
 
     Example:
         >>> import numpy as np
         >>> from adlib.report import picture_grid
         >>> pixels = np.random.default_rng(0).random((32, 32), dtype=np.float32)
-        >>> mask = pixels > 0.9
-        >>> rows = {"good": [{"image": pixels}], "hole": [{"image": pixels, "mask": mask}]}
+        >>> rows = {"good": [{"image": pixels}], "hole": [None]}
         >>> len(picture_grid(rows, "part").axes)
         2
     """
@@ -121,7 +108,6 @@ def explanation_figure(
 
     Raises:
         ImageError: An image or mask is unusable.
-        ImportError: The extra ``report`` is not installed.
 
     Example:
         >>> from pathlib import Path

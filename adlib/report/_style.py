@@ -1,11 +1,11 @@
-"""How figures look: drawn at the size at which they are printed, letters of 8 points."""
+"""How figures look: drawn at the size of print, with letters of 7 to 9 points."""
 
 from __future__ import annotations
 
 import functools
 from collections.abc import Callable
 from pathlib import Path
-from typing import TYPE_CHECKING, ParamSpec
+from typing import TYPE_CHECKING, Any, ParamSpec
 
 from adlib._files import replacing
 from adlib.report._missing import needs_report_extra
@@ -20,7 +20,7 @@ DOTS_PER_INCH = 180
 BLUE, ORANGE = "#0072b2", "#d55e00"
 # Okabe and Ito's colours, told apart by colour-blind readers too.
 COLOURS = (BLUE, ORANGE, "#009e73", "#cc79a7", "#e69f00", "#56b4e9", "#000000")
-STYLE = {
+STYLE: Any = {
     "font.size": 8,
     "axes.titlesize": 8.5,
     "axes.labelsize": 8,
@@ -44,8 +44,8 @@ def in_style(draw: Callable[P, Figure]) -> Callable[P, Figure]:
     @functools.wraps(draw)
     def drawn(*args: P.args, **kwargs: P.kwargs) -> Figure:
         with needs_report_extra("A figure"):
-            import pandas  # noqa: F401, ICN001, PLC0415 - optional
-            import seaborn  # noqa: F401, ICN001, PLC0415
+            import pandas  # noqa: F401, PLC0415 - optional
+            import seaborn  # noqa: F401, PLC0415
             from matplotlib import rc_context  # noqa: PLC0415
         with rc_context(STYLE):
             return draw(*args, **kwargs)
