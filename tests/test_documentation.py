@@ -244,8 +244,8 @@ def check_pip(words: list[str], where: str) -> None:
 def check_script(script: Path, words: list[str], where: str) -> None:
     assert script.is_file(), where
     source = script.read_text("utf-8")
-    if "config_from_arguments" in source:
-        source += (ROOT / "adlib/study/_arguments.py").read_text("utf-8")
+    if "Phase.start" in source or "config_from_arguments" in source:
+        source += (ROOT / "adlib/study/_config.py").read_text("utf-8")
     missing = [name for name in options(words) if f'"{name}"' not in source]
     assert not missing, f"{where} has no {missing}"
 

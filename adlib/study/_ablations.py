@@ -66,12 +66,6 @@ def ablate(
     Validation images, because choices are made on what this shows; test images are not
     touched.
 
-    Args:
-        method: "PatchCore" or "PaDiM".
-        config: How the detector is set up.
-        split: Training and validation images, of both kinds.
-        choices: Parameters by setting; None: those of ``variants``.
-
     Returns:
         Figures of setting "configured" and of each variant, and of the differences to
         the first.

@@ -31,11 +31,6 @@ N_ADDED = (4, 16)  # shifted good images that a bank is topped up with
 def adapt_threshold(clean_val: Predictions, shifted: Run) -> pd.DataFrame:
     """Set the threshold of a model that stays as it is, with more and more knowledge.
 
-    Args:
-        clean_val: The model's scores of the clean validation images, which its
-            threshold was set on.
-        shifted: The same model on the shifted validation and test images.
-
     Returns:
         Figures of four ways: the clean threshold as it is; carried over, without a
         label, by median and spread, and by the share predicted anomalous, each from the
@@ -69,14 +64,6 @@ def top_up(
     The threshold is carried over by median and spread of the validation scores, which
     needs no label: from those that the model gave the clean images before, to those
     that it gives the shifted ones after.
-
-    Args:
-        model: Fitted on the clean domain, with a threshold; it stays as it is.
-        clean: Whose validation images the threshold was set on.
-        shifted: Whose training images are drawn from, and whose validation images are
-            looked at without their labels.
-        n_added: How many images; the smaller sets are parts of the larger.
-        random_state: Of the draw.
     """
     return _figures(
         list(_topped_up(model, clean, shifted, n_added, random_state)),

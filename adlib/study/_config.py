@@ -27,12 +27,7 @@ class _Section(BaseModel):
 
 
 class DataConfig(_Section):
-    """Which images.
-
-    Attributes:
-        root: The data set's folder; None: the demo set.
-        classes: Which classes; None: all.
-    """
+    """Which images: ``root``, None: the demo set; ``classes``, None: all."""
 
     root: Path | None = None
     classes: Annotated[tuple[str, ...], Field(min_length=1)] | None = None
@@ -53,13 +48,7 @@ class SplitConfig(_Section):
 
 
 class PathsConfig(_Section):
-    """Where things are written.
-
-    Attributes:
-        processed: Folder of ``clean_splits.json`` and ``shifted_splits.json``.
-        shifted: Folder of the shifted set.
-        outputs: Folder of models, thresholds, results and pictures.
-    """
+    """Folders: of both splits' JSON files, of the shifted set, of all outputs."""
 
     processed: Path = Path("data/processed")
     shifted: Path = Path("data/shifted")
@@ -93,11 +82,7 @@ class BackboneConfig(_Section):
 
 
 class PatchCoreConfig(_Section):
-    """PatchCore's own parameters.
-
-    Attributes:
-        coreset: Share of the patches that is remembered.
-    """
+    """PatchCore's own parameters; see ``adlib.PatchCore``."""
 
     coreset: Annotated[float, Field(gt=0, le=1, strict=True)] = 0.05
 
@@ -110,24 +95,14 @@ class PaDiMConfig(_Section):
 
 
 class AblationConfig(_Section):
-    """How many images of a class the ablations take; all would take hours.
-
-    Attributes:
-        n_training: Training images, at most.
-        n_judged: Validation, or in shift ablations test images, at most.
-    """
+    """Most images of a class that ablations train on, and that they score."""
 
     n_training: Annotated[int, Field(ge=2, strict=True)] = 150
     n_judged: Annotated[int, Field(ge=4, strict=True)] = 100
 
 
 class CacheConfig(_Section):
-    """Feature maps kept on disk; results are the same without.
-
-    Attributes:
-        folder: Where.
-        gigabytes: Most that they may take; 0: none are kept.
-    """
+    """Feature maps kept on disk, at most so many gigabytes; 0: none."""
 
     folder: Path = Path("data/features")
     gigabytes: Annotated[float, Field(ge=0, strict=True)] = 4
@@ -190,16 +165,8 @@ class Config(_Section):
     def from_dict(cls, values: object, source: str = "the configuration") -> Self:
         """Return the configuration that some values state; others are the defaults.
 
-        Args:
-            values: A mapping, as YAML gives it.
-            source: What errors call it.
-
         Returns:
             A configuration that cannot be changed.
-
-        Raises:
-            ValueError: A key is unknown, or a value has the wrong type or is
-                impossible; a line for each says which, and what is allowed.
         """
         if not isinstance(values, dict):
             raise ValueError(f"{source} must be a mapping; got {describe(values)}.")
@@ -246,13 +213,7 @@ def read_config(path: str | Path) -> Config:
 def config_from_arguments(
     description: str | None, config_file: Path, arguments: Sequence[str] | None = None
 ) -> Config:
-    """Return a script's configuration: its file, changed as the command line says.
-
-    Args:
-        description: The script's docstring; its first line is shown as help.
-        config_file: Read unless ``--config`` names another.
-        arguments: None: those of the process.
-    """
+    """Return a script's configuration: its file, changed as the command line says."""
     parser = argparse.ArgumentParser(description=(description or "").partition("\n")[0])
     parser.add_argument(
         "--data", metavar="ROOT", help="folder of the data set; default: the demo set"
@@ -275,14 +236,7 @@ def changed_config(
     classes: Sequence[str] | None = None,
     work: Path | None = None,
 ) -> Config:
-    """Return a configuration, changed as a command line says.
-
-    Args:
-        config: As a file states it.
-        data: Folder of the data set.
-        classes: Which classes.
-        work: Folder that relative paths of the configuration are below.
-    """
+    """Return a configuration, changed as a command line says."""
     stated = config.model_dump()
     if data is not None:
         stated["data"]["root"] = data

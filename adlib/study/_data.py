@@ -44,13 +44,7 @@ def samples_of(config: Config) -> list[Sample]:
 
 
 def clean_splits(config: Config) -> dict[str, CleanSplit]:
-    """Return the split of each class, drawn once and then read from its file.
-
-    Raises:
-        ValueError: The file holds a split that was drawn with another seed or ratio
-            than the configuration states, or a class has too few images to split.
-        FileNotFoundError: The file names images that are not in the data set.
-    """
+    """Return the split of each class, drawn once and then read from its file."""
     path, root = config.paths.clean_splits, data_root(config)
     samples = samples_of(config)
     classes = class_names(samples)
@@ -80,12 +74,7 @@ def clean_splits(config: Config) -> dict[str, CleanSplit]:
 
 
 def shifted_splits(config: Config) -> dict[str, ShiftedSplit]:
-    """Return the shifted twin of each class's split, written where it is not yet.
-
-    Raises:
-        FileExistsError: The folder holds a set that was shifted otherwise.
-        ValueError: As of ``clean_splits``.
-    """
+    """Return the shifted twin of each class's split, written where it is not yet."""
     return generate_shifted_set(
         clean_splits(config).values(),
         data_root(config),

@@ -32,11 +32,6 @@ def measure_model(
 ) -> pd.DataFrame:
     """Take a fitted model's times, size and AUROC on validation images.
 
-    Args:
-        model: Fitted.
-        split: More than three validation images, normal and anomalous ones.
-        setting: Of the figures; without one there are figures of each stage, too.
-
     Returns:
         Figures: latency of one image from its file to score and map, and of each stage
         ("stage read" etc.), with the share of the mean time; images a second where

@@ -54,14 +54,6 @@ def fit_on_split(
 ) -> pd.DataFrame:
     """Fit a model, set its threshold of best F1 on validation images, and save it.
 
-    Args:
-        model: Unfitted; fitted and with a threshold afterwards.
-        split: Test images are not touched.
-        path: Where the model is saved, and beside it, as JSON, what it is.
-        condition: Of the figures.
-        setting: Likewise.
-        keep: False: the file is saved to be weighed alone.
-
     Returns:
         Figures: times, sizes, and AUROC on the validation images.
     """

@@ -34,11 +34,6 @@ def neighbour_shares(
 ) -> pd.DataFrame:
     """Say which classes' entries are nearest to the patches of a class's test images.
 
-    Args:
-        model: Fitted on ``train``, all classes.
-        train: Its training images, in order.
-        samples: Test images of one class.
-
     Returns:
         Figures "neighbour_share", the class of the entries in "versus", of all patches
         of normal images ("patches normal"), of those that masks mark ("patches
@@ -83,13 +78,6 @@ def shortcut(
     input, but an anomaly of one class may lie near what is normal in another. The
     entries of all classes and of the class alone, taken from one and the same global
     bank, differ in nothing else.
-
-    Args:
-        model: Of all classes, fitted on ``train``.
-        train: Its training images, in order.
-        whole: What it says of the test images of a class.
-        alone: Scores of the same images by the class's own model, (n_images,).
-        n_entries_alone: Size of that model's bank.
 
     Returns:
         Figures: AUROC with and without the other classes' entries, the difference, and

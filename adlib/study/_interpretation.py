@@ -33,19 +33,11 @@ def distance_shares(model: PatchCore, samples: Sequence[Sample]) -> pd.DataFrame
     The squared distance to the nearest entry is a sum over features, and so over the
     channels of the backbone's stages; nothing is estimated.
 
-    Args:
-        model: Fitted, with an embedding that keeps channels apart ("concat" or
-            "nearest").
-        samples: Images of one class.
-
     Returns:
         Figures of normal and of anomalous images: the mean share of each stage ("layer
         stride 8") and of the features that carry most ("feature 17"), and how many
         features would carry as much if all carried the same. Images whose highest patch
         is itself in the bank, at a distance of 0, are left out.
-
-    Raises:
-        ValueError: The model's embedding mixes channels.
     """
     slices = _stage_slices(model)
     parts: dict[str, list[Float64Array]] = {"normal": [], "anomalous": []}
@@ -70,10 +62,6 @@ def stage_maps(
     model: PatchCore, sample: Sample
 ) -> dict[str, tuple[Float32Array, Float32Array]]:
     """Return what each stage responds to on an image, and what it adds to the map.
-
-    Args:
-        model: As ``distance_shares`` takes it.
-        sample: The image.
 
     Returns:
         By stage ("stride 8"): the length of its channel vector at each place, at the
@@ -106,13 +94,6 @@ def sample_patches(
     random_state: int = 0,
 ) -> tuple[Float32Array, list[str]]:
     """Draw patches of normal images, of defects, and of what lies beside defects.
-
-    Args:
-        model: Fitted.
-        samples: Images of one class; anomalous ones without a mask are left out.
-        n_each: Patches of each kind, at most; of each image no more are kept, so that
-            memory is bounded.
-        random_state: Of the draw.
 
     Returns:
         Embeddings, (n_patches, n_features), and the kind of each, kind by kind.
@@ -149,11 +130,6 @@ def project(
     """Lay patch embeddings out in a plane, so that neighbours stay neighbours.
 
     Distances between groups, and their sizes, mean nothing in such a plane.
-
-    Args:
-        embeddings: (n_patches, n_features) float32 or float64, more than 30 patches.
-        method: "tsne" (scikit-learn) or "umap" (extra ``study``).
-        random_state: The same gives the same plane.
 
     Returns:
         (n_patches, 2).

@@ -72,18 +72,8 @@ class Phase:
     ) -> Phase:
         """Read the configuration, and let backbones keep their feature maps.
 
-        Args:
-            description: The script's docstring; its first line is shown as help.
-            script: The script's file; config.yaml beside it is read unless ``--config``
-                names another.
-            arguments: None: those of the process.
-
         Returns:
             The phase. While another works in the same outputs, this one waits.
-
-        Raises:
-            SystemExit: An argument is unknown, or ``--help`` was asked for.
-            ValueError: The configuration is refused.
         """
         path = Path(script)
         config_file = path.with_name("config.yaml")
@@ -170,12 +160,6 @@ class Phase:
         threshold: Callable[[Run], float] = lambda run: run.threshold,
     ) -> pd.DataFrame:
         """Measure runs in a condition; write and show figures, scores and thresholds.
-
-        Args:
-            condition: One of the six.
-            runs: Each method once a class.
-            compare: Given the scores, returns further figures of the same file.
-            threshold: Which threshold of a run.
 
         Returns:
             The scores.

@@ -60,13 +60,7 @@ def shift_variants(settings: ShiftSettings) -> dict[str, ShiftSettings | None]:
 def shifted_images(
     samples: Sequence[Sample], settings: ShiftSettings | None, seed: int
 ) -> Iterator[AnyArray]:
-    """Yield images as a shift makes them, (height, width, 3) uint8, in order.
-
-    Args:
-        samples: The images.
-        settings: What the shift draws from; None: nothing is shifted.
-        seed: Of the first image; each further one has the next.
-    """
+    """Yield images as a shift makes them, (height, width, 3) uint8, in order."""
     transform = None if settings is None else ShiftDomainTransform(settings, seed=seed)
     for number, sample in enumerate(samples):
         pixels = as_pixels(read_image(sample.image_path), str(sample.image_path))
@@ -90,13 +84,6 @@ def ablate_shift(
     condition: str = names.CLEAN,
 ) -> pd.DataFrame:
     """Measure fitted models on the same images under some shifts, the first none.
-
-    Args:
-        models: By method.
-        samples: Images of one class, of both kinds.
-        shifts: Settings by what they are called.
-        seed: Of the shifts and of the bootstrap.
-        condition: Of the figures.
 
     Returns:
         Figures: AUROC of each shift, and its difference to not shifted.
@@ -125,10 +112,6 @@ def cross_shifts(config: Config, split: ClassSplit) -> pd.DataFrame:
 
     The domains are the images as they are, moved alone (rotation, crop, translation),
     and of another camera and light alone (all other parts).
-
-    Args:
-        config: Detectors, shift and seed.
-        split: Whose training images are learned and whose test images are scored.
 
     Returns:
         Figures as of ``ablate_shift``, with conditions "trained on geometric" etc.

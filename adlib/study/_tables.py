@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import csv
 import json
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
@@ -26,24 +27,13 @@ _TEXT = {*FIGURE_KEYS, *SCORE_KEYS, "defect_type", "file"}
 
 
 def row(metric: str, *numbers: float | None, **others: Any) -> dict[str, Any]:
-    """Return a row of the figures.
-
-    Args:
-        metric: What the numbers are of.
-        numbers: The value, and its low and high bound where there are any.
-        others: Other columns; those left out are filled in or missing.
-    """
+    """Return a row of the figures."""
     named = zip(("value", "low", "high"), numbers, strict=False)
     return {"metric": metric, **dict(named), **others}
 
 
 def figures(rows: Iterable[Mapping[str, Any]], **keys: str) -> pd.DataFrame:
-    """Return rows as figures.
-
-    Args:
-        rows: As ``row`` gives them.
-        keys: Of all rows: "phase", "condition", "method", and as "class_" the class.
-    """
+    """Return rows as figures."""
     stated = {name.rstrip("_"): value for name, value in keys.items()}
     return _typed([{**stated, **one} for one in rows], FIGURE_COLUMNS)
 
@@ -123,17 +113,7 @@ def read_figures(outputs: str | Path) -> pd.DataFrame:
         ...     read_figures(folder)[["class", "metric", "value"]].values.tolist()
         [['screw', 'f1', 0.9]]
     """
-    tables = []
-    for path in _files(Path(outputs), "*.json"):
-        records = json.loads(path.read_text(encoding="utf-8"))
-        known = isinstance(records, list) and all("metric" in one for one in records)
-        if not known:
-            raise ValueError(
-                f"{str(path)!r} must hold records of the figures table. Run the phase "
-                "that writes it again."
-            )
-        tables.append(_placed(_typed(records, FIGURE_COLUMNS), path))
-    return joined(*tables).sort_values("phase", kind="stable", ignore_index=True)
+    return _read_all(outputs, "*.json", FIGURE_COLUMNS)
 
 
 def read_scores(outputs: str | Path) -> pd.DataFrame:
@@ -149,7 +129,8 @@ def read_scores(outputs: str | Path) -> pd.DataFrame:
         ``read_figures`` has them.
 
     Raises:
-        FileNotFoundError: There are no scores.
+        FileNotFoundError: There are no results.
+        ValueError: A file holds something else.
 
     Example:
         >>> from pathlib import Path
@@ -159,22 +140,12 @@ def read_scores(outputs: str | Path) -> pd.DataFrame:
         >>> with TemporaryDirectory() as folder:
         ...     file = Path(folder, "results", "clean_scores.csv")
         ...     file.parent.mkdir()
-        ...     table = pandas.DataFrame({"image": ["a.png"], "label": 1, "score": 2.5})
+        ...     table = pandas.DataFrame({"image": ["a.png"], "label": 1, "verdict": -1})
         ...     table.to_csv(file, index=False)
-        ...     read_scores(folder)[["image", "label", "score"]].values.tolist()
-        [['a.png', 1, 2.5]]
+        ...     read_scores(folder)[["image", "label", "verdict"]].values.tolist()
+        [['a.png', 1, -1]]
     """
-    tables = []
-    for path in _files(Path(outputs), "*_scores.csv"):
-        table = pd.read_csv(
-            path,
-            dtype=dict.fromkeys(_TEXT, str),
-            keep_default_na=False,  # a defect type may be called "none"
-            na_values={name: [""] for name in (*_WHOLE, "score", "threshold")},
-            float_precision="round_trip",
-        )
-        tables.append(_placed(_typed(table, SCORE_COLUMNS), path))
-    return joined(*tables).sort_values("phase", kind="stable", ignore_index=True)
+    return _read_all(outputs, "*_scores.csv", SCORE_COLUMNS)
 
 
 def differing_results(first: str | Path, second: str | Path) -> pd.DataFrame:
@@ -247,8 +218,9 @@ def _typed(rows: Any, columns: Sequence[str]) -> pd.DataFrame:
         if name in _TEXT:
             table[name] = table[name].astype(object).fillna("").astype(str)
         else:
-            kind = "Int64" if name in _WHOLE else "float64"
-            table[name] = pd.to_numeric(table[name]).astype(kind)
+            table[name] = table[name].astype("float64")
+            if name in _WHOLE:
+                table[name] = table[name].astype("Int64")
     return table
 
 
@@ -256,18 +228,30 @@ def _finite(table: pd.DataFrame) -> pd.DataFrame:
     return table.notna() & ~table.isin([np.inf, -np.inf])
 
 
-def _placed(table: pd.DataFrame, path: Path) -> pd.DataFrame:
-    """Return a table with where its rows stand."""
-    file = f"{path.parent.name}/{path.name}"
-    return table.assign(file=file, row=range(1, len(table) + 1))
-
-
-def _files(outputs: Path, pattern: str) -> list[Path]:
-    found = sorted((outputs / "results").glob(pattern))
-    if not found:
-        folder = str(outputs / "results")
-        raise FileNotFoundError(f"There is no {pattern} in {folder!r}: run the study.")
-    return found
+def _read_all(
+    outputs: str | Path, pattern: str, columns: Sequence[str]
+) -> pd.DataFrame:
+    """Return the rows of all files of a pattern, each with where it stands."""
+    folder = Path(outputs) / "results"
+    if not any(folder.glob("*")):
+        raise FileNotFoundError(f"There are no results in {str(folder)!r}.")
+    rows: list[dict[str, Any]] = []
+    for path in sorted(folder.glob(pattern)):
+        text, known = path.read_text(encoding="utf-8"), columns[-1]
+        if path.suffix == ".json":
+            found, known = json.loads(text), "metric"
+        else:  # as text: what pandas makes of numbers varies in the last bit
+            lines = csv.DictReader(text.splitlines())
+            found = [{k: v or None for k, v in one.items()} for one in lines]
+        if not isinstance(found, list) or any(known not in one for one in found):
+            raise ValueError(
+                f"{str(path)!r} must hold rows of the study's tables. Run the phase "
+                "that writes it again."
+            )
+        file = f"results/{path.name}"
+        rows += [{**one, "file": file, "row": i} for i, one in enumerate(found, 1)]
+    table = _typed(rows, (*columns, "file", "row"))
+    return table.sort_values("phase", kind="stable", ignore_index=True)
 
 
 def _write(text: str, path: Path) -> None:
