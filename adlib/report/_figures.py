@@ -427,7 +427,8 @@ def _one_legend(figure: Figure) -> None:
 
 def _test_images(scores: DataFrame) -> DataFrame:
     """Return test images by class, with columns for their panel and their kind."""
-    table = scores[scores["split"] == "test"].astype({"label": int})
+    table = scores[(scores["split"] == "test") & scores["score"].notna()]
+    table = table.astype({"label": int})
     table = table.sort_values("class", kind="stable")
     panel = table["class"] + ", " + table["method"]
     return table.assign(panel=panel, image=table["label"].map(dict(enumerate(KINDS))))

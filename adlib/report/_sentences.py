@@ -164,8 +164,8 @@ class Sentences:
         rows = self.cited.rows(versus=names.CONFIGURED, metric="val_auroc")
         shown = [row for row in rows.to_dict("records") if direction(row)]
         text = (
-            f"Of {len(rows)} single changes a change of AUROC is shown for "
-            f"{len(shown)}; if none had an effect, it would be for about one in twenty. "
+            f"A change of AUROC is shown for {len(shown)} of {len(rows)} choices; "
+            "if none had an effect, it would be for about one in twenty. "
         )
         if shown:
             most = sorted(shown, key=lambda row: -abs(row["value"]))[:4]
@@ -190,8 +190,8 @@ class Sentences:
         )
         return (
             f"AUROC falls furthest, against images that were not shifted, with {each}. "
-            f"A loss is shown for {n_shown} of these {len(lowest)}; they were picked as "
-            "the largest, and p is not corrected for that."
+            f"A loss is shown for {n_shown} of these {len(lowest)}, which were picked "
+            "as the largest; p is not corrected for that."
         )
 
     def slowest(self) -> str:

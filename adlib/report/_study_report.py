@@ -30,7 +30,7 @@ if TYPE_CHECKING:
     from pandas import DataFrame
 
 SHIFTS = (names.CLEAN, names.SHIFTED, names.NEW_THRESHOLD, names.RETRAINED)
-MILLIMETRES, WIDTH, HIGHEST = 25.4, 170, 95  # an inch; of the text; of a picture
+MILLIMETRES, WIDTH, HIGHEST = 25.4, 170, 78  # an inch; of the text; of a picture
 MOST_CLASSES = 3  # that a table has columns for
 # Pictures that phases drew; of the first class that has one.
 PHOTOGRAPHS = {
@@ -183,9 +183,10 @@ class _Contents:
         """Return a figure of rows, drawn by the function ``how``."""
         if name not in self.pictures:
             if {"method", "setting"} <= set(table):
+                setting = table["setting"].str.removeprefix("shift ")
                 model = table["class"] + ", " + table["method"]
-                choice = table["method"] + ", " + table["setting"]
-                table = table.assign(model=model, choice=choice)
+                choice = table["method"] + ", " + setting
+                table = table.assign(model=model, choice=choice, setting=setting)
             figure = getattr(_figures, how)(table, **options)
             save_figure(figure, self.folder / "figures" / f"{name}.png")
             self._place(name)
@@ -251,9 +252,9 @@ class _Contents:
         with Image.open(self.folder / place) as image:
             dots = image.info["dpi"][0]
             width, height = (MILLIMETRES * side / dots for side in image.size)
-        self.pictures[name] = _Picture(
-            name, place, min(width, WIDTH, width * HIGHEST / height), of
-        )
+        # Photographs may shrink; figures keep the size that their letters need.
+        most = WIDTH if not of else min(WIDTH, width * HIGHEST / height)
+        self.pictures[name] = _Picture(name, place, min(width, most), of)
 
 
 def _typst(value: Any, before: str = "#", after: str = ";") -> Any:
