@@ -48,6 +48,10 @@ NOTE = """
 .. note:: This phase ran on a small demo set. The results are no benchmark: see
    :doc:`/measurements` for those.
 """
+REPORT = """
+The report of this run: `page <outputs/report/report.html>`__,
+`PDF <outputs/report/report.pdf>`__.
+"""
 NOT_RUN_NOTE = """
 .. note:: Not run for this build of the site: output and figures are missing.
 """
@@ -112,6 +116,7 @@ def _prepare(app: Sphinx, config: Any) -> None:
     for script in [*EXAMPLES.glob("phase*.py"), EXAMPLES / "first_steps.py"]:
         title, _, text = script.read_text(encoding="utf-8").partition(".\n")
         note = NOTE if script.stem.startswith("phase") else ""
+        note += REPORT if script.stem == "phase10_report" else ""
         note = note if runs else NOT_RUN_NOTE
         thumbnail = f"{THUMBNAILS}/{script.stem}.png"
         end = ""
