@@ -90,7 +90,7 @@ def follow_one_image() -> tuple[str, Figure]:
         ("in `fit`: the memory bank", "neighbors.MemoryBank", bank.embeddings),
         ("distances to the bank", "neighbors.MemoryBank.kneighbors", found.distances),
         ("patch scores, as a grid", "estimators.PatchCore", grid),
-        (f"image score: {score[0]:.2f}", "metrics.top_mean_scores", score),
+        (f"image score: {score[0]:.2f}", "estimators.PatchCore.score", score),
         ("anomaly map", "estimators.PatchCore.inspect", result.map),
     ]
     rows = ["| step | by | shape | dtype |", "|---|---|---|---|"]
