@@ -1,62 +1,54 @@
-"""Phase 1: what is in the data, and who learns, who sets thresholds, who is reported.
+"""Phase 1: what is in the data, and which images train, set thresholds, and test.
 
     python examples/phase01_explore_and_split.py [--data ROOT] [--classes NAME ...]
 
-Pictures and tables go to outputs/phase01, the split to clean_splits.json under
-data/processed, drawn once and read back ever after. The data set itself is only read.
+Counts go to outputs/results/dataset.json, pictures to outputs/phase01, the split to
+clean_splits.json under data/processed, drawn once and read back ever after. The data
+set itself is only read.
 """
 
 # %%
 # One configuration for all phases, and one seed before anything is drawn.
 
-import json
-from pathlib import Path
+from adlib.report import matrix_figure, picture_grid, save_figure
+from adlib.study import Phase, set_seed
+from adlib.study._data import counts, image_table, samples_of
+from adlib.study._pictures import examples
 
-from adlib.report import class_figure, example_rows, picture_grid, save_figure
-from adlib.study import (
-    clean_splits,
-    config_from_arguments,
-    samples_of,
-    set_seed,
-    summarise,
-)
-
-config = config_from_arguments(__doc__, Path(__file__).with_name("config.yaml"))
-set_seed(config.seed)
-outputs = config.paths.outputs / "phase01"
-outputs.mkdir(parents=True, exist_ok=True)
+phase = Phase.start(__doc__, __file__)
+set_seed(phase.config.seed)
 
 # %%
 # What is there: images of each split and defect type, sizes, modes, masks.
 
-samples = samples_of(config)
-summaries = summarise(samples)
-for name, summary in summaries.items():
-    print(f"{name}: {summary.size_text()}, modes {summary.modes}")
-    for split, counts in summary.counts.items():
-        print(f"  published {split:10} {counts}")
-    print(f"  masks for {summary.n_masks} of {summary.n_anomalous} anomalous images")
+samples = samples_of(phase.config)
+images = image_table(samples)
+print(images.groupby(["class", "split", "defect_type"], sort=False).size().to_string())
+print(images.groupby(["class", "height", "width", "mode"]).size().to_string())
+areas = images.groupby(["class", "defect_type"])["defect_area"]
+print(areas.describe()[["count", "min", "50%", "max"]].to_string(na_rep="no mask"))
 
 # %%
 # The split. 80 % of the good training images are learned; the others and 30 % of each
-# defect type set thresholds; all the rest is reported on.
+# defect type set thresholds; all the rest is tested on.
 
-splits = clean_splits(config)
+splits = phase.clean
 for name, split in splits.items():
-    parts = split.parts()
-    print(f"{name}: " + ", ".join(f"{part} {len(of)}" for part, of in parts.items()))
-    images = [sample.image_path for of in parts.values() for sample in of]
-    assert len(images) == len(set(images)), "an image is in two parts"
-counts = {name: split.counts() for name, split in splits.items()}
-(outputs / "counts.json").write_text(json.dumps(counts, indent=1) + "\n")
+    parts = [sample.image_path for of in split.parts().values() for sample in of]
+    assert len(parts) == len(set(parts)), f"an image of {name} is in two parts"
+found = phase.write("dataset", counts(images, splits))
+divided = found[found["setting"].str.match("train|val|test")]
+print(divided[["class", "setting", "n"]].to_string(index=False))
 
 # %%
-# Pictures: the numbers above, and examples of every kind with their masks.
+# Pictures: the counts above, and examples of every kind with their masks.
 
-for name, split in splits.items():
-    numbers = class_figure(summaries[name], split.counts())
-    save_figure(numbers, outputs / f"{name}_numbers.png")
-    rows = example_rows([s for s in samples if s.class_name == name])
-    examples = picture_grid(rows, f"{name}: good images, defects and their masks")
-    save_figure(examples, outputs / f"{name}_examples.png")
-print(f"Written to {outputs} and {config.paths.clean_splits}.")
+figure = matrix_figure(
+    divided, "n_images", "Images", index="setting", columns="class", form=".0f"
+)
+save_figure(figure, phase.folder / "counts.png")
+for name in splits:
+    rows = examples([sample for sample in samples if sample.class_name == name])
+    title = f"{name}: good images, defects and their masks"
+    save_figure(picture_grid(rows, title), phase.folder / f"{name}_examples.png")
+print(f"Written to {phase.folder} and {phase.config.paths.clean_splits}.")

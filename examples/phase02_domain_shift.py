@@ -10,27 +10,20 @@ goes on where it was.
 # %%
 # One configuration for all phases, and one seed before anything is drawn.
 
-from pathlib import Path
-
 from adlib.datasets import check_shifted_set
-from adlib.report import light_rows, pair_rows, part_rows, picture_grid, save_figure
-from adlib.study import (
-    clean_splits,
-    config_from_arguments,
-    set_seed,
-    shifted_splits,
-)
+from adlib.report import picture_grid, save_figure
+from adlib.study import Phase, set_seed
+from adlib.study._pictures import lights, pairs, shift_parts
 
-config = config_from_arguments(__doc__, Path(__file__).with_name("config.yaml"))
-set_seed(config.seed)
-outputs = config.paths.outputs / "phase02"
-outputs.mkdir(parents=True, exist_ok=True)
+phase = Phase.start(__doc__, __file__)
+set_seed(phase.config.seed)
+paths = phase.config.paths
 
 # %%
 # Every image of train, val and test, with seed 42 + its number, and its mask with it.
 
-clean, shifted = clean_splits(config), shifted_splits(config)
-problems = check_shifted_set(config.paths.shifted_splits, config.paths.shifted)
+clean, shifted = phase.clean, phase.shifted
+problems = check_shifted_set(paths.shifted_splits, paths.shifted)
 if problems:
     raise SystemExit("\n".join(problems))
 for name, split in shifted.items():
@@ -40,16 +33,18 @@ for name, split in shifted.items():
     print(f"{name}: {len(samples)} shifted images, {n_masks} masks")
 
 # %%
-# Pictures: clean beside shifted with the outlines of both masks, each kind of light on
+# Pictures: clean above shifted with the outlines of both masks, each kind of light on
 # one image, and each part of the shift alone, mild, moderate and severe.
 
 for name, split in clean.items():
-    grid = picture_grid(pair_rows(split, shifted[name]), f"{name}: clean and shifted")
-    save_figure(grid, outputs / f"{name}_pairs.png")
-    image = split.train[0]
-    grid = picture_grid(light_rows(image, config.shift), f"{name}: gradients of light")
-    save_figure(grid, outputs / f"{name}_light.png")
-    rows = part_rows(image, config.shift, config.seed)
-    grid = picture_grid(rows, f"{name}: each part of the shift, further and further")
-    save_figure(grid, outputs / f"{name}_parts.png")
-print(f"Written to {config.paths.shifted} and {outputs}.")
+    image, shift = split.train[0], phase.config.shift
+    pictures = {
+        "pairs": (pairs(split, shifted[name]), "clean and shifted"),
+        "light": (lights(image, shift), "gradients of light"),
+        "parts": (shift_parts(image, shift, phase.config.seed), "parts of the shift"),
+    }
+    for kind, (rows, title) in pictures.items():
+        save_figure(
+            picture_grid(rows, f"{name}: {title}"), phase.folder / f"{name}_{kind}.png"
+        )
+print(f"Written to {paths.shifted} and {phase.folder}.")

@@ -2,63 +2,49 @@
 
     python examples/phase03_patchcore_clean.py [--data ROOT] [--classes NAME ...]
 
-Models go to outputs/models, figures of fitting to outputs/results, pictures of the
-validation images to outputs/phase03. Test images are not looked at.
+Models go to outputs/models, their times, sizes and validation AUROC to
+outputs/results, pictures of the validation images to outputs/phase03. Test images are
+not looked at.
 """
 
 # %%
 # One configuration for all phases, and one seed before anything is drawn.
 
-from pathlib import Path
+from adlib.report import picture_grid, save_figure
+from adlib.study import Phase, set_seed
+from adlib.study._fitting import fit_on_split, new_detector
+from adlib.study._pictures import verdicts
+from adlib.study._predictions import Predictions
+from adlib.study._tables import as_text
 
-from adlib.report import example_grid, save_figure
-from adlib.study import (
-    Predictions,
-    clean_splits,
-    config_from_arguments,
-    fit_on_split,
-    fitting_table,
-    new_patchcore,
-    provenance,
-    set_seed,
-    write_fittings,
-)
-
-config = config_from_arguments(__doc__, Path(__file__).with_name("config.yaml"))
-set_seed(config.seed)
-outputs = config.paths.outputs / "phase03"
-outputs.mkdir(parents=True, exist_ok=True)
-splits = clean_splits(config)
+phase = Phase.start(__doc__, __file__)
+set_seed(phase.config.seed)
 
 # %%
 # How much to remember is chosen on validation images: 1, 5 and 10 % of the patches are
 # compared there, in fitting time, scoring time, size and AUROC. The configuration's
 # share is saved, with the threshold that maximises F1 on the validation images.
 
-chosen = config.patchcore.coreset
-fittings, models = [], {}
-for name, split in splits.items():
+chosen = phase.config.patchcore.coreset
+tables, models = [], {}
+for name, split in phase.clean.items():
     for coreset in sorted({0.01, 0.05, 0.1, chosen}):
-        model = new_patchcore(config, coreset)
-        saved = config.paths.model("PatchCore", name, "clean")
+        model = new_detector("PatchCore", phase.config, coreset=coreset)
+        saved = phase.config.paths.model("PatchCore", name, "clean")
         path = saved if coreset == chosen else saved.with_suffix(f".{coreset:g}.adlib")
-        setting = f"coreset {100 * coreset:g} %"
-        fittings.append(fit_on_split(model, split, setting=setting, path=path))
+        keys = {"setting": f"coreset {100 * coreset:g} %", "keep": coreset == chosen}
+        tables.append(fit_on_split(model, split, path, **keys))
         if coreset == chosen:
             models[name] = model
-        else:
-            path.unlink()  # it was saved to be weighed
-print(fitting_table(fittings))
-notes = provenance(config)
-results = config.paths.outputs / "results"
-write_fittings(fittings, results, "patchcore_clean_fitting", notes)
+fitted = phase.write("patchcore_clean_fitting", *tables)
+print(as_text(fitted, ["fit_seconds", "model_megabytes", "val_auroc", "threshold"]))
 
 # %%
-# What the saved models see in validation images: right and wrong, certain and not.
+# What the saved models say of validation images: right and wrong, certain and not.
 
 for name, model in models.items():
-    predictions = Predictions.of(model, splits[name].val)
+    predictions = Predictions.of(model, phase.clean[name].val)
+    rows = verdicts(predictions, model.threshold_)
     title = f"{name}, PatchCore: validation images"
-    grid = example_grid(predictions, model.threshold_, title)
-    save_figure(grid, outputs / f"{name}_validation.png")
-print(f"Written to {config.paths.outputs / 'models'}, {results} and {outputs}.")
+    save_figure(picture_grid(rows, title), phase.folder / f"{name}_validation.png")
+print(f"Written to {phase.outputs / 'models'}, results and {phase.folder}.")

@@ -2,53 +2,41 @@
 
     python examples/phase04_padim_clean.py [--data ROOT] [--classes NAME ...]
 
-Models go to outputs/models, figures of fitting to outputs/results, pictures of the
-validation images to outputs/phase04. Test images are not looked at.
+Models go to outputs/models, their times, sizes and validation AUROC to
+outputs/results, pictures of the validation images to outputs/phase04. Test images are
+not looked at.
 """
 
 # %%
 # One configuration for all phases, and one seed before anything is drawn.
 
-from pathlib import Path
+from adlib.report import picture_grid, save_figure
+from adlib.study import Phase, set_seed
+from adlib.study._fitting import fit_on_split, new_detector
+from adlib.study._pictures import verdicts
+from adlib.study._predictions import Predictions
+from adlib.study._tables import as_text
 
-from adlib.report import example_grid, save_figure
-from adlib.study import (
-    Predictions,
-    clean_splits,
-    config_from_arguments,
-    fit_on_split,
-    fitting_table,
-    new_padim,
-    provenance,
-    set_seed,
-    write_fittings,
-)
-
-config = config_from_arguments(__doc__, Path(__file__).with_name("config.yaml"))
-set_seed(config.seed)
-outputs = config.paths.outputs / "phase04"
-outputs.mkdir(parents=True, exist_ok=True)
-splits = clean_splits(config)
+phase = Phase.start(__doc__, __file__)
+set_seed(phase.config.seed)
 
 # %%
 # The same images as PatchCore's, the same network, the same rule for the threshold.
 
-fittings, models = [], {}
-for name, split in splits.items():
-    models[name] = new_padim(config)
-    path = config.paths.model("PaDiM", name, "clean")
-    fittings.append(fit_on_split(models[name], split, path=path))
-print(fitting_table(fittings))
-notes = provenance(config)
-results = config.paths.outputs / "results"
-write_fittings(fittings, results, "padim_clean_fitting", notes)
+tables, models = [], {}
+for name, split in phase.clean.items():
+    models[name] = new_detector("PaDiM", phase.config)
+    path = phase.config.paths.model("PaDiM", name, "clean")
+    tables.append(fit_on_split(models[name], split, path))
+fitted = phase.write("padim_clean_fitting", *tables)
+print(as_text(fitted, ["fit_seconds", "model_megabytes", "val_auroc", "threshold"]))
 
 # %%
-# What the models see in validation images: right and wrong, certain and not.
+# What the models say of validation images: right and wrong, certain and not.
 
 for name, model in models.items():
-    predictions = Predictions.of(model, splits[name].val)
+    predictions = Predictions.of(model, phase.clean[name].val)
+    rows = verdicts(predictions, model.threshold_)
     title = f"{name}, PaDiM: validation images"
-    grid = example_grid(predictions, model.threshold_, title)
-    save_figure(grid, outputs / f"{name}_validation.png")
-print(f"Written to {config.paths.outputs / 'models'}, {results} and {outputs}.")
+    save_figure(picture_grid(rows, title), phase.folder / f"{name}_validation.png")
+print(f"Written to {phase.outputs / 'models'}, results and {phase.folder}.")

@@ -11,85 +11,68 @@ to outputs/results, pictures to outputs/phase09.
 # %%
 # One configuration for all phases, and one seed before anything is drawn.
 
-from pathlib import Path
+import pandas as pd
 
-import adlib
 from adlib.report import (
     explanation_figure,
-    plane_figure,
+    metric_figure,
+    picture_grid,
     save_figure,
-    share_figure,
-    stage_figure,
+    scatter_figure,
 )
-from adlib.study import (
-    clean_splits,
-    config_from_arguments,
+from adlib.study import Phase, set_seed
+from adlib.study._interpretation import (
     distance_shares,
-    keep_features,
     project,
-    provenance,
     sample_patches,
-    set_seed,
-    some_of,
     stage_maps,
-    write_json,
 )
+from adlib.study._pictures import in_turn, stage_rows
+from adlib.study._tables import as_text
 
-config = config_from_arguments(__doc__, Path(__file__).with_name("config.yaml"))
-set_seed(config.seed)
-keep_features(config)
-outputs = config.paths.outputs / "phase09"
-outputs.mkdir(parents=True, exist_ok=True)
-results = config.paths.outputs / "results"
-splits, models = clean_splits(config), {}
-for name in splits:
-    path = config.paths.model("PatchCore", name, "clean")
-    if not path.is_file():
-        raise SystemExit(f"There is no {path}: run phase 3 first.")
-    models[name] = adlib.load(path)
+phase = Phase.start(__doc__, __file__)
+set_seed(phase.config.seed)
+option = {"random_state": phase.config.seed}
+splits = phase.some(phase.clean)
+models = {name: phase.load("PatchCore", name) for name in splits}
 
 # %%
 # What stages and channels add to the distance of each image's highest patch: a sum, so
 # nothing is estimated.
 
-shares = []
-for name, split in splits.items():
-    some = some_of(split, config.ablation.n_training, config.ablation.n_judged)
-    shares += distance_shares(models[name], some.test)
-for one in shares:
-    parts = ", ".join(f"{stage} {part:.1%}" for stage, part in one.stages.items())
-    print(f"{one.class_name}, {one.kind} images ({one.n_images}): {parts}")
-content = {
-    **provenance(config),
-    "shares": [one.as_dict() for one in shares],
-}
-write_json(content, results / "interpretation.json")
+tables = [distance_shares(models[name], split.test) for name, split in splits.items()]
+shares = phase.write("interpretation", *tables)
+print(as_text(shares))
+layers = shares[shares["setting"].str.startswith("layer ")]
+kinds = [f"distance_share_{kind}" for kind in ("normal", "anomalous")]
 title = "What the highest patches' distances are made of"
-save_figure(share_figure(shares, title), outputs / "stage_shares.png")
+save_figure(
+    metric_figure(layers, kinds, title, hue="setting", kind="bar"),
+    phase.folder / "stage_shares.png",
+)
 
 # %%
 # Pictures of each class: what the stages respond to; patches in a plane, by t-SNE and
 # UMAP; and the nearest good patch that explains a score.
 
 for name, split in splits.items():
-    model = models[name]
-    first = {s.defect_type: s for s in reversed(split.test) if s.label}
-    shown = [first[kind] for kind in sorted(first)][:5]
-    found = [(sample, stage_maps(model, sample)) for sample in shown]
+    model, shown = models[name], in_turn(phase.clean[name].test, 5)
+    rows = {s.defect_type: stage_rows(stage_maps(model, s)) for s in shown}
     title = f"{name}: what each stage responds to, and what it adds to the distance"
-    save_figure(stage_figure(found, title), outputs / f"{name}_stages.png")
+    save_figure(picture_grid(rows, title), phase.folder / f"{name}_stages.png")
 
-    some = some_of(split, config.ablation.n_training, config.ablation.n_judged)
-    patches = sample_patches(model, some.test, seed=config.seed)
-    planes = [
-        (label, project(patches.embeddings, method, seed=config.seed))
-        for method, label in (("tsne", "t-SNE"), ("umap", "UMAP"))
-    ]
-    figure = plane_figure(planes, patches.kinds, f"{name}: patches of test images")
-    save_figure(figure, outputs / f"{name}_patches.png")
+    embeddings, kinds = sample_patches(model, split.test, **option)
+    planes = []
+    for label, method in {"t-SNE": "tsne", "UMAP": "umap"}.items():
+        plane = pd.DataFrame(project(embeddings, method, **option), columns=["x", "y"])
+        planes.append(plane.assign(plane=label, kind=kinds))
+    options = {"hue": "kind", "panels": "plane", "axes": False}
+    title = f"{name}: patches of test images"
+    figure = scatter_figure(pd.concat(planes), "x", "y", title, **options)
+    save_figure(figure, phase.folder / f"{name}_patches.png")
 
     explained = model.explain([sample.image_path for sample in shown])
     pairs = list(zip(shown, explained, strict=True))
     figure = explanation_figure(pairs, model.grid_, f"{name}: what explains a score")
-    save_figure(figure, outputs / f"{name}_nearest.png")
-print(f"Written to {results} and {outputs}.")
+    save_figure(figure, phase.folder / f"{name}_nearest.png")
+print(f"Written to {phase.outputs / 'results'} and {phase.folder}.")

@@ -218,8 +218,8 @@ def finite_tensor(
 def _import_model(module: str, name: str, owner: str) -> Any:
     """Return a class of anomalib, or raise ImportError with the extra that brings it.
 
-    anomalib imports its other models too, and some of them what is deprecated, which is
-    no matter of adlib's callers.
+    anomalib imports its other models too, some of which use deprecated functions; that
+    does not concern adlib's callers.
     """
     try:
         with warnings.catch_warnings():
@@ -237,7 +237,7 @@ def _fill(network: Any, weights: Weights, backbone: str) -> None:
     """Put adlib's tensors into anomalib's network.
 
     adlib's network ends behind the last stage that is read. What anomalib's holds
-    beyond becomes NaN: if it did matter, no score would be a number.
+    beyond becomes NaN: if it were used, no score would be a number.
 
     Raises:
         WeightsError: A tensor has no place there.

@@ -42,13 +42,13 @@ class AnomalibPatchcore(AnomalibDetector):
     memory bank its image scores are the same to 1e-4 relative. What differs:
 
     - The coreset is chosen by distances in a sparse random projection, of about 300
-      features for 200,000 patches however many there were; adlib chooses in full.
+      features for 200,000 patches; adlib uses all features.
     - An image scores its highest patch score, weighted by the density around the bank's
       nearest entry, which can reverse the order of two images; adlib's default is the
       mean of the highest patch scores.
-    - Distances come from squares and products in float32, so that they are exact to
-      1e-3 of the embeddings' length alone: a patch that is in the bank does not score
-      0. adlib's distances are true.
+    - Distances are computed from squares and products in float32, with an error of up
+      to 1e-3 of the embeddings' length: a patch that is in the bank does not score 0.
+      adlib's distances are exact.
     - Maps are upsampled by repeating patches, not bilinearly; their blur has a sigma of
       4 pixels at any size, adlib's of 4 pixels at 224, scaled with the size.
 
@@ -62,7 +62,7 @@ class AnomalibPatchcore(AnomalibDetector):
             least 17.
         coreset: Which fraction of all patches is kept, (0, 1]; at least one
             patch must be, two where ``n_neighbors`` is above 1.
-        n_neighbors: How many bank entries the image score is weighted by; 1 leaves it
+        n_neighbors: How many bank entries the image score is weighted by; with 1 it is
             the highest patch score. May be changed after ``fit``.
         batch_size: Images a batch; changes speed and memory, not results on a CPU.
         progress: Show bars on a terminal, anomalib's for the coreset among them.

@@ -37,18 +37,11 @@ def study(
     Example: adlib study config.yaml --data mvtec_ad --classes screw
     """
     from adlib.report import check_report_extra
-    from adlib.study import (
-        changed_config,
-        headline_table,
-        read_config,
-        run_study,
-        runs_table,
-    )
+    from adlib.study import Config, read_config, run_study
+    from adlib.study._config import changed_config
+    from adlib.study._run_study import summary
 
     check_report_extra("The study")  # before the long work
-    values = {} if config is None else read_config(config).model_dump()
-    chosen = changed_config(values, data=data, classes=classes, work=work)
-    runs = run_study(chosen, anew=anew, say=tell.print)
-    print(runs_table(runs))
-    print(headline_table(chosen.paths.outputs / "results", chosen.metrics))
-    print(f"Written to {chosen.paths.outputs.resolve()}.")
+    stated = Config() if config is None else read_config(config)
+    chosen = changed_config(stated, data=data, classes=classes, work=work)
+    print(summary(run_study(chosen, anew=anew, say=tell.print), chosen))

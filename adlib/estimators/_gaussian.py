@@ -113,8 +113,8 @@ class GaussianFit:
         """Return the Gaussians; nothing can be added afterwards.
 
         Raises:
-            ValueError: ``regularization`` is so small beside the data that a covariance
-                is not positive definite in float64.
+            ValueError: ``regularization`` is so small, compared with the data, that a
+                covariance is not positive definite in float64.
         """
         assert self._waiting is not None  # there is at least one image
         n_positions, n_features = self._waiting.shape[1:]

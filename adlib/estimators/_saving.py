@@ -86,8 +86,8 @@ def load(
     Note:
         Nothing in the file is run: it is read as safetensors and JSON, every field is
         checked, and a checksum covers all of it. FAISS reads the index of a model whose
-        search is approximate, after the checksum; it is not built to withstand bytes
-        made to harm it, so load such models only from where you trust.
+        search is approximate, after the checksum, but does not check a manipulated
+        one: load such models only from sources that you trust.
 
     Example:
         >>> from tempfile import TemporaryDirectory

@@ -43,7 +43,7 @@ def check_settings(detector: Any) -> Settings:
     """Return a detector's shared parameters, or raise for the first that is wrong."""
     owner = type(detector).__name__
     check_backbone(detector.backbone, detector.weights, detector.stages, owner)
-    workers = detector.n_workers
+    workers, white = detector.n_workers, detector.max_value
     if workers is not None:
         workers = check_int(workers, "n_workers", owner, low=1)
     precision, runtime = check_runtime(detector.precision, detector.runtime, owner)
@@ -51,7 +51,7 @@ def check_settings(detector: Any) -> Settings:
         check_image_size(detector.image_size, "image_size", owner),
         PixelFormat(
             check_option(detector.color, "color", owner, get_args(ColorOrder)),
-            check_max_value(detector.max_value, owner),
+            None if white is None else check_positive(white, "max_value", owner),
         ),
         check_option(detector.embedding, "embedding", owner, get_args(Embedding)),
         check_int(detector.batch_size, "batch_size", owner, low=1),
@@ -63,11 +63,6 @@ def check_settings(detector: Any) -> Settings:
         check_bool(detector.progress, "progress", owner),
         check_random_state(detector.random_state, "random_state", owner),
     )
-
-
-def check_max_value(value: object, owner: str) -> float | None:
-    """Return what counts as white, or None for what each kind of pixels has it at."""
-    return None if value is None else check_positive(value, "max_value", owner)
 
 
 def check_runtime(

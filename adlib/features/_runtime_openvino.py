@@ -33,8 +33,8 @@ class OpenVinoRuntime:
         ValueError: The processor has no instructions for bfloat16.
 
     Note:
-        One image at a time uses all threads, so that what an image gives cannot depend
-        on its batch, and a live camera waits as little as it can.
+        One image at a time uses all threads, so that the maps of an image do not depend
+        on its batch, and the latency of one image is low.
     """
 
     def __init__(self, network: nn.Module, precision: Precision) -> None:
@@ -74,8 +74,8 @@ class OpenVinoRuntime:
         """Return the compiled network for images of this size, made when first met."""
         with self._lock:  # threads may score one model
             if (height, width) not in self._compiled:
-                # In a thread of its own: a dispatch mode of the caller's would make the
-                # trace another network, without a word.
+                # In a thread of its own: a dispatch mode of the caller's would silently
+                # change the traced network.
                 with Threads(1) as pool:
                     shape = (1, 3, height, width)
                     model = pool.submit(_convert, self._network, shape).result()

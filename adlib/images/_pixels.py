@@ -44,10 +44,10 @@ PLAIN = PixelFormat()
 
 
 class UsedRange:
-    """The largest values in the images of a source, to find those that are dark.
+    """The largest values in the images of a source, to warn of dark images.
 
-    Images of 16 bits may have fewer bits; others may have been scaled twice. Threads
-    may note images at once.
+    16-bit images may use fewer bits; others may have been scaled twice. Threads may
+    call ``note`` at once.
     """
 
     def __init__(self, pixel_format: PixelFormat, owner: str) -> None:

@@ -83,10 +83,10 @@ def read_batches(
             all others are nearly black.
 
     Note:
-        At most ``batch_size + 2 * n_workers`` images wait at any time, besides the
-        batch in hand: resized ones, and full-size ones that a worker is at or, of
-        arrays and PIL images that a stream hands out, will take next. The source
-        itself is read in the caller's thread, no further ahead than that.
+        At most ``batch_size + 2 * n_workers`` images are held at any time, besides the
+        current batch: resized ones, those that workers are decoding and, of streams
+        of arrays or PIL images, those that they will take next. The source itself is
+        read in the caller's thread, no further ahead than that.
 
     Example:
         >>> import numpy as np
@@ -130,7 +130,7 @@ def read_batches(
                 batch.sizes.append(size)
             if len(batch.names) + len(batch.failures) == batch_size:
                 closed = [_close_batch(batch)]
-                del batch  # its pixels are the caller's: gone before the next are read
+                del batch  # so that its pixels can be freed before the next are read
                 yield closed.pop()
                 begun.check()  # before it waits for threads that are not there
                 batch = _open_batch(batch_size, image_size)

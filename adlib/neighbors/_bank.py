@@ -106,7 +106,7 @@ class MemoryBank:
         take memory beside the embeddings, from which distances are measured: a copy of
         them ("faiss-flat", "faiss-ivf"; "faiss-hnsw" with 270 bytes more an entry), a
         byte a feature ("faiss-sq"), or 48 bytes an entry at most ("faiss-ivfpq").
-        FAISS's reader of indexes checks little: pass ``index`` only from where you
+        FAISS checks little of an index: pass one only from a source that you
         trust.
 
     Example:
@@ -185,8 +185,8 @@ class MemoryBank:
             O(n_queries * n_bank * m), with m as in ``greedy_coreset``.
 
             With a FAISS index the distances are the true ones to the entries that are
-            named, measured in the same way, but an approximate index may miss an entry
-            that is nearer. Queries for which it names fewer than ``n_neighbors`` are
+            named, measured in the same way, but an approximate index may miss a nearer
+            entry. Queries for which it names fewer than ``n_neighbors`` are
             searched exactly. Memory beyond the result: 16 * (n_neighbors + 8) bytes a
             query, and what FAISS takes.
         """

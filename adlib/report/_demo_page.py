@@ -9,26 +9,24 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from adlib._files import replacing
-from adlib.images import read_image
-from adlib.images._pixels import as_pixels
-from adlib.report._figures import (
-    Panel,
-    inspection_grid,
-    save_figure,
-    score_histogram,
-)
+from adlib._typing import BoolArray, Float32Array
 from adlib.report._missing import needs_report_extra
-from adlib.report._overlay import overlay
+from adlib.report._pictures import Picture, picture_grid
+from adlib.report._style import COLOURS, in_style, new_figure, save_figure
 
 if TYPE_CHECKING:
+    from matplotlib.figure import Figure
+
     from adlib.study import DemoResult
+
+NAMES = ("functional", "defective")
 
 
 def write_demo_page(result: DemoResult, folder: Path) -> Path:
     """Write the demo's page and its pictures into a folder.
 
     Args:
-        result: What ``adlib.study.run_demo`` found.
+        result: What ``adlib.study.run_demo`` returns.
         folder: Made if it is not there.
 
     Returns:
@@ -40,22 +38,23 @@ def write_demo_page(result: DemoResult, folder: Path) -> Path:
     """
     with needs_report_extra("The demo's page"):
         from jinja2 import Environment, StrictUndefined  # noqa: PLC0415 - optional
-    folder.mkdir(parents=True, exist_ok=True)
-    names = ("functional", "defective")
-    histogram = score_histogram(result.scores, result.defective, names)
-    with replacing(folder / "histogram.png") as path:
-        save_figure(histogram, path)
+    histogram = _histogram(result.scores, result.defective)
+    save_figure(histogram, folder / "histogram.png")
     scale = _scale(result)
-    rows = [
-        ("Most anomalous", [_panel(result, i, scale) for i in result.most]),
-        ("Least anomalous", [_panel(result, i, scale) for i in result.least]),
-    ]
-    with replacing(folder / "cells.png") as path:
-        save_figure(inspection_grid(rows, scale), path)
+    rows: dict[str, list[Picture | None]] = {}
+    for kind, shown in (("most", result.most), ("least", result.least)):
+        cells = [_picture(result, position) for position in shown]
+        rows[f"{kind} anomalous"] = [*cells]
+        rows[f"maps of the {kind}"] = [
+            {"image": cell["image"], "map": result.maps[position], "scale": scale}
+            for cell, position in zip(cells, shown, strict=True)
+        ]
+    save_figure(picture_grid(rows), folder / "cells.png")
     template = (files("adlib.report") / "templates" / "demo.html").read_text("utf-8")
     environment = Environment(autoescape=True, undefined=StrictUndefined)
     page = environment.from_string(template).render(
         result=result,
+        scale=scale,
         n_held_out=len(result.paths),
         n_defective=int(result.defective.sum()),
         n_bank=len(result.model.memory_bank_),
@@ -68,20 +67,41 @@ def write_demo_page(result: DemoResult, folder: Path) -> Path:
     return folder / "index.html"
 
 
+@in_style
+def _histogram(scores: Float32Array, defective: BoolArray) -> Figure:
+    """Draw the scores of functional and of defective cells in the same bins."""
+    import seaborn as sns  # noqa: PLC0415 - optional
+
+    figure = new_figure(2.8)
+    axes = figure.subplots()
+    counts = [int((~defective).sum()), int(defective.sum())]
+    labels = [f"{name} ({n})" for name, n in zip(NAMES, counts, strict=True)]
+    kinds = np.array(labels)[defective.astype(int)]
+    sns.histplot(
+        {"score": scores, "cells": kinds},
+        x="score",
+        hue="cells",
+        hue_order=labels,
+        palette=COLOURS[:2],
+        bins=40,
+        ax=axes,
+    )
+    axes.set(xlabel="image score (distance to the nearest good patches)")
+    axes.locator_params(axis="y", integer=True)
+    return figure
+
+
 def _scale(result: DemoResult) -> tuple[float, float]:
-    """Return one scale for all maps: from a usual good patch to the strangest."""
+    """Return one scale for all maps: from a usual good patch to the highest."""
     good = np.concatenate([result.maps[i].ravel() for i in result.least])
     high = max(float(result.maps[i].max()) for i in result.most)
     return float(np.quantile(good, 0.99)), high
 
 
-def _panel(result: DemoResult, position: int, scale: tuple[float, float]) -> Panel:
-    path = Path(result.paths[position])
-    pixels = as_pixels(read_image(path), str(path))
-    defective = bool(result.defective[position])
-    kind = "defective" if defective else "functional"
-    drawn = overlay(pixels, result.maps[position], *scale)
-    return Panel(pixels, drawn, f"{kind}\n{result.scores[position]:.1f}", defective)
+def _picture(result: DemoResult, position: int) -> Picture:
+    kind = NAMES[int(result.defective[position])]
+    title = f"{kind} {result.scores[position]:.1f}"
+    return {"image": result.paths[position], "title": title}
 
 
 def _row(result: DemoResult, position: int) -> dict[str, str]:
@@ -89,7 +109,7 @@ def _row(result: DemoResult, position: int) -> dict[str, str]:
     explanation = result.explanations[position]
     return {
         "name": Path(result.paths[position]).name,
-        "kind": "defective" if result.defective[position] else "functional",
+        "kind": NAMES[int(result.defective[position])],
         "score": f"{result.scores[position]:.2f}",
         "patch": f"row {explanation.patch[0]}, column {explanation.patch[1]}",
         "distance": f"{explanation.distance:.2f}",

@@ -14,15 +14,15 @@ def check_report_extra(what: str) -> None:
         what: What needs them, for the error.
 
     Raises:
-        ImportError: jinja2 or matplotlib is not installed.
+        ImportError: One of them is not installed.
 
     Example:
         >>> from adlib.report import check_report_extra
         >>> check_report_extra("The page")  # they are here
     """
     with needs_report_extra(what):
-        import_module("jinja2")
-        import_module("matplotlib")
+        for package in ("jinja2", "matplotlib", "pandas", "seaborn", "typst"):
+            import_module(package)
 
 
 @contextmanager

@@ -23,9 +23,9 @@ from adlib.images import Images, open_source
 from adlib.images._folders import is_image_name
 from adlib.images._pixels import PixelFormat
 from adlib.images._sources import Item
-from adlib.report._figures import BLUE, ORANGE
 from adlib.report._missing import check_report_extra
 from adlib.report._overlay import overlay
+from adlib.report._style import BLUE, ORANGE
 
 OWNER = "save_overlays"
 NARROWEST = 256  # pixels of width to which small images are enlarged, so that the

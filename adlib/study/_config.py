@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+import argparse
+from collections.abc import Sequence
 from dataclasses import fields
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, Literal, Self, TypeAlias
+from typing import TYPE_CHECKING, Annotated, Any, Self, TypeAlias
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
 
 from adlib._validation import describe
 from adlib.datasets import ShiftSettings
+from adlib.study import _names as names
 from adlib.study._seed import LARGEST
 
 if TYPE_CHECKING:
@@ -17,22 +20,6 @@ if TYPE_CHECKING:
 
 # Strict: neither True nor "42" is a number.
 Ratio: TypeAlias = Annotated[float, Field(gt=0, lt=1, strict=True)]
-Metric: TypeAlias = Literal[
-    "image_auroc",
-    "image_auprc",
-    "image_f1",
-    "image_accuracy",
-    "image_precision",
-    "image_recall",
-    "image_specificity",
-    "image_fpr_at_95_tpr",
-    "image_best_f1",
-    "pixel_auroc",
-    "pixel_auprc",
-    "pixel_best_f1",
-    "aupro",
-    "aupimo",
-]
 
 
 class _Section(BaseModel):
@@ -40,12 +27,7 @@ class _Section(BaseModel):
 
 
 class DataConfig(_Section):
-    """Which images.
-
-    Attributes:
-        root: The data set's folder; None: the demo set.
-        classes: Which classes; None: all.
-    """
+    """Which images: ``root``, None: the demo set; ``classes``, None: all."""
 
     root: Path | None = None
     classes: Annotated[tuple[str, ...], Field(min_length=1)] | None = None
@@ -66,13 +48,7 @@ class SplitConfig(_Section):
 
 
 class PathsConfig(_Section):
-    """Where things are written.
-
-    Attributes:
-        processed: Folder of ``clean_splits.json`` and ``shifted_splits.json``.
-        shifted: Folder of the shifted set.
-        outputs: Folder of models, thresholds, results and pictures.
-    """
+    """Folders: of both splits' JSON files, of the shifted set, of all outputs."""
 
     processed: Path = Path("data/processed")
     shifted: Path = Path("data/shifted")
@@ -106,11 +82,7 @@ class BackboneConfig(_Section):
 
 
 class PatchCoreConfig(_Section):
-    """PatchCore's own parameters.
-
-    Attributes:
-        coreset: Share of the patches that is remembered.
-    """
+    """PatchCore's own parameters; see ``adlib.PatchCore``."""
 
     coreset: Annotated[float, Field(gt=0, le=1, strict=True)] = 0.05
 
@@ -123,24 +95,14 @@ class PaDiMConfig(_Section):
 
 
 class AblationConfig(_Section):
-    """How many images of a class the ablations take; all would take hours.
-
-    Attributes:
-        n_training: Training images, at most.
-        n_judged: Validation, or in shift ablations test images, at most.
-    """
+    """Most images of a class that ablations train on, and that they score."""
 
     n_training: Annotated[int, Field(ge=2, strict=True)] = 150
     n_judged: Annotated[int, Field(ge=4, strict=True)] = 100
 
 
 class CacheConfig(_Section):
-    """Feature maps kept on disk; results are the same without.
-
-    Attributes:
-        folder: Where.
-        gigabytes: Most that they may take; 0: none are kept.
-    """
+    """Feature maps kept on disk, at most so many gigabytes; 0: none."""
 
     folder: Path = Path("data/features")
     gigabytes: Annotated[float, Field(ge=0, strict=True)] = 4
@@ -160,8 +122,8 @@ class Config(_Section):
         shift: What the domain shift draws from.
         ablation: How many images the ablations take.
         cache: Feature maps kept on disk.
-        tensorboard: Write what was found for TensorBoard, too.
-        metrics: What is reported; pixel metrics are absent for sets without masks.
+        tensorboard: Write the figures for TensorBoard, too.
+        metrics: What is shown; pixel metrics are absent for sets without masks.
 
     Example:
         >>> from adlib.study import Config
@@ -181,31 +143,30 @@ class Config(_Section):
     ablation: AblationConfig = AblationConfig()
     cache: CacheConfig = CacheConfig()
     tensorboard: Annotated[bool, Field(strict=True)] = False
-    metrics: Annotated[tuple[Metric, ...], Field(min_length=1)] = (
-        "image_auroc",
-        "image_auprc",
-        "image_f1",
-        "image_accuracy",
-        "image_precision",
-        "image_recall",
-        "pixel_auroc",
-        "aupro",
+    metrics: Annotated[tuple[str, ...], Field(min_length=1)] = (
+        names.AUROC,
+        names.AVERAGE_PRECISION,
+        names.F1,
+        "accuracy",
+        names.PRECISION,
+        names.RECALL,
+        names.PIXEL_AUROC,
+        names.AUPRO,
     )
+
+    @field_validator("metrics")
+    @classmethod
+    def _known(cls, metrics: tuple[str, ...]) -> tuple[str, ...]:
+        if not set(metrics) <= set(names.METRICS):
+            raise ValueError(f"must be of {', '.join(names.METRICS)}")
+        return metrics
 
     @classmethod
     def from_dict(cls, values: object, source: str = "the configuration") -> Self:
         """Return the configuration that some values state; others are the defaults.
 
-        Args:
-            values: A mapping, as YAML gives it.
-            source: What errors call it.
-
         Returns:
             A configuration that cannot be changed.
-
-        Raises:
-            ValueError: A key is unknown, or a value has the wrong type or is
-                impossible; a line for each says which, and what is allowed.
         """
         if not isinstance(values, dict):
             raise ValueError(f"{source} must be a mapping; got {describe(values)}.")
@@ -247,6 +208,45 @@ def read_config(path: str | Path) -> Config:
     except (yaml.YAMLError, UnicodeDecodeError, RecursionError) as error:
         raise ValueError(f"{source} must be YAML: {error}") from error
     return Config.from_dict({} if values is None else values, str(source))
+
+
+def config_from_arguments(
+    description: str | None, config_file: Path, arguments: Sequence[str] | None = None
+) -> Config:
+    """Return a script's configuration: its file, changed as the command line says."""
+    parser = argparse.ArgumentParser(description=(description or "").partition("\n")[0])
+    parser.add_argument(
+        "--data", metavar="ROOT", help="folder of the data set; default: the demo set"
+    )
+    parser.add_argument("--classes", nargs="+", help="which classes; default: all")
+    parser.add_argument("--config", type=Path, default=config_file, help="YAML file")
+    parser.add_argument(
+        "--work",
+        type=Path,
+        help="folder that data/ and outputs/ are written under; default: where you are",
+    )
+    given = vars(parser.parse_args(arguments))
+    return changed_config(read_config(given.pop("config")), **given)
+
+
+def changed_config(
+    config: Config,
+    *,
+    data: str | None = None,
+    classes: Sequence[str] | None = None,
+    work: Path | None = None,
+) -> Config:
+    """Return a configuration, changed as a command line says."""
+    stated = config.model_dump()
+    if data is not None:
+        stated["data"]["root"] = data
+    if classes is not None:
+        stated["data"]["classes"] = classes
+    if work is not None:
+        for name, path in stated["paths"].items():
+            stated["paths"][name] = work / path
+        stated["cache"]["folder"] = work / stated["cache"]["folder"]
+    return Config.from_dict(stated, "the command line")
 
 
 def _key(details: ErrorDetails) -> str:

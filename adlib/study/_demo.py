@@ -61,20 +61,8 @@ def run_demo(
 
     Cells on which the experts were unsure (probability 1/3 and 2/3) are left out.
 
-    Args:
-        model: An unfitted detector.
-        kind: "mono" or "poly" cells.
-        n_shown: How many of the most and of the least anomalous cells to keep.
-        n_training: How many functional cells to learn from; None: 60 %.
-        random_state: Seed of the split; the study uses 42 throughout.
-        say: Told what happens next, a line at a time.
-
     Returns:
         Scores, maps and explanations, and the times that it took.
-
-    Raises:
-        ImportError: The package elpv-dataset is not installed.
-        ValueError: ``n_training`` leaves no functional cell to compare with.
     """
     training, held_out = split_cells(
         elpv_cells(kind), n_training=n_training, random_state=random_state

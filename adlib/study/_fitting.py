@@ -1,231 +1,127 @@
-"""Fit the detectors of the study, class by class, and keep how that went."""
+"""Fit the detectors of the study, and keep how that went and what they are."""
 
 from __future__ import annotations
 
 import time
-from collections.abc import Sequence
-from dataclasses import asdict, dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
+import pandas as pd
 
-from adlib._typing import BoolArray
-from adlib.datasets import ANOMALOUS, Sample
+from adlib.datasets import ANOMALOUS
+from adlib.datasets._splits import ClassSplit
 from adlib.estimators import AnomalyDetector, PaDiM, PatchCore
+from adlib.features._embedding import embedding_length
 from adlib.features._feature_cache import without_feature_cache
 from adlib.metrics import compute_auroc
-from adlib.study._json import plain, write_json
-from adlib.study._model_facts import model_facts
-from adlib.study._tables import text_table
+from adlib.study import _names as names
+from adlib.study._config import Config
+from adlib.study._tables import figures, row, write_json
 from adlib.thresholds import calibrate_threshold
 
-if TYPE_CHECKING:
-    from adlib.datasets._splits import ClassSplit
-    from adlib.study._config import Config
+# Parameters that change speed alone, or say nothing of the model.
+LEFT_OUT = {"batch_size", "device", "n_workers", "on_error", "progress"}
 
 
-@dataclass(frozen=True)
-class Fitting:
-    """How a model was learned, and how it does on the validation images.
-
-    Attributes:
-        method: "PatchCore" or "PaDiM".
-        class_name: What it learned.
-        setting: What it was learned with, where settings are compared.
-        n_training: Images learned from.
-        fit_seconds: Time to read and learn them.
-        score_milliseconds: Mean time to read and score one validation image.
-        megabytes: Size of the model file; None: it was not saved.
-        val_auroc: Image AUROC on the validation images.
-        threshold: What maximises F1 there.
-        learned: What the model says of itself.
-        facts: ``model_facts``, and as "threshold" its rule and the numbers of normal
-            and anomalous images that it was set on.
-    """
-
-    method: str
-    class_name: str
-    setting: str
-    n_training: int
-    fit_seconds: float
-    score_milliseconds: float
-    megabytes: float | None
-    val_auroc: float
-    threshold: float
-    learned: str
-    facts: dict[str, Any] = field(default_factory=dict)
+def new_detector(method: str, config: Config, **changed: Any) -> PatchCore | PaDiM:
+    """Return an unfitted detector as the configuration has it, but for ``changed``."""
+    stated = {
+        "backbone": config.backbone.name,
+        "image_size": config.backbone.image_size,
+        "random_state": config.seed,
+    }
+    if method == names.PATCHCORE:
+        return PatchCore(**{**stated, **config.patchcore.model_dump(), **changed})
+    return PaDiM(**{**stated, **config.padim.model_dump(), **changed})
 
 
-def new_patchcore(config: Config, coreset: float | None = None) -> PatchCore:
-    """Return an unfitted PatchCore as the configuration has it.
-
-    Args:
-        config: The study's.
-        coreset: Another share of patches than the configuration's, (0, 1]; None: that.
-
-    Returns:
-        The detector; parameters that the configuration does not name are its defaults.
-
-    Example:
-        >>> from adlib.study import Config, new_patchcore
-        >>> new_patchcore(Config(), coreset=0.01).coreset
-        0.01
-    """
-    return PatchCore(
-        backbone=config.backbone.name,
-        image_size=config.backbone.image_size,
-        coreset=config.patchcore.coreset if coreset is None else coreset,
-        random_state=config.seed,
-    )
-
-
-def new_padim(config: Config) -> PaDiM:
-    """Return an unfitted PaDiM as the configuration has it.
-
-    Args:
-        config: The study's.
-
-    Returns:
-        The detector; parameters that the configuration does not name are its defaults.
-
-    Example:
-        >>> from adlib.study import Config, new_padim
-        >>> new_padim(Config()).n_channels
-        160
-    """
-    return PaDiM(
-        backbone=config.backbone.name,
-        image_size=config.backbone.image_size,
-        n_channels=config.padim.n_channels,
-        regularization=config.padim.regularization,
-        random_state=config.seed,
-    )
+def timed_fit(model: AnomalyDetector, split: ClassSplit) -> float:
+    """Fit a detector on a split's training images; return the seconds."""
+    with without_feature_cache():
+        started = time.perf_counter()
+        model.fit([sample.image_path for sample in split.train])
+        return time.perf_counter() - started
 
 
 def fit_on_split(
     model: AnomalyDetector,
     split: ClassSplit,
+    path: Path,
     *,
+    condition: str = names.CLEAN,
     setting: str = "",
-    path: Path | None = None,
-) -> Fitting:
-    """Fit a model on a split's training images and set its threshold on validation.
-
-    Args:
-        model: Unfitted; fitted and calibrated afterwards.
-        split: Test images are not touched.
-        setting: Noted in the result.
-        path: Where the model is saved; its folder is made. None: nowhere.
+    keep: bool = True,
+) -> pd.DataFrame:
+    """Fit a model, set its threshold of best F1 on validation images, and save it.
 
     Returns:
-        How it went.
-
-    Raises:
-        ValueError: The validation images are all normal or all anomalous.
-        ImageError: An image is unusable.
-        OSError: The model cannot be saved.
+        Figures: times, sizes, and AUROC on the validation images.
     """
-    paths, labels = _labelled(split.val)
+    paths = [sample.image_path for sample in split.val]
+    labels = np.array([sample.label == ANOMALOUS for sample in split.val])
+    fit_seconds = timed_fit(model, split)
     with without_feature_cache():
         started = time.perf_counter()
-        model.fit([sample.image_path for sample in split.train])
-        fit_seconds = time.perf_counter() - started
-        started = time.perf_counter()
         scores = model.score(paths)
-        per_image = (time.perf_counter() - started) / len(paths)
-    normal = scores[~labels].astype(np.float64)
-    threshold = calibrate_threshold(normal, scores[labels].astype(np.float64))
-    model.threshold_ = threshold
-    if path is not None:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        model.save(path)
-    rule = {
-        "rule": "best F1",
-        "n_normal": len(normal),
-        "n_anomalous": int(labels.sum()),
-    }
-    return Fitting(
-        method=type(model).__name__,
-        class_name=split.class_name,
-        setting=setting,
-        n_training=len(split.train),
-        fit_seconds=fit_seconds,
-        score_milliseconds=1000 * per_image,
-        megabytes=None if path is None else path.stat().st_size / 1e6,
-        val_auroc=compute_auroc(labels, scores),
-        threshold=threshold,
-        learned=what_was_learned(model),
-        facts={**model_facts(model), "threshold": rule},
+        seconds = time.perf_counter() - started
+    values = scores.astype(np.float64)
+    model.threshold_ = calibrate_threshold(values[~labels], values[labels])
+    path.parent.mkdir(parents=True, exist_ok=True)
+    model.save(path)
+    megabytes = path.stat().st_size / 1e6
+    facts = model_facts(model)
+    if keep:
+        n_normal, n_anomalous = int((~labels).sum()), int(labels.sum())
+        rule = {"rule": "best F1", "n_normal": n_normal, "n_anomalous": n_anomalous}
+        write_json({**facts, "threshold": rule}, path.with_suffix(".json"))
+    else:
+        path.unlink()
+    n = len(paths)
+    rows = [
+        row("fit_seconds", fit_seconds),
+        row("score_milliseconds", 1000 * seconds / n, n=n),
+        row("model_megabytes", megabytes),
+        row("val_auroc", compute_auroc(labels, scores), n=n),
+        row(names.THRESHOLD, model.threshold_, n=n),
+    ]
+    height, width = facts["grid"]
+    numbers = {"grid_height": height, "grid_width": width, **facts}
+    rows += [row(k, v) for k, v in numbers.items() if isinstance(v, int)]
+    keys = {"condition": condition, "method": type(model).__name__}
+    return figures(
+        [{**one, "setting": setting} for one in rows], class_=split.class_name, **keys
     )
 
 
-def what_was_learned(model: AnomalyDetector) -> str:
-    """Return what a fitted model says of itself, in one line."""
-    return "; ".join(f"{name} {text}" for name, text in model.describe().items())
+def model_facts(model: AnomalyDetector) -> dict[str, Any]:
+    """Return what a fitted model is, so that a report need not assume.
 
-
-def fitting_table(fittings: Sequence[Fitting]) -> str:
-    """Return how fitting went as a table for people.
-
-    Args:
-        fittings: What ``fit_on_split`` gave.
-
-    Returns:
-        A heading, and a line for each model.
-
-    Example:
-        >>> from adlib.study import Fitting, fitting_table
-        >>> found = Fitting("PaDiM", "part", "", 40, 2.5, 20.0, None, 0.99, 7.5, "")
-        >>> fitting_table([found]).splitlines()[1].split()
-        ['PaDiM', 'part', '40', '2.5', '20.0', '-', '0.9900', '7.5']
+    "parameters" as given; "stages", each with stride and channels; "grid", (height,
+    width) of the patches; "n_training"; of PatchCore "n_bank" entries of "n_patches";
+    "n_embedded" features of an embedding and "n_features" that are kept of them; and
+    "learned", what it says of itself.
     """
-    columns = ["method", "class", "setting", "images", "fit s", "ms an image"]
-    columns += ["model MB", "val AUROC", "threshold"]
-    rows = [
-        [
-            one.method,
-            one.class_name,
-            one.setting,
-            f"{one.n_training}",
-            f"{one.fit_seconds:.1f}",
-            f"{one.score_milliseconds:.1f}",
-            "-" if one.megabytes is None else f"{one.megabytes:.1f}",
-            f"{one.val_auroc:.4f}",
-            f"{one.threshold:.4g}",
-        ]
-        for one in fittings
-    ]
-    return text_table(columns, rows, n_names=3)
-
-
-def write_fittings(
-    fittings: Sequence[Fitting], folder: Path, name: str, notes: dict[str, Any]
-) -> None:
-    """Write how fitting went as ``{name}.json``, whole or not at all.
-
-    Args:
-        fittings: What ``fit_on_split`` gave.
-        folder: Made if it is not there.
-        name: Of the file, without suffix.
-        notes: What the file says beside them.
-
-    Raises:
-        OSError: The folder cannot be written to.
-
-    Example:
-        >>> from pathlib import Path
-        >>> from tempfile import TemporaryDirectory
-        >>> from adlib.study import write_fittings
-        >>> with TemporaryDirectory() as folder:
-        ...     write_fittings([], Path(folder), "clean", {"seed": 42})
-        ...     Path(folder, "clean.json").read_text().split()
-        ['{', '"seed":', '42,', '"fittings":', '[]', '}']
-    """
-    content = {**notes, "fittings": [asdict(one) for one in fittings]}
-    write_json(plain(content), folder / f"{name}.json")
-
-
-def _labelled(samples: Sequence[Sample]) -> tuple[list[Path], BoolArray]:
-    paths = [sample.image_path for sample in samples]
-    return paths, np.array([sample.label == ANOMALOUS for sample in samples])
+    stages = model.backbone_.stages
+    facts: dict[str, Any] = {
+        "parameters": {
+            name: list(value) if isinstance(value, tuple) else value
+            for name, value in model.get_params(deep=False).items()
+            if name not in LEFT_OUT
+        },
+        "stages": [{"stride": s.stride, "channels": s.channels} for s in stages],
+        "grid": list(model.grid_),
+        "n_training": len(model.training_images_),
+        "learned": "; ".join(
+            f"{name} {text}" for name, text in model.describe().items()
+        ),
+    }
+    if isinstance(model, PatchCore):
+        n_bank, n_features = model.memory_bank_.embeddings.shape
+        facts |= {"n_bank": n_bank, "n_patches": model.n_patches_}
+    elif isinstance(model, PaDiM):
+        n_features = model.gaussian_.mean.shape[1]
+    else:
+        return facts
+    n_embedded = embedding_length(model.embedding, [s.channels for s in stages])
+    return facts | {"n_embedded": n_embedded, "n_features": n_features}

@@ -1,292 +1,125 @@
-"""One model for all classes: what it costs, and whose patches answer for whose."""
+"""One model for all classes: whose patches answer for whose, and a shortcut."""
 
 from __future__ import annotations
 
 import copy
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass
 from typing import Any
 
 import numpy as np
+import pandas as pd
 
-from adlib._typing import BoolArray, Int64Array
+from adlib._typing import BoolArray, Float64Array, Int64Array
 from adlib.datasets import ANOMALOUS, Sample
 from adlib.datasets._splits import ClassSplit
 from adlib.estimators import PatchCore
-from adlib.metrics import compute_auroc, delong_test
+from adlib.metrics import compute_auroc
 from adlib.neighbors import MemoryBank
-from adlib.study._json import plain
-from adlib.study._predictions import Masks, Predictions
-from adlib.study._scores import ImageScores
-from adlib.study._tables import text_table
-
-GLOBAL = "global"
-
-
-@dataclass(frozen=True)
-class NeighbourShares:
-    """Which classes the bank entries belong to that are nearest to some patches.
-
-    Attributes:
-        class_name: The class of the test images.
-        kind: "normal": all patches of normal images; "defect": the patches of anomalous
-            images that their masks mark; "worst": of each anomalous image the patch
-            that lies furthest from the bank.
-        n_patches: How many.
-        shares: Of them by the class of the nearest entry; they add up to 1.
-    """
-
-    class_name: str
-    kind: str
-    n_patches: int
-    shares: dict[str, float]
-
-    def as_dict(self) -> dict[str, Any]:
-        """Return it as JSON has it."""
-        found: dict[str, Any] = plain(asdict(self))
-        return found
-
-
-@dataclass(frozen=True)
-class Shortcut:
-    """Whether other classes' entries make the anomalies of a class look normal.
-
-    You et al. (2022) call it the identical shortcut that a model of many classes passes
-    anomalies through as well as what it learned. A memory bank cannot copy its input,
-    but an anomaly of one class may lie near what is normal in another. The entries of
-    all classes and of the class alone, taken from one and the same global bank, differ
-    in nothing else.
-
-    Attributes:
-        class_name: The class.
-        n_entries_alone: Entries of the class's own model.
-        n_entries_kept: Entries of the class in the global bank.
-        auroc_alone: Test AUROC of the class's own model.
-        auroc_own_entries: Of the global bank without the other classes' entries.
-        auroc_global: Of the whole global bank.
-        difference: Of the last two: what the other classes' entries change.
-        low: Lower bound of it at 95 percent confidence, by DeLong.
-        high: Upper bound.
-        p_value: Of it, by DeLong's test.
-        n_normal: Normal test images.
-        n_anomalous: Anomalous test images.
-        normal_drop: How much the other classes' entries lower the score of a normal
-            image: mean share of it, in [0, 1].
-        anomalous_drop: Likewise of an anomalous image.
-    """
-
-    class_name: str
-    n_entries_alone: int
-    n_entries_kept: int
-    auroc_alone: float
-    auroc_own_entries: float
-    auroc_global: float
-    difference: float
-    low: float
-    high: float
-    p_value: float
-    n_normal: int
-    n_anomalous: int
-    normal_drop: float
-    anomalous_drop: float
-
-    def as_dict(self) -> dict[str, Any]:
-        """Return it as JSON has it."""
-        found: dict[str, Any] = plain(asdict(self))
-        return found
+from adlib.study import _names as names
+from adlib.study._evaluate import delong_row
+from adlib.study._predictions import Predictions, mask_of
+from adlib.study._tables import figures, row
 
 
 def pooled_split(splits: Mapping[str, ClassSplit]) -> ClassSplit:
-    """Return one split of all classes' training, validation and test images.
-
-    Args:
-        splits: By class, at least one; the classes stay in their order.
-
-    Returns:
-        A split of a class "global", with the seed of the first.
-
-    Example:
-        >>> from adlib.datasets._splits import ClassSplit
-        >>> from adlib.study import pooled_split
-        >>> splits = {name: ClassSplit(name, 42, (), (), ()) for name in ("a", "b")}
-        >>> pooled_split(splits).class_name
-        'global'
-    """
+    """Return one split, "global", of all classes' images, in the order of classes."""
     parts = [split.parts() for split in splits.values()]
     train, val, test = (
         tuple(sample for part in parts for sample in part[name])
         for name in ("train", "val", "test")
     )
-    return ClassSplit(GLOBAL, next(iter(splits.values())).seed, train, val, test)
+    return ClassSplit("global", next(iter(splits.values())).seed, train, val, test)
 
 
 def neighbour_shares(
     model: PatchCore, train: Sequence[Sample], samples: Sequence[Sample]
-) -> list[NeighbourShares]:
-    """Say which classes' entries answer for the patches of test images.
-
-    Args:
-        model: Fitted on ``train``, all classes.
-        train: What it learned from, in its order.
-        samples: Test images of one class; anomalous ones without a mask count as
-            "worst" alone.
+) -> pd.DataFrame:
+    """Say which classes' entries are nearest to the patches of a class's test images.
 
     Returns:
-        Shares for each kind of patches that there are.
-
-    Raises:
-        ValueError: ``train`` holds another number of images than the model learned
-            from.
-        ImageError: An image or mask is unusable.
+        Figures "neighbour_share", the class of the entries in "versus", of all patches
+        of normal images ("patches normal"), of those that masks mark ("patches
+        defect"), and of each anomalous image's highest patch ("patches worst").
     """
-    names, entry_class = _classes_of_entries(model, train)
-    grid = model.grid_
-    masks = Masks(samples, grid)
-    counts: dict[str, Int64Array] = {}
-
-    def count(kind: str, nearest: Int64Array) -> None:
-        found = np.bincount(entry_class[nearest], minlength=len(names))
-        counts[kind] = counts.get(kind, np.zeros(len(names), np.int64)) + found
-
+    classes, entry_class = _classes_of_entries(model, train)
+    counts = {kind: np.zeros(len(classes), np.int64) for kind in _KINDS}
     for one in model.embeddings([sample.image_path for sample in samples]):
         sample = samples[one.position]
         queries = one.patches.reshape(-1, one.patches.shape[2])
         found = model.memory_bank_.kneighbors(queries)
-        nearest = found.indices[:, 0]
-        if sample.label != ANOMALOUS:
-            count("normal", nearest)
-            continue
-        if sample.mask_path is not None:
-            count("defect", nearest[masks[one.position].ravel()])
-        count("worst", nearest[[found.distances[:, 0].argmax()]])
-    return [
-        NeighbourShares(
-            samples[0].class_name,
-            kind,
-            int(counts[kind].sum()),
-            dict(zip(names, (counts[kind] / counts[kind].sum()).tolist(), strict=True)),
-        )
-        for kind in ("normal", "defect", "worst")
-        if kind in counts
-    ]
+        nearest = entry_class[found.indices[:, 0]]
+        chosen = {"normal": nearest}
+        if sample.label == ANOMALOUS:
+            marked = mask_of(sample, model.grid_).ravel()  # none without a mask
+            worst = [found.distances[:, 0].argmax()]
+            chosen = {"defect": nearest[marked], "worst": nearest[worst]}
+        for kind, some in chosen.items():
+            counts[kind] += np.bincount(some, minlength=len(classes))
+    rows = [
+        row("neighbour_share", float(count / found.sum()), n=int(found.sum()),
+            setting=f"patches {kind}", versus=name)
+        for kind, found in counts.items()
+        if found.any()
+        for name, count in zip(classes, found, strict=True)
+    ]  # fmt: skip
+    return _figures(rows, samples[0].class_name)
 
 
 def shortcut(
     model: PatchCore,
     train: Sequence[Sample],
     whole: Predictions,
-    alone: ImageScores,
+    alone: Float64Array,
     n_entries_alone: int,
-) -> Shortcut:
+) -> pd.DataFrame:
     """Measure what the other classes' entries do to the scores of a class.
 
-    Args:
-        model: Of all classes, fitted on ``train``.
-        train: What it learned from, in its order.
-        whole: What it says of the test images of a class.
-        alone: What the class's own model says of the same images.
-        n_entries_alone: Size of that model's bank.
+    You et al. (2022) call it the identical shortcut that a model of many classes passes
+    anomalies through as well as what it was trained on. A memory bank cannot copy its
+    input, but an anomaly of one class may lie near what is normal in another. The
+    entries of all classes and of the class alone, taken from one and the same global
+    bank, differ in nothing else.
 
     Returns:
-        AUROC with and without the other classes' entries, and what these take away.
-
-    Raises:
-        ValueError: ``train`` holds another number of images than the model learned
-            from, or the test images are not of both kinds.
-        ImageError: An image is unusable.
+        Figures: AUROC with and without the other classes' entries, the difference, and
+        the mean share of a score that these take away ("normal_drop",
+        "anomalous_drop").
 
     References:
         1. Z. You et al., "A unified model for multi-class anomaly detection", NeurIPS
            2022.
     """
     class_name = whole.samples[0].class_name
-    names, entry_class = _classes_of_entries(model, train)
-    own = entry_class == names.index(class_name)
+    classes, entry_class = _classes_of_entries(model, train)
+    own = entry_class == classes.index(class_name)
     restricted = Predictions.of(_with_entries(model, own), whole.samples, maps=False)
-    usable = whole.usable & restricted.usable & alone.usable
+    usable = whole.usable & restricted.usable & ~np.isnan(alone)
     anomalous = whole.anomalous[usable]
     every, some = whole.scores[usable], restricted.scores[usable]
     drop = 1.0 - every / np.where(some > 0.0, some, 1.0)
-    test = delong_test(anomalous, every, some)
-    return Shortcut(
-        class_name=class_name,
-        n_entries_alone=n_entries_alone,
-        n_entries_kept=int(own.sum()),
-        auroc_alone=compute_auroc(anomalous, alone.scores[usable]),
-        auroc_own_entries=compute_auroc(anomalous, some),
-        auroc_global=compute_auroc(anomalous, every),
-        difference=test.difference,
-        low=test.low,
-        high=test.high,
-        p_value=test.p_value,
-        n_normal=int((~anomalous).sum()),
-        n_anomalous=int(anomalous.sum()),
-        normal_drop=float(drop[~anomalous].mean()),
-        anomalous_drop=float(drop[anomalous].mean()),
-    )
-
-
-def shortcut_table(found: Sequence[Shortcut]) -> str:
-    """Return what other classes' entries do as a table for people.
-
-    Args:
-        found: What ``shortcut`` gave.
-
-    Returns:
-        A heading, and a line for each class.
-
-    Example:
-        >>> from adlib.study import shortcut_table
-        >>> shortcut_table([]).split()[:3]
-        ['class', 'entries', 'alone']
-    """
-    columns = ["class", "entries alone", "kept", "AUROC alone", "own entries", "global"]
+    n, n_anomalous = len(anomalous), int(anomalous.sum())
+    keys: dict[str, Any] = {"setting": "shortcut", "n": n}
     rows = [
-        [
-            one.class_name,
-            f"{one.n_entries_alone:,}",
-            f"{one.n_entries_kept:,}",
-            *(
-                f"{auroc:.4f}"
-                for auroc in (one.auroc_alone, one.auroc_own_entries, one.auroc_global)
-            ),
-            f"{one.p_value:.3g}",
-            f"{100 * one.normal_drop:.2f} %",
-            f"{100 * one.anomalous_drop:.2f} %",
-        ]
-        for one in found
-    ]
-    columns += ["p", "normal drop", "anomalous drop"]
-    return text_table(columns, rows, n_names=1)
+        row("n_entries_alone", n_entries_alone, setting="shortcut"),
+        row("n_entries_kept", int(own.sum()), setting="shortcut"),
+        row("auroc_alone", compute_auroc(anomalous, alone[usable]), **keys),
+        row("auroc_own_entries", compute_auroc(anomalous, some), **keys),
+        row("auroc_global", compute_auroc(anomalous, every), **keys),
+        delong_row(names.AUROC, anomalous, every, some, versus="own entries", **keys),
+        row("normal_drop", float(drop[~anomalous].mean()),
+            **{**keys, "n": n - n_anomalous}),
+        row("anomalous_drop", float(drop[anomalous].mean()),
+            **{**keys, "n": n_anomalous}),
+    ]  # fmt: skip
+    return _figures(rows, class_name)
 
 
-def neighbours_table(found: Sequence[NeighbourShares]) -> str:
-    """Return whose entries answer for whose patches as a table for people.
+_KINDS = ("normal", "defect", "worst")
 
-    Args:
-        found: What ``neighbour_shares`` gave, at least one.
 
-    Returns:
-        A heading, and a line for each class and kind of patches.
-
-    Example:
-        >>> from adlib.study import NeighbourShares, neighbours_table
-        >>> found = NeighbourShares("a", "normal", 100, {"a": 0.9, "b": 0.1})
-        >>> print(neighbours_table([found]))
-        class  patches  number        a        b
-        a      normal      100  90.00 %  10.00 %
-    """
-    names = list(found[0].shares)
-    rows = [
-        [
-            one.class_name,
-            one.kind,
-            f"{one.n_patches:,}",
-            *(f"{100 * one.shares[name]:.2f} %" for name in names),
-        ]
-        for one in found
-    ]
-    return text_table(["class", "patches", "number", *names], rows, n_names=2)
+def _figures(rows: list[dict[str, Any]], class_name: str) -> pd.DataFrame:
+    keys = {"condition": names.GLOBAL, "method": names.PATCHCORE}
+    return figures(rows, class_=class_name, **keys)
 
 
 def _classes_of_entries(
@@ -296,13 +129,13 @@ def _classes_of_entries(
     if len(train) != len(model.training_images_):
         raise ValueError(
             f"train must be the {len(model.training_images_)} images that the model "
-            f"learned from; got {len(train)}."
+            f"was fitted on; got {len(train)}."
         )
-    names = sorted({sample.class_name for sample in train})
-    numbers = np.array([names.index(sample.class_name) for sample in train])
+    classes = sorted({sample.class_name for sample in train})
+    numbers = np.array([classes.index(sample.class_name) for sample in train])
     origins = model.memory_bank_.origins
     assert origins is not None  # PatchCore's own banks always know them
-    return names, numbers[origins[:, 0]]
+    return classes, numbers[origins[:, 0]]
 
 
 def _with_entries(model: PatchCore, chosen: BoolArray) -> PatchCore:

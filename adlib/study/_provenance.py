@@ -1,60 +1,76 @@
-"""What a result was made with, to be kept beside it."""
+"""What results were made with, to be kept beside them."""
 
 from __future__ import annotations
 
-import hashlib
-from pathlib import Path
-from typing import TYPE_CHECKING, Any
+import os
+import platform
+from importlib.metadata import PackageNotFoundError, version
+from typing import Any
 
 import adlib
 from adlib._device import resolve_device
-from adlib.study._environment import environment
-from adlib.study._intervals import INTERVALS
+from adlib._threads import available_threads
+from adlib.study._config import Config
+from adlib.study._evaluate import FPR_LIMIT, N_RESAMPLES
 
-if TYPE_CHECKING:
-    from adlib.study._config import Config
-
-
+PACKAGES = (
+    *("adlib-vision", "numpy", "torch", "torchvision", "timm", "numba", "pandas"),
+    *("pillow", "scikit-image", "scikit-learn", "scipy"),
+)
 UNSEEN = {"paths", "cache", "tensorboard"}  # of a configuration: change no result
+
+INTERVALS = {
+    "metric": f"stratified BCa bootstrap of {N_RESAMPLES:,} resamples",
+    "difference of AUROC": "DeLong's method",
+    "other difference": f"percentile bootstrap of {N_RESAMPLES:,} resamples",
+    "recall of a group": "Clopper and Pearson's exact method",
+}
 
 
 def provenance(config: Config) -> dict[str, Any]:
-    """Return seed, configuration, code, device, machine and kinds of intervals.
+    """Return seed, configuration, version, device, machine and kinds of intervals.
 
     Where things are written, and which feature maps are kept, is left out: it changes
     no result.
-
-    Args:
-        config: The study's.
-
-    Returns:
-        "seed", "config", "code", "device", "environment" and "intervals".
-
-    Example:
-        >>> from adlib.study import Config, provenance
-        >>> provenance(Config())["seed"]
-        42
     """
     return {
         "seed": config.seed,
         "config": config.model_dump(mode="json", exclude=UNSEEN),
-        "code": code_version(),
+        "version": adlib.__version__,
         "device": resolve_device("auto", "provenance"),
         "environment": environment(),
         "intervals": INTERVALS,
+        "aupro_fpr_limit": FPR_LIMIT,
     }
 
 
-def code_version() -> str:
-    """Return adlib's version and a hash of its code, e.g. "0.1.0+3f0c1a2b9d4e"."""
-    return f"{adlib.__version__}+{code_hash()[:12]}"
+def environment() -> dict[str, str]:
+    """Return versions, processor, threads and GPU, as short texts by name."""
+    import torch  # noqa: PLC0415 - heavy
+
+    found = {
+        "python": platform.python_version(),
+        "system": platform.platform(),
+        "processor": _processor(),
+        "cores": str(os.cpu_count()),
+        "threads used": str(available_threads()),
+        "GPU": torch.cuda.get_device_name() if torch.cuda.is_available() else "none",
+    }
+    for package in PACKAGES:
+        try:
+            found[package] = version(package)
+        except PackageNotFoundError:
+            found[package] = "not installed"
+    return found
 
 
-def code_hash() -> str:
-    """Return a hash of every line of adlib's code."""
-    found = hashlib.sha256()
-    package = Path(adlib.__file__).parent
-    for path in sorted(package.rglob("*.py")):
-        found.update(path.relative_to(package).as_posix().encode())
-        found.update(path.read_bytes())
-    return found.hexdigest()
+def _processor() -> str:
+    """Return the processor's name, which Python's own call often lacks on Linux."""
+    try:
+        with open("/proc/cpuinfo", encoding="utf-8") as file:  # noqa: PTH123
+            for line in file:
+                if line.startswith("model name"):
+                    return line.partition(":")[2].strip()
+    except OSError:
+        pass
+    return platform.processor() or platform.machine()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import os
 import subprocess
@@ -9,25 +10,21 @@ import sys
 import time
 from collections import deque
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
+import pandas as pd
+
+import adlib
 from adlib._files import replacing
-from adlib.study._phase_runs import PhaseRun
-from adlib.study._phase_state import (
-    PhaseRecord,
-    phase_fingerprint,
-    phase_scripts,
-    study_fingerprint,
-    written_since,
-)
-from adlib.study._phases import data_root
-from adlib.study._tensorboard import check_tensorboard, write_tensorboard
-
-if TYPE_CHECKING:
-    from adlib.study._config import Config
+from adlib.images._folders import is_hidden
+from adlib.study import _names as names
+from adlib.study._config import Config
+from adlib.study._data import data_root
+from adlib.study._lock import locked
+from adlib.study._tables import as_text, read_figures, write_json
+from adlib.study._tensorboard import summary_writer, write_tensorboard
 
 LAST_LINES = 25  # of a failed phase's output, in the error
 
@@ -42,12 +39,12 @@ def run_study(
     scripts: Sequence[Path] | None = None,
     anew: bool = False,
     say: Callable[[str], None] = print,
-) -> list[PhaseRun]:
+) -> pd.DataFrame:
     """Run the phases of the study in order; go on where an earlier run ended.
 
     Each phase is a process of its own. A phase that is done is kept, as long as its
-    script, the configuration, the data, adlib's code, the versions of what it stands
-    on, and all phases before it are what they were, and its files are there.
+    script, the configuration, the data, adlib's version, and all phases before it are
+    what they were, and the files that it wrote are there.
 
     Args:
         config: The study's; a phase gets it as a file.
@@ -56,7 +53,8 @@ def run_study(
         say: Told one line a phase.
 
     Returns:
-        How each phase went.
+        A row a phase: phase, state ("run" or "kept"), seconds, peak_megabytes (NaN
+        where the system does not say).
 
     Raises:
         PhaseError: A phase failed; those before it are done and will be kept.
@@ -64,128 +62,159 @@ def run_study(
         OSError: A folder cannot be written to.
 
     Note:
-        Whoever runs the same study meanwhile waits; so does who comes after a run that
-        was killed, until its last phase, which no one stopped, has ended.
+        While one runs, a second run of the same study waits; so does one that comes
+        after a run that was killed, until its last phase, which nobody stopped, ends.
         Below ``paths.outputs``: what each phase printed is in ``logs``, what it depends
         on in ``state``, and one line of JSON for each event in ``study.jsonl``.
     """
     if config.tensorboard:
-        check_tensorboard()  # before the long work
+        summary_writer()  # raises before the long work
     outputs = config.paths.outputs
-    state, logs = outputs / "state", outputs / "logs"
-    for folder in (state, logs):
-        folder.mkdir(parents=True, exist_ok=True)
-    with _alone(state / "lock", say) as lock:
-        return _run_phases(config, scripts, anew, say, lock)
-
-
-def _run_phases(
-    config: Config,
-    scripts: Sequence[Path] | None,
-    anew: bool,
-    say: Callable[[str], None],
-    lock: int | None,
-) -> list[PhaseRun]:
-    """Do what ``run_study`` says; phases inherit the lock."""
-    outputs = config.paths.outputs
-    state, logs = outputs / "state", outputs / "logs"
-    log = _EventLog(outputs / "study.jsonl")
-    stated = state / "config.json"  # JSON is YAML
-    with replacing(stated) as temporary:
-        temporary.write_text(config.model_dump_json(indent=1) + "\n", encoding="utf-8")
-    fingerprint = study_fingerprint(config, data_root(config))
-    log.write("study started", fingerprint=fingerprint, anew=anew)
-    runs = []
-    kept = not anew
-    for script in phase_scripts() if scripts is None else scripts:
-        fingerprint = phase_fingerprint(fingerprint, script)
-        path = state / f"{script.stem}.json"
-        record = PhaseRecord.read(path)
-        # What follows a phase that was run again may have read what it wrote.
-        if kept and record is not None and record.holds(fingerprint):
-            run = PhaseRun(script.stem, "kept", record.seconds, record.peak_megabytes)
-        else:
-            kept = False
-            log.write("phase started", phase=script.stem)
-            path.unlink(missing_ok=True)
-            moment = time.time_ns()
-            printed = logs / f"{script.stem}.txt"
-            seconds, peak = _run_phase(script, stated, printed, log, lock)
-            folders = (outputs, config.paths.processed, config.paths.shifted)
-            files = written_since(folders, moment)
-            for name in [name for name in files if Path(name).parent in (state, logs)]:
-                del files[name]
-            files.pop(str(outputs / "study.jsonl"), None)
-            PhaseRecord(fingerprint, seconds, peak, files).write(path)
-            run = PhaseRun(script.stem, "run", seconds, peak)
-        runs.append(run)
-        log.write(f"phase {run.state}", phase=run.name, seconds=run.seconds)
-        say(_line(run))
+    with locked(outputs, "study", say):
+        with locked(outputs, "phase", say):
+            pass  # of a killed run, or started by hand
+        runs = pd.DataFrame(_run_phases(config, scripts or phase_scripts(), anew, say))
     if config.tensorboard:
         write_tensorboard(outputs, config.metrics, runs)
-    log.write("study finished", seconds=sum(run.seconds for run in runs))
     return runs
 
 
-class _EventLog:
-    """Lines of JSON, one an event, added to what is there."""
-
-    def __init__(self, path: Path) -> None:
-        self._path = path
-
-    def write(self, event: str, **details: Any) -> None:
-        """Add an event with the time and its details."""
-        now = datetime.now(UTC).isoformat(timespec="milliseconds")
-        line = json.dumps({"time": now, "event": event, **details})
-        with self._path.open("a", encoding="utf-8") as file:
-            file.write(line + "\n")
-
-
-@contextmanager
-def _alone(path: Path, say: Callable[[str], None]) -> Iterator[int | None]:
-    """Hold a lock, which processes that inherit it hold, too; None where none are.
-
-    The system gives it back when the last of them ends, in whatever way.
-    """
-    if sys.platform == "win32":
-        yield None
-        return
-    import fcntl  # noqa: PLC0415 - POSIX's
-
-    with path.open("a") as file:
-        try:
-            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            say(f"another process works in {str(path.parent.parent)!r}; waiting ...")
-            fcntl.flock(file, fcntl.LOCK_EX)
-        yield file.fileno()
+def summary(runs: pd.DataFrame, config: Config) -> str:
+    """Return how the phases went, and the means over classes that they found."""
+    total = {"phase": "all", "state": "", "seconds": runs["seconds"].sum()}
+    shown = pd.concat([runs, pd.DataFrame([total])])
+    lines = [shown.to_string(index=False, na_rep="", float_format="{:,.1f}".format)]
+    if any((config.paths.outputs / "results").glob("*.json")):
+        found = read_figures(config.paths.outputs)
+        means = found[(found["class"] == names.MEAN) & (found["versus"] == "")]
+        if len(means):
+            lines.append(as_text(means, config.metrics))
+    return "\n".join([*lines, f"Written to {config.paths.outputs.resolve()}."])
 
 
-def _run_phase(
-    script: Path, config: Path, output: Path, log: _EventLog, lock: int | None
-) -> tuple[float, float | None]:
+def phase_scripts() -> Sequence[Path]:
+    """Return the scripts of the study's phases, in order."""
+    package = Path(adlib.__file__).parent
+    for folder in (package / "examples", package.parent / "examples"):
+        scripts = sorted(folder.glob("phase[0-9][0-9]_*.py"))
+        if scripts:
+            return scripts
+    raise FileNotFoundError(
+        f"There are no scripts of the study beside {str(package)!r}. Install adlib "
+        "from a wheel, or run it from its repository."
+    )
+
+
+def _run_phases(
+    config: Config, scripts: Sequence[Path], anew: bool, say: Callable[[str], None]
+) -> Iterator[dict[str, Any]]:
+    """Run the phases that are not done; yield how each went."""
+    outputs = config.paths.outputs
+    state, stated = outputs / "state", outputs / "state" / "config.json"  # JSON is YAML
+    with replacing(stated) as temporary:
+        temporary.write_text(config.model_dump_json(indent=1) + "\n", encoding="utf-8")
+    inputs = _inputs(config)
+    log(outputs, "study started", inputs=inputs, anew=anew)
+    kept, total = not anew, 0.0
+    for script in scripts:
+        inputs = hashlib.sha256(inputs.encode() + script.read_bytes()).hexdigest()
+        path = state / f"{script.stem}.json"
+        record = _read(path)
+        # What follows a phase that was run again may have read what it wrote.
+        kept = kept and record.get("inputs") == inputs and _are_there(record["files"])
+        if not kept:
+            log(outputs, "phase started", phase=script.stem)
+            path.unlink(missing_ok=True)
+            moment = time.time_ns()
+            seconds, peak = _run_phase(script, stated, outputs)
+            record = {"seconds": seconds, "peak_megabytes": peak, "inputs": inputs}
+            record["files"] = _written_since(config, moment)
+            write_json(record, path)
+        how, seconds = "kept" if kept else "run", record["seconds"]
+        total += seconds
+        log(outputs, f"phase {how}", phase=script.stem, seconds=seconds)
+        say(f"{script.stem}: {'done before, kept' if kept else f'{seconds:.1f} s'}")
+        known = {"seconds": seconds, "peak_megabytes": record["peak_megabytes"]}
+        yield {"phase": script.stem, "state": how, **known}
+    log(outputs, "study finished", seconds=total)
+
+
+def _inputs(config: Config) -> str:
+    """Return a hash of configuration, version and the data's files (size, time)."""
+    # Neither what is kept nor who shows it changes a result.
+    found = hashlib.sha256(config.model_dump_json(exclude=_SHOWN).encode())
+    found.update(adlib.__version__.encode())
+    root, chosen = data_root(config), config.data.classes
+    for path in sorted(root.rglob("*")):
+        relative = path.relative_to(root)
+        if chosen is not None and relative.parts[0] not in chosen:
+            continue
+        if path.is_file() and not is_hidden(relative):
+            is_now = path.stat()
+            line = f"{relative.as_posix()} {is_now.st_size} {is_now.st_mtime_ns}\n"
+            found.update(line.encode())
+    return found.hexdigest()
+
+
+_SHOWN = {"cache", "tensorboard"}
+
+
+def _read(path: Path) -> dict[str, Any]:
+    """Return a phase's record; empty: there is none, or it cannot be read."""
+    try:
+        record = json.loads(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        return {}
+    return record if isinstance(record, dict) else {}
+
+
+def _are_there(files: dict[str, int]) -> bool:
+    """Return whether all files are there and have their size."""
+    paths = [(Path(name), size) for name, size in files.items()]
+    return all(path.is_file() and path.stat().st_size == size for path, size in paths)
+
+
+def _written_since(config: Config, moment: int) -> dict[str, int]:
+    """Return the size of each file that the phase wrote, by path."""
+    outputs = config.paths.outputs
+    own = {outputs, outputs / "state", outputs / "logs"}  # the runner's
+    return {
+        str(path): path.stat().st_size
+        for folder in (outputs, config.paths.processed, config.paths.shifted)
+        for path in sorted(folder.rglob("*"))
+        if path.parent not in own
+        and path.is_file()
+        and path.stat().st_mtime_ns >= moment
+    }
+
+
+def log(outputs: Path, event: str, **details: Any) -> None:
+    """Add an event with its time to study.jsonl."""
+    now = datetime.now(UTC).isoformat(timespec="milliseconds")
+    with (outputs / "study.jsonl").open("a", encoding="utf-8") as file:
+        file.write(json.dumps({"time": now, "event": event, **details}) + "\n")
+
+
+def _run_phase(script: Path, config: Path, outputs: Path) -> tuple[float, float | None]:
     """Run a script; return its seconds and its peak in megabytes, or raise."""
-    command = [sys.executable, str(script), "--config", str(config)]
+    output = outputs / "logs" / f"{script.stem}.txt"
+    output.parent.mkdir(exist_ok=True)
     started = time.perf_counter()
     with output.open("wb") as file:
         # Progress bars belong on the terminal, if there is one.
         bars = None if sys.stderr.isatty() else subprocess.STDOUT
+        command = [sys.executable, str(script), "--config", str(config)]
         # This Python, a script of the study, no shell.
-        child = subprocess.Popen(  # noqa: S603
-            command,
-            stdout=file,
-            stderr=bars,
-            pass_fds=() if lock is None else (lock,),
-        )
+        child = subprocess.Popen(command, stdout=file, stderr=bars)  # noqa: S603
         try:
             code, peak = _wait(child)
-        except BaseException:  # whoever stops the study stops the phase
+        except BaseException:  # what stops the study stops the phase
             child.kill()
             child.wait()
             raise
     seconds = time.perf_counter() - started
     if code:
-        log.write("phase failed", phase=script.stem, code=code, seconds=seconds)
+        log(outputs, "phase failed", phase=script.stem, code=code, seconds=seconds)
         with output.open(encoding="utf-8", errors="replace") as file:
             last = "".join(deque(file, LAST_LINES)).rstrip()
         raise PhaseError(
@@ -203,9 +232,3 @@ def _wait(child: subprocess.Popen[bytes]) -> tuple[int, float | None]:
     child.returncode = os.waitstatus_to_exitcode(status)
     unit = 1 if sys.platform == "darwin" else 1024  # bytes there, else kilobytes
     return child.returncode, usage.ru_maxrss * unit / 1e6
-
-
-def _line(run: PhaseRun) -> str:
-    if run.state == "kept":
-        return f"{run.name}: done before, kept"
-    return f"{run.name}: {run.seconds:.1f} s"

@@ -1,34 +1,260 @@
-"""Tables for people, as text of a fixed width."""
+"""The study's two tables: scores, one row an image; figures, one row a number."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
-from io import StringIO
+import csv
+import json
+from collections.abc import Iterable, Mapping, Sequence
+from pathlib import Path
+from typing import Any
 
-from rich.console import Console
-from rich.table import Table
+import numpy as np
+import pandas as pd
 
-WIDTH = 118  # characters; a report's page holds as many
+from adlib._files import replacing
+from adlib.study._names import (
+    FIGURE_COLUMNS,
+    FIGURE_KEYS,
+    MEAN,
+    METRICS,
+    NOT_REPRODUCIBLE,
+    SCORE_COLUMNS,
+    SCORE_KEYS,
+)
+
+_WHOLE = ("n", "label", "verdict", "row")
+_TEXT = {*FIGURE_KEYS, *SCORE_KEYS, "defect_type", "file"}
 
 
-def text_table(
-    columns: Sequence[str],
-    rows: Iterable[Sequence[str]],
-    *,
-    n_names: int,
-) -> str:
-    """Return a table as text.
+def row(metric: str, *numbers: float | None, **others: Any) -> dict[str, Any]:
+    """Return a row of the figures: value, low and high; what is left out is missing."""
+    named = zip(("value", "low", "high"), numbers, strict=False)
+    return {"metric": metric, **dict(named), **others}
+
+
+def figures(rows: Iterable[Mapping[str, Any]], **keys: str) -> pd.DataFrame:
+    """Return rows as figures."""
+    stated = {name.rstrip("_"): value for name, value in keys.items()}
+    return _typed([{**stated, **one} for one in rows], FIGURE_COLUMNS)
+
+
+def scores(rows: Iterable[Mapping[str, Any]]) -> pd.DataFrame:
+    """Return rows, a mapping an image, as scores."""
+    return _typed(list(rows), SCORE_COLUMNS)
+
+
+def joined(*tables: pd.DataFrame) -> pd.DataFrame:
+    """Return tables of the same columns below each other."""
+    return pd.concat(tables, ignore_index=True)
+
+
+def with_means(table: pd.DataFrame) -> pd.DataFrame:
+    """Return figures, and below them those of class "mean".
+
+    Metrics of whole classes and differences of them are averaged, every class counting
+    the same; where a class lacks one there is no mean, since it would be of others.
+    """
+    chosen = table[(table["setting"] == "") & table["metric"].isin(METRICS)]
+    keys = [key for key in FIGURE_KEYS if key != "class"]
+    rows = []
+    for key, group in chosen.groupby(keys, sort=False):
+        named = dict(zip(keys, key, strict=True))
+        same = table[table["method"] == named["method"]]
+        n_classes = same["class"].nunique()
+        if len(group) == n_classes:
+            value = float(np.mean(group["value"].to_numpy()))  # NaN stays
+            rows.append({**named, "class": MEAN, "value": value, "n": n_classes})
+    return joined(table, figures(rows)) if rows else table
+
+
+def write_figures(table: pd.DataFrame, path: Path) -> None:
+    """Write figures as JSON, a record a line, every float exact; the folder is made.
+
+    What is missing, NaN or infinite is null.
+    """
+    records = table.astype(object).where(_finite(table), None).to_dict("records")
+    lines = ",\n".join(json.dumps(one, allow_nan=False) for one in records)
+    _write(f"[\n{lines}\n]\n", path)
+
+
+def write_table(table: pd.DataFrame, path: Path) -> None:
+    """Write scores, or another table, as CSV, every float exact; the folder is made."""
+    _write(table.to_csv(index=False, lineterminator="\n"), path)
+
+
+def write_json(content: Mapping[str, Any], path: Path) -> None:
+    """Write facts as JSON, whole or not at all; the folder is made."""
+    _write(json.dumps(content, indent=1, allow_nan=False) + "\n", path)
+
+
+def read_figures(outputs: str | Path) -> pd.DataFrame:
+    """Read all figures that the phases have written, in the order of the phases.
 
     Args:
-        columns: Headings.
-        rows: Cells.
-        n_names: So many columns on the left are names; the others are numbers.
+        outputs: The study's folder of outputs.
+
+    Returns:
+        A row a number: phase, condition, method, class, setting, versus, metric, value,
+        low, high, n, p; and where it stands: file, below the outputs, and row, from 1.
+        Texts are "", numbers NaN where there is nothing to say.
+
+    Raises:
+        FileNotFoundError: There are no results.
+        ValueError: A file holds something else.
+
+    Example:
+        >>> from pathlib import Path
+        >>> from tempfile import TemporaryDirectory
+        >>> from adlib.study import read_figures
+        >>> with TemporaryDirectory() as folder:
+        ...     file = Path(folder, "results", "clean_results.json")
+        ...     file.parent.mkdir()
+        ...     _ = file.write_text('[{"metric": "f1", "value": 0.9}]')
+        ...     read_figures(folder)[["metric", "value", "row"]].values.tolist()
+        [['f1', 0.9, 1]]
     """
-    table = Table(box=None, pad_edge=False)
-    for place, column in enumerate(columns):
-        table.add_column(column, justify="left" if place < n_names else "right")
-    for row in rows:
-        table.add_row(*row)
-    text = StringIO()
-    Console(file=text, width=WIDTH).print(table)
-    return "\n".join(line.rstrip() for line in text.getvalue().splitlines())
+    return _read_all(outputs, "*.json", FIGURE_COLUMNS)
+
+
+def read_scores(outputs: str | Path) -> pd.DataFrame:
+    """Read the scores of all images that the phases have written.
+
+    Args:
+        outputs: The study's folder of outputs.
+
+    Returns:
+        A row an image: phase, condition, method, class, split ("val" or "test"), image
+        (its file's name), label (1: anomalous), defect_type, score (NaN: skipped),
+        threshold, verdict (+1 normal, -1 anomalous); and file and row, as
+        ``read_figures`` has them.
+
+    Raises:
+        FileNotFoundError: There are no results.
+        ValueError: A file holds something else.
+
+    Example:
+        >>> from pathlib import Path
+        >>> from tempfile import TemporaryDirectory
+        >>> import pandas
+        >>> from adlib.study import read_scores
+        >>> with TemporaryDirectory() as folder:
+        ...     file = Path(folder, "results", "clean_scores.csv")
+        ...     file.parent.mkdir()
+        ...     table = pandas.DataFrame({"image": ["a"], "label": 1, "verdict": -1})
+        ...     table.to_csv(file, index=False)
+        ...     read_scores(folder)[["image", "label", "verdict"]].values.tolist()
+        [['a', 1, -1]]
+    """
+    return _read_all(outputs, "*_scores.csv", SCORE_COLUMNS)
+
+
+def differing_results(first: str | Path, second: str | Path) -> pd.DataFrame:
+    """Compare the tables of two runs of the study, all but times and sizes of files.
+
+    Args:
+        first: Outputs of a study.
+        second: Of another.
+
+    Returns:
+        A row for each number that differs or that one of them lacks: the columns that
+        name it, column (which number), first and second; empty where all is the same.
+
+    Raises:
+        FileNotFoundError: One of them has no results.
+
+    Example:
+        >>> from pathlib import Path
+        >>> from tempfile import TemporaryDirectory
+        >>> from adlib.study import differing_results
+        >>> with TemporaryDirectory() as folder:
+        ...     for name in ("first", "second"):
+        ...         results = Path(folder, name, "results")
+        ...         results.mkdir(parents=True)
+        ...         record = f'[{{"metric": "f1", "value": 0.{len(name)}}}]'
+        ...         _ = (results / "clean_results.json").write_text(record)
+        ...     found = differing_results(Path(folder, "first"), Path(folder, "second"))
+        >>> found[["metric", "first", "second"]].values.tolist()
+        [['f1', 0.5, 0.6]]
+    """
+    found = []
+    for read, keys in ((read_figures, FIGURE_KEYS), (read_scores, SCORE_KEYS)):
+        sides = []
+        for outputs in (first, second):
+            table = read(outputs).drop(columns="row")
+            if "metric" in table:
+                table = table[~table["metric"].isin(NOT_REPRODUCIBLE)]
+            names = ["file", *keys, *(["defect_type"] if "label" in table else [])]
+            long = table.melt(names, var_name="column", value_name="found")
+            sides.append(long.set_index([*names, "column"])["found"])
+        both = pd.concat(sides, axis=1, keys=["first", "second"])
+        same = (both["first"] == both["second"]) | both.isna().all(axis=1)
+        found.append(both[~same.fillna(False).astype(bool)].reset_index())
+    return pd.concat(found, ignore_index=True) if len(found[1]) else found[0]
+
+
+def as_text(table: pd.DataFrame, metrics: Sequence[str] = ()) -> str:
+    """Return figures as text: a column a metric, or, of differences, a line each."""
+    if metrics:
+        table = table[table["metric"].isin(metrics)]
+    keys = ["condition", "method", "class", "setting", "versus"]
+    keys = [key for key in keys if (table[key] != "").any()]
+    if "versus" in keys:
+        shown = table[[*keys, "metric", "value", "low", "high", "n", "p"]]
+        text: str = shown.dropna(axis=1, how="all").to_string(index=False, na_rep="")
+        return text
+    wide: pd.DataFrame = table.set_index([*keys, "metric"])["value"].unstack(sort=False)
+    if metrics:
+        wide = wide[[metric for metric in metrics if metric in wide]]
+    text = wide.reset_index().to_string(
+        index=False, na_rep="-", float_format="{:.4g}".format
+    )
+    return text
+
+
+def _typed(rows: Any, columns: Sequence[str]) -> pd.DataFrame:
+    """Return rows with these columns, each of its type."""
+    table = pd.DataFrame(rows).reindex(columns=list(columns))
+    for name in columns:
+        if name in _TEXT:
+            table[name] = table[name].astype(object).fillna("").astype(str)
+        else:
+            table[name] = table[name].astype("float64")
+            if name in _WHOLE:
+                table[name] = table[name].astype("Int64")
+    return table
+
+
+def _finite(table: pd.DataFrame) -> pd.DataFrame:
+    return table.notna() & ~table.isin([np.inf, -np.inf])
+
+
+def _read_all(
+    outputs: str | Path, pattern: str, columns: Sequence[str]
+) -> pd.DataFrame:
+    """Return the rows of all files of a pattern, each with where it stands."""
+    folder = Path(outputs) / "results"
+    if not any(folder.glob("*")):
+        raise FileNotFoundError(f"There are no results in {str(folder)!r}.")
+    rows: list[dict[str, Any]] = []
+    for path in sorted(folder.glob(pattern)):
+        text, known = path.read_text(encoding="utf-8"), columns[-1]
+        if path.suffix == ".json":
+            found, known = json.loads(text), "metric"
+        else:  # as text: what pandas makes of numbers varies in the last bit
+            lines = csv.DictReader(text.splitlines())
+            found = [{k: v or None for k, v in one.items()} for one in lines]
+        if not isinstance(found, list) or any(known not in one for one in found):
+            raise ValueError(
+                f"{str(path)!r} must hold rows of the study's tables. Run the phase "
+                "that writes it again."
+            )
+        file = f"results/{path.name}"
+        rows += [{**one, "file": file, "row": i} for i, one in enumerate(found, 1)]
+    table = _typed(rows, (*columns, "file", "row"))
+    return table.sort_values("phase", kind="stable", ignore_index=True)
+
+
+def _write(text: str, path: Path) -> None:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with replacing(path) as temporary:
+        temporary.write_text(text, encoding="utf-8", newline="")

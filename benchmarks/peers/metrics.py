@@ -67,7 +67,7 @@ def _masks_and_maps(data: Path) -> tuple[np.ndarray, np.ndarray]:
     """Return masks, (160, 320, 320) bool, and the maps of a PatchCore, float32."""
     from adlib import PatchCore
     from adlib.datasets import read_samples
-    from adlib.study import Masks
+    from adlib.study._predictions import Masks
 
     samples = read_samples(data, ["screw"])
     learned = [sample.image_path for sample in samples if sample.split == "train"]

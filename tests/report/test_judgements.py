@@ -1,69 +1,94 @@
-"""The words that judge: each follows from an interval, a p-value or a share."""
+"""Sentences say what intervals and p-values show: each is read with figures flipped."""
 
 from __future__ import annotations
 
+import math
+
 import pytest
 
-from adlib.report.study_report._judgements import (
-    difference_phrase,
+from adlib.report._judgements import (
     direction,
-    open_cases,
-    share_phrase,
-    tally_phrase,
+    listed,
+    methods_verdict,
+    p_text,
+    tally,
+    verdict,
 )
-from adlib.report.study_report._study import Bounds
 
-NOTHING, LOSS, GAIN = Bounds(0, -1, 1), Bounds(-2, -3, -1), Bounds(2, 1, 3)
+NAN = float("nan")
+
+
+def row(value, low=NAN, high=NAN, p=NAN, name="bolt"):
+    return {"value": value, "low": low, "high": high, "p": p, "class": name}
+
+
+def flipped(of):
+    return of | {"value": -of["value"], "low": -of["high"], "high": -of["low"]}
 
 
 @pytest.mark.parametrize(
-    ("low", "high", "p", "expected"),
+    ("of", "sign"),
     [
-        (0.1, 0.3, 0.01, 1),
-        (-0.3, -0.1, 0.01, -1),
-        (-0.1, 0.3, 0.01, 0),
-        (0.0, 0.3, 0.01, 0),
-        (0.0, 0.0, 0.01, 0),
-        (0.1, 0.3, 0.05, 0),  # the interval alone is not corrected
-        (0.1, 0.3, None, 0),
-        (None, None, 0.01, 0),
+        (row(0.1, 0.02, 0.2), 1),
+        (row(0.1, 0.02, 0.2, 0.01), 1),
+        (row(0.1, 0.02, 0.2, 0.2), 0),  # not below 0.05 once corrected
+        (row(0.1, -0.02, 0.2, 0.01), 0),
+        (row(0.1, 0.0, 0.2), 0),  # an interval that touches 0 holds it
+        (row(0.0, 0.0, 0.0, 1.0), 0),
+        (row(0.1, p=0.01), 1),
+        (row(0.1, p=0.05), 0),
+        (row(0.1), 0),  # nothing says how sure it is
+        (row(NAN, p=NAN), 0),
     ],
 )
-def test_a_difference_is_shown_by_interval_and_p(low, high, p, expected):
-    assert direction(low, high, p) == expected
-    said = difference_phrase(low, high, p, more="more", less="less")
-    assert said == {1: "more", -1: "less", 0: "no difference is shown"}[expected]
+def test_a_difference_is_shown_by_all_that_there_is(of, sign):
+    assert direction(of) == sign
+    assert direction(flipped(of)) == -sign
 
 
-def test_an_interval_alone_can_show_a_difference():
-    assert direction(0.1, 0.3) == 1
+def test_a_verdict_follows_the_sign_and_turns_with_it():
+    said = ("more", "less", "not shown")
+    assert verdict(row(0.1, 0.05, 0.2), *said) == "more"
+    assert verdict(flipped(row(0.1, 0.05, 0.2)), *said) == "less"
+    assert verdict(row(0.1, -0.05, 0.2), *said) == "not shown"
 
 
-@pytest.mark.parametrize(
-    ("differences", "said"),
-    [
-        ([LOSS, GAIN], "F1 falls for 1 of 2 models and rises for 1 of 2 models"),
-        ([LOSS] * 2, "F1 falls for all 2 models"),
-        ([NOTHING] * 2, "no change of F1 is shown for any of the 2 models"),
-        ([NOTHING], "no change of F1 is shown for the one model"),
-        (
-            [GAIN, NOTHING],
-            "F1 rises for 1 of 2 models; no change of F1 is shown for 1 of 2 models",
-        ),
-    ],
-)
-def test_cases_without_a_shown_change_are_counted_too(differences, said):
-    assert tally_phrase(differences, "F1", "models") == said
+def test_a_tally_counts_every_model_once_and_turns_with_the_figures():
+    rows = [row(0.1, 0.05, 0.2), row(-0.1, -0.2, -0.05), row(-0.1, -0.2, 0.1)]
+    rows.append(row(-0.3, -0.4, -0.2))
+    text = tally(rows, "AUROC")
+    assert text == (
+        "AUROC falls for 2 of 4 models, AUROC rises for 1 of 4 models, no change of "
+        "AUROC is shown for 1 of 4 models"
+    )
+    turned = tally([flipped(one) for one in rows], "AUROC")
+    assert "AUROC falls for 1 of 4" in turned
+    assert "AUROC rises for 2 of 4" in turned
 
 
-def test_cases_that_nothing_is_shown_for():
-    found = [open_cases(n, 3, "cases") for n in (3, 2, 0)]
-    assert found == ["any of the 3 cases", "2 of 3 cases", "no case"]
+def test_a_tally_of_nothing_shown_claims_nothing():
+    text = tally([row(0.3, -0.1, 0.7), row(-0.3, -0.7, 0.1)], "AUROC")
+    assert text == "no change of AUROC is shown for any of the 2 models"
 
 
-@pytest.mark.parametrize(
-    ("share", "said"),
-    [(0.41, "the largest share"), (0.504, "the largest share"), (0.51, "most")],
-)
-def test_most_is_more_than_half_as_it_is_printed(share, said):
-    assert share_phrase(share) == said
+def test_the_methods_verdict_names_each_class_with_the_right_method():
+    rows = [
+        row(0.1, 0.05, 0.2, 0.01, "a"),
+        row(-0.1, -0.2, -0.05, 0.01, "b"),
+        row(0.1, 0.05, 0.2, 0.3, "c"),
+    ]
+    assert methods_verdict(rows, "PatchCore", "PaDiM", "on clean images") == (
+        "By AUROC, on clean images PatchCore ranks images better on a, PaDiM ranks "
+        "images better on b, no difference between PatchCore and PaDiM is shown on c."
+    )
+    turned = methods_verdict([flipped(one) for one in rows], "PatchCore", "PaDiM", "")
+    assert "PatchCore ranks images better on b" in turned
+    assert "PaDiM ranks images better on a" in turned
+
+
+def test_small_words():
+    assert p_text(0.0294) == "p = 0.029"
+    assert p_text(0.00001) == "p < 0.001"
+    assert p_text(math.nan) == "p not defined"
+    assert listed(["a"]) == "a"
+    assert listed(["a", "b", "c"]) == "a, b and c"

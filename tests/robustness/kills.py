@@ -31,7 +31,9 @@ MODELS = ROOT / "tests" / "models"
 PHASE = """
 import json, sys
 from pathlib import Path
+from adlib.study._lock import locked
 config = json.loads(Path(sys.argv[2]).read_text())
+lock = locked(Path(config["paths"]["outputs"]), "phase", print)  # as Phase.start does
 results = Path(config["paths"]["outputs"]) / "results"
 results.mkdir(exist_ok=True)
 with (results.parents[1] / "calls.txt").open("a") as file:
@@ -184,7 +186,7 @@ class Study:
         config = Config.from_dict({"data": {"root": folder / "data"}, "paths": paths})
         scripts = sorted(folder.glob("phase*.py"))
         runs = run_study(config, scripts=scripts, say=lambda line: None)
-        return [run.state for run in runs]
+        return runs["state"].tolist()
 
     def work(self, folder: Path, ready: Callable[[], None]) -> None:
         import adlib.study

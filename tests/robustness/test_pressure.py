@@ -141,7 +141,7 @@ import adlib
 from adlib.cli import main
 from adlib.datasets import create_clean_split, generate_shifted_set, read_samples
 from adlib.features import FeatureCache, use_feature_cache
-from adlib.study import write_json
+from adlib.study._tables import write_json
 
 folder = Path(sys.argv[1])
 model = adlib.load(folder / "part.adlib")

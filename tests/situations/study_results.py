@@ -12,8 +12,9 @@ from adlib.report.document import Paragraph, Table
 from adlib.report.study_report import CitedNumbers, _figures
 from adlib.report.study_report._study import Study
 from adlib.report.study_report._write import study_document
-from adlib.study import Config
 from adlib.study._intervals import INTERVALS
+
+from adlib.study import Config
 
 Files = dict[str, Any]
 METHODS, CLASSES = ("PatchCore", "PaDiM"), ("screw", "tile")

@@ -1,4 +1,4 @@
-"""Variants differ in what they say they do, and are judged on the same images."""
+"""Variants differ in what they say they do, and are measured on the same images."""
 
 from __future__ import annotations
 
@@ -11,73 +11,62 @@ from adlib.datasets._splits import ClassSplit
 from adlib.images import read_image
 from adlib.images._pixels import as_pixels
 from adlib.metrics import compute_auroc, delong_test
-from adlib.study import (
-    Config,
-    Variant,
-    ablate,
+from adlib.study import Config, evaluate
+from adlib.study._ablations import ablate, variants
+from adlib.study._data import some_of
+from adlib.study._efficiency import measure_model
+from adlib.study._fitting import fit_on_split, model_facts, new_detector
+from adlib.study._shifts import (
     ablate_shift,
-    ablation_table,
     cross_shifts,
-    evaluate,
-    measure_model,
-    padim_variants,
-    patchcore_variants,
-    shift_table,
     shift_variants,
     shifted_images,
-    some_of,
+)
+from tests.study.conftest import value
+
+CONFIG = Config.from_dict(
+    {"backbone": {"image_size": 64}, "patchcore": {"coreset": 0.3}, "seed": 3}
 )
 
 
-def unfitted(**parameters):
-    return PatchCore(
-        **{"image_size": 64, "coreset": 0.3, "progress": False} | parameters
-    )
+def unfitted(**changed):
+    return new_detector("PatchCore", CONFIG, **changed)
+
+
+def scores_of(split, part, **changed):
+    model = unfitted(**changed).fit([sample.image_path for sample in split.train])
+    return model.score([sample.image_path for sample in part])
 
 
 def test_each_row_is_what_fitting_the_variant_gives(split):
-    variants = [
-        Variant("coreset", "10 %", {"coreset": 0.1}),
-        Variant("aggregation", "maximum", {"aggregation": "max"}),
-    ]
-    rows = list(ablate(unfitted(), variants, split))
-    assert [row.group for row in rows] == ["as configured", "coreset", "aggregation"]
-    train, val = ([s.image_path for s in part] for part in (split.train, split.val))
-    labels = [s.label for s in split.val]
-    configured = unfitted().fit(train).score(val)
-    for row, changed in zip(
-        rows, ({}, {"coreset": 0.1}, {"aggregation": "max"}), strict=True
-    ):
-        scores = unfitted(**changed).fit(train).score(val)
-        assert row.auroc == pytest.approx(compute_auroc(labels, scores))
-        assert (row.n_training, row.n_judged) == (8, 12)
+    choices = {
+        "coreset 10 %": {"coreset": 0.1},
+        "aggregation max": {"aggregation": "max"},
+    }
+    found = ablate("PatchCore", CONFIG, split, choices)
+    labels = [sample.label for sample in split.val]
+    configured = scores_of(split, split.val)
+    for setting, changed in {"configured": {}, **choices}.items():
+        scores = scores_of(split, split.val, **changed)
+        auroc = value(found, "val_auroc", setting=setting)
+        assert auroc == pytest.approx(compute_auroc(labels, scores))
         if changed:
             test = delong_test(labels, scores, configured)
-            assert (row.difference, row.p_value) == (test.difference, test.p_value)
-    assert rows[0].difference_low is None
-    assert rows[2].fit_seconds is None  # nothing was learned anew
-    assert rows[1].fit_seconds > 0
-    assert rows[1].aupro is None  # no masks
-    assert "coreset 10 %" in ablation_table(rows)
+            keys = {"setting": setting, "versus": "configured"}
+            assert value(found, "val_auroc", **keys) == test.difference
+            assert value(found, "val_auroc", "p", **keys) == test.p_value
+    refitted = found.loc[found["metric"] == "fit_seconds", "setting"].tolist()
+    assert refitted == ["configured", "coreset 10 %"]  # a score needs no retraining
+    normal = tuple(sample for sample in split.val if not sample.label)
+    alone = ClassSplit("plate", 0, split.train, normal, ())
+    with pytest.raises(ValueError, match="y_true"):
+        ablate("PatchCore", CONFIG, alone, {})
 
 
 def test_every_variant_of_the_study_can_be_built():
-    config = Config()
-    for model, variants in (
-        (PatchCore, patchcore_variants(config)),
-        (PaDiM, padim_variants(config)),
-    ):
-        names = [(variant.group, variant.name) for variant in variants]
-        assert len(set(names)) == len(names)
-        for variant in variants:
-            model(**variant.changed)._check_parameters()
-
-
-def test_validation_images_of_one_kind_are_refused(split):
-    normal = tuple(s for s in split.val if not s.label)
-    alone = ClassSplit("plate", 0, split.train, normal, ())
-    with pytest.raises(ValueError, match="normal and anomalous validation images"):
-        next(ablate(unfitted(), [], alone))
+    for method, kind in (("PatchCore", PatchCore), ("PaDiM", PaDiM)):
+        for changed in variants(method, Config()).values():
+            kind(**changed)._check_parameters()
 
 
 def test_fewer_images_are_picked_from_first_to_last(split):
@@ -100,53 +89,75 @@ def test_unshifted_images_are_those_of_the_files(split):
 
 
 def test_every_part_stands_alone_and_all_grow():
-    found = list(shift_variants(ShiftSettings(blur=None)))
-    names = [name for name, _, _ in found]
-    assert names[:6] == [
-        *("rotation", "crop", "translation", "colour"),
-        *("illumination", "noise"),
+    found = shift_variants(ShiftSettings(blur=None))
+    parts = ("rotation", "crop", "translation", "colour", "illumination", "noise")
+    assert list(found) == [
+        "not shifted",
+        *(f"{part}, moderate" for part in (*parts, "geometric", "photometric")),
+        *(f"all parts, {severity}" for severity in ("mild", "moderate", "severe")),
     ]
-    assert [level for name, level, _ in found if name == "all parts"] == [
-        *("mild", "moderate", "severe"),
-    ]
-    lit = dict(zip(names, found, strict=True))["illumination"][2]
-    assert lit.illumination_ratio == 1.0
-    assert lit.noise is None
+    lit = found["illumination, moderate"]
+    assert (lit.illumination_ratio, lit.noise) == (1.0, None)
 
 
-def test_shifts_are_judged_beside_the_images_as_they_are(split):
+def test_shifts_are_measured_beside_the_images_as_they_are(split):
     model = unfitted().fit([sample.image_path for sample in split.train])
-    settings = ShiftSettings().only("noise", "colour")
-    rows = list(ablate_shift({"PatchCore": model}, split.test, settings, seed=3))
-    assert rows[0].judged_on == "not shifted"
+    shifts = {"not shifted": None, "noise": ShiftSettings().only("noise")}
+    found = ablate_shift({"PatchCore": model}, split.test, shifts, seed=3)
     paths, labels = [s.image_path for s in split.test], [s.label for s in split.test]
     before = model.score(paths)
-    assert rows[0].auroc == pytest.approx(compute_auroc(labels, before))
-    noise = next(row for row in rows if row.judged_on == "noise")
-    scores = model.score(list(shifted_images(split.test, settings.only("noise"), 3)))
-    assert noise.difference == delong_test(labels, scores, before).difference
-    assert "noise" in shift_table(rows)
+    auroc = value(found, "auroc", setting="shift not shifted")
+    assert auroc == pytest.approx(compute_auroc(labels, before))
+    scores = model.score(list(shifted_images(split.test, shifts["noise"], 3)))
+    test = delong_test(labels, scores, before)
+    keys = {"setting": "shift noise", "versus": "not shifted"}
+    assert value(found, "auroc", **keys) == test.difference
 
 
-def test_every_pair_of_domains_is_judged(split):
-    settings = ShiftSettings()
-    rows = list(cross_shifts({"PatchCore": unfitted()}, split, settings, seed=3))
-    pairs = [(row.learned_from, row.judged_on) for row in rows]
-    assert len(set(pairs)) == len(pairs) == 9
-    train = [sample.image_path for sample in split.train]
-    plain = unfitted().fit(train).score([sample.image_path for sample in split.test])
+def test_every_pair_of_domains_is_measured(split):
+    found = cross_shifts(CONFIG, split)
+    found = found[(found["method"] == "PatchCore") & (found["versus"] == "")]
+    assert len(found[["condition", "setting"]].drop_duplicates()) == 9
     labels = [sample.label for sample in split.test]
-    assert rows[0].auroc == pytest.approx(compute_auroc(labels, plain))
+    auroc = found["value"].iloc[0]
+    plain = scores_of(split, split.test)
+    assert auroc == pytest.approx(compute_auroc(labels, plain))
 
 
 def test_auroc_has_the_same_interval_wherever_it_is_measured(split):
-    """A report prints one figure from several files: the bounds must agree."""
+    """A report prints one number from several files: the bounds must agree."""
     model = unfitted().fit([sample.image_path for sample in split.train])
-    baseline = next(ablate(unfitted(), [], split))
-    cost, _ = measure_model(model, split.val, class_name="plate")
-    expected = evaluate(model, split.val).image.auroc
-    found = [(one.auroc, one.auroc_low, one.auroc_high) for one in (baseline, cost)]
-    assert found == [expected[:3]] * 2
-    first = next(ablate_shift({"PatchCore": model}, split.test, ShiftSettings()))
-    judged = evaluate(model, split.test, random_state=42).image.auroc
-    assert (first.auroc, first.auroc_low, first.auroc_high) == judged[:3]
+    columns = ("value", "low", "high")
+    expected = [value(evaluate(model, split.val), "auroc", c) for c in columns]
+    cost = measure_model(model, split)
+    baseline = ablate("PatchCore", CONFIG, split, {})
+    for table, setting in ((cost, ""), (baseline, "configured")):
+        keys = {"setting": setting}
+        assert [value(table, "val_auroc", c, **keys) for c in columns] == expected
+    shares = cost.loc[cost["metric"] == "time_share", "value"]
+    assert shares.sum() == pytest.approx(1.0)
+    shifts = {"not shifted": None}
+    first = ablate_shift({"PatchCore": model}, split.test, shifts, seed=42)
+    judged = evaluate(model, split.test, random_state=42)
+    keys = {"setting": "shift not shifted"}
+    for column in columns:
+        assert value(first, "auroc", column, **keys) == value(judged, "auroc", column)
+
+
+def test_a_fitted_model_is_noted_as_it_is(split, tmp_path):
+    model = unfitted(image_size=(64, 32), coreset=0.25, stages=(2,))
+    found = fit_on_split(model, split, tmp_path / "m.adlib", setting="a")
+    facts = model_facts(model)
+    assert facts["stages"] == [{"stride": 8, "channels": 40}]
+    assert facts["parameters"]["image_size"] == [64, 32]
+    assert "device" not in facts["parameters"]
+    expected = {"grid_height": 8, "grid_width": 4, "n_training": 8, "n_features": 40}
+    expected |= {"n_patches": 8 * 32, "n_bank": 8 * 8, "n_embedded": 40}
+    expected |= {"threshold": model.threshold_}
+    for metric, number in expected.items():
+        assert value(found, metric, setting="a") == number
+    assert {path.name for path in tmp_path.iterdir()} == {"m.adlib", "m.json"}
+    padim = new_detector("PaDiM", CONFIG, n_channels=20)
+    found = fit_on_split(padim, split, tmp_path / "p.adlib", keep=False)
+    assert value(found, "n_features") == 20
+    assert not (tmp_path / "p.adlib").exists()

@@ -10,7 +10,8 @@ import pytest
 import torch
 
 from adlib.datasets import ShiftSettings
-from adlib.study import Config, config_from_arguments, read_config, set_seed
+from adlib.study import Config, read_config, set_seed
+from adlib.study._config import config_from_arguments
 
 EXAMPLE = Path(__file__).parents[2] / "examples" / "config.yaml"
 
@@ -63,7 +64,7 @@ def test_what_is_stated_counts_and_the_rest_stays(tmp_path):
         ("data: {classes: [a, a]}", r"data.classes: must name each class once"),
         ("data: {classes: []}", r"data.classes: .*at least 1 item"),
         ("data:", r"data: must be"),
-        ("metrics: [auroc]", r"metrics: must be 'image_auroc', .* or 'aupimo'; got 'a"),
+        ("metrics: [image_auroc]", r"metrics: must be of auroc, .*, aupimo; got"),
         ("shift: {rotation: [10, -10]}", r"shift: rotation of ShiftSettings must be"),
         ("shift: {noise: 3}", r"shift.noise: must be a valid tuple; got 3"),
         ("[1, 2]", r"config.yaml must be a mapping; got \[1, 2\]"),
@@ -76,7 +77,7 @@ def test_what_is_wrong_is_named(tmp_path, text, message):
 
 
 def test_every_wrong_key_has_one_line(tmp_path):
-    path = written(tmp_path, "seed: x\nmetrics: [auroc]\nsead: 1")
+    path = written(tmp_path, "seed: x\nmetrics: [roc]\nsead: 1")
     with pytest.raises(ValueError, match=r"config.yaml: ") as caught:
         read_config(path)
     lines = str(caught.value).splitlines()

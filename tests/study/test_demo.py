@@ -9,7 +9,7 @@ from sklearn.metrics import roc_auc_score
 from adlib import PatchCore
 from adlib.datasets._elpv import elpv_cells, split_cells
 from adlib.report import write_demo_page
-from adlib.study import run_demo
+from adlib.study._demo import run_demo
 
 
 def cells_of(kind):

@@ -3,23 +3,18 @@
 from __future__ import annotations
 
 import numpy as np
+import pandas as pd
 import pytest
 from PIL import Image
 from scipy.stats import binomtest, mannwhitneyu
 
 from adlib.datasets import Sample
-from adlib.study import (
-    ImageScores,
-    agreement_table,
-    analyse_errors,
-    patterns_table,
-)
+from adlib.study._errors import analyse_errors
+from tests.study.conftest import scored, value
 
 KINDS = ("good",) * 6 + ("hole",) * 4 + ("crack",) * 4
-Y = np.array([kind != "good" for kind in KINDS])
-# Which images each model judges wrongly.
-FIRST = [0, 1, 6, 7, 10]
-SECOND = [1, 7, 13]
+Y = np.array([int(kind != "good") for kind in KINDS])
+WRONG = {"one": [0, 1, 6, 7, 10], "two": [1, 7, 13]}  # which images each gets wrong
 
 
 @pytest.fixture(scope="module")
@@ -28,93 +23,87 @@ def samples(tmp_path_factory):
     folder = tmp_path_factory.mktemp("errors")
     found = []
     for i, kind in enumerate(KINDS):
-        path = folder / f"{i}.png"
+        path, mask_path = folder / f"{i:03}.png", None
         Image.new("L", (20, 20), 10 * i).save(path)
-        mask_path = None
         if kind != "good":
             mask = np.zeros((20, 20), np.uint8)
             mask[8 : 8 + i // 2, 8:12] = 255
-            if i == 6:
-                mask[0, 0] = 255
+            mask[0, 0] = 255 * (i == 6)
             mask_path = folder / f"{i}_mask.png"
             Image.fromarray(mask).save(mask_path)
-        label = int(kind != "good")
-        found.append(Sample(path, label, kind, mask_path, "nut", "test"))
+        found.append(Sample(path, int(Y[i]), kind, mask_path, "nut", "test"))
     return found
 
 
-def scored(method, wrong, samples):
-    called = Y.copy()
-    called[wrong] = ~called[wrong]
-    names = tuple(sample.image_path.name for sample in samples)
-    scores = np.where(called, 2.0, 0.0) + np.linspace(0.0, 0.5, len(Y))
-    return ImageScores(method, "nut", names, KINDS, Y, scores, called)
+def table(method, wrong):
+    predicted = Y == 1
+    predicted[wrong] = ~predicted[wrong]
+    scores = np.where(predicted, 2.0, 0.0) + np.linspace(0.0, 0.5, len(Y))
+    return scored(scores, 1.0, Y, method=method, defect_type=KINDS)
 
 
 @pytest.fixture(scope="module")
 def analysis(samples):
-    both = [scored("one", FIRST, samples), scored("two", SECOND, samples)]
-    return analyse_errors(both, samples)
+    tables = pd.concat([table(*one) for one in WRONG.items()])
+    return analyse_errors(tables, samples)
 
 
 def test_verdicts_are_counted_by_type_good_ones_last(analysis):
-    counts = [(t.method, t.defect_type, t.n_called, t.n_images) for t in analysis.types]
-    assert counts == [
-        ("one", "crack", 3, 4),
-        ("one", "hole", 2, 4),
-        ("one", "good", 2, 6),
-        ("two", "crack", 3, 4),
-        ("two", "hole", 3, 4),
-        ("two", "good", 1, 6),
+    rows = analysis[0][analysis[0]["metric"] == "n_predicted_anomalous"]
+    assert rows[["method", "setting", "value", "n"]].values.tolist() == [
+        ["one", "defect crack", 3, 4],
+        ["one", "defect hole", 2, 4],
+        ["one", "defect good", 2, 6],
+        ["two", "defect crack", 3, 4],
+        ["two", "defect hole", 3, 4],
+        ["two", "defect good", 1, 6],
     ]
 
 
 def test_failing_together_is_set_beside_chance(analysis):
-    found = analysis.agreement
-    assert (found.first_wrong, found.second_wrong, found.both_wrong) == (3, 1, 2)
-    assert found.both_right == 14 - 6
-    assert found.expected_both_wrong == pytest.approx(3 * 2 / 8 + 2 * 1 / 6)
-    assert found.p_value == binomtest(3, 4).pvalue
-    assert "one" in agreement_table([found])
+    found = analysis[0]
+    alone = {name: f"only {name} wrong" for name in WRONG}
+    assert value(found, "n_images", setting=alone["one"]) == 3
+    assert value(found, "n_images", setting=alone["two"]) == 1
+    assert value(found, "n_images", setting="both wrong") == 2
+    assert value(found, "n_images", setting="both right") == 14 - 6
+    chance = value(found, "n_images", setting="both wrong if independent")
+    assert chance == pytest.approx(3 * 2 / 8 + 2 * 1 / 6)
+    keys = {"setting": alone["one"], "versus": alone["two"]}
+    assert value(found, "n_images", "p", **keys) == binomtest(3, 4).pvalue
 
 
 def test_images_that_all_fail_on_come_first(analysis):
-    first, second, *rest = analysis.cases
-    assert {first.image, second.image} == {"1.png", "7.png"}
-    assert first.wrong == ("one", "two")
-    assert len(rest) == 4
-    by_name = {case.image: case for case in analysis.cases}
-    assert by_name["6.png"].kind == "missed"
-    assert by_name["6.png"].at_border is True
-    assert by_name["10.png"].area_ratio == pytest.approx(20 / 400)
-    assert by_name["0.png"].kind == "false alarm"
-    assert by_name["0.png"].area_ratio is None
+    cases = analysis[1]
+    assert cases["image"].tolist()[:4] == ["001.png", "001.png", "007.png", "007.png"]
+    assert len(cases) == 2 * 6
+    own = cases[cases["method"] == "one"].set_index("image")
+    assert own.loc["006.png", "kind"] == "missed"
+    assert own.loc["006.png", "at_border"] == 1.0
+    assert own.loc["010.png", "defect_area"] == pytest.approx(20 / 400)
+    assert own.loc["000.png", "kind"] == "false alarm"
+    assert np.isnan(own.loc["000.png", "defect_area"])
     # Two of the good images score 2 and more with the first model.
-    assert by_name["6.png"].ranks["one"] == pytest.approx(4 / 6)
+    assert own.loc["006.png", "rank"] == pytest.approx(4 / 6)
 
 
 def test_patterns_are_medians_and_ranks_of_what_was_measured(analysis):
-    chosen = [p for p in analysis.patterns if (p.method, p.kind) == ("one", "missed")]
-    found = {pattern.quantity: pattern for pattern in chosen}
+    found = analysis[0][analysis[0]["method"] == "one"]
     wrong = np.array([6, 7, 10]) * 10 / 255
     right = np.array([8, 9, 11, 12, 13]) * 10 / 255
-    bright = found["brightness"]
-    assert (bright.n_wrong, bright.n_right) == (3, 5)
-    assert bright.wrong == pytest.approx(np.median(wrong))
-    assert bright.right == pytest.approx(np.median(right))
-    assert bright.p_value == pytest.approx(mannwhitneyu(wrong, right).pvalue)
-    assert found["at the border"].wrong == pytest.approx(1 / 3)
-    assert "brightness" in patterns_table(list(analysis.patterns))
+    missed = {"setting": "pattern missed"}
+    assert value(found, "brightness", **missed) == pytest.approx(np.median(wrong))
+    assert value(found, "brightness", "n", **missed) == 3
+    bright = value(found, "brightness", setting="pattern found")
+    assert bright == pytest.approx(np.median(right))
+    p = value(found, "brightness", "p", **missed)
+    assert p == pytest.approx(mannwhitneyu(wrong, right).pvalue)
+    assert value(found, "at_border", **missed) == pytest.approx(1 / 3)
 
 
-def test_one_model_has_nobody_to_agree_with(samples):
-    found = analyse_errors([scored("one", [], samples)], samples)
-    assert found.agreement is None
-    assert found.cases == ()
-    assert found.patterns == ()
-    assert found.as_dict()["agreement"] is None
-
-
-def test_other_images_are_refused(samples):
+def test_one_model_without_errors_has_no_cases_and_nobody_to_agree_with(samples):
+    found, cases = analyse_errors(table("one", []), samples)
+    assert set(found["metric"]) == {"n_predicted_anomalous"}
+    assert cases.empty
     with pytest.raises(ValueError, match="same order"):
-        analyse_errors([scored("one", [], samples)], samples[::-1])
+        analyse_errors(table("one", []), samples[::-1])

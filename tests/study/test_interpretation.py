@@ -6,35 +6,23 @@ import sys
 
 import numpy as np
 import pytest
-from PIL import Image
 
 from adlib import PatchCore
-from adlib.datasets import Sample, read_mask
-from adlib.study import (
+from adlib.datasets import read_mask
+from adlib.study._interpretation import (
     distance_shares,
     project,
-    resized_mask,
     sample_patches,
     stage_maps,
 )
-from tests.conftest import scratched, texture
+from adlib.study._predictions import resized_mask
+from tests.study.conftest import sample_of, value
 
 
 @pytest.fixture(scope="module")
 def samples(tmp_path_factory):
     folder = tmp_path_factory.mktemp("interpretation")
-    found = []
-    for number in range(20, 26):
-        label = number % 2
-        pixels = scratched(number) if label else texture(number)
-        path, mask_path = folder / f"{number}.png", None
-        Image.fromarray(pixels).save(path)
-        if label:
-            mask_path = folder / f"{number}_mask.png"
-            Image.fromarray(255 * (pixels == 255).astype(np.uint8)).save(mask_path)
-        kind = "scratch" if label else "good"
-        found.append(Sample(path, label, kind, mask_path, "plate", "test"))
-    return found
+    return [sample_of(folder, number, "test", number % 2) for number in range(20, 26)]
 
 
 @pytest.mark.parametrize("embedding", ["concat", "nearest"])
@@ -52,16 +40,20 @@ def test_shares_of_stages_are_those_of_their_features(embedding, good, samples):
         parts = gaps[worst, squared[worst].argmin()]
         kind = "anomalous" if samples[one.position].label else "normal"
         expected[kind].append(parts / parts.sum())
-    for found in distance_shares(model, samples):
-        mean = np.mean(expected[found.kind], axis=0)
-        np.testing.assert_allclose(found.features, mean, rtol=1e-9)
-        first, second = found.stages.values()
+    found = distance_shares(model, samples)
+    for kind, parts in expected.items():
+        mean, metric = np.mean(parts, axis=0), f"distance_share_{kind}"
+        first = value(found, metric, setting="layer stride 8")
         assert first == pytest.approx(mean[:n_first].sum())
+        second = value(found, metric, setting="layer stride 16")
         assert first + second == pytest.approx(1.0)
-        assert list(found.stages) == ["stride 8", "stride 16"]
-        saved = found.as_dict()
-        assert saved["their_shares"][0] == found.features.max()
-        assert 1 <= saved["effective_number"] <= saved["n_features"]
+        assert value(found, metric, "n", setting="layer stride 8") == 3
+        for place in np.argsort(-mean)[:10]:
+            share = value(found, metric, setting=f"feature {place}")
+            assert share == pytest.approx(mean[place])
+        even = value(found, f"effective_features_{kind}")
+        assert even == pytest.approx(1 / np.sum(mean**2))
+        assert value(found, f"n_features_{kind}") == len(mean)
 
 
 def test_distances_by_stage_add_up_to_the_distance(fitted, samples):
@@ -69,10 +61,11 @@ def test_distances_by_stage_add_up_to_the_distance(fitted, samples):
     (one,) = fitted.embeddings([samples[1].image_path])
     queries = one.patches.reshape(-1, one.patches.shape[2])
     distances = fitted.memory_bank_.kneighbors(queries).distances[:, 0]
-    total = np.sqrt(sum(part**2 for part in maps.distances)).ravel()
+    total = np.sqrt(sum(part**2 for _, part in maps.values())).ravel()
     np.testing.assert_allclose(total, distances, rtol=1e-5)
-    assert [part.shape for part in maps.activations] == [(8, 8), (4, 4)]
-    assert all((part >= 0).all() for part in maps.activations)
+    assert list(maps) == ["stride 8", "stride 16"]
+    assert [part.shape for part, _ in maps.values()] == [(8, 8), (4, 4)]
+    assert all((part >= 0).all() for part, _ in maps.values())
 
 
 def test_an_embedding_that_mixes_channels_is_refused(good, samples):
@@ -82,21 +75,21 @@ def test_an_embedding_that_mixes_channels_is_refused(good, samples):
 
 
 def test_patches_are_of_the_kind_that_their_mask_says(fitted, samples):
-    found = sample_patches(fitted, samples, n_each=1000)
+    _, kinds = sample_patches(fitted, samples, n_each=1000, random_state=0)
     marked = 0
     for sample in samples:
         if sample.mask_path is not None:
             marked += resized_mask(read_mask(sample.mask_path), fitted.grid_).sum()
-    n_kinds = {kind: found.kinds.count(kind) for kind in set(found.kinds)}
+    n_kinds = {kind: kinds.count(kind) for kind in set(kinds)}
     assert n_kinds == {
         "normal image": 3 * 64,
         "defect": marked,
         "beside a defect": 3 * 64 - marked,
     }
-    fewer = sample_patches(fitted, samples, n_each=10, seed=3)
-    again = sample_patches(fitted, samples, n_each=10, seed=3)
-    assert len(fewer.kinds) == 30
-    np.testing.assert_array_equal(fewer.embeddings, again.embeddings)
+    fewer, kinds = sample_patches(fitted, samples, n_each=10, random_state=3)
+    again, _ = sample_patches(fitted, samples, n_each=10, random_state=3)
+    assert len(kinds) == 30
+    np.testing.assert_array_equal(fewer, again)
 
 
 @pytest.mark.parametrize("method", ["tsne", "umap"])
@@ -105,12 +98,12 @@ def test_a_plane_keeps_groups_apart_and_is_the_same_again(method):
         pytest.importorskip("umap", reason="umap-learn is not installed")
     rng = np.random.default_rng(0)
     points = np.concatenate([rng.normal(size=(40, 8)), rng.normal(9, size=(40, 8))])
-    plane = project(points, method, seed=1)
+    plane = project(points, method, random_state=1)
     assert plane.shape == (80, 2)
     first, second = plane[:40], plane[40:]
     gap = np.linalg.norm(first.mean(axis=0) - second.mean(axis=0))
     assert gap > first.std(axis=0).max()
-    np.testing.assert_array_equal(plane, project(points, method, seed=1))
+    np.testing.assert_array_equal(plane, project(points, method, random_state=1))
 
 
 def test_too_few_patches_and_a_missing_package_are_named(monkeypatch):

@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 import json
+import subprocess
+import sys
 
+import pandas as pd
 import pytest
 from PIL import Image
 
 from adlib.cli import main
-from adlib.study import Config, PhaseError, phase_scripts, run_study, runs_table
+from adlib.study import Config, PhaseError, run_study
+from adlib.study._run_study import phase_scripts, summary
 
 FIRST = """
 import json, sys
@@ -18,7 +22,7 @@ outputs = Path(config["paths"]["outputs"])
 with (outputs.parent / "calls.txt").open("a") as file:
     file.write(Path(__file__).stem + "\\n")
 (outputs / "results").mkdir(exist_ok=True)
-(outputs / "results" / (Path(__file__).stem + ".json")).write_text("{}")
+(outputs / "results" / (Path(__file__).stem + ".json")).write_text("[]")
 print("done by", Path(__file__).stem)
 """
 
@@ -40,13 +44,13 @@ def study(tmp_path):
     }
     config = Config.from_dict({"data": {"root": root}, "paths": paths})
 
-    def run(**changes):
+    def run(say=None, **changes):
         said = []
-        runs = run_study(
-            config.model_copy(update=changes), scripts=scripts, say=said.append
-        )
-        assert len(said) == len(runs) == 3
-        return "".join(one.state[0] for one in runs)
+        changed = config.model_copy(update=changes)
+        runs = run_study(changed, scripts=scripts, say=say or said.append)
+        assert len(runs) == 3
+        assert say or len(said) == 3
+        return "".join(state[0] for state in runs["state"])
 
     return run, scripts, root, tmp_path
 
@@ -102,12 +106,12 @@ def test_the_scripts_of_the_study_are_found_in_order():
     assert len(set(names)) >= 10
 
 
-def test_a_table_adds_the_seconds_up(study):
-    from adlib.study import PhaseRun
-
-    runs = [PhaseRun("phase00", "run", 1.0, 10.0), PhaseRun("phase01", "kept", 2, None)]
-    last = runs_table(runs).splitlines()[-1].split()
-    assert last == ["all", "3.0"]
+def test_the_summary_adds_the_seconds_up(tmp_path):
+    config = Config.from_dict({"paths": {"outputs": tmp_path}})
+    rows = [("phase00", "run", 1.0, 10.0), ("phase01", "kept", 2.0, None)]
+    columns = ["phase", "state", "seconds", "peak_megabytes"]
+    text = summary(pd.DataFrame(rows, columns=columns), config)
+    assert text.splitlines()[-2].split() == ["all", "3.0"]
 
 
 def test_the_command_line_runs_the_phases_and_says_how(study, monkeypatch, capsys):
@@ -133,3 +137,40 @@ def test_the_command_line_names_the_phase_that_failed(study, monkeypatch, capsys
     monkeypatch.setattr("adlib.study._run_study.phase_scripts", lambda: scripts)
     assert main(["study", "--data", str(root), "--work", str(folder)]) != 0
     assert "phase01_step failed" in capsys.readouterr().err
+
+
+HOLD = """
+import sys
+from adlib.study._lock import locked
+from pathlib import Path
+with locked(Path(sys.argv[1]), sys.argv[2], print):
+    print("held", flush=True)
+    sys.stdin.readline()
+"""
+
+
+@pytest.mark.parametrize("lock", ["study", "phase"])
+def test_a_run_waits_for_another_and_says_so(study, lock):
+    run, _scripts, _root, folder = study
+    command = [sys.executable, "-c", HOLD, str(folder / "outputs"), lock]
+    pipes = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE, "text": True}
+    with subprocess.Popen(command, **pipes) as other:
+        assert other.stdout.readline() == "held\n"
+        said = []
+
+        def tell(line):
+            if "waiting" in line:
+                other.stdin.write("\n")  # only now it lets go
+                other.stdin.flush()
+            said.append(line)
+
+        run(say=tell)
+    assert "another process works in" in said[0]
+
+
+def test_only_the_version_of_adlib_counts_not_a_line_of_its_code(study, monkeypatch):
+    run, *_ = study
+    assert run() == "rrr"
+    monkeypatch.setattr("adlib.__version__", "9.9")
+    assert run() == "rrr"
+    assert run() == "kkk"

@@ -1,19 +1,22 @@
-"""TensorBoard gets what the results files hold."""
+"""TensorBoard gets what the tables hold."""
 
 from __future__ import annotations
 
 import sys
 
+import pandas as pd
 import pytest
 
-from adlib.study import PhaseRun, write_json, write_tensorboard
-from adlib.study._tensorboard import check_tensorboard
+from adlib.study._tables import figures, row, write_figures
+from adlib.study._tensorboard import summary_writer, write_tensorboard
 
 
 def results(folder, auroc):
-    entry = {"image": {"auroc": {"value": auroc, "low": 0, "high": 1}}, "pixel": None}
-    methods = {"PatchCore": {"classes": {"screw": entry, "nut": entry}}}
-    write_json({"methods": methods}, folder / "results/clean_results.json")
+    keys = {"condition": "clean", "method": "PatchCore"}
+    tables = [
+        figures([row("auroc", auroc)], class_=c, **keys) for c in ("screw", "nut")
+    ]
+    write_figures(pd.concat(tables), folder / "results/clean_results.json")
 
 
 def test_figures_come_back_as_they_were_saved(tmp_path):
@@ -21,15 +24,15 @@ def test_figures_come_back_as_they_were_saved(tmp_path):
         "tensorboard.backend.event_processing.event_accumulator",
         reason="tensorboard is not installed",
     )
-    results(tmp_path, 0.25)
-    write_tensorboard(tmp_path, ["image_auroc"])
-    results(tmp_path, 0.75)
-    runs = [PhaseRun("phase00_setup", "run", 1.5, None)]
-    folder = write_tensorboard(tmp_path, ["image_auroc", "pixel_auroc"], runs)
+    runs = pd.DataFrame([{"phase": "phase00", "seconds": 1.5, "peak_megabytes": None}])
+    for auroc in (0.25, 0.75):  # the second call's replace the first one's
+        results(tmp_path, auroc)
+        write_tensorboard(tmp_path, ["auroc", "pixel_auroc"], runs)
+    folder = tmp_path / "tensorboard"
     assert {path.name for path in folder.iterdir()} == {"PatchCore_clean", "phases"}
     read = accumulators.EventAccumulator(str(folder / "PatchCore_clean")).Reload()
-    assert sorted(read.Tags()["scalars"]) == ["image_auroc/nut", "image_auroc/screw"]
-    (event,) = read.Scalars("image_auroc/screw")  # the first call's is gone
+    assert sorted(read.Tags()["scalars"]) == ["auroc/nut", "auroc/screw"]
+    (event,) = read.Scalars("auroc/screw")
     assert event.value == 0.75
     read = accumulators.EventAccumulator(str(folder / "phases")).Reload()
     assert read.Scalars("seconds")[0].value == 1.5
@@ -38,4 +41,4 @@ def test_figures_come_back_as_they_were_saved(tmp_path):
 def test_a_missing_package_is_named_with_its_extra(monkeypatch):
     monkeypatch.setitem(sys.modules, "torch.utils.tensorboard", None)
     with pytest.raises(ImportError, match=r"adlib-vision\[tensorboard\]"):
-        check_tensorboard()
+        summary_writer()

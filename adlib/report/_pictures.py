@@ -1,0 +1,188 @@
+"""Images in rows: with masks, with maps, and beside the patches that explain them."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, TypedDict
+
+import numpy as np
+
+from adlib._typing import AnyArray, Float32Array
+from adlib.datasets import read_mask
+from adlib.images import read_image
+from adlib.images._pixels import as_pixels, resize
+from adlib.report._overlay import overlay
+from adlib.report._style import ORANGE, WIDTH, in_style, new_figure
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
+
+    from adlib.datasets import Sample
+    from adlib.estimators._results import Explanation
+
+SIDE = 320  # pixels of an image in a grid
+ZOOM = 5  # patches that a close-up is wide
+LARGEST, HEADING = 1.5, 0.3  # inches, of a picture and of the text at the left
+LETTERS = 16  # of a title, for each inch
+OUTLINE = "#56e0ff"
+
+Pixels = str | os.PathLike[str] | AnyArray
+
+
+class Picture(TypedDict, total=False):
+    """A picture of a grid, as ``picture_grid`` says; "image" is always there."""
+
+    image: Pixels
+    title: str
+    mask: Pixels | None
+    map: AnyArray
+    scale: tuple[float, float]
+    frame: tuple[tuple[int, int], tuple[int, int]]
+    zoom: bool
+
+
+@in_style
+def picture_grid(
+    rows: Mapping[str, Sequence[Picture | None]], title: str = ""
+) -> Figure:
+    """Draw rows of pictures, each row with its heading at the left.
+
+    Args:
+        rows: Pictures by heading; None leaves a place empty. A picture is a dictionary
+            with "image" (a file, or float32 pixels in [0, 1]) and, where wanted,
+            "title", "mask" (a file or bool array, outlined), "map" (laid over the
+            image) with its "scale" (where colour begins and is strongest; by default
+            the median and the maximum), "frame" ((row, column) of a patch, (height,
+            width) of the grid) and "zoom" (True: the surroundings of the frame alone).
+        title: Text above all.
+
+    Returns:
+        The figure, for ``save_figure``.
+
+    Raises:
+        ImageError: An image or mask is unusable.
+
+    Example:
+        >>> import numpy as np
+        >>> from adlib.report import picture_grid
+        >>> pixels = np.random.default_rng(0).random((32, 32), dtype=np.float32)
+        >>> rows = {"good": [{"image": pixels}], "hole": [None]}
+        >>> len(picture_grid(rows, "part").axes)
+        2
+    """
+    n_columns = max(len(pictures) for pictures in rows.values())
+    side = min(LARGEST, (WIDTH - HEADING) / n_columns)
+    height = (side + 0.2) * len(rows) + 0.3 * bool(title) + 0.1
+    figure = new_figure(height, max(side * n_columns + HEADING, 3.3), title)
+    axes = figure.subplots(len(rows), n_columns, squeeze=False)
+    for line, (heading, pictures) in zip(axes, rows.items(), strict=True):
+        for ax in line:
+            ax.set(xticks=[], yticks=[])
+            ax.spines[:].set_visible(False)
+        line[0].set_ylabel(heading)
+        for ax, picture in zip(line, pictures, strict=False):
+            if picture is not None:
+                _draw(ax, picture, round(LETTERS * side))
+    return figure
+
+
+@in_style
+def explanation_figure(
+    explained: Sequence[tuple[Sample, Explanation]],
+    grid: tuple[int, int],
+    title: str = "",
+) -> Figure:
+    """Draw the highest patch of images beside the good patch that is nearest to it.
+
+    Args:
+        explained: Images, at least one, with what ``PatchCore.explain`` says of them.
+        grid: (height, width) of the patch grid, ``grid_`` of the model.
+        title: Text above all.
+
+    Returns:
+        The figure, for ``save_figure``; a row an image: the image with its mask and
+        the patch framed, the patch and its surroundings, the nearest good patch and
+        its surroundings, and the training image that this comes from.
+
+    Raises:
+        ImageError: An image or mask is unusable.
+
+    Example:
+        >>> from pathlib import Path
+        >>> from tempfile import TemporaryDirectory
+        >>> from PIL import Image
+        >>> from adlib.datasets import Sample
+        >>> from adlib.estimators._results import Explanation
+        >>> from adlib.report import explanation_figure
+        >>> with TemporaryDirectory() as folder:
+        ...     path = Path(folder, "0.png")
+        ...     Image.new("L", (64, 64), 128).save(path)
+        ...     sample = Sample(path, 0, "good", None, "part", "test")
+        ...     explanation = Explanation(str(path), (0, 0), 1.5, str(path), (4, 4))
+        ...     figure = explanation_figure([(sample, explanation)], (8, 8), "part")
+        >>> figure.axes[1].get_title()
+        'distance 1.5'
+    """
+    rows: dict[str, list[Picture | None]] = {}
+    for number, (sample, one) in enumerate(explained, 1):
+        here, there = (one.patch, grid), (one.compared_patch, grid)
+        image, source = sample.image_path, Path(one.compared_with)
+        kind = f"{sample.class_name}, {sample.defect_type}"
+        distance = f"distance {one.distance:.3g}"
+        rows[f"image {number}"] = [
+            {"image": image, "mask": sample.mask_path, "frame": here, "title": kind},
+            {"image": image, "frame": here, "zoom": True, "title": distance},
+            {"image": source, "frame": there, "zoom": True, "title": "nearest good"},
+            {"image": source, "frame": there, "title": "it comes from"},
+        ]
+    return picture_grid(rows, title)
+
+
+def _draw(ax: Axes, picture: Picture, longest: int) -> None:
+    pixels = _square(picture["image"])
+    shown: Float32Array | AnyArray = pixels
+    if "map" in picture:
+        values = np.asarray(picture["map"], np.float32)
+        scale = picture.get("scale", (float(np.median(values)), float(values.max())))
+        shown = np.asarray(overlay(pixels, values, *scale))
+    ax.imshow(shown, cmap="gray", vmin=0, vmax=1)
+    title = picture.get("title", "")
+    if len(title) > longest:
+        half = (longest - 1) // 2
+        title = f"{title[:half]}…{title[-half:]}"
+    ax.set_title(title, fontsize=7.5)
+    mask = picture.get("mask")
+    if mask is not None:
+        marked = read_mask(mask) if isinstance(mask, str | os.PathLike) else mask
+        marked = resize(np.asarray(marked, np.float32), (SIDE, SIDE)) > 0
+        if marked.any() and not marked.all():
+            ax.contour(marked, [0.5], colors="black", linewidths=1.8)
+            ax.contour(marked, [0.5], colors=OUTLINE, linewidths=0.8)
+    if "frame" in picture:
+        _frame(ax, *picture["frame"], zoom=picture.get("zoom", False))
+
+
+def _frame(
+    ax: Axes, patch: tuple[int, int], grid: tuple[int, int], *, zoom: bool
+) -> None:
+    from matplotlib.patches import Rectangle  # noqa: PLC0415 - optional
+
+    height, width = SIDE / grid[0], SIDE / grid[1]
+    y, x = patch[0] * height - 0.5, patch[1] * width - 0.5
+    ax.add_patch(Rectangle((x, y), width, height, fill=False, edgecolor=ORANGE, lw=1.4))
+    if zoom:
+        reach = ZOOM // 2
+        left = min(max(x - width * reach, -0.5), SIDE - 0.5 - ZOOM * width)
+        top = min(max(y - height * reach, -0.5), SIDE - 0.5 - ZOOM * height)
+        ax.set_xlim(left, left + ZOOM * width)
+        ax.set_ylim(top + ZOOM * height, top)
+
+
+def _square(image: Pixels) -> Float32Array:
+    """Return an image as the network sees its shape, square."""
+    if isinstance(image, str | os.PathLike):
+        image = as_pixels(read_image(Path(image)), str(image))
+    return resize(np.asarray(image, np.float32), (SIDE, SIDE))

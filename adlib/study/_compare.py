@@ -1,0 +1,224 @@
+"""What changes between conditions, and whether one method beats another by chance."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from adlib._typing import BoolArray, Int64Array
+from adlib.metrics import bootstrap_interval, compute_auroc, paired_permutation_test
+from adlib.metrics._paired_tests import corrected_p_values, paired_t_test
+from adlib.study import _names as names
+from adlib.study._evaluate import N_RESAMPLES, delong_row
+from adlib.study._tables import figures, row, with_means
+
+
+def compare_conditions(
+    after: pd.DataFrame, before: pd.DataFrame, *, random_state: int = 0
+) -> pd.DataFrame:
+    """Compare two conditions, method by method and class by class.
+
+    Args:
+        after: Scores of one condition, as ``read_scores`` has them.
+        before: Of another, of the same methods and classes, on the same test images or
+            on their shifted twins, in the same order.
+        random_state: Of the bootstrap.
+
+    Returns:
+        Figures of ``after`` less ``before`` on the test images scored in both: AUROC
+        with DeLong's interval and p; F1, recall and specificity at the thresholds of
+        the conditions, with intervals by a bootstrap that resamples both conditions'
+        images together; and their means over classes.
+
+    Raises:
+        ValueError: Methods, classes or images do not match.
+
+    Example:
+        >>> import pandas as pd
+        >>> from adlib.study import compare_conditions
+        >>> def scored(condition, scores):
+        ...     return pd.DataFrame({
+        ...         "condition": condition, "method": "any", "class": "part",
+        ...         "split": "test", "image": list("abcdef"), "defect_type": "good",
+        ...         "label": [0, 0, 0, 1, 1, 1], "score": scores,
+        ...         "verdict": [-1 if score > 2.5 else 1 for score in scores]})
+        >>> before = scored("clean", [1.0, 2, 2, 3, 4, 5])
+        >>> found = compare_conditions(scored("shifted", [1.0, 2, 3, 3, 2, 4]), before)
+        >>> found[["metric", "value"]].round(3).values.tolist()[0]
+        ['auroc', -0.222]
+    """
+    keys = ["method", "class"]
+    first, second = (_test_images(table) for table in (before, after))
+    sides = [dict(list(table.groupby(keys, sort=False))) for table in (first, second)]
+    if sorted(sides[0]) != sorted(sides[1]):
+        raise ValueError(
+            f"after of compare_conditions must hold the methods and classes of before, "
+            f"{list(sides[0])}; got {list(sides[1])}."
+        )
+    versus = str(first["condition"].iloc[0])
+    rows: list[dict[str, Any]] = []
+    for (method, name), one in sides[0].items():
+        named = {"method": method, "class": name}
+        changed = _changes(one, sides[1][method, name], versus, random_state)
+        rows += [{**change, **named} for change in changed]
+    return with_means(figures(rows, condition=str(second["condition"].iloc[0])))
+
+
+def compare_methods(scores: pd.DataFrame) -> pd.DataFrame:
+    """Compare the AUROC of two methods on the test images that both scored.
+
+    Args:
+        scores: Of one condition, as ``read_scores`` has them, of two methods on the
+            same classes and test images.
+
+    Returns:
+        Figures of the first method less the second: for each class with DeLong's
+        interval and p; as setting "Holm" with that p, corrected for the number of
+        classes; as setting "permutation" with the p of exchanging scores; and, for
+        several classes, as class "mean" the paired t-test of their AUROC.
+
+    Raises:
+        ValueError: There are not two methods, classes or images differ, or a class has
+            fewer than two test images of a kind.
+
+    Example:
+        >>> import pandas as pd
+        >>> from adlib.study import compare_methods
+        >>> tables = [
+        ...     pd.DataFrame({
+        ...         "condition": "clean", "method": method, "class": "part",
+        ...         "split": "test", "image": list("abcdefgh"), "label": [0, 1] * 4,
+        ...         "defect_type": "good", "score": scores, "verdict": 1})
+        ...     for method, scores in (
+        ...         ("A", [1, 3, 2, 4, 1, 2, 3, 5]), ("B", [1, 3, 2, 4, 1, 2, 4, 3]))]
+        >>> found = compare_methods(pd.concat(tables))
+        >>> found[["method", "versus", "value"]].values.tolist()[0]
+        ['A', 'B', 0.125]
+    """
+    test = _test_images(scores)
+    methods = list(test["method"].unique())
+    if len(methods) != 2:  # noqa: PLR2004 - a pair
+        raise ValueError(
+            f"scores of compare_methods must hold two methods; got {methods}."
+        )
+    rows: list[dict[str, Any]] = []
+    permuted, aurocs = [], []
+    for name, table in test.groupby("class", sort=False):
+        one, other = (table[table["method"] == method] for method in methods)
+        if list(one["image"]) != list(other["image"]):
+            raise ValueError(
+                f"scores of compare_methods must hold the same test images of {name!r} "
+                "for both methods, in the same order."
+            )
+        n, anomalous, pair = _paired(one, other)
+        aurocs.append([compute_auroc(anomalous, values) for values in pair])
+        permuted.append(paired_permutation_test(anomalous, *pair).p_value)
+        keys = {"n": n, "versus": methods[1], "class": name}
+        rows.append(delong_row(names.AUROC, anomalous, *pair, **keys))
+    holm = corrected_p_values([one["p"] for one in rows], "holm")
+    rows = [
+        {**one, "setting": setting, "p": float(p)}
+        for one, *p_values in zip(rows, holm, permuted, strict=True)
+        for setting, p in zip(
+            ("", "Holm", "permutation"), (one["p"], *p_values), strict=True
+        )
+    ]
+    if len(aurocs) > 1:
+        over = paired_t_test(*np.array(aurocs).T)
+        keys = {"n": len(aurocs), "versus": methods[1], "class": names.MEAN}
+        bounds = (over.difference, over.low, over.high)
+        t_test = row(names.AUROC, *bounds, p=over.p_value, setting="t-test", **keys)
+        rows.append(t_test)
+    condition = str(test["condition"].iloc[0])
+    return figures(rows, condition=condition, method=methods[0])
+
+
+def _test_images(scores: pd.DataFrame) -> pd.DataFrame:
+    return scores[scores["split"] == "test"]
+
+
+def _paired(one: pd.DataFrame, other: pd.DataFrame) -> tuple[int, BoolArray, Any]:
+    """Return the number of images that both have scores of, labels, and the scores."""
+    pair = [table["score"].to_numpy(np.float64) for table in (one, other)]
+    both = ~(np.isnan(pair[0]) | np.isnan(pair[1]))
+    anomalous = one["label"].to_numpy(np.int64)[both] == 1
+    return int(both.sum()), anomalous, [values[both] for values in pair]
+
+
+def _changes(
+    before: pd.DataFrame, after: pd.DataFrame, versus: str, random_state: int
+) -> list[dict[str, Any]]:
+    """Return the changes of one method on one class."""
+    if _originals(before) != _originals(after):
+        name = before["class"].iloc[0]
+        raise ValueError(
+            f"after of compare_conditions must hold the test images of {name!r} that "
+            "before holds, or their shifted twins, in the same order."
+        )
+    n, anomalous, (first, second) = _paired(before, after)
+    keys = {"n": n, "versus": versus}
+    rows = [delong_row(names.AUROC, anomalous, second, first, **keys)]
+    scored = before["score"].notna().to_numpy() & after["score"].notna().to_numpy()
+    predicted = [
+        table["verdict"].to_numpy(np.float64, na_value=0)[scored] < 0
+        for table in (before, after)
+    ]
+    for metric, measure in _OF_VERDICTS.items():
+        rows.append(row(metric, *_paired_bootstrap(measure, anomalous, predicted,
+                                                   random_state), **keys))  # fmt: skip
+    return rows
+
+
+def _originals(scores: pd.DataFrame) -> list[tuple[str, str]]:
+    """Return images' names and types, shifted ones by what they were made of."""
+    found = []
+    for name, kind in zip(scores["image"], scores["defect_type"], strict=True):
+        stem = name.rpartition(".")[0] or name
+        if stem.endswith("_shifted"):
+            stem = stem.removesuffix("_shifted").removeprefix(f"{kind}_")
+        found.append((stem, kind))
+    return found
+
+
+def _paired_bootstrap(
+    measure: Callable[[BoolArray, BoolArray], float],
+    anomalous: BoolArray,
+    predicted: list[BoolArray],
+    random_state: int,
+) -> tuple[float, float, float]:
+    """Return a difference and its bounds."""
+    before, after = predicted
+
+    def difference(i: Int64Array) -> float:
+        return measure(anomalous[i], after[i]) - measure(anomalous[i], before[i])
+
+    # Percentiles: BCa has no bounds where no image's verdict changes.
+    interval = bootstrap_interval(
+        difference,
+        anomalous,
+        n_resamples=N_RESAMPLES,
+        method="percentile",
+        random_state=random_state,
+    )
+    value = measure(anomalous, after) - measure(anomalous, before)
+    return value, interval.low, interval.high
+
+
+def _f1(anomalous: BoolArray, predicted: BoolArray) -> float:
+    found = np.count_nonzero(anomalous & predicted)
+    n = np.count_nonzero(anomalous) + np.count_nonzero(predicted)
+    return float(2 * found / n)
+
+
+def _recall(anomalous: BoolArray, predicted: BoolArray) -> float:
+    return float(np.count_nonzero(predicted & anomalous) / np.count_nonzero(anomalous))
+
+
+def _specificity(anomalous: BoolArray, predicted: BoolArray) -> float:
+    return _recall(~anomalous, ~predicted)
+
+
+_OF_VERDICTS = {names.F1: _f1, names.RECALL: _recall, names.SPECIFICITY: _specificity}

@@ -1,0 +1,179 @@
+"""What every script of the study starts with: configuration, data, files."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+
+import adlib
+from adlib.datasets._shifted_splits import ShiftedSplit
+from adlib.datasets._splits import ClassSplit, CleanSplit
+from adlib.features import FeatureCache, use_feature_cache
+from adlib.study import _names as names
+from adlib.study._config import Config, config_from_arguments
+from adlib.study._data import clean_splits, shifted_splits, some_of
+from adlib.study._evaluate import Run, run_on_split
+from adlib.study._lock import locked
+from adlib.study._provenance import provenance
+from adlib.study._tables import (
+    as_text,
+    joined,
+    read_figures,
+    read_scores,
+    with_means,
+    write_figures,
+    write_json,
+    write_table,
+)
+
+GIGABYTE = 10**9
+
+
+class Phase:
+    """A script of the study: its configuration, its data, and where it writes.
+
+    Attributes:
+        config: The study's.
+        name: Of the script, e.g. "phase05_evaluate_clean"; the column "phase".
+        outputs: Folder of everything that the study writes.
+        folder: Below it, of the phase's pictures, e.g. "phase05".
+
+    Example:
+        >>> from pathlib import Path
+        >>> from tempfile import TemporaryDirectory
+        >>> from adlib.study import Phase
+        >>> with TemporaryDirectory() as folder:
+        ...     script = Path(folder, "phase05_evaluate_clean.py")
+        ...     _ = Path(folder, "config.yaml").write_text("cache: {gigabytes: 0}")
+        ...     phase = Phase.start("Phase 5.", script, ["--work", folder])
+        ...     phase.folder.relative_to(folder).as_posix()
+        'outputs/phase05'
+    """
+
+    def __init__(self, config: Config, name: str) -> None:
+        self.config, self.name = config, name
+        self.outputs = config.paths.outputs
+        self.folder = self.outputs / name[:7]
+        self.folder.mkdir(parents=True, exist_ok=True)
+        self._lock: Any = None  # held until the process ends
+
+    @classmethod
+    def start(
+        cls,
+        description: str | None,
+        script: str | Path,
+        arguments: Sequence[str] | None = None,
+    ) -> Phase:
+        """Read the configuration, and let backbones keep their feature maps.
+
+        Returns:
+            The phase. While another works in the same outputs, this one waits.
+        """
+        path = Path(script)
+        config_file = path.with_name("config.yaml")
+        phase = cls(
+            config_from_arguments(description, config_file, arguments), path.stem
+        )
+        phase._lock = locked(phase.outputs, "phase", print)
+        limit = round(phase.config.cache.gigabytes * GIGABYTE)
+        folder = phase.config.cache.folder
+        use_feature_cache(FeatureCache(folder, limit) if limit else None)
+        return phase
+
+    @cached_property
+    def clean(self) -> dict[str, CleanSplit]:
+        """The split of each class."""
+        return clean_splits(self.config)
+
+    @cached_property
+    def shifted(self) -> dict[str, ShiftedSplit]:
+        """The shifted twin of each class's split."""
+        return shifted_splits(self.config)
+
+    def load(self, method: str, class_name: str, domain: str = "clean") -> Any:
+        """Return the model that an earlier phase saved; SystemExit: there is none."""
+        path = self.config.paths.model(method, class_name, domain)
+        if not path.is_file():
+            raise SystemExit(f"There is no {path}: run the phases before this one.")
+        return adlib.load(path)
+
+    def run(self, model: Any, split: Any, *, val_maps: bool = False) -> Run:
+        """Let a fitted model look at a split's validation and test images, once."""
+        return run_on_split(
+            model, split, val_maps=val_maps, random_state=self.config.seed
+        )
+
+    def some(self, splits: Mapping[str, Any]) -> dict[str, ClassSplit]:
+        """Return splits of as many images as the section ablation says."""
+        sizes = self.config.ablation
+        return {
+            name: some_of(split, sizes.n_training, sizes.n_judged)
+            for name, split in splits.items()
+        }
+
+    def scores(self, condition: str) -> pd.DataFrame:
+        """Return the scores of a condition; SystemExit: there are none yet."""
+        stem = names.CONDITIONS[condition]
+        path = self.outputs / "results" / f"{stem}_scores.csv"
+        if not path.is_file():
+            raise SystemExit(f"There is no {path}: run the phases before this one.")
+        found = read_scores(self.outputs)
+        return found[found["condition"] == condition].drop(columns=["file", "row"])
+
+    def whole(
+        self, conditions: Sequence[str] = tuple(names.CONDITIONS)
+    ) -> pd.DataFrame:
+        """Return the metrics of whole classes that were written so far."""
+        found = read_figures(self.outputs)
+        plain = (found["setting"] == "") & (found["versus"] == "")
+        return found[
+            plain
+            & found["condition"].isin(list(conditions))
+            & (found["class"] != names.MEAN)
+            & found["file"].str.endswith("_results.json")
+        ]
+
+    def write(self, name: str, *tables: pd.DataFrame) -> pd.DataFrame:
+        """Write figures to ``results/{name}.json``, and what they were made with.
+
+        Returns:
+            All of them, with the column "phase".
+        """
+        found = joined(*tables).assign(phase=self.name)
+        write_figures(found, self.outputs / "results" / f"{name}.json")
+        made_with = self.outputs / "provenance" / f"{self.name}.json"
+        write_json(provenance(self.config), made_with)
+        return found
+
+    def write_condition(
+        self,
+        condition: str,
+        runs: Sequence[Run],
+        compare: Callable[[pd.DataFrame], Sequence[pd.DataFrame]],
+        *,
+        threshold: Callable[[Run], float] = lambda run: run.threshold,
+    ) -> pd.DataFrame:
+        """Measure runs in a condition; write and show figures, scores and thresholds.
+
+        Returns:
+            The scores.
+        """
+        pairs = [(run, threshold(run)) for run in runs]
+        scores = joined(*(run.scores(condition, limit) for run, limit in pairs))
+        scores = scores.assign(phase=self.name)
+        stem = names.CONDITIONS[condition]
+        write_table(scores, self.outputs / "results" / f"{stem}_scores.csv")
+        measured = joined(*(run.figures(condition, limit) for run, limit in pairs))
+        found = self.write(f"{stem}_results", with_means(measured), *compare(scores))
+        plain = found[(found["setting"] == "") & (found["versus"] == "")]
+        if condition in names.THRESHOLD_FILES:
+            path = self.outputs / "thresholds" / names.THRESHOLD_FILES[condition]
+            limits = plain[plain["metric"] == names.THRESHOLD]
+            write_figures(limits, path.with_suffix(".json"))
+        print(as_text(plain, self.config.metrics))
+        print(as_text(found[found["versus"] != ""]))
+        return scores
