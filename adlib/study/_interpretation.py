@@ -21,7 +21,6 @@ from adlib.study._tables import figures, row
 
 Projection: TypeAlias = Literal["tsne", "umap"]
 NORMAL_IMAGE, BESIDE, DEFECT = "normal image", "beside a defect", "defect"
-N_EACH = 500  # patches of a kind, at most
 N_FEATURES = 10  # so many of those that carry most are listed
 
 
