@@ -24,8 +24,6 @@ ROOMS = (
     "adlib.metrics",
     "adlib.study",
     "adlib.report",
-    "adlib.report.document",
-    "adlib.report.study_report",
     "adlib.exceptions",
 )
 # What no example can show offline and within a second or so.
