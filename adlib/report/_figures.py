@@ -165,6 +165,9 @@ def curve_figure(
     Returns:
         The figure, for ``save_figure``; a panel a class.
 
+    Raises:
+        ValueError: The kind is unknown.
+
     Example:
         >>> import pandas as pd
         >>> from adlib.report import curve_figure
@@ -246,9 +249,10 @@ def confusion_figure(scores: DataFrame, title: str = "") -> Figure:
     Example:
         >>> import pandas as pd
         >>> from adlib.report import confusion_figure
-        >>> rows = [("PaDiM", "bolt", "test", 0, 1), ("PaDiM", "bolt", "test", 1, -1)]
-        >>> columns = ["method", "class", "split", "label", "verdict"]
-        >>> figure = confusion_figure(pd.DataFrame(rows, columns=columns))
+        >>> rows = [("bolt", "test", 0, 0.1, 1), ("bolt", "test", 1, 0.9, -1)]
+        >>> columns = ["class", "split", "label", "score", "verdict"]
+        >>> table = pd.DataFrame(rows, columns=columns).assign(method="PaDiM")
+        >>> figure = confusion_figure(table)
         >>> [text.get_text() for text in figure.axes[0].texts]
         ['1', '0', '0', '1']
     """
