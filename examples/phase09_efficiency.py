@@ -41,7 +41,7 @@ keys = ["method", "class", "setting"]
 points = found.pivot(index=keys, columns="metric", values="value").reset_index()
 for stem, x in {"time": "latency_ms_p50", "size": "model_megabytes"}.items():
     title = "More and less to remember"
-    options = {"hue": "class", "names": "setting"}
+    options = {"hue": "class", "style": "setting"}
     figure = scatter_figure(points, x, "val_auroc", title, **options)
     save_figure(figure, phase.folder / f"efficiency_{stem}.png")
 print(f"Written to {phase.outputs / 'results'} and {phase.folder}.")

@@ -44,7 +44,7 @@ print(as_text(errors[(errors["method"] == "both") & (errors["versus"] == "")]))
 print(as_text(errors[errors["setting"].str.startswith("pattern ")]))
 
 found = errors[errors["metric"] == "n_predicted_anomalous"]
-shares = found.assign(value=found["value"] / found["n"], metric="share")
+shares = found.assign(value=found["value"] / found["n"].astype(float), metric="share")
 for name, split in phase.clean.items():
     title = f"{name}: share of the images that is predicted anomalous"
     options = {"index": "setting", "columns": "condition", "panels": "method"}

@@ -31,9 +31,11 @@ from adlib.cli._arguments import spread
 from adlib.cli._main import app
 from adlib.estimators import _base
 from adlib.features import Backbone, use_feature_cache
-from adlib.study import Config
+from adlib.study import Config, compare_conditions
+from adlib.study._tables import figures, joined, row, write_figures, write_table
 from tests.conftest import scratched, texture
 from tests.markdown import DOCS, ROOT, Block, blocks, documentation, spans
+from tests.study.conftest import scored
 
 SMALL = 64  # pixels; pages that ask for no other size learn and score as quickly
 CLASSES = ("carpet", "hazelnut", "zipper")
@@ -72,7 +74,7 @@ def pictures(tmp_path_factory):
     """The folder that pages find themselves in.
 
     Parts as a user has them: good ones, others of which three are scratched, and what a
-    camera sends; and three classes of a data set in MVTec AD's layout.
+    camera sends; three classes of a data set in MVTec AD's layout; results of a study.
     """
     root = tmp_path_factory.mktemp("pictures")
     for i in range(20):
@@ -94,7 +96,21 @@ def pictures(tmp_path_factory):
             save(texture(seed + 100 + i), folder / f"test/good/{i:03}.png")
             save(scratched(seed + 200 + i), folder / f"test/hole/{i:03}.png")
             save(scratch, folder / f"ground_truth/hole/{i:03}_mask.png")
+    save_study(root / "outputs/results")
     return root
+
+
+def save_study(results):
+    """Write what a study leaves: figures and scores of two conditions."""
+    clean = scored(np.arange(20.0) % 7, 3.0, [0, 1] * 10)
+    dark = scored(np.arange(20.0) % 5, 3.0, [0, 1] * 10, condition="shifted")
+    keys = {"condition": "clean", "method": "PaDiM", "class_": "nut"}
+    found = joined(
+        figures([row("auroc", 0.9), row("f1", 0.8)], **keys),
+        compare_conditions(dark, clean),
+    )
+    write_figures(found, results / "clean_results.json")
+    write_table(joined(clean, dark), results / "clean_scores.csv")
 
 
 @pytest.fixture

@@ -5,22 +5,20 @@ from __future__ import annotations
 import copy
 import time
 from collections.abc import Iterator, Mapping
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import pandas as pd
 
 from adlib.datasets import ClassSplit
 from adlib.estimators import AnomalyDetector
 from adlib.features import without_feature_cache
-from adlib.metrics import PixelCurves, delong_test
+from adlib.metrics import PixelCurves
 from adlib.study import _names as names
-from adlib.study._evaluate import FPR_LIMIT, auroc_interval
+from adlib.study._config import Config
+from adlib.study._evaluate import FPR_LIMIT, auroc_interval, delong_row
 from adlib.study._fitting import new_detector, timed_fit
 from adlib.study._predictions import Predictions
 from adlib.study._tables import figures, row
-
-if TYPE_CHECKING:
-    from adlib.study._config import Config
 
 # What an image score is made of; it changes without retraining.
 OF_SCORES = {"aggregation", "top_ratio", "n_neighbors"}
@@ -114,10 +112,8 @@ def _measured(
     keys: dict[str, Any] = {"setting": setting, "n": len(scores)}
     yield row("val_auroc", *auroc_interval(anomalous, scores)[:3], **keys)
     if baseline is not None:
-        test = delong_test(anomalous, scores, baseline.scores[usable])
-        bounds = (test.difference, test.low, test.high)
-        versus = {"versus": names.CONFIGURED, "p": test.p_value}
-        yield row("val_auroc", *bounds, **versus, **keys)
+        others, versus = baseline.scores[usable], {"versus": names.CONFIGURED}
+        yield delong_row("val_auroc", anomalous, scores, others, **versus, **keys)
     if found.located is not None:
         curves = PixelCurves.of(*found.located)
         yield row("val_pixel_auroc", curves.auroc, **keys)

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import copy
-from collections.abc import Iterator, Sequence
-from typing import TYPE_CHECKING, Any
+from collections.abc import Sequence
+from typing import Any
 
 import numpy as np
 import pandas as pd
 
 from adlib._typing import Float64Array
+from adlib.datasets import ClassSplit, Sample
 from adlib.estimators import AnomalyDetector, PatchCore
 from adlib.metrics import (
     compute_accuracy_precision_recall,
@@ -21,9 +22,6 @@ from adlib.study import _names as names
 from adlib.study._evaluate import Run
 from adlib.study._predictions import Predictions
 from adlib.study._tables import figures, row
-
-if TYPE_CHECKING:
-    from adlib.datasets import ClassSplit, Sample
 
 N_ADDED = (4, 16)  # shifted good images that a bank is topped up with
 
@@ -59,35 +57,14 @@ def top_up(
     n_added: Sequence[int] = N_ADDED,
     random_state: int = 0,
 ) -> pd.DataFrame:
-    """Add a few shifted good images to a fitted memory bank.
+    """Add a few shifted good images, drawn at random, to a fitted memory bank.
 
     The threshold is carried over by median and spread of the validation scores, which
     needs no label: from those that the model gave the clean images before, to those
-    that it gives the shifted ones after.
+    that it gives the shifted ones after. The model itself stays as it is.
     """
-    return _figures(
-        list(_topped_up(model, clean, shifted, n_added, random_state)),
-        type(model).__name__,
-        shifted.class_name,
-    )
-
-
-def retrained_way(run: Run, n_good: int) -> pd.DataFrame:
-    """Return what retraining on ``n_good`` images was worth, beside the other ways."""
-    n = int(run.val.usable.sum())
-    way = _way("retrained", run.test, run.threshold, good=n_good, labelled=n)
-    return _figures([way], run.method, run.class_name)
-
-
-def _topped_up(
-    model: PatchCore,
-    clean: ClassSplit,
-    shifted: ClassSplit,
-    n_added: Sequence[int],
-    random_state: int,
-) -> Iterator[list[dict[str, Any]]]:
     drawn = np.random.default_rng(random_state).permutation(len(shifted.train))
-    before = _look(model, clean.val)
+    before, ways = _look(model, clean.val), []
     assert model.threshold_ is not None  # saved with one
     for wanted in n_added:
         chosen = [shifted.train[place] for place in drawn[:wanted]]
@@ -97,7 +74,15 @@ def _topped_up(
         limit = transfer_threshold(model.threshold_, before, after)
         test = Predictions.of(richer, shifted.test, maps=False)
         name = f"bank and {len(chosen)} shifted good images, threshold moved"
-        yield _way(name, test, limit, good=len(chosen), unlabelled=len(after))
+        ways.append(_way(name, test, limit, good=len(chosen), unlabelled=len(after)))
+    return _figures(ways, type(model).__name__, shifted.class_name)
+
+
+def retrained_way(run: Run, n_good: int) -> pd.DataFrame:
+    """Return what retraining on ``n_good`` images was worth, beside the other ways."""
+    n = int(run.val.usable.sum())
+    way = _way("retrained", run.test, run.threshold, good=n_good, labelled=n)
+    return _figures([way], run.method, run.class_name)
 
 
 def _way(

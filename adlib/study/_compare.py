@@ -13,12 +13,11 @@ from adlib.metrics import (
     bootstrap_interval_of,
     compute_auroc,
     corrected_p_values,
-    delong_test,
     paired_permutation_test,
     paired_t_test,
 )
 from adlib.study import _names as names
-from adlib.study._evaluate import N_RESAMPLES
+from adlib.study._evaluate import N_RESAMPLES, delong_row
 from adlib.study._tables import figures, row, with_means
 
 
@@ -48,8 +47,8 @@ def compare_conditions(
         >>> def scored(condition, scores):
         ...     return pd.DataFrame({
         ...         "condition": condition, "method": "any", "class": "part",
-        ...         "split": "test", "image": list("abcdef"), "label": [0, 0, 0, 1, 1, 1],
-        ...         "defect_type": "good", "score": scores,
+        ...         "split": "test", "image": list("abcdef"), "defect_type": "good",
+        ...         "label": [0, 0, 0, 1, 1, 1], "score": scores,
         ...         "verdict": [-1 if score > 2.5 else 1 for score in scores]})
         >>> before = scored("clean", [1.0, 2, 2, 3, 4, 5])
         >>> found = compare_conditions(scored("shifted", [1.0, 2, 3, 3, 2, 4]), before)
@@ -110,7 +109,8 @@ def compare_methods(scores: pd.DataFrame) -> pd.DataFrame:
         raise ValueError(
             f"scores of compare_methods must hold two methods; got {methods}."
         )
-    found: dict[str, tuple[Any, ...]] = {}
+    rows: list[dict[str, Any]] = []
+    permuted, aurocs = [], []
     for name, table in test.groupby("class", sort=False):
         one, other = (table[table["method"] == method] for method in methods)
         if list(one["image"]) != list(other["image"]):
@@ -118,29 +118,25 @@ def compare_methods(scores: pd.DataFrame) -> pd.DataFrame:
                 f"scores of compare_methods must hold the same test images of {name!r} "
                 "for both methods, in the same order."
             )
-        both, anomalous, pair = _paired(one, other)
-        aurocs = [compute_auroc(anomalous, values) for values in pair]
-        permuted = paired_permutation_test(anomalous, *pair).p_value
-        found[str(name)] = (both, aurocs, delong_test(anomalous, *pair), permuted)
-    corrected = corrected_p_values([one[2].p_value for one in found.values()], "holm")
-    rows: list[dict[str, Any]] = []
-    for (name, (n, _, delong, permuted)), holm in zip(
-        found.items(), corrected, strict=True
-    ):
-        bounds = (names.AUROC, delong.difference, delong.low, delong.high)
-        for setting, p in (
-            ("", delong.p_value),
-            ("Holm", float(holm)),
-            ("permutation", permuted),
-        ):
-            one = row(*bounds, n=n, p=p, setting=setting, versus=methods[1])
-            rows.append({**one, "class": name})
-    if len(found) > 1:
-        pairs = np.array([one[1] for one in found.values()])
-        test_t = paired_t_test(pairs[:, 0], pairs[:, 1])
-        over = row(names.AUROC, test_t.difference, test_t.low, test_t.high, n=len(pairs),
-                   p=test_t.p_value, setting="t-test", versus=methods[1])  # fmt: skip
-        rows.append({**over, "class": names.MEAN})
+        n, anomalous, pair = _paired(one, other)
+        aurocs.append([compute_auroc(anomalous, values) for values in pair])
+        permuted.append(paired_permutation_test(anomalous, *pair).p_value)
+        keys = {"n": n, "versus": methods[1], "class": name}
+        rows.append(delong_row(names.AUROC, anomalous, *pair, **keys))
+    holm = corrected_p_values([one["p"] for one in rows], "holm")
+    rows = [
+        {**one, "setting": setting, "p": float(p)}
+        for one, *p_values in zip(rows, holm, permuted, strict=True)
+        for setting, p in zip(
+            ("", "Holm", "permutation"), (one["p"], *p_values), strict=True
+        )
+    ]
+    if len(aurocs) > 1:
+        over = paired_t_test(*np.array(aurocs).T)
+        keys = {"n": len(aurocs), "versus": methods[1], "class": names.MEAN}
+        bounds = (over.difference, over.low, over.high)
+        t_test = row(names.AUROC, *bounds, p=over.p_value, setting="t-test", **keys)
+        rows.append(t_test)
     condition = str(test["condition"].iloc[0])
     return figures(rows, condition=condition, method=methods[0])
 
@@ -168,10 +164,8 @@ def _changes(
             "before holds, or their shifted twins, in the same order."
         )
     n, anomalous, (first, second) = _paired(before, after)
-    delong = delong_test(anomalous, second, first)
     keys = {"n": n, "versus": versus}
-    bounds = (delong.difference, delong.low, delong.high)
-    rows = [row(names.AUROC, *bounds, p=delong.p_value, **keys)]
+    rows = [delong_row(names.AUROC, anomalous, second, first, **keys)]
     scored = before["score"].notna().to_numpy() & after["score"].notna().to_numpy()
     predicted = [
         table["verdict"].to_numpy(np.float64, na_value=0)[scored] < 0

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -27,10 +27,8 @@ from adlib.datasets import (
     save_clean_splits,
 )
 from adlib.study import _names as names
+from adlib.study._config import Config
 from adlib.study._tables import figures, row
-
-if TYPE_CHECKING:
-    from adlib.study._config import Config
 
 
 def data_root(config: Config) -> Path:

@@ -5,23 +5,20 @@ from __future__ import annotations
 import tempfile
 import time
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 import pandas as pd
 
 from adlib._typing import Float64Array
-from adlib.datasets import ANOMALOUS
+from adlib.datasets import ANOMALOUS, ClassSplit
 from adlib.estimators import STAGES, AnomalyDetector, stage_seconds
 from adlib.features import without_feature_cache
 from adlib.study import _names as names
+from adlib.study._config import Config
 from adlib.study._evaluate import auroc_interval
 from adlib.study._fitting import new_detector
 from adlib.study._tables import figures, joined, row
-
-if TYPE_CHECKING:
-    from adlib.datasets import ClassSplit
-    from adlib.study._config import Config
 
 FRACTIONS = (0.005, 0.01, 0.02, 0.05, 0.1, 0.2)  # of the patches, remembered
 N_WARM_UP = 3  # images before the clock counts

@@ -25,12 +25,10 @@ def analyse_errors(
 ) -> tuple[pd.DataFrame, pd.DataFrame]:
     """Say where methods fail on the test images of one class in one condition.
 
-    Returns:
-        Figures: verdicts by defect type; whether two methods fail together, with
-        McNemar's exact test; what wrongly predicted images have in common, with Mann
-        and Whitney's test (as many are tried at once, one p alone proves little). And
-        the cases: a row an image and method of the images that any method predicts
-        wrongly, those that most predict wrongly first.
+    Figures: verdicts by defect type; whether two methods fail together, with McNemar's
+    exact test; what wrongly predicted images have in common, with Mann and Whitney's
+    test (as many are tried at once, one p alone proves little). And the cases: a row an
+    image and method of the images that any method predicts wrongly.
     """
     test = scores[scores["split"] == "test"]
     tables = dict(list(test.groupby("method", sort=False)))

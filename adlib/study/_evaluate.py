@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Any, TypeAlias
@@ -14,7 +14,6 @@ from adlib._typing import BoolArray, Float64Array
 from adlib.datasets import Sample, class_names, read_mask
 from adlib.estimators import AnomalyDetector
 from adlib.metrics import (
-    Group,
     Interval,
     PixelCurves,
     bootstrap_interval,
@@ -30,6 +29,7 @@ from adlib.metrics import (
     compute_confusion,
     compute_f1_at_threshold,
     compute_fpr_at_tpr,
+    delong_test,
     expected_calibration_error,
     fit_probabilities,
     mask_area_ratio,
@@ -118,16 +118,7 @@ def evaluate(
 
 @dataclass(frozen=True, eq=False)
 class Run:
-    """What a fitted model says of a class's validation and test images.
-
-    Attributes:
-        method: What the model is called.
-        class_name: The class.
-        threshold: The model's own.
-        val: Scores of the validation images, and maps.
-        test: Scores and maps of the test images.
-        random_state: Of the bootstrap.
-    """
+    """What a fitted model with a threshold says of a class's val and test images."""
 
     method: str
     class_name: str
@@ -138,7 +129,7 @@ class Run:
 
     @cached_property
     def best_f1_threshold(self) -> float:
-        """The threshold of best F1 on the validation images, which are of both kinds."""
+        """The threshold of best F1 on the validation images."""
         return calibrate_threshold(*self.val.parted())
 
     @cached_property
@@ -214,7 +205,7 @@ def run_on_split(
     name = type(model).__name__
     if model.threshold_ is None:
         raise ValueError(
-            f"model of run_on_split must have a threshold, and {name} was saved without "
+            f"model of run_on_split must have a threshold; {name} was saved without "
             "one. Call calibrate with the validation images."
         )
     val = Predictions.of(model, split.val, maps=val_maps)
@@ -234,14 +225,19 @@ def auroc_interval(
     )
 
 
+def delong_row(
+    metric: str, anomalous: BoolArray, scores: Any, others: Any, **keys: Any
+) -> dict[str, Any]:
+    """Return the row of a difference of AUROC, by DeLong's method."""
+    test = delong_test(anomalous, scores, others)
+    return row(metric, test.difference, test.low, test.high, p=test.p_value, **keys)
+
+
 def image_rows(
     predictions: Predictions, threshold: float | None, **options: Any
 ) -> Rows:
     """Return image metrics, and those of groups of defects."""
     anomalous, found = predictions.scored()
-    kept = [
-        s for s, u in zip(predictions.samples, predictions.usable, strict=True) if u
-    ]
     n, n_anomalous = len(found), int(anomalous.sum())
     both = 0 < n_anomalous < n
     options = {"n_resamples": N_RESAMPLES, **options}
@@ -263,7 +259,7 @@ def image_rows(
     if threshold is not None and n:
         rows += _verdict_rows(anomalous, found, threshold, options)
     if both:
-        rows += _group_rows(kept, anomalous, found, threshold)
+        rows += _group_rows(predictions, threshold)
     return rows
 
 
@@ -343,13 +339,10 @@ def _verdict_rows(
     return rows + [row(k, v, n=n) for k, v in confusion._asdict().items()]
 
 
-def _group_rows(
-    samples: Sequence[Sample],
-    anomalous: BoolArray,
-    found: Float64Array,
-    threshold: float | None,
-) -> Rows:
+def _group_rows(predictions: Predictions, threshold: float | None) -> Rows:
     """Return what is found of each type, size and position of defects."""
+    anomalous, found = predictions.scored()
+    samples = [predictions.samples[i] for i in np.flatnonzero(predictions.usable)]
     types = [sample.defect_type for sample in samples]
     groups = {"defect": per_defect_type(anomalous, found, types, threshold)}
     known = ~anomalous | np.array([sample.mask_path is not None for sample in samples])
@@ -363,44 +356,39 @@ def _group_rows(
         judged = (anomalous[known], found[known])
         groups["size"] = by_defect_size(*judged, areas[known], threshold)
         groups["position"] = by_position(*judged, at_border[known], threshold)
-    return [
-        one
-        for kind, members in groups.items()
-        for name, group in members.items()
-        for one in _rows_of_group(f"{kind} {name}", group)
-    ]
-
-
-def _rows_of_group(setting: str, group: Group) -> Iterator[dict[str, Any]]:
-    keys = {"setting": setting, "n": group.n_images}
-    yield row(names.AUROC, group.auroc, **keys)
-    yield row(names.AVERAGE_PRECISION, group.average_precision, **keys)
-    if group.recall is not None:
-        bounds = (group.recall_low, group.recall_high)
-        yield row(names.RECALL, group.recall, *bounds, **keys)
+    rows = []
+    for kind, members in groups.items():
+        for name, group in members.items():
+            keys = {"setting": f"{kind} {name}", "n": group.n_images}
+            rows.append(row(names.AUROC, group.auroc, **keys))
+            rows.append(row(names.AVERAGE_PRECISION, group.average_precision, **keys))
+            if group.recall is not None:
+                recall = (group.recall, group.recall_low, group.recall_high)
+                rows.append(row(names.RECALL, *recall, **keys))
+    return rows
 
 
 def _rule_rows(val: Predictions, test: Predictions) -> Rows:
     """Return what other rules for the threshold, set on validation, are worth."""
-    found = compare_thresholds(*val.parted(), *test.scored())
-    return [
-        row(metric, value, n=int(test.usable.sum()), setting=f"rule {one.rule}")
-        for one in found
-        for metric, value in list(one._asdict().items())[1:]
-    ]
+    rows: Rows = []
+    for one in compare_thresholds(*val.parted(), *test.scored()):
+        keys = {"n": int(test.usable.sum()), "setting": f"rule {one.rule}"}
+        numbers = zip(one._fields[1:], one[1:], strict=True)
+        rows += [row(metric, value, **keys) for metric, value in numbers]
+    return rows
 
 
 def _aggregation_rows(test: Predictions) -> Rows:
     """Return what other ways from a map to one score are worth."""
     if test.maps is None:
         return []
-    positions = np.flatnonzero(test.usable).tolist()
-    found = compare_aggregations(Chosen(test.maps, positions), test.scored()[0])
-    rows = []
-    for one in found:
-        named = {**one._asdict(), "best_f1_threshold": one.threshold}
-        setting = f"aggregation {named.pop('aggregation')}"
-        del named["threshold"]
-        n = len(positions)
-        rows += [row(k, v, n=n, setting=setting) for k, v in named.items()]
+    positions, rows = np.flatnonzero(test.usable).tolist(), []
+    for one in compare_aggregations(Chosen(test.maps, positions), test.scored()[0]):
+        keys = {"n": len(positions), "setting": f"aggregation {one.aggregation}"}
+        rows += [
+            row(names.AUROC, one.auroc, **keys),
+            row(names.AVERAGE_PRECISION, one.average_precision, **keys),
+            row("best_f1", one.best_f1, **keys),
+            row("best_f1_threshold", one.threshold, **keys),
+        ]
     return rows

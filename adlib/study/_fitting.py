@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -14,10 +14,8 @@ from adlib.estimators import AnomalyDetector, PaDiM, PatchCore
 from adlib.features import embedding_length, without_feature_cache
 from adlib.metrics import calibrate_threshold, compute_auroc
 from adlib.study import _names as names
+from adlib.study._config import Config
 from adlib.study._tables import figures, row, write_json
-
-if TYPE_CHECKING:
-    from adlib.study._config import Config
 
 # Parameters that change speed alone, or say nothing of the model.
 LEFT_OUT = {"batch_size", "device", "n_workers", "on_error", "progress"}

@@ -12,10 +12,11 @@ import pandas as pd
 from adlib._typing import BoolArray, Float64Array, Int64Array
 from adlib.datasets import ANOMALOUS, ClassSplit, Sample
 from adlib.estimators import PatchCore
-from adlib.metrics import compute_auroc, delong_test
+from adlib.metrics import compute_auroc
 from adlib.neighbors import MemoryBank
 from adlib.study import _names as names
-from adlib.study._predictions import Masks, Predictions
+from adlib.study._evaluate import delong_row
+from adlib.study._predictions import Predictions, mask_of
 from adlib.study._tables import figures, row
 
 
@@ -40,7 +41,6 @@ def neighbour_shares(
         defect"), and of each anomalous image's highest patch ("patches worst").
     """
     classes, entry_class = _classes_of_entries(model, train)
-    masks = Masks(samples, model.grid_)
     counts = {kind: np.zeros(len(classes), np.int64) for kind in _KINDS}
     for one in model.embeddings([sample.image_path for sample in samples]):
         sample = samples[one.position]
@@ -49,7 +49,7 @@ def neighbour_shares(
         nearest = entry_class[found.indices[:, 0]]
         chosen = {"normal": nearest}
         if sample.label == ANOMALOUS:
-            marked = masks[one.position].ravel()  # none where there is no mask
+            marked = mask_of(sample, model.grid_).ravel()  # none without a mask
             worst = [found.distances[:, 0].argmax()]
             chosen = {"defect": nearest[marked], "worst": nearest[worst]}
         for kind, some in chosen.items():
@@ -96,7 +96,6 @@ def shortcut(
     anomalous = whole.anomalous[usable]
     every, some = whole.scores[usable], restricted.scores[usable]
     drop = 1.0 - every / np.where(some > 0.0, some, 1.0)
-    test = delong_test(anomalous, every, some)
     n, n_anomalous = len(anomalous), int(anomalous.sum())
     keys: dict[str, Any] = {"setting": "shortcut", "n": n}
     rows = [
@@ -105,8 +104,7 @@ def shortcut(
         row("auroc_alone", compute_auroc(anomalous, alone[usable]), **keys),
         row("auroc_own_entries", compute_auroc(anomalous, some), **keys),
         row("auroc_global", compute_auroc(anomalous, every), **keys),
-        row(names.AUROC, test.difference, test.low, test.high, p=test.p_value,
-            versus="own entries", **keys),
+        delong_row(names.AUROC, anomalous, every, some, versus="own entries", **keys),
         row("normal_drop", float(drop[~anomalous].mean()),
             **{**keys, "n": n - n_anomalous}),
         row("anomalous_drop", float(drop[anomalous].mean()),

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import warnings
 from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING, Any, Literal, TypeAlias
+from typing import Any, Literal, TypeAlias
 
 import numpy as np
 import pandas as pd
@@ -12,15 +12,12 @@ import torch
 
 from adlib._typing import AnyArray, Float32Array, Float64Array, Int64Array
 from adlib._validation import check_option, refusal
-from adlib.datasets import ANOMALOUS
+from adlib.datasets import ANOMALOUS, Sample
 from adlib.estimators import PatchCore
 from adlib.images import open_source, read_batches
 from adlib.study import _names as names
-from adlib.study._predictions import Masks
+from adlib.study._predictions import mask_of
 from adlib.study._tables import figures, row
-
-if TYPE_CHECKING:
-    from adlib.datasets import Sample
 
 Projection: TypeAlias = Literal["tsne", "umap"]
 NORMAL_IMAGE, BESIDE, DEFECT = "normal image", "beside a defect", "defect"
@@ -33,11 +30,10 @@ def distance_shares(model: PatchCore, samples: Sequence[Sample]) -> pd.DataFrame
     The squared distance to the nearest entry is a sum over features, and so over the
     channels of the backbone's stages; nothing is estimated.
 
-    Returns:
-        Figures of normal and of anomalous images: the mean share of each stage ("layer
-        stride 8") and of the features that carry most ("feature 17"), and how many
-        features would carry as much if all carried the same. Images whose highest patch
-        is itself in the bank, at a distance of 0, are left out.
+    Figures of normal and of anomalous images: the mean share of each stage ("layer
+    stride 8") and of the features that carry most ("feature 17"), and how many features
+    would carry as much if all carried the same. Images whose highest patch is itself in
+    the bank, at a distance of 0, are left out.
     """
     slices = _stage_slices(model)
     parts: dict[str, list[Float64Array]] = {"normal": [], "anomalous": []}
@@ -63,10 +59,9 @@ def stage_maps(
 ) -> dict[str, tuple[Float32Array, Float32Array]]:
     """Return what each stage responds to on an image, and what it adds to the map.
 
-    Returns:
-        By stage ("stride 8"): the length of its channel vector at each place, at the
-        stage's own size; and its part in the patches' distance to their nearest
-        entries, on the patch grid; the squares of these add up to the squared distance.
+    By stage: the length of its channel vector at each place, at the stage's own size;
+    and its part in the patches' distance to their nearest entries, on the patch grid;
+    the squares of these add up to the squared distance.
     """
     slices = _stage_slices(model)
     side = model.image_size
@@ -93,13 +88,11 @@ def sample_patches(
     n_each: int = 500,
     random_state: int = 0,
 ) -> tuple[Float32Array, list[str]]:
-    """Draw patches of normal images, of defects, and of what lies beside defects.
+    """Draw patches of normal images, beside defects and of defects; return their kinds.
 
-    Returns:
-        Embeddings, (n_patches, n_features), and the kind of each, kind by kind.
+    Memory is bounded: of each image at most ``n_each`` patches of a kind are kept.
     """
     pools: dict[str, list[Float32Array]] = {NORMAL_IMAGE: [], BESIDE: [], DEFECT: []}
-    masks = Masks(samples, model.grid_)
     rng = np.random.default_rng(random_state)
     for one in model.embeddings([sample.image_path for sample in samples]):
         sample = samples[one.position]
@@ -109,7 +102,7 @@ def sample_patches(
         elif sample.mask_path is None:
             continue
         else:
-            marked = masks[one.position].ravel()
+            marked = mask_of(sample, model.grid_).ravel()
             parts = {BESIDE: patches[~marked], DEFECT: patches[marked]}
         for kind, some in parts.items():
             kept = rng.permutation(len(some))[:n_each]
@@ -130,9 +123,6 @@ def project(
     """Lay patch embeddings out in a plane, so that neighbours stay neighbours.
 
     Distances between groups, and their sizes, mean nothing in such a plane.
-
-    Returns:
-        (n_patches, 2).
 
     References:
         1. L. van der Maaten and G. Hinton, "Visualizing data using t-SNE", JMLR 9,

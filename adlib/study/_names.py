@@ -4,14 +4,7 @@ from __future__ import annotations
 
 # The two tables. Text columns are never missing, "" where there is nothing to say.
 SCORE_KEYS = ("phase", "condition", "method", "class", "split", "image")
-SCORE_COLUMNS = (
-    *SCORE_KEYS,
-    "label",
-    "defect_type",
-    "score",
-    "threshold",
-    "verdict",
-)
+SCORE_COLUMNS = (*SCORE_KEYS, "label", "defect_type", "score", "threshold", "verdict")
 FIGURE_KEYS = ("phase", "condition", "method", "class", "setting", "versus", "metric")
 FIGURE_COLUMNS = (*FIGURE_KEYS, "value", "low", "high", "n", "p")
 
@@ -50,32 +43,15 @@ PIXEL_AUROC, AUPRO, THRESHOLD = "pixel_auroc", "aupro", "threshold"
 
 # What a configuration may ask to be shown, and what is averaged over classes.
 METRICS = (
-    AUROC,
-    AVERAGE_PRECISION,
-    F1,
-    "accuracy",
-    PRECISION,
-    RECALL,
-    SPECIFICITY,
-    "fpr_at_95_tpr",
-    "best_f1",
-    PIXEL_AUROC,
-    "pixel_average_precision",
-    "pixel_best_f1",
-    AUPRO,
-    "aupimo",
+    *(AUROC, AVERAGE_PRECISION, F1, "accuracy", PRECISION, RECALL, SPECIFICITY),
+    *("fpr_at_95_tpr", "best_f1", PIXEL_AUROC, "pixel_average_precision"),
+    *("pixel_best_f1", AUPRO, "aupimo"),
 )
 
 # What a clock says is never the same twice; a model file holds the paths of its images.
 NOT_REPRODUCIBLE = (
-    "fit_seconds",
-    "score_milliseconds",
-    "latency_ms_p50",
-    "latency_ms_p95",
-    "latency_ms_p99",
-    "images_per_second",
-    "time_share",
-    "model_megabytes",
+    *("fit_seconds", "score_milliseconds", "images_per_second", "time_share"),
+    *("latency_ms_p50", "latency_ms_p95", "latency_ms_p99", "model_megabytes"),
 )
 
 NOT_SHIFTED = "not shifted"

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Mapping, Sequence
 from functools import cached_property
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import pandas as pd
 
 import adlib
+from adlib.datasets import ClassSplit, CleanSplit, ShiftedSplit
 from adlib.features import FeatureCache, use_feature_cache
 from adlib.study import _names as names
 from adlib.study._config import Config, config_from_arguments
@@ -26,11 +28,6 @@ from adlib.study._tables import (
     write_json,
     write_table,
 )
-
-if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping, Sequence
-
-    from adlib.datasets import ClassSplit, CleanSplit, ShiftedSplit
 
 GIGABYTE = 10**9
 

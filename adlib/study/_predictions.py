@@ -18,14 +18,9 @@ from adlib.estimators import AnomalyDetector
 
 @dataclass(frozen=True, eq=False)
 class Predictions:
-    """Scores of some images, and their maps where there are any.
+    """Scores of some images, NaN where one was skipped, and their maps, if kept.
 
-    Attributes:
-        samples: The images.
-        scores: Image scores, (n_images,) float64; NaN where an image was skipped.
-        maps: Anomaly maps, (n_images, height, width) float32, in a temporary file, so
-            that memory stays bounded; NaN where an image was skipped. None: there are
-            only scores.
+    Maps, (n_images, height, width), are in a temporary file: memory stays bounded.
     """
 
     samples: tuple[Sample, ...]
@@ -95,35 +90,9 @@ class Predictions:
             return None
         size = (self.maps.shape[1], self.maps.shape[2])
         stored = _on_disk((len(self.samples), *size), np.bool_)
-        for position, mask in enumerate(Masks(self.samples, size)):
-            stored[position] = mask
+        for position, sample in enumerate(self.samples):
+            stored[position] = mask_of(sample, size)
         return Chosen(stored, positions), Chosen(self.maps, positions)
-
-
-class Masks:
-    """The masks of some images at one size, each read when it is asked for.
-
-    A pixel of the smaller mask is anomalous where its nearest pixel in the larger one
-    is. A mask that would vanish keeps every pixel that any of its own falls into.
-    Samples without a mask are normal all over.
-    """
-
-    def __init__(self, samples: Sequence[Sample], size: tuple[int, int]) -> None:
-        self.samples, self._size = samples, size
-
-    def __len__(self) -> int:
-        return len(self.samples)
-
-    def __getitem__(self, position: int) -> BoolArray:
-        """Return one mask, (height, width) bool, or raise ImageError."""
-        path = self.samples[position].mask_path
-        if path is None:
-            return np.zeros(self._size, np.bool_)
-        return resized_mask(read_mask(path), self._size)
-
-    def __iter__(self) -> Iterator[BoolArray]:
-        """Yield the masks in order."""
-        return (self[position] for position in range(len(self)))
 
 
 class Chosen:
@@ -144,8 +113,19 @@ class Chosen:
         return (self[position] for position in range(len(self)))
 
 
+def mask_of(sample: Sample, size: tuple[int, int]) -> BoolArray:
+    """Return a sample's mask at a (height, width), all normal where it has none."""
+    if sample.mask_path is None:
+        return np.zeros(size, np.bool_)
+    return resized_mask(read_mask(sample.mask_path), size)
+
+
 def resized_mask(mask: BoolArray, size: tuple[int, int]) -> BoolArray:
-    """Return a mask at another (height, width); see ``Masks``."""
+    """Return a mask at another (height, width).
+
+    A pixel of the smaller mask is anomalous where its nearest pixel in the larger one
+    is. A mask that would vanish keeps every pixel that any of its own falls into.
+    """
     if mask.shape == size:
         return mask
     places = [
@@ -153,10 +133,10 @@ def resized_mask(mask: BoolArray, size: tuple[int, int]) -> BoolArray:
         for old, new in zip(mask.shape, size, strict=True)
     ]
     resized = mask[np.ix_(*places)]
-    if resized.any() or not mask.any():
-        return resized
-    rows, columns = np.nonzero(mask)
-    resized[rows * size[0] // mask.shape[0], columns * size[1] // mask.shape[1]] = True
+    if mask.any() and not resized.any():
+        rows, columns = np.nonzero(mask)
+        height, width = mask.shape
+        resized[rows * size[0] // height, columns * size[1] // width] = True
     return resized
 
 

@@ -5,30 +5,18 @@ from __future__ import annotations
 import os
 import platform
 from importlib.metadata import PackageNotFoundError, version
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import adlib
 from adlib._device import resolve_device
 from adlib._threads import available_threads
+from adlib.study._config import Config
 from adlib.study._evaluate import FPR_LIMIT, N_RESAMPLES
 
-if TYPE_CHECKING:
-    from adlib.study._config import Config
-
 PACKAGES = (
-    "adlib-vision",
-    "numpy",
-    "torch",
-    "torchvision",
-    "timm",
-    "numba",
-    "pandas",
-    "pillow",
-    "scikit-image",
-    "scikit-learn",
-    "scipy",
+    *("adlib-vision", "numpy", "torch", "torchvision", "timm", "numba", "pandas"),
+    *("pillow", "scikit-image", "scikit-learn", "scipy"),
 )
-
 UNSEEN = {"paths", "cache", "tensorboard"}  # of a configuration: change no result
 
 INTERVALS = {

@@ -12,7 +12,7 @@ from collections import deque
 from collections.abc import Callable, Iterator, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import pandas as pd
 
@@ -20,13 +20,11 @@ import adlib
 from adlib._files import replacing
 from adlib.images._folders import is_hidden
 from adlib.study import _names as names
+from adlib.study._config import Config
 from adlib.study._data import data_root
 from adlib.study._lock import locked
 from adlib.study._tables import as_text, read_figures, write_json
 from adlib.study._tensorboard import summary_writer, write_tensorboard
-
-if TYPE_CHECKING:
-    from adlib.study._config import Config
 
 LAST_LINES = 25  # of a failed phase's output, in the error
 

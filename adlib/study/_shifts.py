@@ -6,7 +6,7 @@ Images are shifted as they are read, so that no second data set is written.
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from typing import TYPE_CHECKING, Any, TypeAlias
+from typing import Any, TypeAlias
 
 import numpy as np
 import pandas as pd
@@ -19,21 +19,18 @@ from adlib.datasets import (
     PARTS,
     PHOTOMETRIC,
     SEVERITIES,
+    ClassSplit,
     Sample,
     ShiftDomainTransform,
     ShiftSettings,
 )
 from adlib.estimators import AnomalyDetector
 from adlib.images import as_pixels, read_image
-from adlib.metrics import delong_test
 from adlib.study import _names as names
-from adlib.study._evaluate import auroc_interval
+from adlib.study._config import Config
+from adlib.study._evaluate import auroc_interval, delong_row
 from adlib.study._fitting import new_detector
 from adlib.study._tables import figures, joined, row
-
-if TYPE_CHECKING:
-    from adlib.datasets import ClassSplit
-    from adlib.study._config import Config
 
 Domains: TypeAlias = Mapping[str, ShiftSettings | None]
 
@@ -96,14 +93,11 @@ def ablate_shift(
         for method, model in models.items():
             scores = model.score(images).astype(np.float64)
             before = unshifted.setdefault(method, scores)
-            keys: dict[str, Any] = {"setting": f"shift {name}", "n": len(scores)}
+            keys = {"setting": f"shift {name}", "n": len(scores), "method": method}
             interval = auroc_interval(anomalous, scores, seed)[:3]
-            test = delong_test(anomalous, scores, before)
-            bounds = (test.difference, test.low, test.high)
-            versus = {"versus": names.NOT_SHIFTED, "p": test.p_value}
-            found = [row(names.AUROC, *interval, **keys)]
-            found.append(row(names.AUROC, *bounds, **keys, **versus))
-            rows += [{**one, "method": method} for one in found]
+            rows.append(row(names.AUROC, *interval, **keys))
+            keys["versus"] = names.NOT_SHIFTED
+            rows.append(delong_row(names.AUROC, anomalous, scores, before, **keys))
     return figures(rows, condition=condition, class_=samples[0].class_name)
 
 

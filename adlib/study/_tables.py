@@ -27,7 +27,7 @@ _TEXT = {*FIGURE_KEYS, *SCORE_KEYS, "defect_type", "file"}
 
 
 def row(metric: str, *numbers: float | None, **others: Any) -> dict[str, Any]:
-    """Return a row of the figures."""
+    """Return a row of the figures: value, low and high; what is left out is missing."""
     named = zip(("value", "low", "high"), numbers, strict=False)
     return {"metric": metric, **dict(named), **others}
 
@@ -109,9 +109,9 @@ def read_figures(outputs: str | Path) -> pd.DataFrame:
         >>> with TemporaryDirectory() as folder:
         ...     file = Path(folder, "results", "clean_results.json")
         ...     file.parent.mkdir()
-        ...     _ = file.write_text('[{"class": "screw", "metric": "f1", "value": 0.9}]')
-        ...     read_figures(folder)[["class", "metric", "value"]].values.tolist()
-        [['screw', 'f1', 0.9]]
+        ...     _ = file.write_text('[{"metric": "f1", "value": 0.9}]')
+        ...     read_figures(folder)[["metric", "value", "row"]].values.tolist()
+        [['f1', 0.9, 1]]
     """
     return _read_all(outputs, "*.json", FIGURE_COLUMNS)
 
@@ -140,10 +140,10 @@ def read_scores(outputs: str | Path) -> pd.DataFrame:
         >>> with TemporaryDirectory() as folder:
         ...     file = Path(folder, "results", "clean_scores.csv")
         ...     file.parent.mkdir()
-        ...     table = pandas.DataFrame({"image": ["a.png"], "label": 1, "verdict": -1})
+        ...     table = pandas.DataFrame({"image": ["a"], "label": 1, "verdict": -1})
         ...     table.to_csv(file, index=False)
         ...     read_scores(folder)[["image", "label", "verdict"]].values.tolist()
-        [['a.png', 1, -1]]
+        [['a', 1, -1]]
     """
     return _read_all(outputs, "*_scores.csv", SCORE_COLUMNS)
 

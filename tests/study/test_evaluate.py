@@ -22,7 +22,7 @@ from adlib.metrics import (
 )
 from adlib.study import evaluate
 from adlib.study._evaluate import run_on_split
-from adlib.study._predictions import Masks, resized_mask
+from adlib.study._predictions import mask_of, resized_mask
 from tests.study.conftest import value
 
 
@@ -172,7 +172,7 @@ def test_zones_are_measured_by_pixel(model, split):
     for zones in ((1, 1), (4, 4)):
         limits = zone_thresholds(normal, zones, false_positive_rate=0.01)
         predicted = np.array([limits.defect_mask(m) for m in run.test.maps])
-        masks = np.array(list(Masks(split.test, (48, 48))))
+        masks = np.array([mask_of(sample, (48, 48)) for sample in split.test])
         keys = {"setting": f"zones {zones[0]}x{zones[1]}"}
         found = (predicted & masks).sum()
         assert value(whole, "pixel_recall", **keys) == found / masks.sum()
