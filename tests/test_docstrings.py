@@ -41,8 +41,6 @@ NO_EXAMPLE = {
         "needs a data set on disk and a detector or a whole study",
     ),
 }
-# What calls a check that cannot refuse what it is given.
-NO_RAISES = {"provenance": "asks for the device auto, which there always is"}
 
 
 def public_names(room: str) -> list[str]:
@@ -75,13 +73,7 @@ def breaches(room: str) -> list[str]:
         else:
             continue
         for label, broken in lines.items():
-            found.update(
-                dict.fromkeys(
-                    f"{label}: {rule}"
-                    for rule in broken
-                    if not (rule == "no Raises" and label in NO_RAISES)
-                )
-            )
+            found.update(dict.fromkeys(f"{label}: {rule}" for rule in broken))
     return list(found)
 
 
@@ -101,9 +93,6 @@ def test_exemptions_can_only_shrink():
     for name in NO_EXAMPLE:
         broken = list(rules.function_breaches(things[name], example=True))
         assert broken == ["no Example"], name
-    for name in NO_RAISES:
-        broken = list(rules.function_breaches(things[name], example=False))
-        assert broken == ["no Raises"], name
 
 
 # What follows breaks one rule each.
