@@ -61,7 +61,7 @@ nitpick_ignore_regex = [
     # Packages that adlib stands on.
     (
         r"py:.*",
-        r"(numpy|np|torch|torchvision|timm|PIL|sklearn|scipy|matplotlib|pydantic"
+        r"(numpy|np|pandas|torch|torchvision|timm|PIL|sklearn|scipy|matplotlib|pydantic"
         r"|pydantic_core|faiss|typer|rich)(\..*)?",
     ),
 ]

@@ -20,13 +20,14 @@ from adlib.report import (
     save_figure,
     scatter_figure,
 )
-from adlib.study import Phase, set_seed
+from adlib.study import set_seed
 from adlib.study._interpretation import (
     distance_shares,
     project,
     sample_patches,
     stage_maps,
 )
+from adlib.study._phase import Phase
 from adlib.study._pictures import in_turn, stage_rows
 from adlib.study._tables import as_text
 

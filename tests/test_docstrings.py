@@ -25,8 +25,6 @@ ROOMS = (
     "adlib.thresholds",
     "adlib.study",
     "adlib.report",
-    "adlib.report.document",
-    "adlib.report.study_report",
     "adlib.exceptions",
 )
 # What no example can show offline and within a second or so.
@@ -36,13 +34,11 @@ NO_EXAMPLE = {
     "set_seed": "changes the whole process, and with it other tests",
     **dict.fromkeys(
         (
-            "failure_grid",
-            "pair_rows",
             "run_study",
             "write_demo_page",
             "write_study_report",
         ),
-        "needs a data set on disk, and all but pair_rows a detector or a whole study",
+        "needs a data set on disk and a detector or a whole study",
     ),
 }
 # What calls a check that cannot refuse what it is given.

@@ -74,9 +74,10 @@ class PatchCore(AnomalyDetector):
 
     A frozen backbone embeds every patch of the training images; a greedy coreset of the
     embeddings is the memory bank M. The score of a patch x is its distance to the
-    nearest entry, min over m in M of |x - m|; that of an image the mean of its highest
-    patch scores, their maximum, or the paper's equation 7 (see ``aggregation``). The
-    grid of patch scores, upsampled and blurred, is the anomaly map.
+    nearest entry, ``min over m in M of |x - m|``; that of an image the mean of its
+    highest patch scores, their maximum, or the paper's equation 7 (see
+    ``aggregation``). The anomaly map is the grid of patch scores, upsampled and
+    blurred.
 
     ``score`` returns one value per image, unlike scikit-learn's ``score``.
 
@@ -107,7 +108,7 @@ class PatchCore(AnomalyDetector):
             patch scores; "max"; or "reweighted", the paper's equation 7: with x the
             patch of the highest score, m* its nearest entry and N the ``n_neighbors``
             entries nearest to m*,
-            (1 - exp |x - m*| / sum over m in N of exp |x - m|) |x - m*|.
+            ``(1 - exp |x - m*| / sum over m in N of exp |x - m|) |x - m*|``.
         top_ratio: Fraction of patches for "top_mean", (0, 1].
         n_neighbors: Size of N in "reweighted" (the paper's b), at least 2.
         false_positive_rate: None, or the share of good images that may be predicted

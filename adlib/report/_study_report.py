@@ -39,7 +39,6 @@ PHOTOGRAPHS = {
     "hard": "phase09/{}_hard.png",
     "stages": "phase09/{}_stages.png",
     "patches": "phase09/{}_patches.png",
-    "nearest": "phase09/{}_nearest.png",
 }
 
 

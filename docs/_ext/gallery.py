@@ -57,7 +57,7 @@ FIRST_CELL = """\
 # into sys.argv, e.g. ["phase", "--data", "data/raw/mvtec_ad", "--work", "study"].
 import sys
 
-from adlib.study import phase_scripts
+from adlib.study._run_study import phase_scripts
 
 sys.argv = ["phase"]
 __file__ = str(phase_scripts()[0])"""
