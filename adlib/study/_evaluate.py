@@ -251,7 +251,7 @@ def image_rows(
     ]
     if both:
         auroc = bootstrap_interval("auroc", anomalous, found, **options)
-        precision = bootstrap_interval("auprc", anomalous, found, **options)
+        precision = bootstrap_interval("average_precision", anomalous, found, **options)
         best = best_f1(anomalous, found)
         false_rate = fpr_at_tpr(anomalous, found, 0.95)
         rows.append(row(names.AUROC, *auroc[:3], n=n))
