@@ -97,7 +97,7 @@ def evaluate(
         ...     Sample(Path(f"{i}.png"), i % 2, "crack", None, "part", "test")
         ...     for i in range(8)]
         >>> found = evaluate([1, 3, 2, 4, 1, 2, 3, 5], samples, 2.5, n_resamples=99)
-        >>> found.set_index(["setting", "metric"]).loc[("", "auroc"), "value"]
+        >>> float(found.set_index(["setting", "metric"]).loc[("", "auroc"), "value"])
         0.875
     """
     if isinstance(model_or_scores, AnomalyDetector):
