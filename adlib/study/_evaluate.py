@@ -353,9 +353,9 @@ def _group_rows(predictions: Predictions, threshold: float | None) -> Rows:
                 mask = read_mask(sample.mask_path)
                 areas[number] = mask_area_ratio(mask)
                 at_border[number] = touches_border(mask)
-        judged = (anomalous[known], found[known])
-        groups["size"] = by_defect_size(*judged, areas[known], threshold)
-        groups["position"] = by_position(*judged, at_border[known], threshold)
+        masked = (anomalous[known], found[known])
+        groups["size"] = by_defect_size(*masked, areas[known], threshold)
+        groups["position"] = by_position(*masked, at_border[known], threshold)
     rows = []
     for kind, members in groups.items():
         for name, group in members.items():
