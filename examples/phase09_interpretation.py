@@ -57,7 +57,7 @@ save_figure(
 # UMAP; and the nearest good patch that explains a score.
 
 for name, split in splits.items():
-    model, shown = models[name], in_turn(phase.clean[name].test, 5)
+    model, shown = models[name], in_turn(phase.clean[name].test, 2)
     rows = {s.defect_type: stage_rows(stage_maps(model, s)) for s in shown}
     title = f"{name}: what each stage responds to, and what it adds to the distance"
     save_figure(picture_grid(rows, title), phase.folder / f"{name}_stages.png")

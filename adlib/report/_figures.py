@@ -87,7 +87,7 @@ def metric_figure(
     options: dict[str, Any] = {"hue": hue, "hue_order": hues, "order": shown}
     options |= {"palette": [COLOURS[n % len(COLOURS)] for n in range(len(hues))]}
     options |= {"estimator": "median", "errorbar": ("pi", 100), "err_kws": {"lw": 1}}
-    height = 1.9 if kind == "bar" else 0.7 + (0.09 * len(hues) + 0.08) * len(shown)
+    height = 1.7 if kind == "bar" else 0.7 + (0.09 * len(hues) + 0.08) * len(shown)
     figure, drawn = _panels(long, panels, title, height=height, sharey=True)
     for ax, part in drawn:
         what = words(part["metric"].iloc[0])
@@ -184,7 +184,7 @@ def curve_figure(
     table = _test_images(scores)
     keys = ["condition", "method"]
     conditions, methods = (list(dict.fromkeys(table[key])) for key in keys)
-    height = 2.55 + 0.17 * len(methods) * len(conditions)
+    height = 2.4 + 0.16 * len(methods) * len(conditions)
     figure, drawn = _panels(table, "class", title, height=height, sharey=True)
     for ax, of_class in drawn:
         for (condition, method), part in of_class.groupby(keys, sort=False):
