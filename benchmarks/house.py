@@ -33,16 +33,36 @@ def texts(folder):
     return [file for file in sorted(folder.rglob("*")) if file.suffix in TEXTS]
 
 
+def n_names(files):
+    """Return how many names the modules offer whose own names are public."""
+    n = 0
+    for file in files:
+        parts = file.relative_to(PACKAGE.parent).with_suffix("").parts
+        public = parts[:-1] if parts[-1] == "__init__" else parts
+        if any(part.startswith("_") for part in public) or file.suffix != ".py":
+            continue
+        module = import_module(".".join(public))
+        own = [
+            name
+            for name, value in vars(module).items()
+            if getattr(value, "__module__", "") == module.__name__
+        ]
+        n += len(getattr(module, "__all__", own))
+    return n
+
+
 def rooms():
-    """Return files, lines and public names of each room, the front door first."""
-    found = {"adlib/*.py": (sorted(PACKAGE.glob("*.py")), len(adlib.__all__))}
+    """Return files, lines and public names of each room."""
+    found = {"adlib/*.py": sorted(PACKAGE.glob("*.py"))}
     for init in sorted(PACKAGE.glob("*/__init__.py")):
-        names = getattr(import_module(f"adlib.{init.parent.name}"), "__all__", [])
-        if init.parent.name == "cli":  # its names are the commands
-            names = []
-        found[init.parent.name] = texts(init.parent), len(names)
-    found["examples"] = texts(PACKAGE.parent / "examples"), 0
-    return {name: (len(own), n_lines(own), n) for name, (own, n) in found.items()}
+        found[init.parent.name] = texts(init.parent)
+    numbers = {
+        # The command line's names are its commands.
+        name: (len(files), n_lines(files), 0 if name == "cli" else n_names(files))
+        for name, files in found.items()
+    }
+    examples = texts(PACKAGE.parent / "examples")
+    return {**numbers, "examples": (len(examples), n_lines(examples), 0)}
 
 
 def compiled():

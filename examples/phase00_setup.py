@@ -12,8 +12,9 @@ MVTec AD, run `adlib data download mvtec-ad --classes hazelnut carpet zipper`.
 import json
 
 from adlib.datasets import verify
-from adlib.study import Phase, set_seed
+from adlib.study import set_seed
 from adlib.study._data import data_root
+from adlib.study._phase import Phase
 from adlib.study._provenance import environment
 
 phase = Phase.start(__doc__, __file__)

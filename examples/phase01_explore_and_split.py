@@ -11,8 +11,9 @@ set itself is only read.
 # One configuration for all phases, and one seed before anything is drawn.
 
 from adlib.report import matrix_figure, picture_grid, save_figure
-from adlib.study import Phase, set_seed
+from adlib.study import set_seed
 from adlib.study._data import counts, image_table, samples_of
+from adlib.study._phase import Phase
 from adlib.study._pictures import examples
 
 phase = Phase.start(__doc__, __file__)

@@ -12,7 +12,8 @@ goes on where it was.
 
 from adlib.datasets import check_shifted_set
 from adlib.report import picture_grid, save_figure
-from adlib.study import Phase, set_seed
+from adlib.study import set_seed
+from adlib.study._phase import Phase
 from adlib.study._pictures import lights, pairs, shift_parts
 
 phase = Phase.start(__doc__, __file__)

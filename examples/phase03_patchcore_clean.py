@@ -11,8 +11,9 @@ not looked at.
 # One configuration for all phases, and one seed before anything is drawn.
 
 from adlib.report import picture_grid, save_figure
-from adlib.study import Phase, set_seed
+from adlib.study import set_seed
 from adlib.study._fitting import fit_on_split, new_detector
+from adlib.study._phase import Phase
 from adlib.study._pictures import verdicts
 from adlib.study._predictions import Predictions
 from adlib.study._tables import as_text

@@ -17,8 +17,9 @@ from adlib.report import (
     save_figure,
     score_figure,
 )
-from adlib.study import Phase, compare_methods, set_seed
+from adlib.study import compare_methods, set_seed
 from adlib.study._names import CLEAN, METHODS
+from adlib.study._phase import Phase
 from adlib.study._pictures import verdicts
 
 phase = Phase.start(__doc__, __file__)

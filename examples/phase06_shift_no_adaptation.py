@@ -11,9 +11,10 @@ to outputs/results, thresholds to outputs/thresholds, pictures to outputs/phase0
 # One configuration for all phases, and one seed before anything is drawn.
 
 from adlib.report import metric_figure, picture_grid, save_figure, score_figure
-from adlib.study import Phase, compare_conditions, set_seed
+from adlib.study import compare_conditions, set_seed
 from adlib.study._adaptation import adapt_threshold
 from adlib.study._names import CLEAN, METHODS, NEW_THRESHOLD, SHIFTED
+from adlib.study._phase import Phase
 from adlib.study._pictures import verdicts
 from adlib.study._predictions import Predictions
 from adlib.study._tables import as_text, joined

@@ -12,16 +12,11 @@ outputs/thresholds, results to outputs/results, pictures to outputs/phase07.
 # One configuration for all phases, and one seed before anything is drawn.
 
 from adlib.report import metric_figure, picture_grid, save_figure, score_figure
-from adlib.study import (
-    Phase,
-    compare_conditions,
-    compare_methods,
-    read_figures,
-    set_seed,
-)
+from adlib.study import compare_conditions, compare_methods, read_figures, set_seed
 from adlib.study._adaptation import retrained_way, top_up
 from adlib.study._fitting import fit_on_split, new_detector
 from adlib.study._names import CLEAN, METHODS, NEW_THRESHOLD, RETRAINED, SHIFTED
+from adlib.study._phase import Phase
 from adlib.study._pictures import verdicts
 from adlib.study._tables import as_text, joined
 

@@ -16,10 +16,11 @@ from adlib.report import (
     picture_grid,
     save_figure,
 )
-from adlib.study import Phase, compare_conditions, set_seed
+from adlib.study import compare_conditions, set_seed
 from adlib.study._fitting import fit_on_split, new_detector
 from adlib.study._global_model import neighbour_shares, pooled_split, shortcut
 from adlib.study._names import CLEAN, GLOBAL, GLOBAL_BY_CLASS, METHODS
+from adlib.study._phase import Phase
 from adlib.study._pictures import verdicts
 
 phase = Phase.start(__doc__, __file__)

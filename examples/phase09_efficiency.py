@@ -11,9 +11,10 @@ outputs/results, pictures to outputs/phase09.
 # One configuration for all phases, and one seed before anything is drawn.
 
 from adlib.report import save_figure, scatter_figure
-from adlib.study import Phase, set_seed
+from adlib.study import set_seed
 from adlib.study._efficiency import measure_model, trade_off
 from adlib.study._names import METHODS
+from adlib.study._phase import Phase
 from adlib.study._tables import as_text
 
 phase = Phase.start(__doc__, __file__)

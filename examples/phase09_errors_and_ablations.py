@@ -13,10 +13,11 @@ ablation says. Results go to outputs/results, pictures to outputs/phase09.
 import pandas as pd
 
 from adlib.report import matrix_figure, metric_figure, picture_grid, save_figure
-from adlib.study import Phase, set_seed
+from adlib.study import set_seed
 from adlib.study._ablations import ablate
 from adlib.study._errors import analyse_errors
 from adlib.study._names import CONDITIONS, METHODS
+from adlib.study._phase import Phase
 from adlib.study._pictures import failures
 from adlib.study._shifts import ablate_shift, cross_shifts, shift_variants
 from adlib.study._tables import as_text, write_table

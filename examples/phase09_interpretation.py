@@ -20,13 +20,14 @@ from adlib.report import (
     save_figure,
     scatter_figure,
 )
-from adlib.study import Phase, set_seed
+from adlib.study import set_seed
 from adlib.study._interpretation import (
     distance_shares,
     project,
     sample_patches,
     stage_maps,
 )
+from adlib.study._phase import Phase
 from adlib.study._pictures import in_turn, stage_rows
 from adlib.study._tables import as_text
 
@@ -56,7 +57,7 @@ save_figure(
 # UMAP; and the nearest good patch that explains a score.
 
 for name, split in splits.items():
-    model, shown = models[name], in_turn(phase.clean[name].test, 5)
+    model, shown = models[name], in_turn(phase.clean[name].test, 2)
     rows = {s.defect_type: stage_rows(stage_maps(model, s)) for s in shown}
     title = f"{name}: what each stage responds to, and what it adds to the distance"
     save_figure(picture_grid(rows, title), phase.folder / f"{name}_stages.png")

@@ -10,7 +10,8 @@ table as CSV and LaTeX, the figures, and numbers.csv, where each number's row st
 # %%
 
 from adlib.report import write_study_report
-from adlib.study import Phase, set_seed
+from adlib.study import set_seed
+from adlib.study._phase import Phase
 
 phase = Phase.start(__doc__, __file__)
 set_seed(phase.config.seed)

@@ -25,8 +25,6 @@ ROOMS = (
     "adlib.thresholds",
     "adlib.study",
     "adlib.report",
-    "adlib.report.document",
-    "adlib.report.study_report",
     "adlib.exceptions",
 )
 # What no example can show offline and within a second or so.
@@ -36,17 +34,13 @@ NO_EXAMPLE = {
     "set_seed": "changes the whole process, and with it other tests",
     **dict.fromkeys(
         (
-            "failure_grid",
-            "pair_rows",
             "run_study",
             "write_demo_page",
             "write_study_report",
         ),
-        "needs a data set on disk, and all but pair_rows a detector or a whole study",
+        "needs a data set on disk and a detector or a whole study",
     ),
 }
-# What calls a check that cannot refuse what it is given.
-NO_RAISES = {"provenance": "asks for the device auto, which there always is"}
 
 
 def public_names(room: str) -> list[str]:
@@ -79,13 +73,7 @@ def breaches(room: str) -> list[str]:
         else:
             continue
         for label, broken in lines.items():
-            found.update(
-                dict.fromkeys(
-                    f"{label}: {rule}"
-                    for rule in broken
-                    if not (rule == "no Raises" and label in NO_RAISES)
-                )
-            )
+            found.update(dict.fromkeys(f"{label}: {rule}" for rule in broken))
     return list(found)
 
 
@@ -105,9 +93,6 @@ def test_exemptions_can_only_shrink():
     for name in NO_EXAMPLE:
         broken = list(rules.function_breaches(things[name], example=True))
         assert broken == ["no Example"], name
-    for name in NO_RAISES:
-        broken = list(rules.function_breaches(things[name], example=False))
-        assert broken == ["no Raises"], name
 
 
 # What follows breaks one rule each.

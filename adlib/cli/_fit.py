@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 import re
 import warnings
 from pathlib import Path
@@ -239,9 +238,6 @@ def _plan(
     for name, found in (("--good", good), ("--defects", defects)):
         _check_apart(found, name, images, "IMAGES")
     _check_apart(defects, "--defects", good, "--good")
-    for option, value in (("--holdout", holdout), ("--false-positive-rate", asked)):
-        if value is not None and math.isnan(value):
-            raise ValueError(f"{option} must be a number; got nan.")
     if leave_one_out and (holdout or good or defects):
         raise ValueError(
             "--leave-one-out learns all IMAGES and sets the threshold from them; it "

@@ -18,23 +18,7 @@ PUBLICATIONS: dict[Downloadable, Publication] = {"mvtec-ad": MVTEC_AD}
 
 
 def license_notice(dataset: Downloadable) -> str:
-    """Return the licence of a data set and the paper to cite.
-
-    Args:
-        dataset: "mvtec-ad".
-
-    Returns:
-        A few lines of text.
-
-    Raises:
-        TypeError: ``dataset`` is no text.
-        ValueError: adlib cannot download such a data set.
-
-    Example:
-        >>> from adlib.datasets._download import license_notice
-        >>> "CC BY-NC-SA 4.0" in license_notice("mvtec-ad")
-        True
-    """
+    """Return the licence of a data set and the paper to cite."""
     name = check_option(dataset, "dataset", "license_notice", DOWNLOADABLE)
     return PUBLICATIONS[name].notice()
 
@@ -60,8 +44,8 @@ def download(
         dataset: "mvtec-ad".
         root: Folder that gets a folder for each class; made if it does not exist.
         classes: Which classes; None: all.
-        accept_license: True says that the user has read ``license_notice(dataset)``
-            and accepts it.
+        accept_license: True says that the user has read the terms, which the error
+            without it shows, and accepts them.
         base_url: A mirror, http or https, that has ``<base_url>/<class>.tar.xz``; None:
             the publisher's server. The checksums are the publisher's in both cases.
         progress: Whether to draw bars on a terminal.
@@ -89,8 +73,13 @@ def download(
     publication = PUBLICATIONS[name]
     wanted = _check_classes(classes, publication)
     if accept_license is not True:
-        rule = "True, which accepts the terms that license_notice returns"
-        raise ValueError(refusal("accept_license", "download", rule, accept_license))
+        rule, terms = (
+            "True, which accepts the terms below",
+            f"\n\n{publication.notice()}",
+        )
+        raise ValueError(
+            refusal("accept_license", "download", rule, accept_license, terms)
+        )
     if base_url is not None:
         check_url(base_url, "base_url", "download")
     check_can_unpack()

@@ -39,32 +39,16 @@ class FolderLayout(NamedTuple):
     mask_stem: str
 
 
+TRAIN = _Part("train", "train", None)
+VALIDATION = _Part("validation", "validation", None)
+TEST = _Part("test", "test", "ground_truth")
+PUBLIC_TEST = _Part("test_public", "test", "test_public/ground_truth")
 LAYOUTS: dict[str, FolderLayout] = {
     # MVTec LOCO keeps a folder of masks for each image, under the image's stem.
-    "mvtec": FolderLayout(
-        (
-            _Part("train", "train", None),
-            _Part("validation", "validation", None),
-            _Part("test", "test", "ground_truth"),
-        ),
-        GOOD,
-        "_mask",
-    ),
+    "mvtec": FolderLayout((TRAIN, VALIDATION, TEST), GOOD, "_mask"),
     # Its two private test sets have no labels, and are left out.
-    "mvtec-ad-2": FolderLayout(
-        (
-            _Part("train", "train", None),
-            _Part("validation", "validation", None),
-            _Part("test_public", "test", "test_public/ground_truth"),
-        ),
-        GOOD,
-        "_mask",
-    ),
-    "btad": FolderLayout(
-        (_Part("train", "train", None), _Part("test", "test", "ground_truth")),
-        "ok",
-        "",
-    ),
+    "mvtec-ad-2": FolderLayout((TRAIN, VALIDATION, PUBLIC_TEST), GOOD, "_mask"),
+    "btad": FolderLayout((TRAIN, TEST), "ok", ""),
 }
 NAMES: tuple[Layout, ...] = ("mvtec", "mvtec-ad-2", "visa", "btad", "folder")
 

@@ -62,11 +62,11 @@ def bootstrap_interval(
     images; it says nothing of the training images or the random state of the model.
 
     Args:
-        metric: "auroc", "auprc" or "best_f1" (its threshold is chosen again in each
-            resample). Or a function of labels, (n,) int64, and scores, (n,) float64, as
-            scikit-learn's metrics are; without ``scores``, a function of indices of
-            images, (n,) int64 ascending, of which a resample repeats some: a pixel
-            metric, or the difference of two methods on the same images.
+        metric: "auroc", "average_precision" or "best_f1", whose threshold is chosen
+            again in each resample. Or a function of labels, (n,) int64, and scores,
+            (n,) float64, as scikit-learn's metrics are; without ``scores``, a function
+            of indices of images, (n,) int64 ascending, of which a resample repeats
+            some: a pixel metric, or the difference of two methods on the same images.
         y_true: (n,) bool, or numbers 0 (normal) and 1 (anomalous); without ``scores``
             all may be of one kind.
         scores: (n,) finite numbers, higher = more anomalous, or None.

@@ -14,7 +14,7 @@ import numpy as np
 
 from adlib._typing import AnyArray, BoolArray, Float64Array, Int64Array
 
-MetricName = Literal["auroc", "auprc", "best_f1"]
+MetricName = Literal["auroc", "average_precision", "best_f1"]
 LevelMetric: TypeAlias = Callable[[Int64Array, Int64Array], Float64Array]
 
 
@@ -97,6 +97,6 @@ def f1_of_levels(n_normal: Int64Array, n_anomalous: Int64Array) -> Float64Array:
 
 LEVEL_METRICS: dict[MetricName, LevelMetric] = {
     "auroc": auroc,
-    "auprc": average_precision,
+    "average_precision": average_precision,
     "best_f1": lambda *counts: f1_of_levels(*counts).max(axis=-1),
 }

@@ -40,7 +40,7 @@ def paired_permutation_test(
         y_true: (n,) bool, or numbers 0 (normal) and 1 (anomalous), both.
         scores_a: The first method's, (n,) finite numbers, higher = more anomalous.
         scores_b: The second method's, on any scale of its own.
-        metric: "auroc", "auprc" or "best_f1".
+        metric: "auroc", "average_precision" or "best_f1".
         n_resamples: How many, at least 1; no p-value is below 1 / (n_resamples + 1).
         random_state: Seeds the exchanges; None draws others at every call.
 

@@ -17,7 +17,7 @@ from adlib.report._style import COLOURS, in_style, new_figure, save_figure
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
-    from adlib.study import DemoResult
+    from adlib.study._demo import DemoResult
 
 NAMES = ("functional", "defective")
 
@@ -26,7 +26,7 @@ def write_demo_page(result: DemoResult, folder: Path) -> Path:
     """Write the demo's page and its pictures into a folder.
 
     Args:
-        result: What ``adlib.study.run_demo`` returns.
+        result: What the demo found.
         folder: Made if it is not there.
 
     Returns:

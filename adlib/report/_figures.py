@@ -21,7 +21,7 @@ MARKERS = ("o", "s", "D", "^", "v", "P", "X")
 DASHES = ("-", "--", ":", "-.", (0, (5, 1, 1, 1)), (0, (1, 3)), (0, (8, 2)))
 ABBREVIATIONS = ("auroc", "aupro", "aupimo", "f1", "pca")
 KINDS = ("normal", "anomalous")
-LETTER = 0.06  # inches that a letter is wide
+LETTER = 0.052  # inches that a letter is wide
 
 
 def words(name: str) -> str:
@@ -87,7 +87,7 @@ def metric_figure(
     options: dict[str, Any] = {"hue": hue, "hue_order": hues, "order": shown}
     options |= {"palette": [COLOURS[n % len(COLOURS)] for n in range(len(hues))]}
     options |= {"estimator": "median", "errorbar": ("pi", 100), "err_kws": {"lw": 1}}
-    height = 1.9 if kind == "bar" else 0.7 + (0.09 * len(hues) + 0.08) * len(shown)
+    height = 1.7 if kind == "bar" else 0.7 + (0.09 * len(hues) + 0.08) * len(shown)
     figure, drawn = _panels(long, panels, title, height=height, sharey=True)
     for ax, part in drawn:
         what = words(part["metric"].iloc[0])
@@ -165,6 +165,9 @@ def curve_figure(
     Returns:
         The figure, for ``save_figure``; a panel a class.
 
+    Raises:
+        ValueError: The kind is unknown.
+
     Example:
         >>> import pandas as pd
         >>> from adlib.report import curve_figure
@@ -181,7 +184,7 @@ def curve_figure(
     table = _test_images(scores)
     keys = ["condition", "method"]
     conditions, methods = (list(dict.fromkeys(table[key])) for key in keys)
-    height = 2.55 + 0.17 * len(methods) * len(conditions)
+    height = 2.4 + 0.16 * len(methods) * len(conditions)
     figure, drawn = _panels(table, "class", title, height=height, sharey=True)
     for ax, of_class in drawn:
         for (condition, method), part in of_class.groupby(keys, sort=False):
@@ -246,9 +249,10 @@ def confusion_figure(scores: DataFrame, title: str = "") -> Figure:
     Example:
         >>> import pandas as pd
         >>> from adlib.report import confusion_figure
-        >>> rows = [("PaDiM", "bolt", "test", 0, 1), ("PaDiM", "bolt", "test", 1, -1)]
-        >>> columns = ["method", "class", "split", "label", "verdict"]
-        >>> figure = confusion_figure(pd.DataFrame(rows, columns=columns))
+        >>> rows = [("bolt", "test", 0, 0.1, 1), ("bolt", "test", 1, 0.9, -1)]
+        >>> columns = ["class", "split", "label", "score", "verdict"]
+        >>> table = pd.DataFrame(rows, columns=columns).assign(method="PaDiM")
+        >>> figure = confusion_figure(table)
         >>> [text.get_text() for text in figure.axes[0].texts]
         ['1', '0', '0', '1']
     """
@@ -308,13 +312,13 @@ def matrix_figure(
     rows = _of_metrics(figures, [metric], keys)
     lines, breaks = list(dict.fromkeys(rows[index])), {}
     for name in rows[columns]:
-        breaks[name] = textwrap.fill(name, 15)
+        breaks[name] = textwrap.fill(name, 12)
     rows = rows.assign(**{columns: rows[columns].map(breaks)})
     longest = max(len(line) for text in breaks.values() for line in text.split("\n"))
     n_panels = min(rows[panels].nunique(), 3) if panels else 1
     room = WIDTH / max(n_panels, 2) - LETTER * max(map(len, lines)) / n_panels
-    crowded = len(breaks) * (longest + 1) * LETTER > room
-    height = 0.45 + 0.17 * len(lines) + (LETTER * longest if crowded else 0.3)
+    crowded = len(breaks) * longest * LETTER > room
+    height = 0.45 + 0.17 * len(lines) + (0.1 + LETTER * longest if crowded else 0.3)
     figure, drawn = _panels(rows, panels, title, height=height, sharey=True)
     options: dict[str, Any] = {"vmin": rows["value"].min(), "vmax": rows["value"].max()}
     options |= {"annot": True, "fmt": form, "annot_kws": {"size": 7.5}, "cbar": False}

@@ -98,6 +98,8 @@ class Sentences:
         free = labelled[labelled["value"] == 0][[*PAIRS, "setting"]]
         f1 = self.cited.rows(setting="way *", metric="f1").merge(free)
         f1 = f1[~f1["setting"].str.contains("of the clean domain")]
+        if f1.empty:
+            return ""
         pattern = "{name} for {method} on {class} ({short})"
         best = self.cited.say(_highest(f1), pattern)
         return (

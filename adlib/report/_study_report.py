@@ -30,7 +30,7 @@ if TYPE_CHECKING:
     from pandas import DataFrame
 
 SHIFTS = (names.CLEAN, names.SHIFTED, names.NEW_THRESHOLD, names.RETRAINED)
-MILLIMETRES, WIDTH, HIGHEST = 25.4, 170, 78  # an inch; of the text; of a picture
+MILLIMETRES, WIDTH, HIGHEST = 25.4, 170, 64  # an inch; of the text; of a picture
 MOST_CLASSES = 3  # that a table has columns for
 # Pictures that phases drew; of the first class that has one.
 PHOTOGRAPHS = {
@@ -39,7 +39,6 @@ PHOTOGRAPHS = {
     "hard": "phase09/{}_hard.png",
     "stages": "phase09/{}_stages.png",
     "patches": "phase09/{}_patches.png",
-    "nearest": "phase09/{}_nearest.png",
 }
 
 

@@ -44,10 +44,10 @@ def in_style(draw: Callable[P, Figure]) -> Callable[P, Figure]:
     @functools.wraps(draw)
     def drawn(*args: P.args, **kwargs: P.kwargs) -> Figure:
         with needs_report_extra("A figure"):
+            import matplotlib.figure  # noqa: PLC0415
             import pandas  # noqa: F401, PLC0415 - optional
             import seaborn  # noqa: F401, PLC0415
-            from matplotlib import rc_context  # noqa: PLC0415
-        with rc_context(STYLE):
+        with matplotlib.rc_context(STYLE):
             return draw(*args, **kwargs)
 
     return drawn

@@ -11,14 +11,12 @@ if TYPE_CHECKING:
     from adlib.study._compare import compare_conditions, compare_methods
     from adlib.study._config import Config, read_config
     from adlib.study._evaluate import evaluate
-    from adlib.study._phase import Phase
     from adlib.study._run_study import PhaseError, run_study
     from adlib.study._tables import differing_results, read_figures, read_scores
 
 # Looked up on first use: they need the extra ``study``, or load the estimators.
 _LAZY = {
     "Config": "_config",
-    "Phase": "_phase",
     "PhaseError": "_run_study",
     "compare_conditions": "_compare",
     "compare_methods": "_compare",
@@ -33,7 +31,6 @@ _EXTRA = ("pydantic", "yaml", "pandas", "filelock")
 
 __all__ = [
     "Config",
-    "Phase",
     "PhaseError",
     "compare_conditions",
     "compare_methods",

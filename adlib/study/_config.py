@@ -165,8 +165,16 @@ class Config(_Section):
     def from_dict(cls, values: object, source: str = "the configuration") -> Self:
         """Return the configuration that some values state; others are the defaults.
 
+        Args:
+            values: A mapping, as YAML gives it.
+            source: What errors call it.
+
         Returns:
             A configuration that cannot be changed.
+
+        Raises:
+            ValueError: A key is unknown, or a value has the wrong type or is
+                impossible; a line for each says which, and what is allowed.
         """
         if not isinstance(values, dict):
             raise ValueError(f"{source} must be a mapping; got {describe(values)}.")

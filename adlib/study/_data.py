@@ -55,7 +55,7 @@ def clean_splits(config: Config) -> dict[str, CleanSplit]:
             raise ValueError(
                 f"{str(path)!r} holds a split of {name!r} with seed, train_ratio and "
                 f"val_anomaly_ratio {drawn}; the configuration states {stated}. Change "
-                "it, name another paths.processed, or delete the file to draw anew."
+                "it, name another paths.processed, or delete the file to draw it again."
             )
     new = [
         create_clean_split(samples, name, **ratios, random_state=config.seed)

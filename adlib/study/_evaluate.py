@@ -100,7 +100,7 @@ def evaluate(
         ...     Sample(Path(f"{i}.png"), i % 2, "crack", None, "part", "test")
         ...     for i in range(8)]
         >>> found = evaluate([1, 3, 2, 4, 1, 2, 3, 5], samples, 2.5, n_resamples=99)
-        >>> found.set_index(["setting", "metric"]).loc[("", "auroc"), "value"]
+        >>> float(found.set_index(["setting", "metric"]).value["", "auroc"])
         0.875
     """
     if isinstance(model_or_scores, AnomalyDetector):
@@ -251,7 +251,7 @@ def image_rows(
     ]
     if both:
         auroc = bootstrap_interval("auroc", anomalous, found, **options)
-        precision = bootstrap_interval("auprc", anomalous, found, **options)
+        precision = bootstrap_interval("average_precision", anomalous, found, **options)
         best = best_f1(anomalous, found)
         false_rate = fpr_at_tpr(anomalous, found, 0.95)
         rows.append(row(names.AUROC, *auroc[:3], n=n))

@@ -36,22 +36,8 @@ GIGABYTE = 10**9
 class Phase:
     """A script of the study: its configuration, its data, and where it writes.
 
-    Attributes:
-        config: The study's.
-        name: Of the script, e.g. "phase05_evaluate_clean"; the column "phase".
-        outputs: Folder of everything that the study writes.
-        folder: Below it, of the phase's pictures, e.g. "phase05".
-
-    Example:
-        >>> from pathlib import Path
-        >>> from tempfile import TemporaryDirectory
-        >>> from adlib.study import Phase
-        >>> with TemporaryDirectory() as folder:
-        ...     script = Path(folder, "phase05_evaluate_clean.py")
-        ...     _ = Path(folder, "config.yaml").write_text("cache: {gigabytes: 0}")
-        ...     phase = Phase.start("Phase 5.", script, ["--work", folder])
-        ...     phase.folder.relative_to(folder).as_posix()
-        'outputs/phase05'
+    Its ``name`` ("phase05_evaluate_clean") is the column "phase", and in short the name
+    of the ``folder`` of its pictures below ``outputs``.
     """
 
     def __init__(self, config: Config, name: str) -> None:

@@ -34,8 +34,7 @@ def examples(samples: Sequence[Sample]) -> Rows:
     chosen = in_turn(samples)
     if chosen:
         rows["anomalous"] = [_picture(one, one.defect_type) for one in chosen]
-    masks = [_mask(one) for one in chosen]
-    return {**rows, "masks": masks} if any(masks) else rows
+    return rows
 
 
 def pairs(clean: ClassSplit, shifted: ClassSplit) -> Rows:
@@ -173,10 +172,6 @@ def _picture(sample: Sample, title: str | None = None, **more: Any) -> dict[str,
     name = sample.image_path.stem if title is None else title
     known = {"image": sample.image_path, "title": name, "mask": sample.mask_path}
     return {**known, **more}
-
-
-def _mask(sample: Sample) -> dict[str, Any] | None:
-    return None if sample.mask_path is None else {"image": sample.mask_path}
 
 
 def _planes(sample: Sample) -> Float32Array:

@@ -20,7 +20,7 @@ from adlib.metrics._bootstrap import Interval
 
 NAMED = {
     "auroc": compute_auroc,
-    "auprc": compute_auprc,
+    "average_precision": compute_auprc,
     "best_f1": lambda y, scores: best_f1(y, scores).f1,
 }
 
@@ -99,11 +99,11 @@ def test_a_function_gives_what_its_name_gives(labelled, name, method):
 
 def test_rows_at_a_time_change_nothing(labelled, monkeypatch):
     y, scores = labelled
-    expected = bootstrap_interval("auprc", y, scores, n_resamples=50)
-    monkeypatch.setattr(_bootstrap, "CELLS", 3 * len(y))
-    assert bootstrap_interval("auprc", y, scores, n_resamples=50) == expected
-    monkeypatch.setattr(_bootstrap, "CELLS", 1)
-    assert bootstrap_interval("auprc", y, scores, n_resamples=50) == expected
+    given = ("average_precision", y, scores)
+    expected = bootstrap_interval(*given, n_resamples=50)
+    for cells in (3 * len(y), 1):
+        monkeypatch.setattr(_bootstrap, "CELLS", cells)
+        assert bootstrap_interval(*given, n_resamples=50) == expected
 
 
 def test_the_seed_decides_and_the_global_one_stays(labelled):

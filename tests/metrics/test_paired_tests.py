@@ -30,7 +30,8 @@ def all_exchanges(y, a, b, metric):
 
 
 @pytest.mark.parametrize(
-    ("name", "metric"), [("auroc", roc_auc_score), ("auprc", average_precision_score)]
+    ("name", "metric"),
+    [("auroc", roc_auc_score), ("average_precision", average_precision_score)],
 )
 def test_permutations_near_the_p_value_of_all_exchanges(name, metric):
     rng = np.random.default_rng(1)

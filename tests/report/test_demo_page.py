@@ -11,7 +11,7 @@ import pytest
 from PIL import Image
 
 from adlib.report import write_demo_page
-from adlib.study import DemoResult
+from adlib.study._demo import DemoResult
 
 ODD_NAME = "<b>5 & 6's.png"
 

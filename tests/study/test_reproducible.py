@@ -6,8 +6,9 @@ import pytest
 
 from adlib import PaDiM, PatchCore
 from adlib.features import FeatureCache, use_feature_cache
-from adlib.study import Config, Phase, compare_methods, differing_results
+from adlib.study import Config, compare_methods, differing_results
 from adlib.study._fitting import fit_on_split
+from adlib.study._phase import Phase
 
 
 def study(folder, split, n_workers, batch_size, *, seed=0):
