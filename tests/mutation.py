@@ -85,7 +85,16 @@ def verdict(module: Path, tree: Path, seconds: float) -> str:
     with tempfile.TemporaryDirectory() as cache:
         try:
             done = subprocess.run(
-                [sys.executable, "-m", "pytest", "-x", "-q", tests, f"adlib/{module}"],
+                [
+                    sys.executable,
+                    "-m",
+                    "pytest",
+                    "-n0",
+                    "-x",
+                    "-q",
+                    tests,
+                    f"adlib/{module}",
+                ],
                 cwd=tree,
                 env=os.environ | {"PYTHONPATH": str(tree), "NUMBA_CACHE_DIR": cache},
                 stdout=subprocess.DEVNULL,
