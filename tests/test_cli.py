@@ -449,6 +449,7 @@ def test_version_is_the_librarys(capsys):
     assert capsys.readouterr().out == f"{adlib.__version__}\n"
 
 
+@pytest.mark.slow
 def test_demo_writes_a_page_and_says_where(tmp_path, monkeypatch, capsys):
     cells = elpv_cells("mono")
     functional = [cell for cell in cells if cell.defect_probability == 0.0]

@@ -17,6 +17,8 @@ from adlib.features import use_feature_cache
 from adlib.study import _adaptation, _evaluate, _fitting, read_figures, read_scores
 from adlib.study._names import CONDITIONS, FIGURE_KEYS, SCORE_KEYS
 
+pytestmark = pytest.mark.slow
+
 EXAMPLES = Path(__file__).parent.parent / "examples"
 SMALL = """
 data: {classes: [brick, grass]}

@@ -53,6 +53,7 @@ def test_left_out_scores_of_patchcore_are_those_of_a_bank_without_the_image(
     np.testing.assert_array_equal(model.leave_one_out_scores(good), expected)
 
 
+@pytest.mark.slow
 def test_left_out_padim_is_close_to_learning_again(good):
     from adlib import PaDiM
 

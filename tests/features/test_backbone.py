@@ -52,6 +52,7 @@ def resnet():
     return network_of("resnet18")
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("name", "stages"),
     [

@@ -36,6 +36,7 @@ def files(cache):
     return sorted(cache.folder.rglob("*.features"))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("runtime", ["torch", "openvino"])
 @pytest.mark.parametrize("detector", [PatchCore, PaDiM])
 def test_a_detector_gives_the_same_bits_with_and_without(cache, detector, runtime):

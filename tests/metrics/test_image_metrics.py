@@ -59,6 +59,7 @@ def test_auroc_is_the_share_of_pairs_won(drawn):
     assert compute_auroc(y, scores) == pytest.approx(np.mean(wins), abs=1e-12)
 
 
+@pytest.mark.slow
 @settings(deadline=None, max_examples=100)
 @given(labelled_scores())
 def test_no_threshold_has_a_better_f1(drawn):

@@ -35,6 +35,7 @@ def drawn(seed, n_images=4, levels=9, share=0.2):
     return masks, maps
 
 
+@pytest.mark.slow
 @settings(deadline=None, max_examples=60)
 @given(seed=st.integers(0, 10**6), levels=st.sampled_from([1, 2, 5, 50, 10**6]))
 def test_all_equal_their_references(seed, levels):

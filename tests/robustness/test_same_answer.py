@@ -14,6 +14,8 @@ import torch
 
 from adlib import PaDiM, PatchCore
 
+pytestmark = pytest.mark.slow
+
 ROOT = Path(__file__).parents[2]
 SIZE = 48
 DETECTORS = {
@@ -111,7 +113,6 @@ if __name__ == "__main__":
 """
 
 
-@pytest.mark.slow
 @pytest.mark.parametrize("method", ["spawn", "forkserver"])
 def test_how_a_process_is_started_does_not_matter(method, good, images, tmp_path):
     if method == "forkserver" and sys.platform == "win32":

@@ -24,6 +24,8 @@ from adlib.study._shifts import (
 )
 from tests.study.conftest import value
 
+pytestmark = pytest.mark.slow
+
 CONFIG = Config.from_dict(
     {"backbone": {"image_size": 64}, "patchcore": {"coreset": 0.3}, "seed": 3}
 )

@@ -11,6 +11,8 @@ from adlib.datasets._elpv import elpv_cells, split_cells
 from adlib.report import write_demo_page
 from adlib.study._demo import run_demo
 
+pytestmark = pytest.mark.slow
+
 
 def cells_of(kind):
     """Thirty functional, ten defective and five doubtful cells."""
