@@ -44,7 +44,7 @@ print(as_text(phase.write("shift_threshold_ways", *ways)))
 shifted = phase.write_condition(
     SHIFTED, runs, lambda now: [compare_conditions(now, clean, **option)]
 )
-phase.write_condition(
+at_new = phase.write_condition(
     NEW_THRESHOLD,
     runs,
     lambda now: [
@@ -57,13 +57,14 @@ phase.write_condition(
 # %%
 # Pictures: metrics in all conditions, where scores go, and shifted maps.
 
-shown = phase.whole()
+shown = phase.whole([CLEAN, SHIFTED, NEW_THRESHOLD])
 for metric in ("auroc", "f1", "specificity"):
     figure = metric_figure(shown, metric, "What the shift costs", hue="condition",
                            panels="method")  # fmt: skip
     save_figure(figure, phase.folder / f"{metric}.png")
-title = "Test images before and after the shift"
-save_figure(score_figure(joined(clean, shifted), title), phase.folder / "scores.png")
+title = "Test images before and after the shift, with their thresholds"
+every = joined(clean, shifted, at_new)
+save_figure(score_figure(every, title), phase.folder / "scores.png")
 for run in runs:
     title = f"{run.class_name}, {run.method}: shifted, clean threshold"
     rows = verdicts(run.test, run.threshold)

@@ -63,12 +63,13 @@ print(as_text(every[every["setting"].str.startswith("way ")]))
 # %%
 # Pictures: metrics in all conditions, where scores went, and maps.
 
+shown = phase.whole([CLEAN, SHIFTED, NEW_THRESHOLD, RETRAINED])
 for metric in ("auroc", "f1", "specificity", "aupro"):
-    if metric in set(phase.whole()["metric"]):
+    if metric in set(shown["metric"]):
         title = "From the clean to the shifted domain"
         options = {"hue": "condition", "panels": "method"}
         save_figure(
-            metric_figure(phase.whole(), metric, title, **options),
+            metric_figure(shown, metric, title, **options),
             phase.folder / f"{metric}.png",
         )
 title = "Test images: clean, and shifted after retraining"

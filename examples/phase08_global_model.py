@@ -2,7 +2,7 @@
 
     python examples/phase08_global_model.py [--data ROOT] [--classes NAME ...]
 
-Needs phases 3 to 5, and at least two classes. Models go to outputs/models, results to
+Needs phases 3 to 5. Models go to outputs/models, results to
 outputs/results, pictures to outputs/phase08.
 """
 
@@ -93,11 +93,10 @@ for run in patchcore:
         picture_grid(rows, title), phase.folder / f"{run.class_name}_patchcore_maps.png"
     )
 print(f"{len(mistaken)} anomalies are nearest to a patch of another class.")
+picture = phase.folder / "mistaken.png"
+picture.unlink(missing_ok=True)  # of an earlier run
 if mistaken:
     mistaken.sort(key=lambda pair: pair[1].distance)
     title = "Anomalies nearest to a patch of another class"
-    save_figure(
-        explanation_figure(mistaken[:6], bank.grid_, title),
-        phase.folder / "mistaken.png",
-    )
+    save_figure(explanation_figure(mistaken[:6], bank.grid_, title), picture)
 print(f"Written to {phase.outputs / 'results'} and {phase.folder}.")

@@ -58,12 +58,11 @@ for name, split in phase.clean.items():
     both = both.groupby(["defect_type", "image"], sort=False)["wrong"].min()
     by_name = {(s.defect_type, s.image_path.name): s for s in split.test}
     hard = [by_name[key] for key in both[both == 1].index[:6]]
+    picture = phase.folder / f"{name}_hard.png"
+    picture.unlink(missing_ok=True)  # of an earlier run
     if hard:
         title = f"{name}: images that both methods predict wrongly"
-        save_figure(
-            picture_grid(failures(hard, models[name]), title),
-            phase.folder / f"{name}_hard.png",
-        )
+        save_figure(picture_grid(failures(hard, models[name]), title), picture)
 
 # %%
 # What each choice is worth, one changed at a time, on validation images.

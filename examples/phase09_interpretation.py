@@ -58,7 +58,10 @@ save_figure(
 
 for name, split in splits.items():
     model, shown = models[name], in_turn(phase.clean[name].test, 2)
-    rows = {s.defect_type: stage_rows(stage_maps(model, s)) for s in shown}
+    rows = {
+        f"{s.defect_type}, {s.image_path.name}": stage_rows(stage_maps(model, s))
+        for s in shown
+    }
     title = f"{name}: what each stage responds to, and what it adds to the distance"
     save_figure(picture_grid(rows, title), phase.folder / f"{name}_stages.png")
 

@@ -27,8 +27,10 @@ OF_SCORES = {"aggregation", "top_ratio", "n_neighbors"}
 def variants(method: str, config: Config) -> dict[str, dict[str, Any]]:
     """Return the choices that the study takes apart: parameters by setting."""
     size, n_channels = config.backbone.image_size, config.padim.n_channels
-    sizes = [round(size * factor / 32) * 32 for factor in (0.7, 1.4)]
-    of_sizes = {f"image-size {side}": {"image_size": side} for side in sizes}
+    sizes = {max(32, round(size * factor / 32) * 32) for factor in (0.7, 1.4)}
+    of_sizes = {
+        f"image-size {side}": {"image_size": side} for side in sorted(sizes - {size})
+    }
     if method == names.PADIM:
         numbers = sorted({max(1, n_channels // factor) for factor in (8, 4, 2)})
         return {

@@ -67,7 +67,7 @@ def top_up(
     drawn = np.random.default_rng(random_state).permutation(len(shifted.train))
     before, ways = _look(model, clean.val), []
     assert model.threshold_ is not None  # saved with one
-    for wanted in n_added:
+    for wanted in dict.fromkeys(min(n, len(drawn)) for n in n_added):
         chosen = [shifted.train[place] for place in drawn[:wanted]]
         richer = copy.copy(model)
         richer.partial_fit([sample.image_path for sample in chosen])

@@ -152,7 +152,7 @@ def _changes(
     before: pd.DataFrame, after: pd.DataFrame, versus: str, random_state: int
 ) -> list[dict[str, Any]]:
     """Return the changes of one method on one class."""
-    if _originals(before) != _originals(after):
+    if not _of_same_images(before, after):
         name = before["class"].iloc[0]
         raise ValueError(
             f"after of compare_conditions must hold the test images of {name!r} that "
@@ -172,15 +172,20 @@ def _changes(
     return rows
 
 
-def _originals(scores: pd.DataFrame) -> list[tuple[str, str]]:
-    """Return images' names and types, shifted ones by what they were made of."""
-    found = []
-    for name, kind in zip(scores["image"], scores["defect_type"], strict=True):
-        stem = name.rpartition(".")[0] or name
-        if stem.endswith("_shifted"):
-            stem = stem.removesuffix("_shifted").removeprefix(f"{kind}_")
-        found.append((stem, kind))
-    return found
+def _of_same_images(one: pd.DataFrame, other: pd.DataFrame) -> bool:
+    """Ask whether two tables hold the same images, or images and shifted twins."""
+    return list(one["defect_type"]) == list(other["defect_type"]) and all(
+        first == second or _is_twin(first, second) or _is_twin(second, first)
+        for first, second in zip(one["image"], other["image"], strict=True)
+    )
+
+
+def _is_twin(shifted: str, original: str) -> bool:
+    """Ask whether a name is that of an image's shifted twin, which holds its own."""
+    stem = shifted.rpartition(".")[0]
+    return stem.endswith("_shifted") and (original.rpartition(".")[0] or original) in (
+        stem.removesuffix("_shifted")
+    )
 
 
 def _paired_bootstrap(

@@ -36,7 +36,13 @@ def data_root(config: Config) -> Path:
 
 def samples_of(config: Config) -> list[Sample]:
     """Return the images that a configuration names."""
-    return read_samples(data_root(config), config.data.classes)
+    samples = read_samples(data_root(config), config.data.classes)
+    if names.MEAN in class_names(samples):
+        raise ValueError(
+            f"classes of the data set must not be called {names.MEAN!r}, which stands "
+            "for the mean over classes in the study's tables. Rename its folder."
+        )
+    return samples
 
 
 def clean_splits(config: Config) -> dict[str, CleanSplit]:

@@ -18,6 +18,10 @@ from adlib.study import _names as names
 from adlib.study._names import FALSE_ALARM, MISSED
 from adlib.study._tables import figures, row
 
+CASE_COLUMNS = (
+    *("condition", "class", "method", "image", "defect_type"),
+    *("kind", "wrong", "rank", "defect_area", "at_border"),
+)
 OPPOSITE = {MISSED: "found", FALSE_ALARM: "accepted"}
 
 
@@ -149,10 +153,9 @@ def _cases(
         for method, table in tables.items():
             normal = table.loc[_scored(table) & ~anomalous, "score"]
             one = table.iloc[place]
-            keys = ("condition", "class", "method", "image", "defect_type")
             rows.append(
                 {
-                    **{key: one[key] for key in keys},
+                    **{key: one[key] for key in CASE_COLUMNS[:5]},
                     "kind": MISSED if anomalous[place] else FALSE_ALARM,
                     "wrong": int(wrong[str(method)][place]),
                     "rank": float(np.mean(normal < one["score"])),
@@ -160,4 +163,4 @@ def _cases(
                     "at_border": measured["at_border"][place],
                 }
             )
-    return pd.DataFrame(rows)
+    return pd.DataFrame(rows, columns=list(CASE_COLUMNS))

@@ -15,13 +15,13 @@ from pathlib import Path
 from typing import Any
 
 import pandas as pd
+import yaml
 
 import adlib
 from adlib._files import replacing
-from adlib.images._folders import is_hidden
 from adlib.study import _names as names
 from adlib.study._config import Config
-from adlib.study._data import data_root
+from adlib.study._data import samples_of
 from adlib.study._lock import locked
 from adlib.study._tables import as_text, read_figures, write_json
 from adlib.study._tensorboard import summary_writer, write_tensorboard
@@ -111,9 +111,10 @@ def _run_phases(
 ) -> Iterator[dict[str, Any]]:
     """Run the phases that are not done; yield how each went."""
     outputs = config.paths.outputs
-    state, stated = outputs / "state", outputs / "state" / "config.json"  # JSON is YAML
+    state, stated = outputs / "state", outputs / "state" / "config.yaml"
     with replacing(stated) as temporary:
-        temporary.write_text(config.model_dump_json(indent=1) + "\n", encoding="utf-8")
+        text = yaml.safe_dump(config.model_dump(mode="json"), sort_keys=False)
+        temporary.write_text(text, encoding="utf-8")
     inputs = _inputs(config)
     log(outputs, "study started", inputs=inputs, anew=anew)
     kept, total = not anew, 0.0
@@ -141,19 +142,16 @@ def _run_phases(
 
 
 def _inputs(config: Config) -> str:
-    """Return a hash of configuration, version and the data's files (size, time)."""
+    """Return a hash of configuration, version, and the images (label, size, time)."""
     # Neither what is kept nor who shows it changes a result.
     found = hashlib.sha256(config.model_dump_json(exclude=_SHOWN).encode())
     found.update(adlib.__version__.encode())
-    root, chosen = data_root(config), config.data.classes
-    for path in sorted(root.rglob("*")):
-        relative = path.relative_to(root)
-        if chosen is not None and relative.parts[0] not in chosen:
-            continue
-        if path.is_file() and not is_hidden(relative):
-            is_now = path.stat()
-            line = f"{relative.as_posix()} {is_now.st_size} {is_now.st_mtime_ns}\n"
-            found.update(line.encode())
+    for sample in samples_of(config):
+        found.update(repr(sample).encode())
+        for path in (sample.image_path, sample.mask_path):
+            if path is not None and path.is_file():
+                is_now = path.stat()
+                found.update(f"{is_now.st_size} {is_now.st_mtime_ns}\n".encode())
     return found.hexdigest()
 
 

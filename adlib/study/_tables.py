@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import io
 import json
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
@@ -196,6 +197,8 @@ def as_text(table: pd.DataFrame, metrics: Sequence[str] = ()) -> str:
     """Return figures as text: a column a metric, or, of differences, a line each."""
     if metrics:
         table = table[table["metric"].isin(metrics)]
+    if table.empty:
+        return "Nothing to show."
     keys = ["condition", "method", "class", "setting", "versus"]
     keys = [key for key in keys if (table[key] != "").any()]
     if "versus" in keys:
@@ -241,12 +244,12 @@ def _read_all(
         if path.suffix == ".json":
             found, known = json.loads(text), "metric"
         else:  # as text: what pandas makes of numbers varies in the last bit
-            lines = csv.DictReader(text.splitlines())
+            lines = csv.DictReader(io.StringIO(text, newline=""))
             found = [{k: v or None for k, v in one.items()} for one in lines]
         if not isinstance(found, list) or any(known not in one for one in found):
             raise ValueError(
-                f"{str(path)!r} must hold rows of the study's tables. Run the phase "
-                "that writes it again."
+                f"{str(path)!r} must hold rows of the study's tables; it is damaged, "
+                "or an earlier adlib wrote it. Delete it, and run the study again."
             )
         file = f"results/{path.name}"
         rows += [{**one, "file": file, "row": i} for i, one in enumerate(found, 1)]

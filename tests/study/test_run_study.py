@@ -8,6 +8,7 @@ import sys
 
 import pandas as pd
 import pytest
+import yaml
 from PIL import Image
 
 from adlib.cli import main
@@ -15,9 +16,9 @@ from adlib.study import Config, PhaseError, run_study
 from adlib.study._run_study import phase_scripts, summary
 
 FIRST = """
-import json, sys
+import sys, yaml
 from pathlib import Path
-config = json.loads(Path(sys.argv[2]).read_text())
+config = yaml.safe_load(Path(sys.argv[2]).read_text())
 outputs = Path(config["paths"]["outputs"])
 with (outputs.parent / "calls.txt").open("a") as file:
     file.write(Path(__file__).stem + "\\n")
@@ -123,7 +124,7 @@ def test_the_command_line_runs_the_phases_and_says_how(study, monkeypatch, capsy
     assert main(given) == 0
     said = capsys.readouterr().out
     assert "phase02_step" in said
-    stated = json.loads((folder / "w/outputs/state/config.json").read_text())
+    stated = yaml.safe_load((folder / "w/outputs/state/config.yaml").read_text())
     assert (stated["seed"], stated["data"]["classes"]) == (7, ["tile"])
     assert main(given) == 0
     assert "kept" in capsys.readouterr().out
