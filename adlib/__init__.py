@@ -1,4 +1,4 @@
-"""adlib: learn from images of good parts alone, then score, map and judge new ones."""
+"""adlib: anomaly detection that learns from images of good parts alone."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Let `python -m adlib` be the program."""
+"""Run the command line as `python -m adlib`."""
 
 import sys
 

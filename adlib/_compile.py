@@ -1,8 +1,8 @@
-"""Compile kernels with numba, and keep what was compiled where that can be done.
+"""Compile kernels with numba, and cache the compiled code where that is possible.
 
-numba keeps compiled code beside the source, else in the home folder, and fails at
-import where neither can be written to. Here a folder in the temporary one follows, and
-else nothing is kept: kernels are then compiled again in every process.
+numba's cache is beside the source, else in the home folder; where neither can be
+written to, importing adlib would fail. Then a private folder for temporary files is
+used, else nothing is cached: each process compiles the kernels again.
 """
 
 from __future__ import annotations
@@ -37,10 +37,10 @@ if _settings.DISABLE_JIT:
 
 
 class _Cache(FunctionCache):
-    """numba's cache; a file that cannot be read or written costs time and no more."""
+    """numba's cache, in which a file that cannot be read or written is no error."""
 
     def load_overload(self, sig: Any, target_context: Any) -> Any:
-        """Return what was kept, or None."""
+        """Return the compiled code, or None."""
         try:
             return super().load_overload(sig, target_context)
         except Exception:  # a damaged pickle raises anything
@@ -49,7 +49,7 @@ class _Cache(FunctionCache):
             return None
 
     def save_overload(self, sig: Any, data: Any) -> None:
-        """Keep what was compiled, or warn."""
+        """Save compiled code, or warn."""
         try:
             super().save_overload(sig, data)
         except OSError as error:
@@ -58,7 +58,7 @@ class _Cache(FunctionCache):
 
 
 def compiled(**options: Any) -> Callable[[Kernel], Kernel]:
-    """Return a decorator that compiles a kernel which runs without Python's lock.
+    """Return a decorator that compiles a kernel which releases Python's lock.
 
     Args:
         options: Further options of ``numba.njit``.
@@ -75,7 +75,7 @@ def compiled(**options: Any) -> Callable[[Kernel], Kernel]:
 
 
 def _cache_of(function: Callable[..., Any]) -> _Cache | None:
-    """Return where a kernel is kept, or None."""
+    """Return the cache of a kernel, or None."""
     try:
         return _Cache(function)
     except (RuntimeError, OSError):  # neither numba's folder nor the home folder
@@ -97,7 +97,7 @@ def _cache_of(function: Callable[..., Any]) -> _Cache | None:
 def _private_folder() -> Path | None:
     """Return a temporary folder that nobody else can write to, or None.
 
-    What is read from it is run: a folder that somebody else made first is not taken.
+    Its content is executed, so a folder that another user made first is not used.
     """
     if os.name != "posix":
         return None

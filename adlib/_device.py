@@ -1,4 +1,4 @@
-"""Decide where work runs: on the GPU where there is one, never elsewhere than asked."""
+"""Choose the device that work runs on."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ def still_there(device: str) -> str:
 
 
 def resolve_device(device: object, owner: str) -> str:
-    """Return "cpu" or "cuda:N" for what ``device`` asks, or raise.
+    """Return "cpu" or "cuda:N" for a ``device`` parameter, or raise.
 
     torch is imported only where the answer needs it.
     """

@@ -1,4 +1,4 @@
-"""Write files whole or not at all."""
+"""Write files completely or not at all."""
 
 from __future__ import annotations
 
@@ -13,9 +13,9 @@ from pathlib import Path
 def replacing(path: str | os.PathLike[str]) -> Iterator[Path]:
     """Give a temporary path beside ``path`` and put it in its place at the end.
 
-    Whoever reads ``path`` sees the old file or the whole new one, whenever the process
-    or the machine stops. If the block raises, the old file stays and no debris is left.
-    A link stays a link: the file that it leads to is replaced.
+    ``path`` is the old file or the complete new one, even if the process or the machine
+    stops. If the block raises, the old file stays and the temporary one is deleted.
+    Where ``path`` is a link, the file that it points to is replaced.
 
     Raises:
         FileNotFoundError: The folder does not exist.
@@ -36,7 +36,7 @@ def replacing(path: str | os.PathLike[str]) -> Iterator[Path]:
 
 
 def check_replaceable(path: str | os.PathLike[str]) -> None:
-    """Raise what ``replacing`` would, before the work that is to be written.
+    """Raise what ``replacing`` would raise, before long work is done.
 
     Raises:
         FileNotFoundError: The folder does not exist.
@@ -46,7 +46,7 @@ def check_replaceable(path: str | os.PathLike[str]) -> None:
 
 
 def _begin(path: str | os.PathLike[str]) -> tuple[Path, Path]:
-    """Return where ``path`` leads and a new empty file beside it, or raise."""
+    """Return the file that ``path`` names and a new empty one beside it, or raise."""
     target = Path(path).resolve()
     if not target.parent.is_dir():
         raise FileNotFoundError(f"The folder {str(target.parent)!r} does not exist.")

@@ -1,4 +1,4 @@
-"""Which pixels a mask marks, by one rule for files and for arrays."""
+"""Which pixels a mask marks as anomalous: one rule for files and arrays."""
 
 from __future__ import annotations
 
@@ -6,8 +6,8 @@ import numpy as np
 
 from adlib._typing import AnyArray, BoolArray
 
-MOST_VALUES = 4  # of a mask with whatever numbers for kinds of defects
-HIGHEST_NUMBER = 63  # of a mask with as many kinds as there are numbers
+MOST_VALUES = 4  # of a mask that numbers its kinds of defects in any way
+HIGHEST_NUMBER = 63  # of a mask with any number of kinds
 
 
 def count_values(values: AnyArray) -> int:
@@ -43,9 +43,9 @@ def half_of_range(values: AnyArray) -> float:
 def marked_pixels(values: AnyArray, *, lossy: bool = False) -> BoolArray:
     """Return which pixels are anomalous.
 
-    Of numbers for kinds of defects all above the lowest; of others, and of all that
-    went through ``lossy`` compression, those above half of the range that is used. One
-    value all over marks everything, or nothing if it is 0.
+    Where values number kinds of defects: all above the lowest. Elsewhere, and after
+    ``lossy`` compression: those above the middle of the range. A mask with one value
+    marks everything, or nothing if the value is 0.
 
     Args:
         values: (height, width), finite, not empty.

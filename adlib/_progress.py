@@ -1,26 +1,23 @@
-"""Show progress on anything that lasts, and stay silent on anything that does not."""
+"""Show progress on work that lasts, and nothing on work that does not."""
 
 from __future__ import annotations
 
 import threading
-import time
-from types import TracebackType
-from typing import TYPE_CHECKING, Literal, Self, TypeAlias
+from typing import TYPE_CHECKING, Any, Literal, Self, TypeAlias
 
 if TYPE_CHECKING:
-    from rich.progress import Progress as RichProgress
+    from rich.progress import Progress
 
 Unit: TypeAlias = Literal["steps", "bytes"]
-SECONDS_OF_SILENCE = 2.0
+DELAY = 2.0  # seconds
 
 
 class ProgressBar:
-    """A bar on standard error that appears once the work has lasted two seconds.
+    """rich's bar on standard error, from two seconds after the block was entered.
 
-    It appears even where no step was done: a file system that is stuck shows a bar that
-    stands still, and for how long. Nothing is drawn where standard error is neither a
-    terminal nor a notebook, so logs stay clean. rich is imported only when a bar is
-    about to appear. Steps are shown as "7/10", bytes as "7.0/10.0 MB" with their speed.
+    It also appears where no step was done, so that a file system that hangs can be
+    seen. It is drawn in terminals and notebooks only, so logs stay clean. rich has no
+    delay of its own.
     """
 
     def __init__(
@@ -31,91 +28,58 @@ class ProgressBar:
         enabled: bool = True,
         unit: Unit = "steps",
     ) -> None:
-        self._description = description
-        self._total = total
-        self._enabled = enabled
-        self._unit = unit
-        self._done = 0
-        self._note = ""
-        self._started = time.monotonic()
-        self._bar: RichProgress | None = None
-        self._lock = threading.Lock()
-        self._timer: threading.Timer | None = None
+        self._bar = _bar(unit) if enabled else None
+        if self._bar is not None:
+            self._task = self._bar.add_task(description, total=total, note="")
+            self._timer = threading.Timer(DELAY, self._bar.start)
+            self._timer.daemon = True  # a process that hangs can still be ended
 
     def advance(self, steps: int = 1, note: str = "") -> None:
         """Count ``steps`` more as done and show ``note`` beside the bar."""
-        self._done += steps
-        self._note = note
-        if self._enabled:
-            self._show()
-
-    def _show(self) -> None:
-        """Draw what is done, once it is time to."""
-        with self._lock:
-            if not self._enabled:
-                return
-            if self._bar is None:
-                if time.monotonic() - self._started < SECONDS_OF_SILENCE:
-                    return
-                self._bar = self._appear()
-                if self._bar is None:
-                    self._enabled = False
-                    return
-            task = self._bar.task_ids[0]
-            self._bar.update(task, completed=self._done, note=self._note)
-
-    def _appear(self) -> RichProgress | None:
-        from rich.console import Console  # noqa: PLC0415 - heavy, often not needed
-        from rich.progress import (  # noqa: PLC0415
-            BarColumn,
-            DownloadColumn,
-            MofNCompleteColumn,
-            Progress,
-            TextColumn,
-            TimeElapsedColumn,
-            TimeRemainingColumn,
-            TransferSpeedColumn,
-        )
-
-        console = Console(stderr=True)
-        if not (console.is_terminal or console.is_jupyter):
-            return None
-        counts = (
-            (DownloadColumn(), TransferSpeedColumn())
-            if self._unit == "bytes"
-            else (MofNCompleteColumn(),)
-        )
-        bar = Progress(
-            TextColumn("{task.description}"),
-            BarColumn(),
-            *counts,
-            TimeElapsedColumn(),
-            TimeRemainingColumn(),
-            TextColumn("{task.fields[note]}"),
-            console=console,
-            transient=True,
-        )
-        bar.add_task(self._description, total=self._total, note="")
-        bar.start()
-        return bar
+        if self._bar is not None:
+            self._bar.update(self._task, advance=steps, note=note)
 
     def __enter__(self) -> Self:
-        if self._enabled:
-            self._timer = threading.Timer(SECONDS_OF_SILENCE, self._show)
-            self._timer.daemon = True  # a stuck process can still be ended
+        if self._bar is not None:
             self._timer.start()
         return self
 
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
-        if self._timer is not None:
+    def __exit__(self, *error: Any) -> None:
+        if self._bar is not None:
             self._timer.cancel()
-            self._timer.join()  # it draws, if at all, for some milliseconds
-        with self._lock:
-            self._enabled = False
-            if self._bar is not None:
+            self._timer.join()  # it may be starting the bar
+            if self._bar.live.is_started:  # else rich may print an empty line
                 self._bar.stop()
+
+
+def _bar(unit: Unit) -> Progress | None:
+    """Return rich's bar, or None where it cannot be drawn."""
+    from rich.console import Console  # noqa: PLC0415 - not needed to import adlib
+    from rich.progress import (  # noqa: PLC0415
+        BarColumn,
+        DownloadColumn,
+        MofNCompleteColumn,
+        Progress,
+        TextColumn,
+        TimeElapsedColumn,
+        TimeRemainingColumn,
+        TransferSpeedColumn,
+    )
+
+    console = Console(stderr=True)
+    if not (console.is_terminal or console.is_jupyter):
+        return None
+    return Progress(
+        TextColumn("{task.description}"),
+        BarColumn(),
+        *(
+            (DownloadColumn(), TransferSpeedColumn())
+            if unit == "bytes"
+            else (MofNCompleteColumn(),)
+        ),
+        TimeElapsedColumn(),
+        TimeRemainingColumn(),
+        TextColumn("{task.fields[note]}"),
+        console=console,
+        transient=True,
+    )

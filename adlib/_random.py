@@ -1,4 +1,4 @@
-"""Seed the generators that libraries share, and put them back."""
+"""Seed global random generators for a block, and restore them."""
 
 from __future__ import annotations
 
@@ -11,10 +11,10 @@ import torch
 
 @contextmanager
 def torch_seeded(random_state: int | None, device: str = "cpu") -> Iterator[None]:
-    """Seed torch's global generators for the block, None anew, and put them back.
+    """Seed torch's global generators for the block, and restore them.
 
     Args:
-        random_state: The seed.
+        random_state: The seed; None: a new one each time.
         device: "cpu", or "cuda:N" to seed that GPU's generator too.
     """
     place = torch.device(device)
@@ -35,7 +35,7 @@ def torch_seeded(random_state: int | None, device: str = "cpu") -> Iterator[None
 
 @contextmanager
 def numpy_seeded(random_state: int | None) -> Iterator[None]:
-    """Seed NumPy's global generator for the block, None anew, and put it back."""
+    """Seed NumPy's global generator for the block (None: newly), and restore it."""
     words = np.random.SeedSequence(random_state).generate_state(4)
     before = np.random.get_state()  # noqa: NPY002 - the one that others draw from
     np.random.seed(words)  # noqa: NPY002

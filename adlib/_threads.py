@@ -1,8 +1,8 @@
 """Split work over threads: how many, and which rows each takes.
 
-Also what threads need at a fork and at the end of the interpreter, so that neither a
-forked child waits for threads that it does not have, nor a daemon thread is stopped
-inside another library's C++, which aborts the process.
+Also what threads need when the process forks or ends: a forked child must not wait for
+threads that it does not have, and a daemon thread must not be stopped inside C++ code
+of a library, which aborts the process.
 """
 
 from __future__ import annotations
@@ -23,18 +23,22 @@ SET_THREADS = {"torch": "set_num_threads", "faiss": "omp_set_num_threads"}
 # A thread that ran torch gives memory back to MKL after Python knows it no more, behind
 # a lock that a fork meanwhile would leave locked in the child.
 SECONDS_TO_END = 0.1
-MOST_SECONDS = 10.0  # that a fork waits for what other threads are at
-SLICES_PER_THREAD = 8  # so that a thread that is done early finds more to do
+MOST_SECONDS = 10.0  # that a fork waits for other threads' work
+SLICES_PER_THREAD = 8  # so that a thread that is done early has more to do
 
 
 def available_threads() -> int:
-    """Return how many threads to use: ``OMP_NUM_THREADS``, else the cores allowed."""
+    """Return how many threads to use: ``OMP_NUM_THREADS``, else the usable cores.
+
+    joblib knows the limits of affinity, of containers (cgroups) and of
+    ``LOKY_MAX_CPU_COUNT``, but not ``OMP_NUM_THREADS``.
+    """
     asked = os.environ.get("OMP_NUM_THREADS", "").partition(",")[0]
     if asked.isdecimal() and int(asked) > 0:
         return int(asked)
-    if hasattr(os, "sched_getaffinity"):
-        return len(os.sched_getaffinity(0))
-    return os.cpu_count() or 1
+    import joblib  # noqa: PLC0415 - slow to import, and often not needed
+
+    return int(joblib.cpu_count())
 
 
 def run_in_slices(
@@ -47,7 +51,7 @@ def run_in_slices(
 ) -> None:
     """Call ``work(first, last)`` for even slices of the rows, and wait.
 
-    Which thread takes which slice cannot matter: a slice writes only its own rows.
+    Each slice writes only its own rows, so the order does not matter.
 
     Args:
         pool: The threads.
@@ -98,7 +102,7 @@ class Threads(ThreadPoolExecutor):
 
 
 class _Work:
-    """Which threads are inside ``undivided``, and who must not enter now.
+    """Which threads are inside ``undivided``, and which must not enter now.
 
     Attributes:
         last_end: When threads that may have run torch ended last, in seconds.
@@ -143,17 +147,17 @@ class _Work:
             self._wait_for_others()
 
     def before_fork(self) -> None:
-        """Let nobody hold a lock of a library's while this thread forks."""
+        """Wait until no other thread holds a library's lock, and let none enter."""
         with self._changed:
             self._forking = threading.get_ident()
             self._wait_for_others(MOST_SECONDS)
         time.sleep(max(0.0, self.last_end + SECONDS_TO_END - time.monotonic()))
 
     def after_fork_in_child(self) -> None:
-        """Begin with a lock of its own: the other is as the parent's threads left it.
+        """Make a new lock, since the old one may be locked, and use one thread.
 
-        torch and FAISS share work over OpenMP's threads, which a child does not have:
-        it would wait for them for ever.
+        torch and FAISS use OpenMP's threads, which a child does not have: it would wait
+        for them for ever.
         """
         atexit.unregister(self.end)
         self._begin()
@@ -163,7 +167,7 @@ class _Work:
                 set_threads(1)
 
     def after_fork_in_parent(self) -> None:
-        """Let everybody enter again."""
+        """Let threads enter again."""
         with self._changed:
             self._forking = None
             self._changed.notify_all()
@@ -184,19 +188,19 @@ if hasattr(os, "register_at_fork"):
 
 @contextmanager
 def undivided() -> Iterator[None]:
-    """Let the interpreter end, or the process fork, before or after the block.
+    """Keep the interpreter from ending, and the process from forking, in the block.
 
-    Python stops daemon threads wherever they are, which inside torch's C++ aborts the
-    process; here one that comes too late never goes on. A forked child would keep
-    locked what the parent's other threads have locked; and OpenBLAS ends its threads
-    before a fork, so that a product of NumPy's in another thread would never end.
+    At its end Python stops daemon threads, which inside torch's C++ code aborts the
+    process; here a daemon thread that enters later waits for ever. A forked child would
+    keep the locks of the parent's other threads; and OpenBLAS ends its threads before
+    a fork, so that NumPy's products in other threads would never end.
     """
     with _work.undivided():
         yield
 
 
 class Process:
-    """Remembers which process it was made in.
+    """Knows which process it was made in.
 
     Args:
         what: What belongs to that process; the error begins with it.

@@ -1,4 +1,4 @@
-"""Let torch compute the same whatever the caller has set for the whole of torch."""
+"""Compute the same whatever global settings of torch the caller has changed."""
 
 from __future__ import annotations
 
@@ -11,14 +11,14 @@ import torch
 
 from adlib._threads import undivided
 
-COARSE = ("bf16", "tf32")  # what torch calls float32 products that round their factors
+COARSE = ("bf16", "tf32")  # torch's names of less precise float32 products
 
 
 class _Products:
-    """Holds float32 products to float32 while any thread computes.
+    """Keeps float32 products in full precision while any thread computes.
 
-    torch has one setting for the whole process, hence the count: the first one in
-    changes it, the last one out puts it back.
+    torch has one setting for the whole process, hence the count: the first thread
+    changes it, the last one restores it.
     """
 
     def __init__(self) -> None:
@@ -28,7 +28,7 @@ class _Products:
         self._by_name = "highest"
 
     def enter(self) -> None:
-        """Hold them from now on."""
+        """Change the setting, if no thread has."""
         with self._lock:
             self._n_inside += 1
             if self._n_inside > 1:
@@ -46,7 +46,7 @@ class _Products:
                 torch.set_float32_matmul_precision("highest")
 
     def leave(self) -> None:
-        """Hold them no longer, once as many have left as entered."""
+        """Restore the setting, if no other thread is inside."""
         with self._lock:
             self._n_inside -= 1
             if self._n_inside:
@@ -58,7 +58,7 @@ class _Products:
 
 
 def _kinds_of_products() -> list[Any]:
-    """Return torch's settings that can make products coarse; none before torch 2.9."""
+    """Return torch's settings of the precision of products; none before torch 2.9."""
     kinds = (
         getattr(torch.backends.mkldnn, "matmul", None),
         getattr(torch.backends.mkldnn, "conv", None),
@@ -73,10 +73,7 @@ _this_thread = threading.local()
 
 @contextmanager
 def exact() -> Iterator[None]:
-    """Let nothing of the caller's round what torch computes.
-
-    Autocast is off, and float32 products are float32's.
-    """
+    """Switch autocast off and compute float32 products in full precision."""
     with (
         torch.autocast("cuda", enabled=False),
         torch.autocast("cpu", enabled=False),
@@ -90,7 +87,7 @@ def exact() -> Iterator[None]:
 
 @contextmanager
 def undisturbed() -> Iterator[None]:
-    """Compute as ``exact`` and ``undivided`` say, and record no gradients."""
+    """Combine ``exact``, ``undivided`` and torch's inference mode."""
     if getattr(_this_thread, "undisturbed", False):  # entering takes some 20 us
         yield
         return
@@ -104,7 +101,7 @@ def undisturbed() -> Iterator[None]:
 
 @contextmanager
 def as_imported(device: str = "cpu") -> Iterator[None]:
-    """Make tensors as torch does when nobody has set a default: float32, on the CPU.
+    """Make tensors by torch's own defaults: float32, on the CPU.
 
     Args:
         device: Where they are made instead.

@@ -1,4 +1,4 @@
-"""Check arguments in one place and word every refusal the same way.
+"""Check arguments in one place, with errors of one form.
 
 A message names the parameter and who owns it, the rule, what came, and, where it helps,
 what to do about it.
@@ -20,7 +20,7 @@ HIGHEST_SEED = 2**63 - 1  # that torch takes
 
 
 def describe(value: object) -> str:
-    """Say what came: the value of a scalar, the shape and dtype of an array."""
+    """Describe a value: itself if short, the shape and dtype of an array."""
     shape, dtype = getattr(value, "shape", None), getattr(value, "dtype", None)
     if shape is not None and dtype is not None:
         return f"{type(value).__name__} of shape {tuple(shape)} and dtype {dtype}"
@@ -33,7 +33,7 @@ def describe(value: object) -> str:
 def refusal(
     parameter: str, owner: str, rule: str, received: object, remedy: str = ""
 ) -> str:
-    """Word a refusal: parameter, owner, rule, what came, remedy."""
+    """Return an error's message: parameter, owner, rule, what came, remedy."""
     came = received if isinstance(received, str) else describe(received)
     message = f"{parameter} of {owner} must be {rule}; got {came}."
     return f"{message} {remedy}" if remedy else message

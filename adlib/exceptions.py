@@ -1,5 +1,14 @@
 """What adlib raises beyond Python's own ValueError, TypeError and ImportError."""
 
+__all__ = [
+    "DownloadError",
+    "ImageError",
+    "InputWarning",
+    "ModelFileError",
+    "SkippedImagesWarning",
+    "WeightsError",
+]
+
 
 class ImageError(ValueError):
     """An image source holds something that is no image, or an image that is unusable.
@@ -9,7 +18,7 @@ class ImageError(ValueError):
 
 
 class WeightsError(RuntimeError):
-    """A backbone's weights cannot be had, or do not fit it."""
+    """A backbone's weights cannot be loaded, or do not fit it."""
 
 
 class DownloadError(RuntimeError):
@@ -17,11 +26,11 @@ class DownloadError(RuntimeError):
 
 
 class ModelFileError(ValueError):
-    """A model file is damaged, foreign, or of a version that this adlib cannot read."""
+    """A model file is damaged, is not adlib's, or has a version that cannot be read."""
 
 
 class InputWarning(UserWarning):
-    """An input may not mean what was intended; the message says what to do about it."""
+    """An input may not mean what was intended; the message says what to do."""
 
 
 class SkippedImagesWarning(InputWarning):

@@ -22,7 +22,7 @@ import numpy as np
 from sklearn.metrics import roc_auc_score
 
 from adlib import PaDiM, PatchCore
-from adlib.datasets import elpv_cells, split_cells
+from adlib.datasets._elpv import elpv_cells, split_cells
 
 METHODS = {"PatchCore": PatchCore, "PaDiM": PaDiM}
 CELLS = {"elpv-mono": "mono", "elpv-poly": "poly"}

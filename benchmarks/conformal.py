@@ -17,7 +17,7 @@ import sys
 import numpy as np
 from scipy import stats
 
-from adlib.metrics import conformal_rate_interval, conformal_threshold, lowest_rate
+from adlib.thresholds import conformal_rate_interval, conformal_threshold, lowest_rate
 
 N_CALIBRATIONS = 2000
 SEED = 0

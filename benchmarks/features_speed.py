@@ -13,10 +13,12 @@ from __future__ import annotations
 import argparse
 import time
 from statistics import median
+from typing import get_args
 
 import torch
 
-from adlib.features import PRECISIONS, RUNTIMES, Backbone
+from adlib.features import Backbone
+from adlib.features._backbone import Precision, Runtime
 
 SIDE = 320
 REST = 0.5  # seconds before each call: other runtimes' threads spin for a while
@@ -27,8 +29,8 @@ def main() -> None:
     parser.add_argument("--rounds", type=int, default=9)
     rounds = parser.parse_args().rounds
     ways = {"timm, torch float32": plain()}
-    for runtime in RUNTIMES:
-        for precision in PRECISIONS:
+    for runtime in get_args(Runtime):
+        for precision in get_args(Precision):
             name = f"adlib, {runtime} {precision}"
             ways[name] = Backbone(runtime=runtime, precision=precision)
     for n_images in (1, 16):

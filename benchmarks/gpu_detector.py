@@ -25,8 +25,7 @@ from scipy.stats import spearmanr
 from sklearn.metrics import roc_auc_score
 
 import adlib
-from adlib.estimators import stage_seconds
-from adlib.estimators._base import AnomalyDetector
+from adlib.estimators import AnomalyDetector, stage_seconds
 from adlib.features import Backbone
 
 METHODS = {"PatchCore": adlib.PatchCore, "PaDiM": adlib.PaDiM}

@@ -22,7 +22,8 @@ from torch.utils.data import DataLoader, Dataset
 from torchvision import transforms
 
 from adlib.datasets import MVTecDataset, get_clean_transforms
-from adlib.images import SUFFIXES, open_source, read_batches
+from adlib.images import open_source, read_batches
+from adlib.images._decode import SUFFIXES
 
 BATCH = 16
 WORKERS = (1, 2)

@@ -20,7 +20,7 @@ from scipy.ndimage import gaussian_filter
 from sklearn.metrics import roc_auc_score
 
 from adlib import PaDiM
-from adlib.datasets import elpv_cells
+from adlib.datasets._elpv import elpv_cells
 from adlib.images import open_source, read_batches
 
 LARGEST = 320  # side of the images that defects are drawn into

@@ -1,6 +1,6 @@
 """The asv suites under pytest-benchmark: the same bodies, no asv needed.
 
-    pytest benchmarks --benchmark-only
+    pytest benchmarks -n 0 --benchmark-only
 
 Each parameter takes its values while the others keep their first.
 

@@ -18,7 +18,7 @@ import numpy as np
 
 from adlib import PaDiM, PatchCore
 from adlib.datasets import create_clean_split, read_samples
-from adlib.metrics import conformal_rate_interval, conformal_threshold
+from adlib.thresholds import conformal_rate_interval, conformal_threshold
 
 RATES = (0.05, 0.1)
 
@@ -40,7 +40,7 @@ def main() -> None:
 
 def _rates(method: type, samples: list, seed: int) -> dict:
     """Return, for each nominal rate, what both thresholds give with one seed."""
-    split = create_clean_split(samples, samples[0].class_name, seed=seed)
+    split = create_clean_split(samples, samples[0].class_name, random_state=seed)
     model = method(progress=False, random_state=seed)
     train = [sample.image_path for sample in split.train]
     model.fit(train)

@@ -14,11 +14,11 @@ from pathlib import Path
 
 import adlib
 from adlib import PatchCore
-from adlib.datasets import elpv_cells
+from adlib.datasets import elpv_samples
 
-cells = elpv_cells("mono")
-functional = [cell.path for cell in cells if cell.defect_probability == 0.0]
-defective = [cell.path for cell in cells if cell.defect_probability == 1.0]
+cells = elpv_samples("mono")
+functional = [cell.image_path for cell in cells if cell.label == 0]
+defective = [cell.image_path for cell in cells if cell.label == 1]
 learned, set_aside, inspected = functional[:60], functional[60:80], functional[80:84]
 
 # %%

@@ -4,19 +4,18 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator
+from itertools import pairwise
 from pathlib import Path
-from textwrap import dedent
 from typing import NamedTuple
+
+from markdown_it import MarkdownIt
+from markdown_it.token import Token
 
 ROOT = Path(__file__).parent.parent
 DOCS = ROOT / "docs"
 MADE = re.compile(r"_|gallery$")  # beginnings of folders that Sphinx writes
-FENCE = re.compile(r"^ *(`{3,}|~{3,})\s*([^`]*)$")
-SPAN = re.compile(r"(?<!`)(`+)(?!`)(.+?)(?<!`)\1(?!`)", re.DOTALL)
-LINK = re.compile(r"!?\[(?:[^\[\]]|\[[^\]]*\])*\]\(\s*<?([^)\s>]+)>?[^)]*\)")
-DEFINED = re.compile(r"^ *\[[^\]]+\]: +(\S+)", re.MULTILINE)
-HEADING = re.compile(r"^#{1,6} +(.+?) *#*$", re.MULTILINE)
 TARGET = re.compile(r"^\(([\w-]+)\)=$", re.MULTILINE)
+PARSER = MarkdownIt("commonmark").enable("table")
 
 
 class Block(NamedTuple):
@@ -28,73 +27,51 @@ class Block(NamedTuple):
 
 
 def documentation() -> list[Path]:
-    """Return the pages below ``docs``, and README.md."""
+    """Return the pages below ``docs``, and README.md; not those that Sphinx writes."""
     found = [
         page
         for page in sorted(DOCS.rglob("*.md"))
         if not any(map(MADE.match, page.relative_to(DOCS).parts[:-1]))
+        and page.name != "command_line.md"
     ]
     return [ROOT / "README.md", *found]
 
 
 def blocks(text: str, first_line: int = 1) -> Iterator[Block]:
     """Yield the fenced blocks of a page; those inside a directive follow it."""
-    lines = text.splitlines()
-    number = 0
-    while number < len(lines):
-        opening = FENCE.match(lines[number])
-        number += 1
-        if opening is None:
-            continue
-        fence, language = opening[1], opening[2].strip()
-        start = number
-        while number < len(lines) and not _closes(lines[number], fence):
-            number += 1
-        code = dedent("\n".join(lines[start:number])) + "\n"
-        line = first_line + start
-        number += 1
-        yield Block(language, line, code)
-        if language.startswith("{"):
-            yield from blocks(code, line)
+    for token in PARSER.parse(text):
+        if token.type == "fence" and token.map is not None:
+            language, line = token.info.strip(), first_line + token.map[0] + 1
+            yield Block(language, line, token.content)
+            if language.startswith("{"):
+                yield from blocks(token.content, line)
 
 
-def _closes(line: str, fence: str) -> bool:
-    stripped = line.strip()
-    return stripped.startswith(fence) and not stripped.strip(fence[0])
-
-
-def prose(text: str) -> str:
-    """Return a page without its fenced blocks, line for line."""
-    kept, fence = [], ""
-    for line in text.splitlines():
-        opening = FENCE.match(line)
-        if fence:
-            fence = "" if _closes(line, fence) else fence
-            kept.append("")
-        elif opening is not None:
-            fence = opening[1]
-            kept.append("")
-        else:
-            kept.append(line)
-    return "\n".join(kept)
+def _inline(text: str, kind: str) -> list[Token]:
+    """Return the parts of a page's sentences that are of a kind."""
+    tokens = [child for token in PARSER.parse(text) for child in token.children or []]
+    return [token for token in tokens if token.type == kind]
 
 
 def spans(text: str) -> list[str]:
     """Return what stands between backticks in the sentences of a page."""
-    return [" ".join(found[2].split()) for found in SPAN.finditer(prose(text))]
+    return [" ".join(token.content.split()) for token in _inline(text, "code_inline")]
 
 
 def links(text: str) -> list[str]:
     """Return where a page's links and pictures point to."""
-    sentences = SPAN.sub("code", prose(text))
-    return [*LINK.findall(sentences), *DEFINED.findall(sentences)]
+    found = [token.attrs["href"] for token in _inline(text, "link_open")]
+    return [*map(str, found), *(str(t.attrs["src"]) for t in _inline(text, "image"))]
 
 
 def anchors(text: str) -> set[str]:
     """Return the anchors of a page, as code hosts and MyST make them of headings."""
     found: set[str] = set(TARGET.findall(text))
-    for heading in HEADING.findall(prose(text)):
-        plain = re.sub(r"\[([^\]]*)\]\([^)]*\)", r"\1", heading)
+    tokens = PARSER.parse(text)
+    for opening, heading in pairwise(tokens):
+        if opening.type != "heading_open":
+            continue
+        plain = "".join(child.content for child in heading.children or [])
         slug = re.sub(r"[^\w\- ]", "", plain.lower()).strip().replace(" ", "-")
         number = 0
         while (slug if not number else f"{slug}-{number}") in found:

@@ -267,8 +267,16 @@ def check_script(script: Path, words: list[str], where: str) -> None:
 
 
 @pages
+@pytest.mark.slow
 def test_what_a_page_shows_runs(page, place):
     run(page)
+
+
+def test_the_reference_has_a_page_for_each_package():
+    index = (DOCS / "api/index.md").read_text("utf-8")
+    packages = {path.parent.name for path in ROOT.glob("adlib/[a-z]*/__init__.py")}
+    missing = [name for name in packages - {"cli"} if f"   adlib.{name}\n" not in index]
+    assert not missing
 
 
 @pages

@@ -283,6 +283,7 @@ def test_score_samples_is_higher_for_normal_images(trained, images, expected):
     np.testing.assert_array_equal(found, -expected.astype(np.float64))
 
 
+@pytest.mark.slow
 def test_grid_search_tunes_the_coreset(labelled):
     X, y = labelled
     estimator = ESTIMATORS["patchcore"]
@@ -375,6 +376,7 @@ def test_a_failed_refit_leaves_the_model_as_it_was(
     np.testing.assert_array_equal(model.score(images), expected)
 
 
+@pytest.mark.slow
 def test_saved_models_score_the_same_in_a_new_process(good, others, images, tmp_path):
     scores = {}
     for name, estimator in ESTIMATORS.items():

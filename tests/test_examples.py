@@ -11,11 +11,13 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from adlib import PaDiM, PatchCore, metrics
+from adlib import PaDiM, PatchCore, metrics, thresholds
 from adlib.datasets import demo_root, load_clean_splits, load_shifted_splits
 from adlib.features import use_feature_cache
 from adlib.study import _adaptation, _evaluate, _fitting, read_figures, read_scores
 from adlib.study._names import CONDITIONS, FIGURE_KEYS, SCORE_KEYS
+
+pytestmark = pytest.mark.slow
 
 EXAMPLES = Path(__file__).parent.parent / "examples"
 SMALL = """
@@ -63,12 +65,12 @@ def seen(monkeypatch):
         note_images(X)
         return call(self, X, y)
 
-    def calibrate(*scores, call=metrics.calibrate_threshold, **options):
+    def calibrate(*scores, call=thresholds.calibrate_threshold, **options):
         for values in scores:
             calibrated.update(np.asarray(values).tolist())
         return call(*scores, **options)
 
-    def transfer(limit, *scores, call=metrics.transfer_threshold, **options):
+    def transfer(limit, *scores, call=thresholds.transfer_threshold, **options):
         for values in scores:
             calibrated.update(np.asarray(values).tolist())
         return call(limit, *scores, **options)

@@ -46,7 +46,7 @@ def test_links_that_lead_nowhere_are_found(tmp_path):
         "# Here\n\n[a](other.md) [b](other.md#a-heading-code) [c](#here)\n"
         "[d](other.md#a-heading-code-1) [e](gone.md) ![f](gone.png) `[g](gone.md)`\n"
         "[h](other.md#gone) [i](#gone) [j](https://gone.example)\n\n"
-        "```text\n[k](gone.md)\n# gone\n```\n\n[l]: gone.md\n"
+        "```text\n[k](gone.md)\n# gone\n```\n\n[m][l]\n\n[l]: gone.md\n"
     )
-    expected = ["gone.md", "gone.png", "other.md#gone", "#gone", "gone.md"]
+    expected = ["gone.md", "other.md#gone", "#gone", "gone.md", "gone.png"]
     assert broken(page) == expected

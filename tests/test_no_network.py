@@ -45,6 +45,7 @@ def test_a_detector_reaches_for_nothing(no_network, tmp_path, detector, runtime)
     assert np.isfinite(load(tmp_path / "model.adlib").score(X)).all()
 
 
+@pytest.mark.slow
 def test_the_demo_set_and_the_command_line_reach_for_nothing(
     no_network, tmp_path, capsys
 ):

@@ -16,20 +16,17 @@ from adlib._random import torch_seeded
 from adlib._torch import as_imported, undisturbed
 from adlib._typing import AnyArray, Float32Array, Int64Array
 from adlib._validation import describe, refusal
-from adlib.estimators._base import AnomalyDetector, Scored
+from adlib.estimators import AnomalyDetector
 from adlib.estimators._model_file import ModelContent
 from adlib.estimators._patches import Embed
+from adlib.estimators._results import Scored
 from adlib.estimators._saving import damaged, restore_detector, tensor_of
 from adlib.estimators._settings import Settings, check_settings
 from adlib.exceptions import WeightsError
-from adlib.features import (
-    Backbone,
-    Embedding,
-    Normalisation,
-    Precision,
-    Runtime,
-    Weights,
-)
+from adlib.features import Backbone
+from adlib.features._backbone import Precision, Runtime
+from adlib.features._embedding import Embedding
+from adlib.features._weights import Normalisation, Weights
 from adlib.images import Images
 
 SMALLEST = 17  # pixels: anomalib's blur reflects 16 of them at each border
@@ -221,8 +218,8 @@ def finite_tensor(
 def _import_model(module: str, name: str, owner: str) -> Any:
     """Return a class of anomalib, or raise ImportError with the extra that brings it.
 
-    anomalib imports its other models too, and some of them what is deprecated, which is
-    no matter of adlib's callers.
+    anomalib imports its other models too, some of which use deprecated functions; that
+    does not concern adlib's callers.
     """
     try:
         with warnings.catch_warnings():
@@ -240,7 +237,7 @@ def _fill(network: Any, weights: Weights, backbone: str) -> None:
     """Put adlib's tensors into anomalib's network.
 
     adlib's network ends behind the last stage that is read. What anomalib's holds
-    beyond becomes NaN: if it did matter, no score would be a number.
+    beyond becomes NaN: if it were used, no score would be a number.
 
     Raises:
         WeightsError: A tensor has no place there.

@@ -23,8 +23,10 @@ from adlib.estimators._patches import Embed, Patches
 from adlib.estimators._saving import damaged, save_detector, tensor_of
 from adlib.estimators._settings import Settings
 from adlib.exceptions import ImageError
-from adlib.features import DEFAULT_BACKBONE, Backbone
-from adlib.images import ColorOrder, OnError
+from adlib.features import Backbone
+from adlib.features._weights import DEFAULT_BACKBONE
+from adlib.images._pixels import ColorOrder
+from adlib.images._stream import OnError
 
 FEWEST = 2  # images that a covariance can be estimated from
 
@@ -51,32 +53,23 @@ class AnomalibPadim(AnomalibDetector):
     Args:
         backbone: Name of a timm convolutional network. The default's weights come with
             pip.
-        weights: "pretrained", the path of a local state dict, or None for random ones.
         stages: timm's stage indices; None takes those at strides 4, 8 and 16, as in
             the paper.
         image_size: Side in pixels to which images are resized, or (height, width); at
             least 17.
-        color: Order of the channels of arrays and tensors: "rgb", or "bgr" as OpenCV
-            reads them. Files and PIL images say themselves.
-        max_value: What counts as white in 16-bit images and in floats, such as 4095 for
-            a camera of 12 bits; None: 65535 and 1.
         n_features: How many features the Gaussians have at most; a random choice of
             all. Memory and time grow with its square.
         batch_size: Images a batch; changes speed and memory, not results on a CPU.
-        device: "auto" (the GPU where there is one), "cpu", "cuda" or "cuda:N".
-        n_workers: Threads that decode images; None: one a core, at most 8.
-        on_error: "raise" at an unusable image, or "skip" it and report.
         progress: Show a bar on a terminal for what takes longer than two seconds.
         random_state: Seed of the features chosen and of random weights; None draws new
             ones every time.
+        weights, color, max_value, device, n_workers, on_error: As in ``PatchCore``.
 
     Attributes:
         model_: anomalib's ``PadimModel``, in evaluation mode.
         backbone_: adlib's network, whose weights ``model_`` has.
-        grid_: (height, width) of the patch grid.
-        training_images_: Names of the images learned from, in order.
-        skipped_: Images that ``fit`` skipped, with reasons.
-        threshold_: What ``calibrate`` set, or None.
+
+    Other attributes are those of ``AnomalyDetector``.
 
     Note:
         With n images, p positions and d features ``fit`` holds 4 n p d bytes of
@@ -205,7 +198,7 @@ class AnomalibPadim(AnomalibDetector):
             for batch in patches:
                 n_learned += len(batch.embeddings)
                 for images in images_for(model, batch.embeddings):
-                    model(images)  # which it remembers
+                    model(images)  # which keeps them
             if n_learned < FEWEST:
                 raise ImageError(
                     f"X of {type(self).__name__}.fit must hold at least {FEWEST} "

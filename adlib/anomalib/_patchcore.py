@@ -22,13 +22,15 @@ from adlib.anomalib._detector import (
     finite_tensor,
     images_for,
 )
-from adlib.estimators._base import Scored
 from adlib.estimators._model_file import ModelContent
 from adlib.estimators._patches import Embed, Patches
+from adlib.estimators._results import Scored
 from adlib.estimators._saving import damaged, number, save_detector
 from adlib.estimators._settings import Settings
-from adlib.features import DEFAULT_BACKBONE, Backbone
-from adlib.images import ColorOrder, OnError
+from adlib.features import Backbone
+from adlib.features._weights import DEFAULT_BACKBONE
+from adlib.images._pixels import ColorOrder
+from adlib.images._stream import OnError
 
 
 class AnomalibPatchcore(AnomalibDetector):
@@ -40,13 +42,13 @@ class AnomalibPatchcore(AnomalibDetector):
     memory bank its image scores are the same to 1e-4 relative. What differs:
 
     - The coreset is chosen by distances in a sparse random projection, of about 300
-      features for 200,000 patches however many there were; adlib chooses in full.
+      features for 200,000 patches; adlib uses all features.
     - An image scores its highest patch score, weighted by the density around the bank's
       nearest entry, which can reverse the order of two images; adlib's default is the
       mean of the highest patch scores.
-    - Distances come from squares and products in float32, so that they are exact to
-      1e-3 of the embeddings' length alone: a patch that is in the bank does not score
-      0. adlib's distances are true.
+    - Distances are computed from squares and products in float32, with an error of up
+      to 1e-3 of the embeddings' length: a patch that is in the bank does not score 0.
+      adlib's distances are exact.
     - Maps are upsampled by repeating patches, not bilinearly; their blur has a sigma of
       4 pixels at any size, adlib's of 4 pixels at 224, scaled with the size.
 
@@ -55,34 +57,25 @@ class AnomalibPatchcore(AnomalibDetector):
     Args:
         backbone: Name of a timm convolutional network. The default's weights come with
             pip; "wide_resnet50_2.tv_in1k" is the paper's.
-        weights: "pretrained", the path of a local state dict, or None for random ones.
         stages: timm's stage indices; None takes those at strides 8 and 16.
         image_size: Side in pixels to which images are resized, or (height, width); at
             least 17.
-        color: Order of the channels of arrays and tensors: "rgb", or "bgr" as OpenCV
-            reads them. Files and PIL images say themselves.
-        max_value: What counts as white in 16-bit images and in floats, such as 4095 for
-            a camera of 12 bits; None: 65535 and 1.
-        coreset: Which fraction of all patches is remembered, (0, 1]; at least one
+        coreset: Which fraction of all patches is kept, (0, 1]; at least one
             patch must be, two where ``n_neighbors`` is above 1.
-        n_neighbors: How many bank entries the image score is weighted by; 1 leaves it
+        n_neighbors: How many bank entries the image score is weighted by; with 1 it is
             the highest patch score. May be changed after ``fit``.
         batch_size: Images a batch; changes speed and memory, not results on a CPU.
-        device: "auto" (the GPU where there is one), "cpu", "cuda" or "cuda:N".
-        n_workers: Threads that decode images; None: one a core, at most 8.
-        on_error: "raise" at an unusable image, or "skip" it and report.
         progress: Show bars on a terminal, anomalib's for the coreset among them.
         random_state: Seed of the projection, of the coreset's start and of random
             weights; None draws new ones every time.
+        weights, color, max_value, device, n_workers, on_error: As in ``PatchCore``.
 
     Attributes:
         model_: anomalib's ``PatchcoreModel``, in evaluation mode.
         backbone_: adlib's network, whose weights ``model_`` has.
-        grid_: (height, width) of the patch grid.
         n_patches_: How many patches the coreset was chosen from.
-        training_images_: Names of the images learned from, in order.
-        skipped_: Images that ``fit`` skipped, with reasons.
-        threshold_: What ``calibrate`` set, or None.
+
+    Other attributes are those of ``AnomalyDetector``.
 
     Note:
         ``fit`` holds the embeddings twice, and the coreset takes minutes where adlib's
@@ -199,7 +192,7 @@ class AnomalibPatchcore(AnomalibDetector):
         with torch.no_grad(), exact():
             for batch in patches:
                 for images in images_for(model, batch.embeddings):
-                    n_patches += len(model(images))  # which it remembers
+                    n_patches += len(model(images))  # which keeps them
             self._check_bank(int(n_patches * float(self.coreset)), n_patches)
             with (
                 torch_seeded(settings.random_state, settings.device),

@@ -1,4 +1,4 @@
-"""What every command shares: where it speaks, and how it ends."""
+"""What every command shares: output, exit codes, and the names in errors."""
 
 from __future__ import annotations
 
@@ -24,13 +24,13 @@ EXIT_CODES = (
 
 
 class Shown(Console):
-    """Standard output; that it was closed early is left to ``main``."""
+    """Standard output; ``main`` handles that it was closed early."""
 
     def on_broken_pipe(self) -> None:
         raise BrokenPipeError(errno.EPIPE, "standard output is closed")
 
 
-# What parameters of the library are called on the command line.
+# The options of the library's parameters.
 OPTIONS = ["aggregation", "backbone", "coreset", "device", "image_size", "precision"]
 OPTIONS += ["runtime", "on_error", "false_positive_rate"]
 TYPED = {name: "--" + name.replace("_", "-") for name in OPTIONS}
@@ -41,11 +41,11 @@ tell = Console(stderr=True, highlight=False)
 
 
 def as_typed(text: str, **names: str) -> str:
-    """Let an error name what was typed, where the library names a parameter.
+    """Replace a parameter's name in an error by its option.
 
     Args:
         text: Of the error.
-        names: What else stands for some parameters here.
+        names: Further names of parameters, by parameter.
     """
 
     def typed(match: re.Match[str]) -> str:
@@ -59,7 +59,7 @@ def as_typed(text: str, **names: str) -> str:
 
 @contextmanager
 def naming(**names: str) -> Iterator[None]:
-    """Let an error of the block name these instead of the library's parameters."""
+    """Replace parameters' names in an error of the block, as ``as_typed`` does."""
     try:
         yield
     except (TypeError, ValueError) as error:
@@ -70,7 +70,7 @@ def naming(**names: str) -> Iterator[None]:
 
 
 def threshold_text(model: AnomalyDetector) -> str:
-    """Say which threshold a model has."""
+    """Return a model's threshold as text."""
     if model.threshold_ is None:
         return "no threshold"
     return f"threshold {model.threshold_:.6g}"

@@ -1,11 +1,10 @@
-"""The command that downloads a data set, once its terms are accepted."""
+"""The command that downloads a data set, after its terms are accepted."""
 
 from __future__ import annotations
 
 import sys
-from enum import StrEnum
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Literal
 
 import typer
 
@@ -13,21 +12,15 @@ from adlib.cli._console import FAILED, tell
 from adlib.cli._options import Classes
 
 
-class Dataset(StrEnum):
-    """Which data set."""
-
-    MVTEC_AD = "mvtec-ad"
-
-
 def download(
-    dataset: Annotated[Dataset, typer.Argument(help="Which data set.")],
+    dataset: Annotated[Literal["mvtec-ad"], typer.Argument(help="Which data set.")],
     classes: Classes = None,
     output: Annotated[
         Path | None,
         typer.Option(
             "--output",
             "-o",
-            help="Folder to hold a folder for each class. Default: data/raw/mvtec_ad.",
+            help="Folder that gets one for each class. Default: data/raw/mvtec_ad.",
         ),
     ] = None,
     accept_license: Annotated[
@@ -44,15 +37,16 @@ def download(
         ),
     ] = None,
 ) -> None:
-    """Download classes of a data set; one that was cut off goes on where it stopped.
+    """Download classes of a data set; an interrupted download is resumed.
 
-    The terms are shown first. Classes that are there already are left as they are.
+    The terms are shown first. Classes that exist already are not changed.
 
     Example: adlib data download mvtec-ad --classes hazelnut carpet zipper
     """
     from adlib import datasets
+    from adlib.datasets._download import license_notice
 
-    tell.print(datasets.license_notice(dataset.value), markup=False, soft_wrap=True)
+    tell.print(license_notice(dataset), markup=False, soft_wrap=True)
     if not accept_license:
         if not sys.stdin.isatty():
             raise ValueError(
@@ -62,9 +56,9 @@ def download(
         if not typer.confirm("\nDo you accept these terms?", err=True):
             tell.print("Nothing was downloaded.")
             raise typer.Exit(FAILED)
-    root = output or Path("data", "raw", dataset.value.replace("-", "_"))
+    root = output or Path("data", "raw", dataset.replace("-", "_"))
     datasets.download(
-        dataset.value,
+        dataset,
         root,
         classes,
         accept_license=True,

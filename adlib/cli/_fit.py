@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-import math
 import re
 import warnings
-from enum import StrEnum
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, NamedTuple
+from typing import TYPE_CHECKING, Annotated, Any, Literal, NamedTuple, TypeAlias
 
 import typer
 
@@ -17,7 +15,6 @@ from adlib.cli._options import (
     Device,
     Errors,
     ImagePlaces,
-    OnError,
     Precision,
     Runtime,
 )
@@ -26,24 +23,9 @@ from adlib.exceptions import InputWarning
 if TYPE_CHECKING:
     from adlib.estimators import AnomalyDetector
 
-DEFAULT_HOLDOUT, DEFAULT_RATE = 0.2, 0.05
-FEWEST_IMAGES = 3  # that can be left out one by one
 
-
-class Method(StrEnum):
-    """Which detector learns."""
-
-    PATCHCORE = "patchcore"
-    PADIM = "padim"
-
-
-class Aggregation(StrEnum):
-    """How patch scores become an image score."""
-
-    TOP_MEAN = "top_mean"
-    MAX = "max"
-    REWEIGHTED = "reweighted"
-    MAP_MAX = "map_max"
+Method: TypeAlias = Literal["patchcore", "padim"]
+Aggregation: TypeAlias = Literal["top_mean", "max", "reweighted", "map_max"]
 
 
 def _image_size(text: str) -> int | tuple[int, int]:
@@ -72,7 +54,7 @@ class Plan(NamedTuple):
     good: list[str]
     defects: list[str]
     rate: float
-    leave_one_out: bool = False
+    leave_one_out: bool
 
 
 def fit(
@@ -81,10 +63,10 @@ def fit(
     method: Annotated[
         Method,
         typer.Option(
-            help="patchcore remembers patches; padim has a Gaussian at every position, "
-            "for parts that always stand in the same place."
+            help="patchcore stores patches; padim fits a Gaussian at each position, "
+            "for parts that are always in the same place."
         ),
-    ] = Method.PATCHCORE,
+    ] = "patchcore",
     good: Annotated[
         list[str] | None,
         typer.Option(
@@ -104,7 +86,7 @@ def fit(
         typer.Option(
             min=0.0,
             max=0.9,
-            help="Fraction of IMAGES that is not learned but sets the threshold; 0 "
+            help="Fraction of IMAGES that is held out to set the threshold; 0 "
             "sets none. Default: 0.2, where that is at least the 19 images that can "
             "promise a rate of 0.05, or with --defects; else --leave-one-out.",
             show_default=False,
@@ -114,8 +96,8 @@ def fit(
         bool,
         typer.Option(
             "--leave-one-out",
-            help="Learn all IMAGES, and set the threshold from the score of each as if "
-            "it had not been learned from: about the rate, without a guarantee.",
+            help="Train on all IMAGES, and set the threshold from leave-one-out "
+            "scores: the rate is approximate, without a guarantee.",
         ),
     ] = False,
     false_positive_rate: Annotated[
@@ -130,7 +112,7 @@ def fit(
     coreset: Annotated[
         float | None,
         typer.Option(
-            help="Patches that patchcore remembers: a fraction in (0, 1], or a count. "
+            help="Patches that patchcore stores: a fraction in (0, 1], or a count. "
             "Default: 0.05."
         ),
     ] = None,
@@ -156,17 +138,17 @@ def fit(
     device: Device = "auto",
     precision: Annotated[
         Precision, typer.Option(help="What the backbone computes in.")
-    ] = Precision.FLOAT32,
+    ] = "float32",
     runtime: Annotated[
         Runtime, typer.Option(help="What runs the backbone; openvino: on a CPU alone.")
-    ] = Runtime.TORCH,
-    on_error: Errors = OnError.RAISE,
+    ] = "torch",
+    on_error: Errors = "raise",
     seed: Annotated[int, typer.Option(min=0, help="Seed of everything random.")] = 0,
 ) -> None:
     """Learn from images of good parts and write a model file.
 
     A fifth of the images is held out to set the threshold. Where these are too few for
-    a rate of 5 %, all are learned, and the score of each as if it had not been sets it.
+    a rate of 5 %, all are trained on, and leave-one-out scores set the threshold.
 
     Example: adlib fit parts/good -o part.adlib
     """
@@ -176,9 +158,9 @@ def fit(
         backbone=backbone,
         image_size=image_size,
         device=device,
-        precision=precision.value,
-        runtime=runtime.value,
-        on_error=on_error.value,
+        precision=precision,
+        runtime=runtime,
+        on_error=on_error,
         random_state=seed,
     )
     model._check_parameters()  # before anything is read
@@ -202,7 +184,7 @@ def fit(
     try:
         with naming(X="The images that set the threshold", y="--good and --defects"):
             _calibrate(model, plan)
-    finally:  # what was learned is not lost for want of a threshold
+    finally:  # the model is not lost if no threshold can be set
         model.save(target)
         tell.print(
             f"Wrote {target} ({target.stat().st_size / 1e6:.1f} MB): "
@@ -218,7 +200,7 @@ def _new_model(
     """Return the detector with what is its own; the rest is set alike for all."""
     from adlib.estimators import PaDiM, PatchCore
 
-    if method is Method.PADIM and coreset is not None:
+    if method == "padim" and coreset is not None:
         raise ValueError("--coreset belongs to --method patchcore; padim has none.")
     own: dict[str, Any] = {}
     if coreset is not None:
@@ -226,8 +208,8 @@ def _new_model(
             int(coreset) if coreset > 1 and coreset.is_integer() else coreset
         )
     if aggregation is not None:
-        own["aggregation"] = aggregation.value
-    return PatchCore(**own) if method is Method.PATCHCORE else PaDiM(**own)
+        own["aggregation"] = aggregation
+    return PatchCore(**own) if method == "patchcore" else PaDiM(**own)
 
 
 def _plan(
@@ -251,14 +233,11 @@ def _plan(
         seed: Draws the images that are held out.
         leave_one_out: As typed.
     """
-    from adlib.estimators import lowest_rate
+    from adlib.thresholds import plan_calibration
 
     for name, found in (("--good", good), ("--defects", defects)):
         _check_apart(found, name, images, "IMAGES")
     _check_apart(defects, "--defects", good, "--good")
-    for option, value in (("--holdout", holdout), ("--false-positive-rate", asked)):
-        if value is not None and math.isnan(value):
-            raise ValueError(f"{option} must be a number; got nan.")
     if leave_one_out and (holdout or good or defects):
         raise ValueError(
             "--leave-one-out learns all IMAGES and sets the threshold from them; it "
@@ -266,60 +245,29 @@ def _plan(
         )
     if good and holdout:
         raise ValueError("--good sets the threshold in place of --holdout; pass one.")
-    share = DEFAULT_HOLDOUT if holdout is None else holdout
-    n_held_out = 0 if good or leave_one_out else int(len(images) * share)
-    automatic = holdout is None and not (good or defects or leave_one_out)
-    if automatic and asked is None and lowest_rate(n_held_out) > DEFAULT_RATE:
-        if len(images) < FEWEST_IMAGES:
-            warnings.warn(
-                f"{len(images)} images are too few to set a threshold from. Pass "
-                f"{FEWEST_IMAGES} or more, or others with --good.",
-                InputWarning,
-                stacklevel=2,
-            )
-            return Plan(images, [], [], DEFAULT_RATE)
+    with naming(holdout="--holdout", n_anomalous="--defects"):
+        plan = plan_calibration(
+            len(images),
+            n_good=len(good),
+            n_anomalous=len(defects),
+            holdout=holdout,
+            false_positive_rate=asked,
+            leave_one_out=leave_one_out,
+            random_state=seed,
+        )
+    if plan.leave_one_out and not leave_one_out:
         tell.print(
-            f"{len(images)} images are too few to hold some out: {n_held_out} of them "
-            f"could promise no rate below {100 * lowest_rate(n_held_out):.3g} %. How "
+            f"{len(images)} images are too few to hold some out for a rate of 5 %. How "
             "many defects are found, only images of defects can tell (--defects).",
             soft_wrap=True,
         )
-        leave_one_out, n_held_out = True, 0
-    training, held_out = _hold_out(images, n_held_out, seed)
-    calibrating = [*held_out, *good]
-    if defects and not calibrating:
-        raise ValueError(
-            "--defects needs good images to tell them from. Raise --holdout or pass "
-            "--good."
-        )
-    if asked is not None and (defects or not (calibrating or leave_one_out)):
-        raise ValueError(
-            "--false-positive-rate needs good images set aside, and no --defects, with "
-            "which the threshold maximises F1."
-        )
-    n_normal = len(training) if leave_one_out else len(calibrating)
-    rate = max(DEFAULT_RATE, lowest_rate(n_normal)) if asked is None else asked
-    if n_normal and rate < lowest_rate(n_normal):
-        set_aside = "images" if leave_one_out else "good images set aside"
-        remedy = "Raise it or pass more images."
-        if not leave_one_out:
-            remedy = (
-                "Raise it, raise --holdout, pass more images with --good, or pass "
-                "--leave-one-out, which promises nothing."
-            )
-        raise ValueError(
-            f"--false-positive-rate {asked:g} cannot be promised by {n_normal} "
-            f"{set_aside}, which allow {lowest_rate(n_normal):.3g} and above. {remedy}"
-        )
-    if asked is None and rate > DEFAULT_RATE and calibrating and not defects:
-        warnings.warn(
-            f"{n_normal} good images set aside can promise no rate below "
-            f"{100 * rate:.3g} % of good parts predicted anomalous. Pass 19 or more "
-            "for 5 %, or --leave-one-out.",
-            InputWarning,
-            stacklevel=2,
-        )
-    return Plan(training, calibrating, defects, rate, leave_one_out)
+    return Plan(
+        [images[i] for i in plan.training],
+        [*(images[i] for i in plan.held_out), *good],
+        defects,
+        plan.false_positive_rate or 0.0,
+        plan.leave_one_out,
+    )
 
 
 def _announced(plan: Plan) -> str:
@@ -327,9 +275,9 @@ def _announced(plan: Plan) -> str:
     text = f"Learning {len(plan.training)} images"
     if plan.leave_one_out:
         text += (
-            "; the score of each as if it had not been learned from sets the threshold "
-            f"(leave-one-out): about {100 * plan.rate:.3g} % of good parts predicted "
-            "anomalous, without a guarantee"
+            "; leave-one-out scores set the threshold: about "
+            f"{100 * plan.rate:.3g} % of good parts predicted anomalous, without a "
+            "guarantee"
         )
     return f"{text} ..."
 
@@ -385,14 +333,3 @@ def _check_apart(some: list[str], name: str, others: list[str], other: str) -> N
             f"{name} must hold other images than {other}; got {len(shared)} that both "
             f"hold, {shared[0]!r} first."
         )
-
-
-def _hold_out(
-    paths: list[str], n_held_out: int, seed: int
-) -> tuple[list[str], list[str]]:
-    """Split images into those to learn and those to set aside."""
-    import numpy as np
-
-    drawn = np.random.default_rng(seed).permutation(len(paths))
-    training = [paths[i] for i in sorted(drawn[n_held_out:])]
-    return training, [paths[i] for i in sorted(drawn[:n_held_out])]

@@ -1,4 +1,4 @@
-"""The program: its commands, and errors that become one line."""
+"""The program: its commands, and errors as one line."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ from adlib.exceptions import InputWarning
 
 app = typer.Typer(
     name="adlib",
-    help="Learn from images of good parts alone; score, map and judge new ones.",
+    help="Find anomalies in images, learning from images of good parts alone.",
     epilog=EXIT_CODES,
     no_args_is_help=True,
     add_completion=False,
@@ -47,7 +47,7 @@ for command in (fit, score, info, demo, study):
 
 data = typer.Typer(
     name="data",
-    help="Get data sets, and look whether they are sound.",
+    help="Download and check data sets.",
     epilog=EXIT_CODES,
     no_args_is_help=True,
     rich_markup_mode=None,
@@ -68,7 +68,7 @@ def options(
         bool, typer.Option("--debug", help="Show tracebacks of errors.")
     ] = False,
 ) -> None:
-    """Learn from images of good parts alone; score, map and judge new ones."""
+    """Find anomalies in images, learning from images of good parts alone."""
     if version:
         print(__version__)
         raise typer.Exit(DONE)
@@ -112,10 +112,10 @@ def main(arguments: list[str] | None = None) -> int:
 
 @contextmanager
 def _every_name_printable() -> Iterator[None]:
-    """Let standard output take any file name.
+    """Let any file name be printed.
 
-    Names that are not Unicode are written back as the bytes that they were; letters
-    that the output's encoding lacks are escaped. Either would end a run half-way.
+    Names that are not Unicode are written as their own bytes; letters that the
+    output's encoding lacks are escaped. Either would otherwise end the run.
     """
     stdout = sys.stdout
     if not isinstance(stdout, io.TextIOWrapper):
@@ -134,5 +134,5 @@ def _every_name_printable() -> Iterator[None]:
 def _tell_warning(
     message: Warning | str, category: type[Warning], *place: Any, **more: Any
 ) -> None:
-    """Show a warning as a line, without the place in the code that users need not."""
+    """Show a warning as a line, without its place in the code."""
     tell.print(f"warning: {message}", markup=False, soft_wrap=True)

@@ -2,34 +2,14 @@
 
 from __future__ import annotations
 
-from enum import StrEnum
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Literal, TypeAlias
 
 import typer
 
-
-class OnError(StrEnum):
-    """What to do with an image that cannot be used."""
-
-    RAISE = "raise"
-    SKIP = "skip"
-
-
-class Precision(StrEnum):
-    """What the backbone computes in."""
-
-    FLOAT32 = "float32"
-    BFLOAT16 = "bfloat16"
-
-
-class Runtime(StrEnum):
-    """What runs the backbone."""
-
-    TORCH = "torch"
-    OPENVINO = "openvino"
-
-
+# As in adlib.features, whose import loads torch.
+Precision: TypeAlias = Literal["float32", "bfloat16"]
+Runtime: TypeAlias = Literal["torch", "openvino"]
 ImagePlaces = Annotated[
     list[str],
     typer.Argument(help="Folders of images (read recursively), globs, or files."),
@@ -39,7 +19,7 @@ Device = Annotated[
     str, typer.Option(help="auto (the GPU where there is one), cpu, cuda or cuda:N.")
 ]
 Errors = Annotated[
-    OnError,
+    Literal["raise", "skip"],
     typer.Option(help="At an unusable image: stop, or skip it and report."),
 ]
 Classes = Annotated[

@@ -1,4 +1,4 @@
-"""The command that scores images: a table, overlays and an exit code."""
+"""The command that scores images: a table, heat maps and an exit code."""
 
 from __future__ import annotations
 
@@ -22,7 +22,6 @@ from adlib.cli._options import (
     Errors,
     ImagePlaces,
     ModelFile,
-    OnError,
     Precision,
     Runtime,
 )
@@ -53,8 +52,8 @@ def score(
         bool,
         typer.Option(
             "--by-score",
-            help="Most anomalous first, when all are scored: the table, and overlays "
-            "by a number before their names.",
+            help="Sort the table by score, the highest first, and number the overlays "
+            "in that order.",
         ),
     ] = False,
     fail_on_anomaly: Annotated[
@@ -71,13 +70,14 @@ def score(
     runtime: Annotated[
         Runtime | None, typer.Option(help="What runs the backbone. Default: as in fit.")
     ] = None,
-    on_error: Errors = OnError.RAISE,
+    on_error: Errors = "raise",
 ) -> None:
-    """Score images: a CSV line each with path, score, verdict, error and place.
+    """Score images: a CSV row each with path, score, verdict, error and position.
 
     Higher scores are more anomalous. The verdict is normal or anomalous, empty where
-    the model has no threshold, and skipped where an image could not be used. The place
-    is the centre of the highest patch, in pixels of the image from its top left.
+    the model has no threshold, and skipped where an image could not be used. The
+    position is the centre of the patch with the highest score, in pixels from the top
+    left.
 
     Example: adlib score part.adlib camera/ -o scores.csv --overlays maps/
     """
@@ -94,8 +94,8 @@ def score(
         model = load(
             model_file,
             device=device,
-            precision=None if precision is None else precision.value,
-            runtime=None if runtime is None else runtime.value,
+            precision=precision,
+            runtime=runtime,
         )
     except (FileNotFoundError, ModelFileError) as error:
         for word in filter(_is_model, images):
@@ -104,7 +104,7 @@ def score(
                 f"{model_file}"
             ) from error
         raise
-    model.set_params(on_error=on_error.value)
+    model.set_params(on_error=on_error)
     for option, given in (
         ("--overlays", overlays is not None),
         ("--fail-on-anomaly", fail_on_anomaly),
@@ -222,9 +222,9 @@ class _Table:
 
 
 def _cell(text: object) -> str:
-    """Return the text of a cell that no spreadsheet takes for a formula.
+    """Return the text of a cell that spreadsheets do not read as a formula.
 
-    Paths, and errors, which begin with them, mean the same behind "./".
+    Paths, with which errors begin too, mean the same after "./".
     """
     cell = "" if text is None else str(text)
     return f"./{cell}" if cell.startswith(FORMULAS) else cell

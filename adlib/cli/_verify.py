@@ -1,4 +1,4 @@
-"""The command that looks through a data set on disk."""
+"""The command that checks a data set on disk."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from adlib.cli._console import FAILED, show
 from adlib.cli._options import Classes
 
 if TYPE_CHECKING:
-    from adlib.datasets import ClassReport, VerifyReport
+    from adlib.datasets._verify import ClassReport, VerifyReport
 
 COLUMNS = (
     "class",
@@ -34,11 +34,11 @@ def verify(
     ],
     classes: Classes = None,
 ) -> None:
-    """Read every image and mask of a data set, and say what is wrong and what mends it.
+    """Read every image and mask of a data set; list problems and their remedies.
 
     Knows the layouts of MVTec AD, MVTec LOCO, MVTec AD 2, VisA and BTAD, and a plain
-    folder of good/ and others. Ends with 1 if there are errors; warnings alone do not
-    count. Image sizes are height x width.
+    folder of good/ and others. The exit code is 1 if there are errors, not if there are
+    only warnings. Image sizes are height x width.
 
     Example: adlib data verify data/raw/mvtec_ad --classes hazelnut carpet
     """

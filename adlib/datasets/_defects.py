@@ -26,9 +26,8 @@ CLASS_LARGENESS = {"brick": 1.0, "grass": 1.6, "gravel": 1.6}
 class Layer(NamedTuple):
     """A defect before it is laid over an image.
 
-    Attributes:
-        matte: Opacity from 0 to 1, (height, width) float64.
-        look: What is seen where it is opaque, (height, width, 3) float64 levels.
+    ``matte`` is its opacity, (height, width) in [0, 1]; ``look`` what is seen there,
+    (height, width, 3) levels.
     """
 
     matte: Float64Array
@@ -36,13 +35,7 @@ class Layer(NamedTuple):
 
 
 class Flawed(NamedTuple):
-    """A normal image and its twin with a defect.
-
-    Attributes:
-        clean: The normal image, (height, width, 3).
-        image: The twin, which differs from ``clean`` inside ``mask`` alone.
-        mask: Where the defect is, (height, width).
-    """
+    """A normal image, and a copy with a defect, which differs only inside ``mask``."""
 
     clean: UInt8Array
     image: UInt8Array
@@ -62,15 +55,9 @@ def add_defect(
     index: int,
     rng: np.random.Generator,
 ) -> Flawed:
-    """Return a normal image with its flawed twin.
+    """Return a normal image, (height, width, 3), and its copy with a defect.
 
-    Args:
-        clean: The image, (height, width, 3).
-        other: What a misplaced patch shows, alike in shape.
-        name: The class.
-        kind: One of ``DEFECTS``.
-        index: Sizes go round with it: small, medium, large.
-        rng: Where chance comes from.
+    ``other`` is what a misplaced patch shows; sizes go round with ``index``.
     """
     size = CLASS_LARGENESS[name] * LARGENESS[index % len(LARGENESS)]
     size *= rng.uniform(0.85, 1.15)
@@ -189,7 +176,7 @@ def _inside(
 def _walk(
     start: Float64Array, angle: float, length: int, rng: np.random.Generator
 ) -> Float64Array:
-    """Return points a pixel apart, (length, 2), that keep a course but for jerks."""
+    """Return points a pixel apart, (length, 2), that keep a course except for kinks."""
     kinks = np.repeat(rng.normal(0.0, 0.55, length // 4 + 1), 4)[:length]
     drift = np.cumsum(rng.normal(0.0, 0.06, length))
     course = angle + kinks + drift
@@ -208,12 +195,9 @@ def _tapered(length: int, rng: np.random.Generator) -> Float64Array:
 def _stroke(
     below: Float64Array, path: Float64Array, half_widths: Float64Array
 ) -> Float64Array:
-    """Return the matte of a line with smooth edges, (height, width).
+    """Return the matte, (height, width), of a line with smooth edges.
 
-    Args:
-        below: The image, which gives the shape.
-        path: Points about a pixel apart, (n_points, 2).
-        half_widths: One a point, in pixels, (n_points,).
+    ``path`` is points about a pixel apart, (n_points, 2), with a half width each.
     """
     height, width = below.shape[:2]
     reach = math.ceil(float(half_widths.max()) + 1)
@@ -253,7 +237,7 @@ def _blob(
 def _turned(
     below: Float64Array, centre: Sequence[float] | Float64Array, angle: float
 ) -> tuple[Float64Array, Float64Array]:
-    """Return two coordinates of each pixel from a centre, on turned axes."""
+    """Return two coordinates of each pixel from a centre, on rotated axes."""
     height, width = below.shape[:2]
     y = np.arange(height)[:, np.newaxis] - centre[0]
     x = np.arange(width)[np.newaxis] - centre[1]

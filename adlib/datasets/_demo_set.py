@@ -43,17 +43,17 @@ def demo_root(cache: str | Path | None = None) -> Path:
     defects, with masks. They are cut from real photographs, and their light, colours,
     focus and noise vary. Training and test images come from different columns of the
     photographs, 16 apart, so that no pixel of a test image was seen in training. The
-    defects are drawn: outside of its mask, a flawed image equals its normal twin.
-    It shows how things work; figures measured on it say nothing of real parts.
+    defects are drawn: outside of the mask the image is as it was. The set shows how
+    things work; results on it say nothing about real parts.
 
     The set takes seconds to make and about 16 MB. It appears whole or not at all; one
-    of another version, or with files missing, is made anew. Its bytes do not depend on
+    of another version, or with files missing, is made again. Its bytes do not depend on
     threads or on the order of drawing; other releases of NumPy, SciPy or Pillow may
     round or compress a few pictures differently.
 
     Args:
-        cache: Where to keep it; None: ``$ADLIB_CACHE``, else ``adlib`` in
-            ``$XDG_CACHE_HOME`` or ``%LOCALAPPDATA%``, else ``~/.cache/adlib``.
+        cache: Where to keep it; None: ``$ADLIB_CACHE``, else the platform's
+            folder for caches, such as ``~/.cache/adlib``.
 
     Returns:
         A folder in ``cache``, for ``read_samples``.
@@ -194,14 +194,14 @@ def normal_image(texture: Texture, part: str, index: int) -> UInt8Array:
 def flawed_image(
     textures: dict[str, Texture], name: str, kind: str, index: int
 ) -> Flawed:
-    """Return a test image with a defect, its normal twin and its mask."""
+    """Return a test image with a defect, its normal original and its mask."""
     from adlib.datasets._defects import add_defect  # noqa: PLC0415 - loads SciPy
     from adlib.datasets._textures import cut, develop  # noqa: PLC0415
 
     rng = _generator(name, kind, index)
     clean = develop(cut(textures[name].test, rng), name, rng)
     # Two patches are of each other class, in the colours of this one, and two of the
-    # class itself, turned and closer; none of these is small, or nobody could see it.
+    # class itself, rotated and closer; none of these is small, or nobody could see it.
     place = CLASSES.index(name)
     origin = textures[CLASSES[(place + 1 + index // 2) % len(CLASSES)]].test
     turned = {"turn": rng.uniform(40.0, 140.0), "side": rng.uniform(90.0, 120.0)}

@@ -18,23 +18,7 @@ PUBLICATIONS: dict[Downloadable, Publication] = {"mvtec-ad": MVTEC_AD}
 
 
 def license_notice(dataset: Downloadable) -> str:
-    """Return the terms of a data set, and the paper to cite, to be read first.
-
-    Args:
-        dataset: "mvtec-ad".
-
-    Returns:
-        A few lines of text.
-
-    Raises:
-        TypeError: ``dataset`` is no text.
-        ValueError: adlib cannot download such a data set.
-
-    Example:
-        >>> from adlib.datasets import license_notice
-        >>> "CC BY-NC-SA 4.0" in license_notice("mvtec-ad")
-        True
-    """
+    """Return the licence of a data set and the paper to cite."""
     name = check_option(dataset, "dataset", "license_notice", DOWNLOADABLE)
     return PUBLICATIONS[name].notice()
 
@@ -51,19 +35,19 @@ def download(
 ) -> list[Path]:
     """Download classes of a data set and unpack them.
 
-    A class whose folder is there is left as it is. A download that was cut or killed
-    goes on where it stopped. An archive that somebody put into ``root`` as
-    ``<class>.tar.xz`` is used, once its sum is right. Archives are deleted after they
-    are unpacked. One process at a time may download into a folder.
+    A class whose folder exists is not changed. An interrupted download is resumed. An
+    archive ``<class>.tar.xz`` in ``root`` is used if its checksum is right. Archives
+    are deleted after they are unpacked. Only one process may download into a folder at
+    a time.
 
     Args:
         dataset: "mvtec-ad".
-        root: The folder to hold a folder for each class; made if need be.
+        root: Folder that gets a folder for each class; made if it does not exist.
         classes: Which classes; None: all.
-        accept_license: True says that the user has read ``license_notice(dataset)``
-            and accepts it.
+        accept_license: True says that the user has read the terms, which the error
+            without it shows, and accepts them.
         base_url: A mirror, http or https, that has ``<base_url>/<class>.tar.xz``; None:
-            the publisher's server. The sums must be the publisher's either way.
+            the publisher's server. The checksums are the publisher's in both cases.
         progress: Whether to draw bars on a terminal.
         say: Called with a line for each class.
 
@@ -71,15 +55,15 @@ def download(
         The folders of the classes, in the order asked for.
 
     Raises:
-        DownloadError: A file cannot be had, is not the published one, or the disk has
-            no room.
+        DownloadError: A file cannot be downloaded, is not the published one, or the
+            disk has no room.
         RuntimeError: This Python (3.11.0 to 3.11.3) cannot unpack safely.
         ValueError: The licence is not accepted, there is no such data set or class, or
             ``base_url`` is no such address.
 
     Note:
-        The publisher's addresses and sums come from public code and were not checked
-        against its server, which was out of reach where adlib was written.
+        The publisher's addresses and checksums come from public code and were not
+        checked against its server, which could not be reached where adlib was written.
 
     References:
         1. P. Bergmann et al., "MVTec AD", CVPR 2019. The images are under CC BY-NC-SA
@@ -89,8 +73,13 @@ def download(
     publication = PUBLICATIONS[name]
     wanted = _check_classes(classes, publication)
     if accept_license is not True:
-        rule = "True, which accepts the terms that license_notice returns"
-        raise ValueError(refusal("accept_license", "download", rule, accept_license))
+        rule, terms = (
+            "True, which accepts the terms below",
+            f"\n\n{publication.notice()}",
+        )
+        raise ValueError(
+            refusal("accept_license", "download", rule, accept_license, terms)
+        )
     if base_url is not None:
         check_url(base_url, "base_url", "download")
     check_can_unpack()

@@ -18,12 +18,9 @@ TRAINING_RATIO = 0.6  # of the functional cells; the others are held out
 
 
 class SolarCell(NamedTuple):
-    """One electroluminescence photograph of a solar cell.
+    """A grey electroluminescence photograph of a solar cell, 300x300.
 
-    Attributes:
-        path: Grey PNG, 300x300.
-        defect_probability: 0, 1/3, 2/3 or 1, as experts judged it.
-        kind: "mono" (monocrystalline) or "poly" (polycrystalline).
+    ``defect_probability`` is 0, 1/3, 2/3 or 1, as experts judged it.
     """
 
     path: Path
@@ -32,37 +29,16 @@ class SolarCell(NamedTuple):
 
 
 def elpv_cells(kind: CellKind) -> list[SolarCell]:
-    """Return the cells of one kind, in the order of the data set.
-
-    Args:
-        kind: "mono" (monocrystalline) or "poly" (polycrystalline).
-
-    Returns:
-        The cells; no image is opened.
-
-    Raises:
-        ImportError: The package elpv-dataset is not installed.
-        ValueError: ``kind`` is neither "mono" nor "poly".
-
-    References:
-        1. S. Deitsch et al., "Segmentation of photovoltaic module cells in uncalibrated
-           electroluminescence images", Machine Vision and Applications 32, 2021. The
-           images are under CC BY-NC-SA 4.0.
-
-    Example:
-        >>> from adlib.datasets import elpv_cells
-        >>> len(elpv_cells("mono"))
-        1074
-    """
+    """Return the cells of one kind, in the order of the data set."""
     wanted = check_option(kind, "kind", "elpv_cells", CELL_KINDS)
     return [cell for cell in _read_all() if cell.kind == wanted]
 
 
 def elpv_samples(kind: CellKind) -> list[Sample]:
-    """Return the cells of one kind on which experts were sure, as samples.
+    """Return photographs of solar cells on which experts were sure, as samples.
 
-    There are no masks and no published split: functional cells are to train with,
-    defective ones to test with, and ``create_clean_split`` holds functional ones out.
+    There are no masks and no published split: functional cells are for training,
+    defective ones for testing, and ``create_clean_split`` holds functional ones out.
 
     Args:
         kind: "mono" (monocrystalline) or "poly" (polycrystalline).
@@ -73,6 +49,11 @@ def elpv_samples(kind: CellKind) -> list[Sample]:
     Raises:
         ImportError: The package elpv-dataset is not installed.
         ValueError: ``kind`` is neither "mono" nor "poly".
+
+    References:
+        1. S. Deitsch et al., "Segmentation of photovoltaic module cells in uncalibrated
+           electroluminescence images", Machine Vision and Applications 32, 2021. The
+           images are under CC BY-NC-SA 4.0.
 
     Example:
         >>> from adlib.datasets import elpv_samples
@@ -97,27 +78,10 @@ def split_cells(
     n_training: int | None = None,
     random_state: int = 42,
 ) -> tuple[list[SolarCell], list[SolarCell]]:
-    """Part functional cells to learn from, and others and defective ones to test.
+    """Return training cells (functional), and test cells (functional, then defective).
 
-    Args:
-        cells: As ``elpv_cells`` gave them.
-        n_training: How many functional cells to learn from; None: 60 %.
-        random_state: Seed of the draw; the study uses 42 throughout.
-
-    Returns:
-        Training cells in the order given; then test cells, functional ones first.
-
-    Raises:
-        TypeError: ``n_training`` is no integer.
-        ValueError: ``n_training`` leaves no functional cell to compare with.
-
-    Example:
-        >>> from pathlib import Path
-        >>> from adlib.datasets import SolarCell, split_cells
-        >>> cells = [SolarCell(Path(f"{i}.png"), i % 2, "mono") for i in range(20)]
-        >>> training, testing = split_cells(cells)
-        >>> len(training), len(testing)
-        (6, 14)
+    ``n_training`` functional cells, None: 60 %, are drawn by ``random_state``; at least
+    one is left to test with.
     """
     functional = [cell for cell in cells if cell.defect_probability == 0.0]
     defective = [cell for cell in cells if cell.defect_probability == 1.0]

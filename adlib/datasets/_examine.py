@@ -1,8 +1,11 @@
-"""Decode one image and its mask, and tell what is wrong with them."""
+"""Decode images and masks, and find what is wrong with them, and duplicates."""
 
 from __future__ import annotations
 
 import hashlib
+from collections import defaultdict
+from collections.abc import Iterable, Iterator
+from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
@@ -15,16 +18,14 @@ from adlib.exceptions import ImageError
 from adlib.images import read_image
 
 COLOURS = 3  # dimensions of an image with colours
+SPLITS = ("train", "validation", "test")  # of equal images, the first is the original
 
 
 class Finding(NamedTuple):
     """What is known of a sample once it was read.
 
-    Attributes:
-        sample: The sample.
-        size: Its (height, width) in pixels; None: it is unreadable.
-        digest: The same for images that show the same, whatever the file's format.
-        problems: What is wrong with the image and its mask.
+    ``size`` is (height, width), None: it is unreadable; ``digest`` is equal for images
+    that show the same, whatever the file's format.
     """
 
     sample: Sample
@@ -35,47 +36,40 @@ class Finding(NamedTuple):
 
 def examine(sample: Sample, *, has_masks: bool) -> Finding:
     """Read an image and its mask; ``has_masks``: its class has some."""
+    name, path, mask_path = sample.class_name, sample.image_path, sample.mask_path
     problems: list[Problem] = []
     size, digest = None, b""
     try:
-        pixels = read_image(sample.image_path)
+        pixels = read_image(path)
     except ImageError as error:
-        problems.append(
-            Problem(
-                sample.class_name, "unreadable image", sample.image_path, str(error)
-            )
-        )
+        problems.append(Problem(name, "unreadable image", path, str(error)))
     else:
         size = (pixels.shape[0], pixels.shape[1])
         digest = _digest(pixels)
-    if sample.mask_path is not None:
-        problems += _mask_problems(sample, size)
+    if mask_path is not None:
+        problems += _mask_problems(name, mask_path, size)
     elif sample.label == ANOMALOUS and has_masks and sample.split != "train":
         text = "is anomalous and has no mask, though others of its class have"
-        problems.append(
-            Problem(sample.class_name, "missing mask", sample.image_path, text)
-        )
+        problems.append(Problem(name, "missing mask", path, text))
     return Finding(sample, size, digest, problems)
 
 
-def _mask_problems(sample: Sample, size: tuple[int, int] | None) -> list[Problem]:
-    path = sample.mask_path
-    assert path is not None
-    name = sample.class_name
+def _mask_problems(
+    name: str, path: Path, size: tuple[int, int] | None
+) -> Iterator[Problem]:
     try:
         mask, doubts = read_doubtful_mask(path)
     except ImageError as error:
-        return [Problem(name, "unreadable mask", path, str(error))]
-    problems = [Problem(name, *doubt) for doubt in doubts]
+        yield Problem(name, "unreadable mask", path, str(error))
+        return
+    yield from (Problem(name, *doubt) for doubt in doubts)
     if size is not None and mask.shape != size:
         text = "is {}x{}, and its image {}x{} (height x width)".format(
             *mask.shape, *size
         )
-        problems.append(Problem(name, "mask size", path, text))
+        yield Problem(name, "mask size", path, text)
     if not mask.any():
-        text = "marks no pixel of an anomalous image"
-        problems.append(Problem(name, "empty mask", path, text))
-    return problems
+        yield Problem(name, "empty mask", path, "marks no pixel of an anomalous image")
 
 
 def _digest(pixels: AnyArray) -> bytes:
@@ -87,3 +81,30 @@ def _digest(pixels: AnyArray) -> bytes:
     summed = hashlib.sha256(f"{pixels.shape} {pixels.dtype}".encode())
     summed.update(np.ascontiguousarray(pixels).data.cast("B"))
     return summed.digest()
+
+
+def find_duplicates(findings: Iterable[Finding]) -> Iterator[Problem]:
+    """Yield a problem for each image that shows the same as an earlier one."""
+    in_class: dict[tuple[str, bytes], list[Sample]] = defaultdict(list)
+    in_any: dict[bytes, list[Sample]] = defaultdict(list)
+    readable = (f for f in findings if f.size is not None)
+    for found in sorted(readable, key=lambda f: SPLITS.index(f.sample.split)):
+        in_class[found.sample.class_name, found.digest].append(found.sample)
+    for (_, digest), (first, *others) in in_class.items():
+        in_any[digest].append(first)
+        for other in others:
+            kind = "two labels" if first.label != other.label else "duplicate image"
+            if first.split != other.split:
+                kind = "shared by splits"
+            yield _duplicate(kind, first, other)
+    for first, *others in in_any.values():
+        for other in others:
+            yield _duplicate("duplicate image", first, other)
+
+
+def _duplicate(kind: str, first: Sample, other: Sample) -> Problem:
+    text = (
+        f"({other.split}, {other.defect_type}) shows the same, pixel by pixel, as "
+        f"{first.image_path} ({first.split}, {first.defect_type})"
+    )
+    return Problem(other.class_name, kind, other.image_path, text)

@@ -1,8 +1,11 @@
-"""Fetch a file over HTTP so that a cut connection, or a kill, loses little of it.
+"""Download a file over HTTP, and resume after a broken connection or a kill.
 
-What came is kept in ``<name>.part``, and what the server calls this version of the file
+pooch, torchvision and torch.hub would start again from the first byte of archives of
+hundreds of megabytes.
+
+What came is kept in ``<name>.part``, and the server's name of this version of the file
 (its ETag or Last-Modified) in ``<name>.part.version``. The next try asks for the rest
-of that version alone; a server that has another one sends it whole.
+of that version; a server that has another one sends it from the start.
 """
 
 from __future__ import annotations
@@ -24,7 +27,7 @@ from adlib._validation import refusal
 from adlib._version import __version__
 from adlib.exceptions import DownloadError
 
-TRIES = 5  # in a row that bring nothing new
+TRIES = 5  # in a row without a new byte
 PAUSE = 1.0  # seconds after a failed try, doubled with each in a row
 TIMEOUT = 30.0  # seconds without a byte
 CHUNK = 1 << 18  # bytes in memory at once
@@ -33,7 +36,7 @@ BUSY = (HTTPStatus.REQUEST_TIMEOUT, HTTPStatus.TOO_MANY_REQUESTS)
 
 
 class _DroppedError(Exception):
-    """A try ended before the file did; another may go on where it stopped."""
+    """A try ended before the file was complete; another may resume it."""
 
 
 class _Part:
@@ -74,18 +77,18 @@ def check_url(url: str, parameter: str, owner: str) -> str:
 
 
 def fetch(url: str, target: Path, md5: str, *, progress: bool = True) -> None:
-    """Fetch a file whole, or raise; the memory taken does not depend on its size.
+    """Download a file, or raise; the memory needed does not depend on its size.
 
     Args:
         url: Its address, http or https.
-        target: Where it goes. If it is there already, only its sum is checked.
-        md5: The sum of the whole file, 32 hexadecimal digits.
+        target: Where it is saved. If it exists, only its checksum is compared.
+        md5: The MD5 checksum of the file, 32 hexadecimal digits.
         progress: Whether to draw a bar of bytes on a terminal.
 
     Raises:
         DownloadError: The server refuses, the connection breaks off again and again,
-            the sum is wrong (what came is then deleted), or the disk has no room for
-            the file and for what it unpacks to.
+            the checksum is wrong (the file is then deleted), or the disk has no room
+            for the file and for what it unpacks to.
         ValueError: The address is neither http nor https.
     """
     check_url(url, "url", "fetch")
@@ -94,7 +97,7 @@ def fetch(url: str, target: Path, md5: str, *, progress: bool = True) -> None:
         if found != md5:
             raise DownloadError(
                 f"{target} must have the MD5 sum {md5}; it has {found}. Delete it to "
-                "download it anew."
+                "download it again."
             )
         return
     part = _Part(target)
@@ -124,7 +127,7 @@ def fetch(url: str, target: Path, md5: str, *, progress: bool = True) -> None:
 
 
 def _go_on(url: str, part: _Part, progress: bool) -> None:
-    """Ask for what is missing and append it; return once the part is complete."""
+    """Request the missing bytes and append them; return once the part is complete."""
     n_kept, version = part.size, part.version
     headers = {"User-Agent": f"adlib/{__version__}"}
     if n_kept:
@@ -137,7 +140,7 @@ def _go_on(url: str, part: _Part, progress: bool) -> None:
         response = _opener().open(request, timeout=TIMEOUT)
     except HTTPError as error:
         with error:
-            _judge_refusal(error, url, part)
+            _check_refusal(error, url, part)
         return
     except (OSError, http.client.HTTPException) as error:  # a URLError is an OSError
         raise _DroppedError(str(error) or type(error).__name__) from error
@@ -151,7 +154,7 @@ def _go_on(url: str, part: _Part, progress: bool) -> None:
 
 
 def _opener() -> urllib.request.OpenerDirector:
-    """Return what opens http and https alone, after redirects too."""
+    """Return an opener of http and https alone, after redirects too."""
     opener = urllib.request.OpenerDirector()
     for handler in (
         urllib.request.ProxyHandler(),
@@ -166,8 +169,8 @@ def _opener() -> urllib.request.OpenerDirector:
     return opener
 
 
-def _judge_refusal(error: HTTPError, url: str, part: _Part) -> None:
-    """Return if the part is complete; else raise what is to be done."""
+def _check_refusal(error: HTTPError, url: str, part: _Part) -> None:
+    """Return if the part is complete; else raise whether to try again."""
     if error.code == HTTPStatus.REQUESTED_RANGE_NOT_SATISFIABLE and part.size:
         if error.headers.get("Content-Range", "") == f"bytes */{part.size}":
             return
@@ -195,7 +198,7 @@ def _check_continues(
 
 
 def _version_of(response: http.client.HTTPResponse) -> str:
-    """Return what names this version of the file, as If-Range wants it, or nothing."""
+    """Return the version of the file for If-Range, or nothing."""
     tag = response.headers.get("ETag", "")
     if tag and not tag.startswith("W/"):  # a weak tag promises no equal bytes
         return tag
@@ -227,7 +230,7 @@ def _append(
 
 
 def _chunks(response: http.client.HTTPResponse) -> Iterator[bytes]:
-    """Yield bytes as they come, so that a break loses none that had come."""
+    """Yield bytes as they come, so that none are lost if the connection breaks."""
     while True:
         try:
             chunk = response.read1(CHUNK)

@@ -30,10 +30,8 @@ class _Part(NamedTuple):
 class FolderLayout(NamedTuple):
     """How a class folder is laid out: ``part/defect type/image``.
 
-    Attributes:
-        parts: Its folders of images.
-        good: The name of the folders of normal images.
-        mask_stem: What follows an image's stem in its mask's.
+    ``good`` names the folders of normal images; ``mask_stem`` is what a mask's stem has
+    behind its image's.
     """
 
     parts: tuple[_Part, ...]
@@ -41,32 +39,16 @@ class FolderLayout(NamedTuple):
     mask_stem: str
 
 
+TRAIN = _Part("train", "train", None)
+VALIDATION = _Part("validation", "validation", None)
+TEST = _Part("test", "test", "ground_truth")
+PUBLIC_TEST = _Part("test_public", "test", "test_public/ground_truth")
 LAYOUTS: dict[str, FolderLayout] = {
     # MVTec LOCO keeps a folder of masks for each image, under the image's stem.
-    "mvtec": FolderLayout(
-        (
-            _Part("train", "train", None),
-            _Part("validation", "validation", None),
-            _Part("test", "test", "ground_truth"),
-        ),
-        GOOD,
-        "_mask",
-    ),
+    "mvtec": FolderLayout((TRAIN, VALIDATION, TEST), GOOD, "_mask"),
     # Its two private test sets have no labels, and are left out.
-    "mvtec-ad-2": FolderLayout(
-        (
-            _Part("train", "train", None),
-            _Part("validation", "validation", None),
-            _Part("test_public", "test", "test_public/ground_truth"),
-        ),
-        GOOD,
-        "_mask",
-    ),
-    "btad": FolderLayout(
-        (_Part("train", "train", None), _Part("test", "test", "ground_truth")),
-        "ok",
-        "",
-    ),
+    "mvtec-ad-2": FolderLayout((TRAIN, VALIDATION, PUBLIC_TEST), GOOD, "_mask"),
+    "btad": FolderLayout((TRAIN, TEST), "ok", ""),
 }
 NAMES: tuple[Layout, ...] = ("mvtec", "mvtec-ad-2", "visa", "btad", "folder")
 
@@ -151,20 +133,7 @@ def read_samples(
 
 
 def class_names(samples: Iterable[Sample]) -> list[str]:
-    """Return the names of the classes, each once, in alphabetical order.
-
-    Args:
-        samples: As ``read_samples`` gave them.
-
-    Returns:
-        The names; [] without samples.
-
-    Example:
-        >>> from pathlib import Path
-        >>> from adlib.datasets import Sample, class_names
-        >>> class_names([Sample(Path("0.png"), 0, "good", None, "screw", "train")])
-        ['screw']
-    """
+    """Return the names of the classes, each once, in alphabetical order."""
     return sorted({sample.class_name for sample in samples})
 
 

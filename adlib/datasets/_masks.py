@@ -14,7 +14,6 @@ from adlib._masks import count_values, half_of_range, marked_pixels, numbers_kin
 from adlib._typing import AnyArray, BoolArray, UInt8Array
 from adlib._validation import describe, refusal
 from adlib.datasets._layouts import image_files
-from adlib.datasets._problems import Kind
 from adlib.exceptions import ImageError
 from adlib.images import read_image
 
@@ -23,14 +22,14 @@ GREY = 2  # dimensions of a mask without colours
 LOSSY_FORMATS = frozenset(
     ["AVIF", "HEIF", "JPEG", "JPEG2000", "JXL", "MPO", "WEBP", "jpeg", "webp"]
 )
-LEAST_RANGE = 128  # of values that lossy compression leaves apart
+LEAST_RANGE = 128  # of values that lossy compression does not mix
 SAVE = "Save masks as PNG, grey, 0 where normal and 255 where anomalous."
 
 
 class Doubt(NamedTuple):
     """Why a mask may not mean what its reader takes it for."""
 
-    kind: Kind
+    kind: str
     path: Path
     text: str
 
@@ -46,7 +45,7 @@ def read_mask(path: str | os.PathLike[str]) -> BoolArray:
 
     A mask in colours counts by the highest of its channels, so its normal pixels are
     black. An alpha channel is the mask where all pixels have one colour; else what is
-    transparent is normal. An inverted mask cannot be told from another: ``verify``
+    transparent is normal. Inverted masks are not detected: ``verify``
     reports masks that mark more than half of their pixels, and all others that may be
     misread.
 
@@ -134,13 +133,7 @@ def _read_one(path: Path) -> tuple[BoolArray, list[Doubt]]:
 
 
 class _Plane(NamedTuple):
-    """What a file says of each pixel.
-
-    Attributes:
-        values: (height, width).
-        lossy_format: Its format, if that can be lossy.
-        in_alpha: The values are those of the alpha channel.
-    """
+    """What a file says of each pixel, (height, width), and its format if lossy."""
 
     values: AnyArray
     lossy_format: str | None

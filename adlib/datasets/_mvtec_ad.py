@@ -24,9 +24,23 @@ class Counts(NamedTuple):
     test_anomalous: int
 
 
-def _archive(class_name: str, section: str, md5: str, share: str = SHARE) -> Archive:
-    return Archive(f"{share}/{section}/{class_name}.tar.xz", md5)
-
+ARCHIVES = {  # section of the share, and MD5
+    "bottle": ("420937370-1629951468", "79b4d46b8647d969e323afef8d8445ff"),
+    "cable": ("420937413-1629951498", "2ba411739e8239e7558ead13f18b0ead"),
+    "capsule": ("420937454-1629951595", "380afc46701c99cb7b9a928edbe16eb5"),
+    "carpet": ("420937484-1629951672", "5ce0a646d054d9e88195bd74c690de4b"),
+    "grid": ("420937487-1629951814", "37239e47f99673bb73393b67ca4cc418"),
+    "hazelnut": ("420937545-1629951845", "5c30a9e574a762d845ca79cf2f241b01"),
+    "leather": ("420937607-1629951964", "e7971b60323840bfc36247e8d9c3598e"),
+    "metal_nut": ("420937637-1629952063", "bfbc32e780827923f4b2c61923e364f7"),
+    "pill": ("420938129-1629953099", "834e2d57f62cd4d8d74cd0a5775cc48b"),
+    "screw": ("420938130-1629953152", "2e817e865841f4947db4ded51c13bb23"),
+    "tile": ("420938133-1629953189", "d78d2c0f6d8bbe9cbe3b72a77bc3e328"),
+    "toothbrush": ("420938134-1629953256", "53ba30bb7aeac103e28e1b83ae28ffb9"),
+    "transistor": ("420938166-1629953277", "4fe2681f0ce1793cbf71d762f926d564"),
+    "wood": ("420938383-1629953354", "b2478b1c65e9a470f360cc6173299d58"),
+    "zipper": ("420938385-1629953449", "015bfd289a1782abc77318aa015a728d"),
+}
 
 MVTEC_AD = Publication(
     title="MVTec Anomaly Detection data set (MVTec AD)",
@@ -42,54 +56,10 @@ MVTEC_AD = Publication(
         'Dataset for Unsupervised Anomaly Detection", CVPR 2019.'
     ),
     archives={
-        "bottle": _archive(
-            "bottle", "420937370-1629951468", "79b4d46b8647d969e323afef8d8445ff"
-        ),
-        "cable": _archive(
-            "cable", "420937413-1629951498", "2ba411739e8239e7558ead13f18b0ead"
-        ),
-        "capsule": _archive(
-            "capsule", "420937454-1629951595", "380afc46701c99cb7b9a928edbe16eb5"
-        ),
-        "carpet": _archive(
-            "carpet", "420937484-1629951672", "5ce0a646d054d9e88195bd74c690de4b"
-        ),
-        "grid": _archive(
-            "grid", "420937487-1629951814", "37239e47f99673bb73393b67ca4cc418"
-        ),
-        "hazelnut": _archive(
-            "hazelnut", "420937545-1629951845", "5c30a9e574a762d845ca79cf2f241b01"
-        ),
-        "leather": _archive(
-            "leather", "420937607-1629951964", "e7971b60323840bfc36247e8d9c3598e"
-        ),
-        "metal_nut": _archive(
-            "metal_nut", "420937637-1629952063", "bfbc32e780827923f4b2c61923e364f7"
-        ),
-        "pill": _archive(
-            "pill",
-            "420938129-1629953099",
-            "834e2d57f62cd4d8d74cd0a5775cc48b",
-            PILL_SHARE,
-        ),
-        "screw": _archive(
-            "screw", "420938130-1629953152", "2e817e865841f4947db4ded51c13bb23"
-        ),
-        "tile": _archive(
-            "tile", "420938133-1629953189", "d78d2c0f6d8bbe9cbe3b72a77bc3e328"
-        ),
-        "toothbrush": _archive(
-            "toothbrush", "420938134-1629953256", "53ba30bb7aeac103e28e1b83ae28ffb9"
-        ),
-        "transistor": _archive(
-            "transistor", "420938166-1629953277", "4fe2681f0ce1793cbf71d762f926d564"
-        ),
-        "wood": _archive(
-            "wood", "420938383-1629953354", "b2478b1c65e9a470f360cc6173299d58"
-        ),
-        "zipper": _archive(
-            "zipper", "420938385-1629953449", "015bfd289a1782abc77318aa015a728d"
-        ),
+        name: Archive(
+            f"{PILL_SHARE if name == 'pill' else SHARE}/{section}/{name}.tar.xz", md5
+        )
+        for name, (section, md5) in ARCHIVES.items()
     },
 )
 

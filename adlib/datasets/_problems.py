@@ -1,114 +1,64 @@
-"""What can be wrong with a data set on disk, how bad it is, and what mends it."""
+"""What can be wrong with a data set on disk, how bad it is, and the remedy."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal, NamedTuple, TypeAlias
+from typing import Literal, TypeAlias
 
 Severity: TypeAlias = Literal["error", "warning"]
-Kind: TypeAlias = Literal[
-    "no training images",
-    "no test images",
-    "one-sided test",
-    "anomalous training image",
-    "unreadable image",
-    "unreadable mask",
-    "missing mask",
-    "orphan mask",
-    "mask size",
-    "empty mask",
-    "mostly marked mask",
-    "lossy mask",
-    "many-valued mask",
-    "mask without 0",
-    "mask in alpha",
-    "shared by splits",
-    "two labels",
-    "duplicate image",
-    "unread image",
-    "not an image",
-    "published counts",
-]
 
-
-class _Rule(NamedTuple):
-    severity: Severity
-    remedy: str
-
-
-# An error makes a result wrong or impossible; a warning is worth a look.
-RULES: dict[Kind, _Rule] = {
-    "no training images": _Rule("error", "Put normal images there to learn from."),
-    "no test images": _Rule("error", "Put images there to test with."),
-    "one-sided test": _Rule(
-        "warning", "Add images of the other kind, or report no metric that needs both."
+# By kind, the remedy. An error makes a result wrong or impossible.
+ERRORS = {
+    "no training images": "Put normal images there to train on.",
+    "no test images": "Put images there to test with.",
+    "anomalous training image": "Move it to the test images.",
+    "unreadable image": "Get it again from its publisher, or delete it.",
+    "unreadable mask": "Get it again from its publisher.",
+    "missing mask": "Get it from the publisher, draw it, or delete the image.",
+    "orphan mask": "Restore its image, rename the mask, or delete it.",
+    "mask size": "Resize the mask, or save the image upright.",
+    "empty mask": "Draw the defect, or move the image to the good ones.",
+    "shared by splits": "Keep it in one split: training images give no valid result.",
+    "two labels": "Decide which is right and delete the other.",
+}
+# A warning is worth a look.
+WARNINGS = {
+    "one-sided test": (
+        "Add images of the other kind, or report no metric that needs both."
     ),
-    "anomalous training image": _Rule("error", "Move it to the test images."),
-    "unreadable image": _Rule(
-        "error", "Get it again from its publisher, or delete it."
+    "mostly marked mask": "If normal pixels are the marked ones, invert it.",
+    "lossy mask": "Save masks as PNG: lossy formats change the edges of defects.",
+    "many-valued mask": (
+        "See whether it is a mask; save it as 0 where normal, else 255."
     ),
-    "unreadable mask": _Rule("error", "Get it again from its publisher."),
-    "missing mask": _Rule(
-        "error", "Get it from the publisher, draw it, or delete the image."
-    ),
-    "orphan mask": _Rule("error", "Restore its image, rename the mask, or delete it."),
-    "mask size": _Rule("error", "Resize the mask, or save the image upright."),
-    "empty mask": _Rule(
-        "error", "Draw the defect, or move the image to the good ones."
-    ),
-    "mostly marked mask": _Rule(
-        "warning", "If normal pixels are the marked ones, invert it."
-    ),
-    "lossy mask": _Rule(
-        "warning", "Save masks as PNG: lossy formats change the edges of defects."
-    ),
-    "many-valued mask": _Rule(
-        "warning", "See whether it is a mask; save it as 0 where normal, else 255."
-    ),
-    "mask without 0": _Rule("warning", "Save normal pixels as 0."),
-    "mask in alpha": _Rule(
-        "warning", "Save it as grey without alpha: 0 where normal, else 255."
-    ),
-    "shared by splits": _Rule(
-        "error", "Keep it in one split: results on images that were learned are void."
-    ),
-    "two labels": _Rule("error", "Decide which is right and delete the other."),
-    "duplicate image": _Rule(
-        "warning", "Delete one, unless it counts twice on purpose."
-    ),
-    "unread image": _Rule(
-        "warning", "Move it into a folder of its kind, such as good, or delete it."
-    ),
-    "not an image": _Rule("warning", "Move it out of the images, or delete it."),
-    "published counts": _Rule(
-        "warning", "Download the class again, if it should be the published one."
+    "mask without 0": "Save normal pixels as 0.",
+    "mask in alpha": "Save it as grey without alpha: 0 where normal, else 255.",
+    "duplicate image": "Delete one, unless it counts twice on purpose.",
+    "unread image": "Move it into a folder of its kind, such as good, or delete it.",
+    "not an image": "Move it out of the images, or delete it.",
+    "published counts": (
+        "Download the class again, if it should be the published one."
     ),
 }
+REMEDIES = ERRORS | WARNINGS
 
 
 @dataclass(frozen=True, slots=True)
 class Problem:
-    """Something wrong with a data set.
-
-    Attributes:
-        class_name: The class.
-        kind: What is wrong, one of a fixed list.
-        path: The file or folder.
-        text: What was found, in words.
-    """
+    """Something wrong with a data set; ``kind`` is one of ``REMEDIES``."""
 
     class_name: str
-    kind: Kind
+    kind: str
     path: Path
     text: str
 
     @property
     def severity(self) -> Severity:
         """Whether it breaks the data set ("error") or not ("warning")."""
-        return RULES[self.kind].severity
+        return "error" if self.kind in ERRORS else "warning"
 
     @property
     def remedy(self) -> str:
-        """What to mend."""
-        return RULES[self.kind].remedy
+        """What to do about it."""
+        return REMEDIES[self.kind]

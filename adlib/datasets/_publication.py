@@ -32,5 +32,5 @@ class Publication:
     archives: Mapping[str, Archive]
 
     def notice(self) -> str:
-        """Return what whoever downloads must have read."""
+        """Return what users must read before the download."""
         return f"{self.title}\n\n{self.terms}\n\nPlease cite: {self.reference}"

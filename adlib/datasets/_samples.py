@@ -11,7 +11,7 @@ from typing import Any, Literal, Self, TypeAlias
 from adlib._validation import describe, refusal
 
 Split: TypeAlias = Literal["train", "validation", "test"]
-NORMAL, ANOMALOUS = 0, 1
+NORMAL, ANOMALOUS = 0, 1  # labels, as in scikit-learn's binary metrics
 GOOD = "good"  # the defect type of normal images
 
 
@@ -47,10 +47,10 @@ class Sample:
     split: Split
 
     def as_json(self, root: Path) -> dict[str, Any]:
-        """Return all but the class as JSON has it.
+        """Return all but the class as JSON has it, with paths relative to ``root``.
 
         Args:
-            root: The data set's folder; paths become relative to it.
+            root: The data set's folder.
 
         Returns:
             "image_path", "mask_path", "label", "defect_type" and "split".
@@ -77,8 +77,7 @@ class Sample:
             root: Where the data set's folder is now.
 
         Returns:
-            The sample, with paths in ``root``; whether there are such files is not
-            asked.
+            The sample, with paths in ``root``, which are not opened.
 
         Raises:
             KeyError: An entry is missing.
@@ -97,16 +96,10 @@ class Sample:
 
 
 def path_in(root: Path, text: str, owner: str) -> Path:
-    """Return a path in a folder that a table or record names.
+    """Return a path in a folder that a table or record names, or raise.
 
-    Args:
-        root: The folder.
-        text: Relative to it, with slashes, or backslashes as on Windows.
-        owner: What errors call the place that names it.
-
-    Raises:
-        TypeError: It is no text.
-        ValueError: It is absolute, or leads out of the folder.
+    ``text`` is relative to the folder, with slashes, or backslashes as on Windows; it
+    may not lead out of it.
     """
     rule = "a relative path that stays in the data set's folder"
     if not isinstance(text, str):

@@ -1,4 +1,4 @@
-"""The study's domain shift: another pose, another camera, another light."""
+"""The study's domain shift: pose, camera and light."""
 
 from __future__ import annotations
 
@@ -32,13 +32,7 @@ from adlib.datasets._shift_settings import (
 
 
 class LightGradient(NamedTuple):
-    """A gradient of light.
-
-    Attributes:
-        kind: Where it comes from: "left", "right", "top", "bottom" or "radial".
-        strength: Share of the light that is gone where it is darkest, in [0, 1).
-        centre: Of a radial one, (y, x) in shares of the sides.
-    """
+    """A gradient of light; see ``light_field``."""
 
     kind: Light
     strength: float
@@ -58,14 +52,6 @@ class Shift:
         blur: Side of the kernel in pixels, odd; 1 does not blur.
         noise: Standard deviation, of a range of 1.
         noise_seed: What the noise is drawn with.
-
-    Example:
-        >>> import torch
-        >>> from adlib.datasets import ShiftDomainTransform
-        >>> shift = ShiftDomainTransform(seed=42).at(0)
-        >>> image, mask = torch.zeros(3, 64, 64), torch.zeros(1, 64, 64).byte()
-        >>> [tuple(shifted.shape) for shifted in shift(image, mask)]
-        [(3, 64, 64), (1, 64, 64)]
     """
 
     rotation: float
@@ -101,76 +87,60 @@ class Shift:
         return image.clamp(0, 1), mask
 
     def move(self, image: torch.Tensor, *, nearest: bool = False) -> torch.Tensor:
-        """Move an image or a mask by the geometric parts alone.
-
-        Args:
-            image: (channels, height, width) float32, or uint8 with ``nearest``.
-            nearest: Take the nearest pixel, for masks; else interpolate.
-
-        Returns:
-            (channels, height, width), of the dtype of ``image`` and mirrored where it
-            ends; ``image`` itself if nothing moves.
-        """
+        """Move an image, or a mask with ``nearest``, by the geometric parts alone."""
         height, width = image.shape[1:]
         if (self.rotation, self.zoom, *self.offset) == (0.0, 1.0, 0.0, 0.0):
             return image
         return warp(image, self.matrix((height, width)), nearest=nearest)
 
     def matrix(self, size: tuple[int, int]) -> Float64Array:
-        """Return where each point of the shifted image comes from.
-
-        Args:
-            size: (height, width) of the image in pixels.
-
-        Returns:
-            (2, 3): source (x, y) = matrix @ (x, y, 1), in pixels' corners, so that the
-            centre of the first pixel is (0.5, 0.5).
-        """
+        """Return the matrix of ``affine_matrix`` for an image of a size in pixels."""
         down, right = self.offset
         offset = (down * size[0], right * size[1])
         return affine_matrix(size, self.rotation, self.zoom, offset)
 
 
 class ShiftDomainTransform:
-    """Draws a shift for every image of a set from its number, and nothing else.
+    """Draws the shift of each image from its number.
 
-    The seed of image i is ``seed + i``, and every part draws from a generator of its
-    own: switching one off, or scaling it, leaves what the others draw.
+    The seed of image i is ``random_state + i``. Every part has a generator of its own:
+    switching one off, or scaling it, does not change what the others draw.
 
     Args:
         settings: What to draw from; None: the study's.
-        seed: Base seed, at least 0; the study's is 42.
+        random_state: Base seed, at least 0; the study's is 42.
 
     Raises:
-        TypeError: ``seed`` is no integer.
-        ValueError: ``seed`` is below 0.
+        TypeError: ``random_state`` is no integer.
+        ValueError: ``random_state`` is below 0.
 
     Example:
         >>> import torch
         >>> from adlib.datasets import ShiftDomainTransform
         >>> image, mask = torch.rand(3, 64, 64), torch.zeros(1, 64, 64)
-        >>> shift = ShiftDomainTransform(seed=42).at(7)
+        >>> shift = ShiftDomainTransform(random_state=42).at(7)
         >>> image, mask = shift(image, mask.to(torch.uint8))
         >>> image.shape
         torch.Size([3, 64, 64])
     """
 
     def __init__(
-        self, settings: ShiftSettings | None = None, *, seed: int = 42
+        self, settings: ShiftSettings | None = None, *, random_state: int = 42
     ) -> None:
         self.settings = settings or ShiftSettings()
-        self.seed = check_int(seed, "seed", type(self).__name__, low=0)
+        owner = type(self).__name__
+        self.random_state = check_int(random_state, "random_state", owner, low=0)
 
     def at(self, index: int, *, attempt: int = 0) -> Shift:
         """Draw the shift of one image.
 
         Args:
             index: The image's number, at least 0.
-            attempt: Another number, from 0, draws another pose, with all else as it
-                was.
+            attempt: Each number, from 0, draws another pose and leaves the rest.
 
         Returns:
-            The shift; the same for the same number, attempt, seed and settings.
+            The shift, a function (image, mask) -> (image, mask) of tensors, (1 or 3,
+            height, width) float32 in [0, 1] and (1, height, width) uint8.
 
         Raises:
             TypeError: A number is no integer.
@@ -178,7 +148,7 @@ class ShiftDomainTransform:
         """
         check_int(index, "index", "at", low=0)
         check_int(attempt, "attempt", "at", low=0)
-        seed = self.seed + index
+        seed = self.random_state + index
         rngs = {
             part: np.random.default_rng(
                 [seed, number, attempt if part in GEOMETRIC else 0]
@@ -214,26 +184,26 @@ class ShiftDomainTransform:
 
 
 def get_shift_transforms(
-    settings: ShiftSettings | None = None, *, seed: int = 42
+    settings: ShiftSettings | None = None, *, random_state: int = 42
 ) -> ShiftDomainTransform:
-    """Return the study's shift, as a configuration states it.
+    """Return ``ShiftDomainTransform(settings, random_state=random_state)``.
 
     Args:
         settings: What to draw from; None: the study's.
-        seed: Base seed, at least 0; the study's is 42.
+        random_state: Base seed, at least 0; the study's is 42.
 
     Returns:
-        ``ShiftDomainTransform(settings, seed=seed)``.
+        The transform.
 
     Raises:
         TypeError, ValueError: As ``ShiftDomainTransform``.
 
     Example:
         >>> from adlib.datasets import get_shift_transforms
-        >>> get_shift_transforms(seed=42).at(0) == get_shift_transforms(seed=42).at(0)
-        True
+        >>> get_shift_transforms(random_state=42).at(0).blur
+        3
     """
-    return ShiftDomainTransform(settings, seed=seed)
+    return ShiftDomainTransform(settings, random_state=random_state)
 
 
 def _gradient(

@@ -29,17 +29,11 @@ def affine_matrix(
     zoom: float,
     offset: tuple[float, float],
 ) -> Float64Array:
-    """Return which point of an image each point of the shifted image comes from.
+    """Return the (2, 3) matrix: source (x, y) = matrix @ (x, y, 1).
 
-    Args:
-        size: (height, width).
-        rotation: Degrees, counter-clockwise as seen, about the centre.
-        zoom: Factor of lengths.
-        offset: (down, right) in pixels, after rotation and zoom.
-
-    Returns:
-        (2, 3) float64: source (x, y) = matrix @ (x, y, 1). Points are pixels' corners:
-        the centre of the first pixel is (0.5, 0.5).
+    ``rotation`` is in degrees, counter-clockwise about the centre; ``offset`` is (down,
+    right) in pixels, after rotation and zoom. Points are pixels' corners: the centre of
+    the first pixel is (0.5, 0.5).
     """
     height, width = size
     angle = math.radians(rotation)
@@ -56,13 +50,9 @@ def affine_matrix(
 def warp(
     image: torch.Tensor, matrix: Float64Array, *, nearest: bool = False
 ) -> torch.Tensor:
-    """Return an image whose points come from where ``matrix`` says, mirrored outside.
+    """Return an image, (channels, height, width), moved and mirrored outside.
 
-    Args:
-        image: (channels, height, width).
-        matrix: As ``affine_matrix`` gives it.
-        nearest: Take the nearest pixel, as masks need it, instead of interpolating
-            between four.
+    ``nearest`` takes the nearest pixel, as masks need it, instead of four.
     """
     height, width = image.shape[1:]
     x = torch.arange(width, dtype=torch.float64, device="cpu") + 0.5
@@ -100,12 +90,9 @@ def light_field(
 ) -> Float32Array:
     """Return a gradient of light, (128, 128) float32 in (0, 1].
 
-    Args:
-        kind: The side that the light comes from, or "radial": from ``centre``. It falls
-            linearly to the far side, or to the corner farthest from the centre.
-        strength: Share of the light that is missing where it is darkest, before the
-            field is smoothed.
-        centre: (y, x) of a radial gradient, in shares of the sides.
+    It falls linearly from the side ``kind``, or from ``centre``, (y, x) in shares of
+    the sides, to the farthest corner. ``strength`` is the share of the light that is
+    missing where it is darkest, before the field is smoothed.
     """
     points = (np.arange(FIELD_SIDE) + 0.5) / FIELD_SIDE
     y, x = points[:, None], points[None]

@@ -1,4 +1,4 @@
-"""How far the shifted twin of a data set may stray from it."""
+"""Ranges that the shifts of a data set are drawn from."""
 
 from __future__ import annotations
 
@@ -24,16 +24,24 @@ GEOMETRIC: tuple[Part, ...] = ("rotation", "crop", "translation")
 PHOTOMETRIC: tuple[Part, ...] = ("colour", "blur", "noise")
 Severity: TypeAlias = Literal["mild", "moderate", "severe"]
 SEVERITIES: dict[Severity, float] = {"mild": 0.5, "moderate": 1.0, "severe": 1.5}
-DARKEST = 0.95  # of the light that a gradient may take away
-LARGEST_KERNEL = 31
+# What each range must lie within, and the value that changes nothing.
+LIMITS: dict[Part, tuple[float, float, float]] = {
+    "rotation": (-180.0, 180.0, 0.0),
+    "crop": (0.1, 1.0, 1.0),
+    "translation": (-0.5, 0.5, 0.0),
+    "colour": (0.0, 4.0, 1.0),
+    "illumination": (0.0, 0.95, 0.0),
+    "blur": (1.0, 31.0, 1.0),
+    "noise": (0.0, 1.0, 0.0),
+}
 
 
 @dataclass(frozen=True)
 class ShiftSettings:
-    """What a shift draws from, uniformly; None switches a part off.
+    """Uniform ranges of the parts of a shift; None switches a part off.
 
-    Geometric parts move image and mask alike; all others change the image alone. The
-    defaults are the study's.
+    Rotation, crop and translation move image and mask; all others change the image
+    alone. The defaults are the study's.
 
     Attributes:
         rotation: Degrees, counter-clockwise, within [-180, 180].
@@ -70,34 +78,20 @@ class ShiftSettings:
     __pydantic_config__: ClassVar[dict[str, Any]] = {"extra": "forbid"}
 
     def __post_init__(self) -> None:
-        limits: dict[Part, Range] = {
-            "rotation": (-180.0, 180.0),
-            "crop": (0.1, 1.0),
-            "translation": (-0.5, 0.5),
-            "colour": (0.0, 4.0),
-            "illumination": (0.0, DARKEST),
-            "blur": (1, LARGEST_KERNEL),
-            "noise": (0.0, 1.0),
-        }
         owner = type(self).__name__
-        for part, (low, high) in limits.items():
+        for part, (low, high, _) in LIMITS.items():
             value = getattr(self, part)
             if value is not None:
                 checked = check_range(value, part, owner, low=low, high=high)
                 object.__setattr__(self, part, checked)  # a list, from a file
-        check_range(
-            (0.0, self.illumination_ratio),
-            "illumination_ratio",
-            owner,
-            low=0.0,
-            high=1.0,
-        )
+        ratio = (0.0, self.illumination_ratio)
+        check_range(ratio, "illumination_ratio", owner, low=0.0, high=1.0)
 
     def only(self, *parts: Part) -> Self:
-        """Switch all parts off but some.
+        """Return settings with all parts but some switched off.
 
         Args:
-            *parts: Of ``PARTS``, those to keep.
+            *parts: Names of attributes but ``illumination_ratio``.
 
         Returns:
             New settings.
@@ -111,17 +105,16 @@ class ShiftSettings:
         return self.without(*(part for part in PARTS if part not in parts))
 
     def without(self, *parts: Part) -> Self:
-        """Switch some parts off.
+        """Return settings with some parts switched off.
 
         Args:
-            *parts: Of ``PARTS``, those to switch off.
+            *parts: See ``only``.
 
         Returns:
             New settings.
 
         Raises:
-            TypeError: A part is no text.
-            ValueError: There is no such part.
+            TypeError, ValueError: As ``only``.
         """
         for part in parts:
             check_option(part, "parts", "without", PARTS)
@@ -129,7 +122,7 @@ class ShiftSettings:
         return replace(self, **switched_off)
 
     def scaled(self, severity: Severity | float) -> Self:
-        """Make all parts stray further, or less far, from the image as it is.
+        """Multiply the distance of every range from what changes nothing.
 
         Args:
             severity: "mild" (0.5), "moderate" (1), "severe" (1.5), or any factor above
@@ -143,30 +136,19 @@ class ShiftSettings:
             ValueError: There is no such name, or the factor is not above 0.
         """
         if isinstance(severity, str):
-            factor = SEVERITIES[
-                check_option(severity, "severity", "scaled", tuple(SEVERITIES))
-            ]
+            names = tuple(SEVERITIES)
+            factor = SEVERITIES[check_option(severity, "severity", "scaled", names)]
         else:
             factor = check_positive(severity, "severity", "scaled")
-
-        def stretched(
-            values: Range | None, neutral: float, low: float, high: float
-        ) -> Range | None:
-            if values is None:
-                return None
-            first, last = (neutral + factor * (value - neutral) for value in values)
-            return max(low, min(first, high)), max(low, min(last, high))
-
-        return replace(
-            self,
-            rotation=stretched(self.rotation, 0.0, -180.0, 180.0),
-            crop=stretched(self.crop, 1.0, 0.1, 1.0),
-            translation=stretched(self.translation, 0.0, -0.5, 0.5),
-            colour=stretched(self.colour, 1.0, 0.0, 4.0),
-            illumination=stretched(self.illumination, 0.0, 0.0, DARKEST),
-            blur=stretched(self.blur, 1.0, 1.0, LARGEST_KERNEL),
-            noise=stretched(self.noise, 0.0, 0.0, 1.0),
-        )
+        changes: dict[str, Any] = {
+            part: tuple(
+                max(low, min(neutral + factor * (value - neutral), high))
+                for value in getattr(self, part)
+            )
+            for part, (low, high, neutral) in LIMITS.items()
+            if getattr(self, part) is not None
+        }
+        return replace(self, **changes)
 
     def as_dict(self) -> dict[str, Any]:
         """Return the settings as JSON has them, ranges as lists."""

@@ -1,4 +1,4 @@
-"""The shifted twin of a data set, written to disk in its splits."""
+"""The shifted copy of a data set, written to disk in its splits."""
 
 from __future__ import annotations
 
@@ -20,13 +20,14 @@ from adlib._progress import ProgressBar
 from adlib._threads import Threads, available_threads
 from adlib._typing import AnyArray
 from adlib._validation import check_int
-from adlib.datasets._class_split import ClassSplit, read_entries, write_splits
 from adlib.datasets._masks import read_mask
 from adlib.datasets._samples import Sample
 from adlib.datasets._shift import Shift, ShiftDomainTransform
 from adlib.datasets._shift_settings import ShiftSettings
 from adlib.datasets._shifted_splits import ShiftedSplit, digest
-from adlib.images import as_pixels, read_image
+from adlib.datasets._splits import ClassSplit, read_entries, write_splits
+from adlib.images import read_image
+from adlib.images._pixels import as_pixels
 
 VERSION = 1  # of what a shift draws and how it is written
 MARKER = "shift.json"
@@ -36,14 +37,7 @@ COMPRESSION = 3  # noise does not get much smaller with more
 
 
 class _Job(NamedTuple):
-    """One image to shift.
-
-    Attributes:
-        number: Its number in the class.
-        part: "train", "val" or "test".
-        source: The original.
-        shifted: What comes of it.
-    """
+    """One image to shift, with its number in the class."""
 
     number: int
     part: str
@@ -58,20 +52,19 @@ def generate_shifted_set(
     record: str | Path,
     *,
     settings: ShiftSettings | None = None,
-    seed: int = 42,
+    random_state: int = 42,
     n_workers: int | None = None,
     progress: bool = True,
 ) -> dict[str, ShiftedSplit]:
-    """Write the shifted twin of each class, divided into its parts.
+    """Write the shifted copy of each class, divided into its parts.
 
     Files are ``{target}/{class}/{train,val,test}/{images,masks}/*_shifted.png``, named
     after defect type and original, 8 bits; normal images, and sets without masks, have
-    none. Image i of a class, counted through train, val and test, has the seed
-    ``seed + i``. If a pose would hide more than half of a defect, another is drawn.
+    no masks. Image i of a class, counted through train, val and test, has the seed
+    ``random_state + i``. If a pose hides more than half of a defect, another is drawn.
 
-    Started again after it was stopped, it goes on where it was; finished, it does
-    nothing. The bytes depend neither on that nor on workers, but may change with the
-    versions of torch, torchvision and Pillow.
+    A run that was stopped resumes where it was. The bytes depend neither on that nor on
+    ``n_workers``, but may change with the versions of torch, torchvision and Pillow.
 
     Args:
         splits: One a class, as ``create_clean_split`` draws them.
@@ -79,7 +72,7 @@ def generate_shifted_set(
         target: Where to write, e.g. ``data/shifted``.
         record: The JSON file that says what is there, ``shifted_splits.json``.
         settings: What shifts are drawn from; None: the study's.
-        seed: Base seed.
+        random_state: Base seed.
         n_workers: Threads; None: one a core. While they run, torch uses one thread for
             each of its operations in this process.
         progress: Show a bar on a terminal.
@@ -94,27 +87,30 @@ def generate_shifted_set(
         ValueError: An original lies outside ``root``, two of a class cannot be told
             apart by name, no pose of 20 keeps a defect in sight, or a number is not as
             stated.
-        TypeError: ``seed`` or ``n_workers`` is no integer.
+        TypeError: ``random_state`` or ``n_workers`` is no integer.
 
     Example:
         >>> from pathlib import Path
         >>> from tempfile import TemporaryDirectory
         >>> from PIL import Image
-        >>> from adlib.datasets import ClassSplit, Sample, generate_shifted_set
+        >>> from adlib.datasets import (
+        ...     Sample, create_clean_split, generate_shifted_set)
         >>> with TemporaryDirectory() as folder:
         ...     place = Path(folder)
-        ...     Image.new("L", (64, 64), 128).save(place / "0.png")
-        ...     sample = Sample(place / "0.png", 0, "good", None, "part", "train")
-        ...     split = ClassSplit("part", 42, (sample,), (), ())
+        ...     paths = [place / f"{i}.png" for i in range(3)]
+        ...     for path in paths:
+        ...         Image.new("L", (64, 64), 128).save(path)
+        ...     samples = [Sample(p, 0, "good", None, "part", "train") for p in paths]
         ...     shifted = generate_shifted_set(
-        ...         [split], place, place / "shifted", place / "shifted.json")
-        >>> [sample.image_path.name for sample in shifted["part"].train]
-        ['good_0_shifted.png']
+        ...         [create_clean_split(samples, "part")], place, place / "shifted",
+        ...         place / "shifted.json")
+        >>> len(shifted["part"].train), shifted["part"].val[0].image_path.suffix
+        (2, '.png')
     """
     owner = "generate_shifted_set"
     workers = n_workers or available_threads()
     check_int(workers, "n_workers", owner, low=1)
-    transform = ShiftDomainTransform(settings, seed=seed)
+    transform = ShiftDomainTransform(settings, random_state=random_state)
     source, folder, file = Path(root), Path(target), Path(record)
     listed = list(splits)
     jobs = {split.class_name: _jobs(split, folder) for split in listed}
@@ -142,7 +138,7 @@ def generate_shifted_set(
             }
             result[name] = ShiftedSplit(
                 name,
-                seed,
+                random_state,
                 **parts,
                 settings=transform.settings,
                 sources={
@@ -194,7 +190,7 @@ def _fingerprint(
     """Return what changes when a class would come out otherwise."""
     content = [
         VERSION,
-        transform.seed,
+        transform.random_state,
         transform.settings.as_dict(),
         [
             [
@@ -222,7 +218,7 @@ def _check_free(folder: Path, fingerprint: str) -> None:
     if marker.read_text(encoding="utf-8").strip() != json.dumps(fingerprint):
         raise FileExistsError(
             f"{str(folder)!r} was shifted with other settings, another seed or split, "
-            "or by another version. Delete it to generate it anew, or choose another "
+            "or by another version. Delete it to generate it again, or choose another "
             "target."
         )
 

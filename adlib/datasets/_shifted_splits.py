@@ -12,31 +12,20 @@ import numpy as np
 from PIL import Image
 
 from adlib._progress import ProgressBar
-from adlib.datasets._class_split import ClassSplit, read_entries, read_splits
 from adlib.datasets._samples import Sample, path_in
 from adlib.datasets._shift_settings import ShiftSettings
+from adlib.datasets._splits import ClassSplit, read_entries, read_splits
 from adlib.images._folders import is_hidden
 
 
 @dataclass(frozen=True)
 class ShiftedSplit(ClassSplit):
-    """The shifted twin of a class's split, already divided on disk.
+    """The shifted copy of a class's split, on disk.
 
     Attributes:
-        class_name: The class.
-        seed: Base seed of the shifts.
-        train: Normal images to learn from.
-        val: Normal and anomalous images to set thresholds with.
-        test: All others, to report on.
         settings: What the shifts were drawn from.
         sources: Of each image, its original's path relative to the data set's folder.
         digests: SHA-256 of each file, images and masks.
-
-    Example:
-        >>> from adlib.datasets import ShiftedSplit, ShiftSettings
-        >>> split = ShiftedSplit("part", 42, (), (), (), ShiftSettings(), {}, {})
-        >>> split.as_json(".")["settings"]["blur"]
-        [3.0, 5.0]
     """
 
     settings: ShiftSettings
@@ -44,17 +33,7 @@ class ShiftedSplit(ClassSplit):
     digests: Mapping[Path, str]
 
     def as_json(self, root: Path) -> dict[str, Any]:
-        """Return the split as JSON has it.
-
-        Args:
-            root: The shifted set's folder; paths become relative to it.
-
-        Returns:
-            What ``ClassSplit.as_json`` gives, settings, sources and digests.
-
-        Raises:
-            ValueError: A path lies outside ``root``.
-        """
+        """Return the split as JSON has it, with paths relative to ``root``."""
 
         def relative(paths: Mapping[Path, str]) -> dict[str, str]:
             return {

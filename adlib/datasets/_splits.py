@@ -1,59 +1,72 @@
-"""The study's split of each class: drawn once, kept in a file, and read back."""
+"""Which images of a class are for training, validation and testing, and their file."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+import json
+from collections import Counter
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import numpy as np
 
+from adlib._files import replacing
 from adlib._validation import check_int, check_ratio
-from adlib.datasets._class_split import (
-    ClassSplit,
-    read_entries,
-    read_splits,
-    write_splits,
-)
 from adlib.datasets._samples import ANOMALOUS, NORMAL, Sample
+
+VERSION = 1
+PARTS = ("train", "val", "test")
+AnySplit = TypeVar("AnySplit", bound="ClassSplit")
 
 
 @dataclass(frozen=True)
-class CleanSplit(ClassSplit):
-    """A split of a data set as it was published.
+class ClassSplit:
+    """The split of a class.
 
     Attributes:
         class_name: The class.
         seed: What it was drawn with.
-        train: Normal images to learn from.
+        train: Normal images to train on.
         val: Normal and anomalous images to set thresholds with.
-        test: All others, to report on.
-        train_ratio: Share of ``train/good`` that is learned.
-        val_anomaly_ratio: Share of each defect type that sets thresholds.
-
-    Example:
-        >>> from adlib.datasets import CleanSplit
-        >>> split = CleanSplit("part", 42, (), (), (), 0.8, 0.3)
-        >>> sorted(split.parts())
-        ['test', 'train', 'val']
+        test: All others.
     """
+
+    class_name: str
+    seed: int
+    train: tuple[Sample, ...]
+    val: tuple[Sample, ...]
+    test: tuple[Sample, ...]
+
+    def parts(self) -> dict[str, tuple[Sample, ...]]:
+        """Return the samples by the name of their part, "train", "val" and "test"."""
+        return {part: getattr(self, part) for part in PARTS}
+
+    def counts(self) -> dict[str, dict[str, int]]:
+        """Return how many images of each defect type every part has."""
+        return {
+            part: dict(Counter(sample.defect_type for sample in samples))
+            for part, samples in self.parts().items()
+        }
+
+    def as_json(self, root: Path) -> dict[str, Any]:
+        """Return the split as JSON has it, with paths relative to ``root``."""
+        parts = {
+            part: [sample.as_json(root) for sample in samples]
+            for part, samples in self.parts().items()
+        }
+        return {"seed": self.seed, "counts": self.counts(), **parts}
+
+
+@dataclass(frozen=True)
+class CleanSplit(ClassSplit):
+    """The split of a data set as it was published, and the ratios it was drawn with."""
 
     train_ratio: float
     val_anomaly_ratio: float
 
     def as_json(self, root: Path) -> dict[str, Any]:
-        """Return the split as JSON has it.
-
-        Args:
-            root: The data set's folder; paths become relative to it.
-
-        Returns:
-            What ``ClassSplit.as_json`` gives, and both ratios.
-
-        Raises:
-            ValueError: A path lies outside ``root``.
-        """
+        """Return the split as JSON has it, with paths relative to ``root``."""
         ratios = {
             "train_ratio": self.train_ratio,
             "val_anomaly_ratio": self.val_anomaly_ratio,
@@ -67,29 +80,30 @@ def create_clean_split(
     *,
     train_ratio: float = 0.8,
     val_anomaly_ratio: float = 0.3,
-    seed: int = 42,
+    random_state: int = 42,
 ) -> CleanSplit:
     """Draw the split of one class; nothing is moved or written.
 
     Args:
         samples: The data set, as ``read_samples`` gave it.
         class_name: The class.
-        train_ratio: Share of the training images to learn, (0, 1); the others set
-            thresholds. Where the publisher kept no normal images to test with, every
-            second one of the others is reported on instead.
-        val_anomaly_ratio: Share of the anomalous test images to set thresholds with,
-            (0, 1), of each defect type; at least one of each, and one is left.
-        seed: Of the draw; the study's is 42.
+        train_ratio: Share of the training images to train on, in (0, 1); the others are
+            for validation. Where the data set has no normal test images, half of the
+            others are for testing instead.
+        val_anomaly_ratio: Share of the anomalous test images for validation, in (0, 1),
+            of each defect type; at least one of each, and one is left.
+        random_state: Of the draw, at least 0; the study's is 42.
 
     Returns:
-        The split. Its parts are in the order of paths, and share no image.
+        The split: tuples of samples ``train``, ``val`` and ``test`` in the order of
+        paths, which share no image, and ``counts()`` of them by defect type.
 
     Raises:
-        TypeError: A ratio or the seed is no number.
+        TypeError: A ratio or ``random_state`` is no number.
         ValueError: A ratio is not as stated, or the class has too few images for it.
 
     Note:
-        The draw depends on the paths and the seed, not on the order of ``samples``.
+        The draw depends on the paths, not on the order of ``samples``.
 
     Example:
         >>> from pathlib import Path
@@ -104,23 +118,23 @@ def create_clean_split(
     owner = "create_clean_split"
     check_ratio(train_ratio, "train_ratio", owner, closed=False)
     check_ratio(val_anomaly_ratio, "val_anomaly_ratio", owner, closed=False)
-    check_int(seed, "seed", owner, low=0)
+    check_int(random_state, "random_state", owner, low=0)
     own = _by_path(s for s in samples if s.class_name == class_name)
-    rng = np.random.default_rng(seed)
-    learnable = [s for s in own if s.split == "train" and s.label == NORMAL]
-    if len(learnable) < 2:  # noqa: PLR2004 - one to learn, one to set a threshold with
+    rng = np.random.default_rng(random_state)
+    trainable = [s for s in own if s.split == "train" and s.label == NORMAL]
+    if len(trainable) < 2:  # noqa: PLR2004 - one to train on, one to validate
         raise ValueError(
             f"The class {class_name!r} must have at least 2 normal training images to "
-            f"split; it has {len(learnable)}."
+            f"split; it has {len(trainable)}."
         )
-    train, val = _drawn(learnable, train_ratio, rng)
+    train, val = _drawn(trainable, train_ratio, rng)
     test = [s for s in own if s.split != "train" and s.label == NORMAL]
     if not test:
         val, test = _drawn(val, 0.5, rng) if len(val) > 1 else (val, [])
     anomalous = [s for s in own if s.label == ANOMALOUS]
     for defect_type in sorted({s.defect_type for s in anomalous}):
         alike = [s for s in anomalous if s.defect_type == defect_type]
-        if len(alike) == 1:  # nothing to divide: it is reported
+        if len(alike) == 1:  # nothing to divide: it is for testing
             test += alike
             continue
         chosen, others = _drawn(alike, val_anomaly_ratio, rng)
@@ -128,7 +142,7 @@ def create_clean_split(
         test += others
     return CleanSplit(
         class_name,
-        seed,
+        random_state,
         tuple(_by_path(train)),
         tuple(_by_path(val)),
         tuple(_by_path(test)),
@@ -164,19 +178,17 @@ def save_clean_splits(
 
     Raises:
         FileExistsError: The file holds one of the classes: a split is drawn once.
-            Delete the file to draw anew.
+            Delete the file to draw another.
         ValueError: A sample lies outside ``root``, a class comes twice, or the file
             holds something else.
 
     Example:
         >>> from tempfile import TemporaryDirectory
-        >>> from adlib.datasets import (
-        ...     CleanSplit, classes_with_splits, save_clean_splits)
-        >>> split = CleanSplit("part", 42, (), (), (), 0.8, 0.3)
+        >>> from adlib.datasets import load_clean_splits, save_clean_splits
         >>> with TemporaryDirectory() as folder:
-        ...     save_clean_splits(f"{folder}/clean_splits.json", [split], folder)
-        ...     classes_with_splits(f"{folder}/clean_splits.json")
-        ['part']
+        ...     save_clean_splits(f"{folder}/clean_splits.json", [], folder)
+        ...     load_clean_splits(f"{folder}/clean_splits.json", folder)
+        {}
     """
     target = Path(path)
     names = [split.class_name for split in splits]
@@ -187,29 +199,14 @@ def save_clean_splits(
     if held:
         raise FileExistsError(
             f"{str(target)!r} holds splits of {', '.join(held)} already. Read them "
-            "with load_clean_splits, or delete the file to draw them anew."
+            "with load_clean_splits, or delete the file to draw others."
         )
     added = {split.class_name: split.as_json(Path(root)) for split in splits}
     write_splits(target, entries | added)
 
 
 def classes_with_splits(path: str | Path) -> list[str]:
-    """Return the classes that a file of splits holds.
-
-    Args:
-        path: The JSON file that ``save_clean_splits`` wrote.
-
-    Returns:
-        Their names, in the file's order; [] if there is no such file.
-
-    Raises:
-        ValueError: It is not what ``save_clean_splits`` writes.
-
-    Example:
-        >>> from adlib.datasets import classes_with_splits
-        >>> classes_with_splits("no-such-file.json")
-        []
-    """
+    """Return the classes that a file of splits holds; [] if there is no such file."""
     return list(read_entries(Path(path))) if Path(path).exists() else []
 
 
@@ -232,13 +229,11 @@ def load_clean_splits(
 
     Example:
         >>> from tempfile import TemporaryDirectory
-        >>> from adlib.datasets import CleanSplit, load_clean_splits, save_clean_splits
-        >>> split = CleanSplit("part", 42, (), (), (), 0.8, 0.3)
+        >>> from adlib.datasets import load_clean_splits, save_clean_splits
         >>> with TemporaryDirectory() as folder:
-        ...     save_clean_splits(f"{folder}/clean_splits.json", [split], folder)
-        ...     found = load_clean_splits(f"{folder}/clean_splits.json", folder)
-        >>> found == {"part": split}
-        True
+        ...     save_clean_splits(f"{folder}/clean_splits.json", [], folder)
+        ...     load_clean_splits(f"{folder}/clean_splits.json", folder)
+        {}
     """
 
     def build(fields: dict[str, Any], entry: Mapping[str, Any]) -> CleanSplit:
@@ -249,3 +244,84 @@ def load_clean_splits(
         )
 
     return read_splits(Path(path), Path(root), build, classes)
+
+
+def write_splits(path: Path, entries: Mapping[str, Mapping[str, Any]]) -> None:
+    """Write what ``as_json`` gave for each class to one file, whole or not at all."""
+    content = {"version": VERSION, "classes": dict(entries)}
+    with replacing(path) as temporary:
+        temporary.write_text(json.dumps(content, indent=1) + "\n", encoding="utf-8")
+
+
+def read_splits(
+    path: Path,
+    root: Path,
+    build: Callable[[dict[str, Any], Mapping[str, Any]], AnySplit],
+    classes: Sequence[str] | None = None,
+) -> dict[str, AnySplit]:
+    """Read splits back, by class; ``build`` makes one of its fields and its entry."""
+    entries = read_entries(path)
+    for name in classes or ():
+        if name not in entries:
+            held = ", ".join(entries) or "none"
+            raise ValueError(f"{str(path)!r} has no class {name!r}; it has {held}.")
+    try:
+        splits = {
+            name: build(_fields(name, entry, root), entry)
+            for name, entry in entries.items()
+            if classes is None or name in classes
+        }
+    except (KeyError, TypeError, AttributeError) as error:
+        raise _foreign(path, error) from error
+    except ValueError as error:
+        raise ValueError(f"{str(path)!r}: {error}") from error
+    for split in splits.values():
+        _check_images(split, path)
+    return splits
+
+
+def read_entries(path: Path) -> dict[str, dict[str, Any]]:
+    """Return what a file holds for each class, or raise if adlib did not write it."""
+    try:
+        content = json.loads(path.read_bytes())  # UTF-8 or UTF-16
+        version, entries = content["version"], content["classes"]
+        entries = {name: dict(entry) for name, entry in entries.items()}
+    except (KeyError, TypeError, ValueError, AttributeError) as error:
+        raise _foreign(path, error) from error
+    if version != VERSION:
+        raise ValueError(
+            f"{str(path)!r} has version {version!r}; this adlib reads version "
+            f"{VERSION}."
+        )
+    return entries
+
+
+def _foreign(path: Path, error: Exception) -> ValueError:
+    return ValueError(f"{str(path)!r} does not hold splits that adlib wrote: {error!r}")
+
+
+def _fields(name: str, entry: Mapping[str, Any], root: Path) -> dict[str, Any]:
+    """Return the fields that every split has, checked against the counts."""
+    parts = {
+        part: tuple(Sample.from_json(sample, name, root) for sample in entry[part])
+        for part in PARTS
+    }
+    split = ClassSplit(name, int(entry["seed"]), **parts)
+    if split.counts() != entry["counts"]:
+        raise ValueError(f"The counts of class {name!r} do not fit its images.")
+    return {"class_name": name, "seed": split.seed, **parts}
+
+
+def _check_images(split: ClassSplit, path: Path) -> None:
+    """Raise if an image is missing or comes twice."""
+    seen: set[Path] = set()
+    for samples in split.parts().values():
+        for sample in samples:
+            if sample.image_path in seen:
+                raise ValueError(f"{str(path)!r} has {str(sample.image_path)!r} twice.")
+            seen.add(sample.image_path)
+            if not sample.image_path.is_file():
+                raise FileNotFoundError(
+                    f"{str(path)!r} names {str(sample.image_path)!r}, which is not "
+                    "there. Pass the root of the data set that was split."
+                )

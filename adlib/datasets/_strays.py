@@ -44,7 +44,7 @@ def find_strays(
 ) -> Iterator[Problem]:
     """Yield masks of no image, images that are not read, and what is no image.
 
-    Hidden files are left out; so are masks of normal images, which nobody needs.
+    Hidden files are left out; so are masks of normal images.
     """
     images = {sample.image_path for sample in samples}
     masks = set(_mask_files(samples))
@@ -66,7 +66,7 @@ def find_strays(
 def find_broken_classes(
     root: Path, layout: FolderLayout, known: Sequence[str]
 ) -> Iterator[Problem]:
-    """Yield folders that were to be classes and have nothing to learn from."""
+    """Yield folders that look like classes and have no training images."""
     marks = {part.folder for part in layout.parts}
     for folder in subfolders(root):
         if folder.name in known:

@@ -37,19 +37,11 @@ SPLITS: dict[Split, tuple[str, ...]] = {
 
 
 def read_table(table: Path, root: Path) -> list[Sample]:
-    """Return the samples that a table lists, in its order.
+    """Return the samples that a table lists, in its order, or raise with the row.
 
-    Its text is UTF-8 or UTF-16; commas, semicolons, tabs or bars part its columns. The
-    case of names, labels and splits does not count, nor do blanks around values; blank
-    rows are left out.
-
-    Args:
-        table: The table.
-        root: What its paths are relative to.
-
-    Raises:
-        FileNotFoundError: There is no such table.
-        ValueError: It is not as stated, or a row is not; the message names the row.
+    It is UTF-8 or UTF-16, with commas, semicolons, tabs or bars. The case of names,
+    labels and splits does not count, nor do blanks around values; blank rows are left
+    out.
     """
     if not table.is_file():
         raise FileNotFoundError(f"VisA's table {str(table)!r} is missing.")

@@ -14,7 +14,7 @@ from scipy import ndimage
 from adlib._typing import Float64Array, UInt8Array
 
 SIZE = 192  # height and width of an image; the photographs hold no more detail
-# Train and test see different columns of a photograph; nobody sees those between.
+# Train and test see different columns of a photograph; those between are not used.
 TRAINING_COLUMNS = slice(0, 304)
 TEST_COLUMNS = slice(320, 512)
 # Turned by at most 3 degrees, 170 pixels stay inside the 192 columns of the test part.
@@ -31,13 +31,7 @@ COLOURS = {
 
 
 class Texture(NamedTuple):
-    """One photograph in two parts that share no pixel.
-
-    Attributes:
-        name: Its class.
-        train: Spline coefficients of the part to train with, (512, 304) float64.
-        test: Those of the part to test with, (512, 192) float64.
-    """
+    """Spline coefficients of a photograph in two parts that share no pixel."""
 
     name: str
     train: Float64Array
@@ -45,11 +39,7 @@ class Texture(NamedTuple):
 
 
 def load_textures() -> dict[str, Texture]:
-    """Return the textures by class, from scikit-image's own files.
-
-    Raises:
-        ImportError: scikit-image is not installed.
-    """
+    """Return the textures by class, from scikit-image's own files."""
     try:
         from skimage import data  # noqa: PLC0415 - optional
     except ImportError as error:
@@ -85,20 +75,11 @@ def cut(
     turn: float | None = None,
     side: float | None = None,
 ) -> Float64Array:
-    """Return a random square of a part, resampled.
+    """Return a random square of a part, resampled: grey levels, (SIZE, SIZE).
 
-    It lies wholly inside, so that no border is ever made up. It is mirrored left to
-    right at random, which suits all three textures; bricks in perspective and stones
-    under the sky have a top and a bottom.
-
-    Args:
-        part: Spline coefficients, (height, width).
-        rng: Where chance comes from.
-        turn: Degrees; None: a few.
-        side: Pixels of the part along the square's side; None: of ``SIDES``.
-
-    Returns:
-        Grey levels, (SIZE, SIZE).
+    It lies wholly inside, and is mirrored left to right at random: bricks in
+    perspective and stones under the sky have a top and a bottom. ``turn`` is in
+    degrees, ``side`` in pixels of the part; None: at random.
     """
     degrees = rng.uniform(-TURN, TURN) if turn is None else turn
     length = rng.uniform(*SIDES) if side is None else side
@@ -123,11 +104,6 @@ def develop(grey: Float64Array, name: str, rng: np.random.Generator) -> UInt8Arr
     """Return a photograph of a surface, (height, width, 3), as a camera might take it.
 
     Brightness, contrast, white balance, slow illumination, focus and noise vary.
-
-    Args:
-        grey: Grey levels, (height, width).
-        name: The class, which gives the colours.
-        rng: Where chance comes from.
     """
     focused = ndimage.gaussian_filter(grey, rng.uniform(0.0, 0.7))
     mean = focused.mean()

@@ -16,11 +16,12 @@ from adlib.datasets._masks import read_mask
 from adlib.datasets._samples import ANOMALOUS, NORMAL, Sample
 from adlib.datasets._transforms import IndexedTransform, Transform, at
 from adlib.exceptions import ImageError
-from adlib.images import as_pixels, read_image
+from adlib.images import read_image
+from adlib.images._pixels import as_pixels
 
 Phase: TypeAlias = Literal["train", "val", "test"]
 PHASES: tuple[Phase, ...] = ("train", "val", "test")
-UNKNOWN = 255  # pixels of a mask that nobody drew
+UNKNOWN = 255  # pixels of an anomalous image without a mask
 
 
 class Entry(NamedTuple):
@@ -61,8 +62,7 @@ class MVTecDataset(Dataset[Entry]):
             differ in size.
 
     Note:
-        It holds paths alone, so that workers start quickly and ``pin_memory`` works on
-        what they give.
+        It holds only paths, so that workers start quickly; ``pin_memory`` works.
 
     Example:
         >>> from torch.utils.data import DataLoader

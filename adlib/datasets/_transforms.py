@@ -10,7 +10,7 @@ import torch
 from torch.nn import functional as F
 
 from adlib._validation import check_bool, check_image_size
-from adlib.images import resize
+from adlib.images._pixels import resize
 
 Transform: TypeAlias = Callable[
     [torch.Tensor, torch.Tensor], tuple[torch.Tensor, torch.Tensor]
@@ -51,45 +51,6 @@ class CleanTransform:
             image = (image - mean[:, None, None]) / std[:, None, None]
         mask = F.interpolate(mask[None], self.image_size, mode="nearest-exact")[0]
         return image, mask
-
-
-class Chain:
-    """Transforms one after the other; those that depend on the number get it.
-
-    Args:
-        *transforms: Each a function (image, mask) -> (image, mask), or, like
-            ``ShiftDomainTransform``, with a method ``at`` that gives one for a number.
-
-    Example:
-        >>> import torch
-        >>> from adlib.datasets import Chain, ShiftDomainTransform, get_clean_transforms
-        >>> chain = Chain(ShiftDomainTransform(seed=42), get_clean_transforms(32))
-        >>> image, mask = torch.zeros(3, 64, 64), torch.zeros(1, 64, 64).byte()
-        >>> [tuple(changed.shape) for changed in chain.at(7)(image, mask)]
-        [(3, 32, 32), (1, 32, 32)]
-    """
-
-    def __init__(self, *transforms: Transform | IndexedTransform) -> None:
-        self.transforms = transforms
-
-    def at(self, index: int) -> Transform:
-        """Return what the transforms do to one image and its mask.
-
-        Args:
-            index: The image's number, at least 0.
-
-        Returns:
-            A function (image, mask) -> (image, mask).
-        """
-
-        def apply(
-            image: torch.Tensor, mask: torch.Tensor
-        ) -> tuple[torch.Tensor, torch.Tensor]:
-            for transform in self.transforms:
-                image, mask = at(transform, index)(image, mask)
-            return image, mask
-
-        return apply
 
 
 def at(transform: Transform | IndexedTransform, index: int) -> Transform:

@@ -1,16 +1,14 @@
-"""Look through a data set on disk: is everything there, readable and in one place?"""
+"""Check a data set on disk: is everything there, readable and in one place?"""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from functools import partial
 from pathlib import Path
 
 from adlib._progress import ProgressBar
 from adlib._threads import Threads, available_threads
-from adlib.datasets._duplicates import find_duplicates
-from adlib.datasets._examine import Finding, examine
+from adlib.datasets._examine import Finding, examine, find_duplicates
 from adlib.datasets._layouts import (
     LAYOUTS,
     Layout,
@@ -29,18 +27,7 @@ MOST_WORKERS = 8
 
 @dataclass(frozen=True, slots=True)
 class ClassReport:
-    """What a class holds.
-
-    Attributes:
-        class_name: The class.
-        n_train: Training images.
-        n_validation: Validation images.
-        n_test_good: Normal test images.
-        n_test_anomalous: Anomalous test images.
-        defect_types: Their defect types, in order.
-        n_masks: Images with a mask; 0: a class without masks.
-        image_sizes: The (height, width) of its readable images, each once, in order.
-    """
+    """What a class holds; ``image_sizes`` are each (height, width), once."""
 
     class_name: str
     n_train: int
@@ -54,14 +41,7 @@ class ClassReport:
 
 @dataclass(frozen=True, slots=True)
 class VerifyReport:
-    """What ``verify`` found.
-
-    Attributes:
-        root: The data set's folder.
-        layout: How it is laid out.
-        classes: What each class holds.
-        problems: What is wrong, errors first, by class.
-    """
+    """What ``verify`` found; problems are in order: errors first, by class."""
 
     root: Path
     layout: Layout
@@ -111,17 +91,18 @@ def verify(
         progress: Whether to draw a bar on a terminal.
 
     Returns:
-        What each class holds, and what is wrong, errors first.
+        A report: ``classes`` (what each holds), ``problems`` (errors first; each with
+        ``kind``, ``path``, ``text`` and ``remedy``), ``errors``, ``warnings`` and
+        ``sound``: whether there is no error.
 
     Raises:
         FileNotFoundError: There is no such folder, class or table.
         ValueError: No layout fits, ``classes`` is empty, or a table is not as stated.
 
     Note:
-        Images are compared by the SHA-256 sum of their decoded pixels, so that one that
-        was stored anew without loss is found; one that was resized or compressed is
-        not. Images are decoded in a thread a core, at most 8, and each thread holds one
-        at a time.
+        Images are compared by the SHA-256 of their decoded pixels: copies in another
+        lossless format are found, resized or compressed ones are not. Images are
+        decoded by a thread a core, at most 8, one at a time each.
 
     Example:
         >>> from pathlib import Path
@@ -161,7 +142,7 @@ def verify(
     for report in reports:
         problems += _count_problems(report, folder, kind)
     problems += [
-        Problem(s.class_name, "anomalous training image", s.image_path, "is learned")
+        Problem(s.class_name, "anomalous training image", s.image_path, "is trained on")
         for s in samples
         if s.split == "train" and s.label == ANOMALOUS
     ]
@@ -173,7 +154,10 @@ def _examine_all(
     samples: Sequence[Sample], with_masks: set[str], progress: bool
 ) -> list[Finding]:
     """Read every sample in threads; the order is that of the samples."""
-    work: Callable[[Sample], Finding] = partial(_examine, with_masks=with_masks)
+
+    def work(sample: Sample) -> Finding:
+        return examine(sample, has_masks=sample.class_name in with_masks)
+
     findings = []
     pool = Threads(
         min(available_threads(), MOST_WORKERS), thread_name_prefix="adlib-verify"
@@ -186,10 +170,6 @@ def _examine_all(
     finally:
         pool.shutdown(wait=True, cancel_futures=True)
     return findings
-
-
-def _examine(sample: Sample, with_masks: set[str]) -> Finding:
-    return examine(sample, has_masks=sample.class_name in with_masks)
 
 
 def _report(name: str, findings: Sequence[Finding]) -> ClassReport:

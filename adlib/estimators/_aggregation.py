@@ -1,16 +1,40 @@
-"""From patch scores to one score for the image."""
+"""From patch scores, or an anomaly map, to one score for the image."""
 
 from __future__ import annotations
 
-from typing import Literal, TypeAlias
+import math
+from collections.abc import Iterable
+from typing import Any, Literal, NamedTuple, TypeAlias, get_args
 
 import numpy as np
+from numpy.typing import ArrayLike
 
-from adlib._typing import Float32Array, Int64Array
+from adlib._typing import Float32Array, Float64Array, Int64Array
+from adlib._validation import check_option, check_positive, check_ratio, refusal
+from adlib.metrics import best_f1, compute_auprc, compute_auroc
+from adlib.metrics._checks import check_labels, check_map
 from adlib.neighbors import MemoryBank
 
 Aggregation: TypeAlias = Literal["top_mean", "max", "reweighted"]
 AGGREGATIONS: tuple[Aggregation, ...] = ("top_mean", "max", "reweighted")
+MapAggregation: TypeAlias = Literal["max", "mean", "percentile", "top_mean"]
+HIGHEST_PERCENTILE = 100.0
+
+
+def top_mean_scores(patch_scores: Float32Array, top_ratio: float) -> Float32Array:
+    """Return the mean of each image's highest patch scores, (n_images,).
+
+    Args:
+        patch_scores: (n_images, n_patches).
+        top_ratio: Share of an image's patches that counts, in (0, 1]; at least one
+            patch does.
+    """
+    n_patches = patch_scores.shape[1]
+    n_top = max(1, math.floor(top_ratio * n_patches))
+    top = np.partition(patch_scores, n_patches - n_top, axis=1)[:, -n_top:]
+    # Sorted, so that the sum does not depend on the order partition left.
+    mean: Float32Array = np.sort(top, axis=1).mean(axis=1, dtype=np.float64)
+    return mean.astype(np.float32)
 
 
 def reweighted_scores(
@@ -69,3 +93,107 @@ def reweighted_scores(
     share = np.exp(highest - shift) / np.exp(distances - shift[:, None]).sum(axis=1)
     weighted: Float32Array = ((1.0 - share) * highest).astype(np.float32)
     return weighted
+
+
+def aggregate_maps(
+    anomaly_maps: Iterable[Any],
+    aggregation: MapAggregation = "max",
+    *,
+    percentile: float = 99.0,
+    top_ratio: float = 0.01,
+) -> Float64Array:
+    """Return one score for each anomaly map.
+
+    Args:
+        anomaly_maps: (height, width) each, higher = more anomalous; taken in float32,
+            one at a time. Images may differ in size.
+        aggregation: "max", the highest value; "mean", of all pixels; "percentile",
+            interpolated between pixels; "top_mean", the mean of the highest pixels.
+        percentile: Which one, in (0, 100].
+        top_ratio: Share of the pixels of "top_mean", in (0, 1]; at least one pixel.
+
+    Returns:
+        (n_images,), in the order of the maps, higher = more anomalous.
+
+    Raises:
+        TypeError: Maps or numbers are of the wrong kind.
+        ValueError: A map is not (height, width), is empty, or holds NaN or infinity;
+            there is none; or a number or name is out of its range.
+
+    Example:
+        >>> import numpy as np
+        >>> from adlib.estimators import aggregate_maps
+        >>> maps = np.arange(8.0).reshape(2, 2, 2)
+        >>> aggregate_maps(maps, "top_mean", top_ratio=0.5).tolist()
+        [2.5, 6.5]
+    """
+    owner = "aggregate_maps"
+    check_option(aggregation, "aggregation", owner, get_args(MapAggregation))
+    found = _aggregate(anomaly_maps, (aggregation,), percentile, top_ratio, owner)
+    return found[aggregation]
+
+
+class AggregationRow(NamedTuple):
+    """Metrics of the image scores of one aggregation; ``threshold`` is that of F1."""
+
+    aggregation: MapAggregation
+    auroc: float
+    average_precision: float
+    best_f1: float
+    threshold: float
+
+
+def compare_aggregations(
+    anomaly_maps: Iterable[Any],
+    y_true: ArrayLike,
+    *,
+    percentile: float = 99.0,
+    top_ratio: float = 0.01,
+) -> tuple[AggregationRow, ...]:
+    """Return the metrics of each aggregation of the same maps, which are read once."""
+    owner = "compare_aggregations"
+    anomalous = check_labels(y_true, owner)
+    chosen = get_args(MapAggregation)
+    found = _aggregate(anomaly_maps, chosen, percentile, top_ratio, owner)
+    return tuple(
+        AggregationRow(
+            aggregation,
+            compute_auroc(anomalous, scores),
+            compute_auprc(anomalous, scores),
+            *best_f1(anomalous, scores),
+        )
+        for aggregation, scores in found.items()
+    )
+
+
+def _aggregate(
+    anomaly_maps: Iterable[Any],
+    chosen: tuple[MapAggregation, ...],
+    percentile: float,
+    top_ratio: float,
+    owner: str,
+) -> dict[MapAggregation, Float64Array]:
+    """Return the scores by each chosen aggregation, from one pass over the maps."""
+    percentile = check_positive(percentile, "percentile", owner)
+    if percentile > HIGHEST_PERCENTILE:
+        rule = "a number in (0, 100]"
+        raise ValueError(refusal("percentile", owner, rule, percentile))
+    top_ratio = check_ratio(top_ratio, "top_ratio", owner, closed=True)
+
+    def score(anomaly_map: Float32Array, aggregation: MapAggregation) -> float:
+        if aggregation == "max":
+            return float(anomaly_map.max())
+        if aggregation == "mean":
+            return float(anomaly_map.mean(dtype=np.float64))
+        if aggregation == "percentile":
+            return float(np.percentile(anomaly_map.astype(np.float64), percentile))
+        return float(top_mean_scores(anomaly_map.reshape(1, -1), top_ratio)[0])
+
+    rows = []
+    for number, values in enumerate(anomaly_maps):
+        anomaly_map = check_map(values, number, "anomaly_maps", owner)
+        rows.append([score(anomaly_map, aggregation) for aggregation in chosen])
+    if not rows:
+        raise ValueError(refusal("anomaly_maps", owner, "at least one map", "none"))
+    columns = np.array(rows).T
+    return dict(zip(chosen, columns, strict=True))

@@ -1,48 +1,46 @@
-"""Set a threshold from scores, and refuse or warn of one that could not hold."""
+"""Set a threshold from scores; refuse scores that a threshold cannot come from."""
 
 from __future__ import annotations
 
+import os
 import re
 import warnings
 from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Literal, NamedTuple, TypeAlias, get_args
+from typing import Literal, NamedTuple, TypeAlias
 
 import numpy as np
 
-from adlib._typing import AnyArray, BoolArray, Float32Array, Float64Array, Int64Array
-from adlib._validation import refusal
+from adlib._typing import AnyArray, BoolArray, Float64Array, Int64Array
+from adlib._validation import describe, refusal
 from adlib.estimators._labels import check_both_classes, check_one_each
-from adlib.estimators._patches import Patches
+from adlib.estimators._patches import Pass, Patches
+from adlib.estimators._results import Scored
 from adlib.exceptions import ImageError, InputWarning
-from adlib.images import Failure
-from adlib.metrics import (
+from adlib.images import Images
+from adlib.metrics import compute_auroc, delong_interval
+from adlib.thresholds import (
     calibrate_threshold,
-    compute_auroc,
     conformal_rate_interval,
     conformal_threshold,
-    delong_interval,
     lowest_rate,
 )
 
-if TYPE_CHECKING:
-    from adlib.estimators._base import Scored
-
 CalibrationKind: TypeAlias = Literal["conformal", "leave-one-out", "F1"]
-CALIBRATION_KINDS: tuple[CalibrationKind, ...] = get_args(CalibrationKind)
+FEWEST_IMAGES = 3  # two others, of which a covariance can be made
 MOST_NAMED = 3  # images that a message names
-NAMELESS = re.compile(r"image \d+")  # what images without a path are called
+NAMELESS = re.compile(r"image \d+")  # names of images without a path
 CALLER = 4  # stack levels from a warning here to who called the estimator
 
 
 class Calibration(NamedTuple):
-    """How a threshold came about.
+    """How a threshold was set.
 
     Attributes:
         threshold: Above it an image is predicted anomalous.
         pixel_threshold: Above it a pixel of an anomaly map is drawn as anomalous: as
             many of the good images show such a pixel as may be predicted anomalous.
-        kind: "conformal" (good images that were not learned from, with a guarantee),
+        kind: "conformal" (good images that ``fit`` did not see, with a guarantee),
             "leave-one-out" (training images, each scored without itself) or "F1" (good
             and anomalous images).
         false_positive_rate: Share of good parts that may be predicted anomalous, in
@@ -76,57 +74,39 @@ class Candidates(NamedTuple):
     scores: Float64Array
     peaks: Float64Array
 
-    def only(self, kept: BoolArray | Int64Array) -> Candidates:
-        """Return those that are kept."""
-        return Candidates(
-            self.positions[kept],
-            self.names[kept],
-            self.digests[kept],
-            self.scores[kept],
-            self.peaks[kept],
+    @classmethod
+    def of(
+        cls,
+        images: Pass,
+        score: Callable[[Patches, Int64Array], Scored],
+        size: tuple[int, int],
+    ) -> Candidates:
+        """Score images in one pass, of whose maps only the highest values are kept.
+
+        Args:
+            images: The images, with digests.
+            score: Scores a batch, given the numbers of its images.
+            size: (height, width) of the anomaly maps.
+        """
+        scores = [np.empty(0, np.float32)]
+        peaks = [np.empty(0, np.float32)]
+        for patches in images:
+            last = len(images.names)
+            numbers = np.arange(last - len(patches.names), last)
+            scored = score(patches, numbers)
+            scores.append(scored.image_scores)
+            peaks.append(scored.anomaly_maps(size).max(axis=(1, 2)))
+        return cls(
+            np.array(images.positions, np.int64),
+            np.array(images.names, object),
+            np.array(images.digests, object),
+            np.concatenate(scores).astype(np.float64),
+            np.concatenate(peaks).astype(np.float64),
         )
 
-
-def collect(
-    patches: Iterable[Patches],
-    score: Callable[[Float32Array, Int64Array], Scored],
-    size: tuple[int, int],
-) -> tuple[Candidates, list[Failure]]:
-    """Score images in one pass, of whose maps only the highest values are kept.
-
-    Args:
-        patches: Embeddings and digests of the images.
-        score: Scores embeddings of the images with the given numbers.
-        size: (height, width) of the anomaly maps.
-
-    Returns:
-        What a threshold may be set from, and the images that were skipped.
-    """
-    positions: list[int] = []
-    names: list[str] = []
-    digests: list[str] = []
-    scores: list[Float32Array] = [np.empty(0, np.float32)]
-    peaks: list[Float32Array] = [np.empty(0, np.float32)]
-    skipped: list[Failure] = []
-    for read in patches:
-        skipped.extend(read.batch.failures)
-        if not read.batch.names:
-            continue
-        numbers = np.arange(len(names), len(names) + len(read.batch.names))
-        scored = score(read.embeddings, numbers)
-        scores.append(scored.image_scores)
-        peaks.append(scored.anomaly_maps(size).max(axis=(1, 2)))
-        positions += read.batch.positions
-        names += read.batch.names
-        digests += read.digests
-    candidates = Candidates(
-        np.array(positions, np.int64),
-        np.array(names, object),
-        np.array(digests, object),
-        np.concatenate(scores).astype(np.float64),
-        np.concatenate(peaks).astype(np.float64),
-    )
-    return candidates, skipped
+    def only(self, kept: BoolArray | Int64Array) -> Candidates:
+        """Return those that are kept."""
+        return Candidates._make(part[kept] for part in self)
 
 
 def calibration(
@@ -277,9 +257,68 @@ def left_out_calibration(
             f"scores too low; the threshold is set from the other {len(alone.scores)}. "
             "Pass one image of each part.",
             InputWarning,
-            stacklevel=CALLER - 1,
+            stacklevel=CALLER,
         )
     return found
+
+
+def check_left_out(X: Images, n_images: int | None, rate: float, owner: str) -> None:
+    """Raise unless images can be left out, and are enough for a rate.
+
+    Args:
+        X: The training images; they are read a second time.
+        n_images: How many there are, where that is known.
+        rate: The false-positive rate asked for.
+        owner: What errors call the method that was given them.
+    """
+    if not isinstance(X, str | os.PathLike) and not hasattr(X, "__getitem__"):
+        rule = "images in a fixed order that can be read twice, to leave each one out"
+        remedy = "Pass a list or a folder, or call calibrate with images held out."
+        raise ValueError(refusal("X", owner, rule, describe(X), remedy))
+    if n_images is None:
+        return
+    if n_images < FEWEST_IMAGES:
+        rule = f"at least {FEWEST_IMAGES} images, to leave each one out"
+        raise ValueError(refusal("X", owner, rule, str(n_images)))
+    if rate < lowest_rate(n_images):
+        rule = f"at least {lowest_rate(n_images):.3g} for {n_images} images"
+        raise ValueError(refusal("false_positive_rate", owner, rule, rate))
+
+
+def check_same_images(
+    patches: Patches,
+    first: int,
+    names: Sequence[str],
+    digests: Sequence[str],
+    owner: str,
+) -> None:
+    """Raise unless a batch holds the training images from number ``first`` on.
+
+    Args:
+        patches: The batch, with digests.
+        first: Number of its first image.
+        names: Of the training images.
+        digests: Of their pixels; empty where a model of an earlier version knows none.
+        owner: What errors call the method that was given the images.
+    """
+    read = zip(patches.names, patches.digests, strict=True)
+    for number, (name, digest) in enumerate(read, start=first):
+        came = f"{name!r} as number {number}"
+        if number >= len(names) or name != names[number]:
+            raise _others(names, came, owner)
+        if digests[number] not in ("", digest):
+            raise _others(names, f"{came}, other pixels", owner)
+
+
+def check_all_read(n_read: int, names: Sequence[str], owner: str) -> None:
+    """Raise unless as many images were read as there are training images."""
+    if n_read < len(names):
+        raise _others(names, f"{n_read} images", owner)
+
+
+def _others(names: Sequence[str], came: str, owner: str) -> ValueError:
+    rule = f"the {len(names)} images that fit learned from, in the same order"
+    return ValueError(refusal("X", owner, rule, came))
 
 
 def _at_rate(

@@ -7,12 +7,17 @@ nor threads change a bit. Matrices are packed: of the lower triangle, row by row
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 import numpy as np
 import torch
 
 from adlib._compile import compiled
 from adlib._threads import SLICES_PER_THREAD, Threads, available_threads, run_in_slices
 from adlib._typing import AnyArray, Float32Array, Float64Array
+
+if TYPE_CHECKING:
+    from adlib.estimators._gaussian import Gaussian
 
 SIDE_BY_SIDE = 16  # positions: one vector of float32, two of float64, with AVX-512
 STRIDE = 8  # products between two visits of the memory that they are summed in
@@ -83,6 +88,37 @@ class SumsCPU:
         covariances = np.zeros((count, n_features, n_features))
         _unpack(self._products[first:last], means, n_images, covariances)
         return torch.from_numpy(means + shift), torch.from_numpy(covariances)
+
+
+class MahalanobisCPU:
+    """Squared Mahalanobis distances on a CPU."""
+
+    def __init__(self, gaussian: Gaussian) -> None:
+        self._gaussian = gaussian
+
+    def squared(self, images: Float32Array) -> Float32Array:
+        """Return squared distances, (n_images, n_positions) float32.
+
+        Args:
+            images: (n_images, n_positions, n_features) float32.
+        """
+        mean, factors, spread, regularization = self._gaussian
+        squared = np.empty(images.shape[:2], np.float32)
+        n_threads = available_threads()
+
+        def work(first: int, last: int) -> None:
+            if spread is None:
+                squared_by_factors(images, mean, factors, squared, first, last)
+            else:
+                rest = 1.0 / regularization
+                squared_by_spread(
+                    images, mean, spread, factors, rest, squared, first, last
+                )
+
+        with Threads(n_threads) as pool:
+            n_slices = n_threads * SLICES_PER_THREAD
+            run_in_slices(pool, n_slices, len(factors), work)
+        return squared
 
 
 @compiled(fastmath={"contract"})

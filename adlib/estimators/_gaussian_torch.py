@@ -12,8 +12,7 @@ from adlib._device import still_there
 from adlib._torch import undisturbed
 from adlib._typing import Float32Array
 from adlib.estimators._gaussian import Gaussian
-from adlib.estimators._gaussian_cpu import SIDE_BY_SIDE, unblocked
-from adlib.estimators._mahalanobis import MahalanobisCPU
+from adlib.estimators._gaussian_cpu import SIDE_BY_SIDE, MahalanobisCPU, unblocked
 
 CHUNK_BYTES = 2**28  # of float64 that images take while they are added
 _LOADING = threading.Lock()
@@ -105,8 +104,8 @@ class MahalanobisTorch:
         if self._spread is None:
             squared = torch.bmm(self._factors, r).square().sum(dim=1)
         else:
-            turned = torch.bmm(self._factors, torch.bmm(self._spread, r))
-            w = torch.bmm(self._factors.transpose(1, 2), turned)
+            along = torch.bmm(self._factors, torch.bmm(self._spread, r))
+            w = torch.bmm(self._factors.transpose(1, 2), along)
             left = r - torch.bmm(self._spread.transpose(1, 2), w)
             squared = w.square().sum(dim=1) + self._rest * left.square().sum(dim=1)
         return squared.T.contiguous().cpu().numpy()

@@ -1,8 +1,9 @@
-"""What labels mean, in either of the two ways that users write them."""
+"""What labels mean, in either of the two ways that users write them, and a scorer."""
 
 from __future__ import annotations
 
 import warnings
+from typing import Any
 
 import numpy as np
 from numpy.typing import ArrayLike
@@ -10,8 +11,10 @@ from numpy.typing import ArrayLike
 from adlib._typing import BoolArray
 from adlib._validation import describe, refusal
 from adlib.exceptions import InputWarning
+from adlib.images import Images
+from adlib.metrics import compute_auroc
 
-NORMAL, ANOMALOUS = 1, -1  # scikit-learn's outlier convention
+INLIER, OUTLIER = 1, -1  # scikit-learn's outlier convention
 
 
 def as_anomalous(y: ArrayLike, owner: str) -> BoolArray:
@@ -39,8 +42,8 @@ def as_anomalous(y: ArrayLike, owner: str) -> BoolArray:
     if labels.dtype.kind == "b":
         return labels
     values = set(np.unique(labels).tolist())
-    if values <= {NORMAL, ANOMALOUS}:
-        return np.asarray(labels == ANOMALOUS)
+    if values <= {INLIER, OUTLIER}:
+        return np.asarray(labels == OUTLIER)
     if values <= {0, 1}:
         return np.asarray(labels == 1)
     shown = ", ".join(map(str, sorted(values)[:6]))
@@ -90,3 +93,38 @@ def warn_of_scorers(owner: str) -> None:
         InputWarning,
         stacklevel=3,
     )
+
+
+def auroc_scorer(estimator: Any, X: Images, y: ArrayLike) -> float:
+    """Return the image AUROC, for labels of either convention.
+
+    Pass it as ``scoring`` to ``cross_val_score``, ``GridSearchCV`` and so on. Their
+    "roc_auc" takes the label 1 as normal, as +1 is, and gives 1 - AUROC for labels 0
+    normal and 1 anomalous.
+
+    Args:
+        estimator: Fitted, with ``score_samples``: a detector of adlib's or of
+            scikit-learn's, or a pipeline that ends in one.
+        X: Images, as in ``fit``.
+        y: Labels, (n_images,): +1 normal and -1 anomalous, or 0 normal and 1 anomalous,
+            or bool, True anomalous.
+
+    Returns:
+        In [0, 1]; 1 where all anomalous images score above all normal ones.
+
+    Raises:
+        ValueError: ``y`` follows neither convention or lacks one of the kinds, its
+            length is not that of ``X``, or an image was skipped.
+
+    Example:
+        >>> import numpy as np
+        >>> from adlib import PatchCore
+        >>> from adlib.estimators import auroc_scorer
+        >>> images = np.random.default_rng(0).random((4, 64, 64), dtype=np.float32)
+        >>> images[3, 20:40] = 1.0
+        >>> model = PatchCore(image_size=64, coreset=0.5).fit(images[:2])
+        >>> auroc_scorer(model, images, [0, 0, 0, 1])
+        1.0
+    """
+    anomalous = as_anomalous(y, "auroc_scorer")
+    return compute_auroc(anomalous, -estimator.score_samples(X))

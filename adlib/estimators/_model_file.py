@@ -71,8 +71,8 @@ def read_model(path: str | os.PathLike[str]) -> ModelContent:
 
     Note:
         Takes the memory of the tensors twice, and of the header, which safetensors
-        limits to 100 MB, at most 30 times; whatever sizes the file claims, nothing is
-        made for them unless its bytes are there.
+        limits to 100 MB, at most 30 times; no memory is allocated for sizes that the
+        file states without holding the bytes.
     """
     from safetensors import SafetensorError, safe_open  # noqa: PLC0415
 

@@ -1,4 +1,4 @@
-"""PaDiM: a Gaussian at every position, and the Mahalanobis distance to its mean."""
+"""PaDiM: the Mahalanobis distance of a patch to the Gaussian at its position."""
 
 from __future__ import annotations
 
@@ -12,21 +12,23 @@ import numpy as np
 from adlib._threads import undivided
 from adlib._typing import AnyArray, Float32Array, Int64Array
 from adlib._validation import (
-    check_image_size,
     check_int,
     check_option,
     check_positive,
     check_ratio,
 )
-from adlib.estimators._base import AnomalyDetector, Scored
-from adlib.estimators._gaussian import Gaussian
+from adlib.estimators._aggregation import top_mean_scores
+from adlib.estimators._detector import AnomalyDetector
+from adlib.estimators._gaussian import (
+    Gaussian,
+    GaussianFit,
+    left_out_squared,
+    mahalanobis,
+)
 from adlib.estimators._gaussian_cpu import SIDE_BY_SIDE, n_blocks, n_packed
-from adlib.estimators._gaussian_fit import GaussianFit
-from adlib.estimators._left_out import left_out_squared
-from adlib.estimators._mahalanobis import mahalanobis
-from adlib.estimators._maps import anomaly_maps
 from adlib.estimators._model_file import ModelContent
 from adlib.estimators._patches import Embed, Patches
+from adlib.estimators._results import Scored, anomaly_maps
 from adlib.estimators._saving import (
     damaged,
     restore_detector,
@@ -34,34 +36,28 @@ from adlib.estimators._saving import (
     tensor_of,
 )
 from adlib.estimators._settings import Settings, check_settings
-from adlib.features import (
-    DEFAULT_BACKBONE,
-    Backbone,
-    Embedder,
-    Embedding,
-    Precision,
-    Runtime,
-    embedding_length,
-)
-from adlib.images import ColorOrder, OnError
-from adlib.metrics import top_mean_scores
+from adlib.features import Backbone
+from adlib.features._backbone import Precision, Runtime
+from adlib.features._embedding import Embedder, Embedding, embedding_length
+from adlib.features._weights import DEFAULT_BACKBONE
+from adlib.images._pixels import ColorOrder
+from adlib.images._stream import OnError
 
 Channels: TypeAlias = Literal["random", "all", "pca"]
-CHANNELS: tuple[Channels, ...] = get_args(Channels)
 GaussianAggregation: TypeAlias = Literal["max", "map_max", "top_mean"]
-GAUSSIAN_AGGREGATIONS: tuple[GaussianAggregation, ...] = get_args(GaussianAggregation)
-PCA_IMAGES = 32  # that main directions are computed from
+PCA_IMAGES = 32  # that principal components are computed from
 
 
 class PaDiM(AnomalyDetector):
     """Detect anomalies by how far a patch is from good ones at the same position.
 
-    A frozen backbone describes every patch of the good images; at each position of the
-    patch grid a Gaussian is fitted to the descriptions there. A new patch scores its
-    Mahalanobis distance to the Gaussian at its position, an image its highest patch
-    score (or the highest value of its map, or the mean of its highest patch scores).
-    Learning and scoring take the same time however many images were learned. Parts must
-    stand in the same place in every image; where they do not, use ``PatchCore``.
+    A frozen backbone embeds every patch of the training images; at each position of the
+    patch grid a Gaussian with mean m and covariance S is fitted to the embeddings. The
+    score of a patch x is its Mahalanobis distance, the root of
+    (x - m)' (S + e I)^-1 (x - m), with e the ``regularization``; that of an image its
+    highest patch score (or the highest value of its map, or the mean of its highest
+    patch scores). The time to score does not depend on the number of training images.
+    Parts must be at the same place in every image; if not, use ``PatchCore``.
 
     ``score`` returns one value per image, unlike scikit-learn's ``score``.
 
@@ -73,7 +69,7 @@ class PaDiM(AnomalyDetector):
             takes three, for the default backbone (1, 2, 3).
         image_size: Side in pixels to which images are resized, or (height, width).
         color: Order of the channels of arrays and tensors: "rgb", or "bgr" as OpenCV
-            reads them. Files and PIL images say themselves.
+            has it. In files and PIL images it is known.
         max_value: What counts as white in 16-bit images and in floats, such as 4095 for
             a camera of 12 bits; None: 65535 and 1.
         embedding: "concat" (3x3 means side by side), "nearest" (no neighbourhood and
@@ -81,10 +77,10 @@ class PaDiM(AnomalyDetector):
             PatchCore's code pools them).
         channels: Which features of the embedding the Gaussians have: "random" draws
             ``n_channels`` of them, once; "all" keeps all; "pca" projects to the
-            ``n_channels`` main directions of the first 32 images.
+            first ``n_channels`` principal components of the first 32 images.
         n_channels: How many features "random" and "pca" keep at most; memory and time
             grow with its square. The default is above the 152 of the default backbone,
-            which keeps all of them. The paper takes 100, or 550 of a wide network.
+            which keeps all of them. The paper has 100, or 550 of a wide network.
         regularization: Added to the diagonal of every covariance, above 0; the paper's
             is 0.01.
         aggregation: Image score: "max", the highest patch score; "map_max", the highest
@@ -101,7 +97,7 @@ class PaDiM(AnomalyDetector):
         runtime: What runs the backbone: "torch", or "openvino" (extra ``openvino``), on
             a CPU alone and faster there.
         n_workers: Threads that decode images; None: one a core, at most 8.
-        on_error: "raise" at an unusable image, or "skip" it and report.
+        on_error: "raise" at an unusable image, or "skip" it and warn.
         progress: Show bars on a terminal for what takes longer than two seconds.
         random_state: Seed of the channels that "random" draws and of random weights;
             None draws new ones every time.
@@ -109,31 +105,20 @@ class PaDiM(AnomalyDetector):
     Attributes:
         gaussian_: Means and factors of the Gaussians, a ``Gaussian``.
         channels_: Which features are kept, (n_kept,) int64; None: all.
-        directions_: What they are projected to, (n_features, n_channels) float32, with
-            ``channels="pca"``; None: they are not.
-        backbone_: The frozen network.
-        grid_: (height, width) of the patch grid.
-        training_images_: Names of the images learned from, in order.
-        training_digests_: A digest of each one's pixels, by which ``calibrate`` knows
-            it again.
-        skipped_: Images that ``fit`` skipped, with reasons.
-        threshold_: What ``calibrate``, or ``fit`` with ``false_positive_rate``, set; or
-            None.
-        pixel_threshold_: Set with it: above it a pixel of an anomaly map is drawn as
-            anomalous; or None.
-        calibration_: How both came about, a ``Calibration``; or None.
-        left_out_scores_: With ``false_positive_rate``, the ``leave_one_out_scores``
-            that it was set from, (n_images,) float32; else None.
+        directions_: The principal components, (n_features, n_channels) float32, with
+            ``channels="pca"``; else None.
+
+    Other attributes are those of ``AnomalyDetector``.
 
     Note:
-        Images are learned in one pass, in memory that does not grow with their number:
+        ``fit`` reads images in one pass; its memory does not grow with their number:
         with p positions and d features at most 6 p d^2 bytes on a CPU (9.6 on a GPU)
         beyond the network and a batch of images; the model then takes 2 p d^2 bytes.
         Sums and factors are computed in float64, distances from them in float32 with an
         error of about 1e-6. The same images, seed and versions give the same model; on
         a CPU neither batches nor threads change what is computed from the embeddings.
-        On a GPU ``fit`` was tried once and failed; mended since, it has not been run
-        there again.
+        On a GPU ``fit`` failed when it was tried; the cause is fixed, but it has not
+        been run there since.
 
     References:
         1. T. Defard et al., "PaDiM: a patch distribution modeling framework for anomaly
@@ -275,10 +260,12 @@ class PaDiM(AnomalyDetector):
 
     def _check_parameters(self) -> Settings:
         owner = type(self).__name__
-        check_option(self.channels, "channels", owner, CHANNELS)
+        check_option(self.channels, "channels", owner, get_args(Channels))
         check_int(self.n_channels, "n_channels", owner, low=1)
         check_positive(self.regularization, "regularization", owner)
-        check_option(self.aggregation, "aggregation", owner, GAUSSIAN_AGGREGATIONS)
+        check_option(
+            self.aggregation, "aggregation", owner, get_args(GaussianAggregation)
+        )
         check_ratio(self.top_ratio, "top_ratio", owner, closed=True)
         return check_settings(self)
 
@@ -313,7 +300,7 @@ class PaDiM(AnomalyDetector):
         directions = None
         if self.channels == "pca":
             first, batches = _split(batches, PCA_IMAGES)
-            directions = _main_directions(first, self.n_channels)
+            directions = _principal_components(first, self.n_channels)
             batches = _projected(chain([first], batches), directions)
         fit = GaussianFit(self.regularization, settings.device)
         for embeddings in batches:
@@ -349,8 +336,7 @@ class PaDiM(AnomalyDetector):
             return Scored(distances.max(axis=1), patch_scores)
         if self.aggregation == "top_mean":
             return Scored(top_mean_scores(distances, self.top_ratio), patch_scores)
-        size = check_image_size(self.image_size, "image_size", type(self).__name__)
-        maps = anomaly_maps(patch_scores, size)
+        maps = anomaly_maps(patch_scores, self._size)
         return Scored(maps.max(axis=(1, 2)), patch_scores, maps)
 
 
@@ -379,8 +365,8 @@ def _projected(
 
 
 @undivided()
-def _main_directions(embeddings: Float32Array, n_most: int) -> Float32Array:
-    """Return the main directions, (n_features, n_directions) float32, largest first."""
+def _principal_components(embeddings: Float32Array, n_most: int) -> Float32Array:
+    """Return principal components, (n_features, n) float32, of falling variance."""
     n_features = embeddings.shape[-1]
     mean = embeddings.mean(axis=(0, 1, 2), dtype=np.float64)
     scatter = np.zeros((n_features, n_features))

@@ -1,4 +1,4 @@
-"""PatchCore: a memory bank of good patches, and the distance to its nearest entry."""
+"""PatchCore: the distance of a patch to the nearest entry of a memory bank."""
 
 from __future__ import annotations
 
@@ -21,17 +21,22 @@ from adlib.estimators._aggregation import (
     AGGREGATIONS,
     Aggregation,
     reweighted_scores,
+    top_mean_scores,
 )
-from adlib.estimators._base import AnomalyDetector, Scored
+from adlib.estimators._detector import AnomalyDetector
 from adlib.estimators._labels import as_anomalous, one_is_anomalous
 from adlib.estimators._model_file import ModelContent
-from adlib.estimators._normal_images import (
-    check_any_usable,
+from adlib.estimators._patches import (
+    Embed,
+    Pass,
+    Patches,
+    PatchStore,
+    embed,
     open_normal,
+    origins_of,
     warn_of_skipped,
 )
-from adlib.estimators._patches import Embed, Patches, PatchStore, embed, origins_of
-from adlib.estimators._results import Explanation
+from adlib.estimators._results import Explanation, Scored
 from adlib.estimators._saving import (
     damaged,
     number,
@@ -42,26 +47,16 @@ from adlib.estimators._saving import (
 )
 from adlib.estimators._settings import Settings, check_settings
 from adlib.exceptions import ModelFileError
-from adlib.features import (
-    DEFAULT_BACKBONE,
-    Backbone,
-    Embedder,
-    Embedding,
-    Precision,
-    Runtime,
-    embedding_length,
-)
-from adlib.images import ColorOrder, Failure, Images, OnError
-from adlib.metrics import top_mean_scores
-from adlib.neighbors import (
-    SEARCH_KINDS,
-    UNTRAINED,
-    MemoryBank,
-    Recall,
-    SearchKind,
-    greedy_coreset,
-    random_projection,
-)
+from adlib.features import Backbone
+from adlib.features._backbone import Precision, Runtime
+from adlib.features._embedding import Embedder, Embedding, embedding_length
+from adlib.features._weights import DEFAULT_BACKBONE
+from adlib.images import Images
+from adlib.images._pixels import ColorOrder
+from adlib.images._stream import OnError
+from adlib.neighbors import MemoryBank, Recall, greedy_coreset
+from adlib.neighbors._bank import UNTRAINED, SearchKind
+from adlib.neighbors._coreset import random_projection
 
 Selection: TypeAlias = Literal["greedy", "random"]
 RECALL_QUERIES = 2_000  # patches that an index's recall is measured on
@@ -75,13 +70,14 @@ class _Lookup(NamedTuple):
 
 
 class PatchCore(AnomalyDetector):
-    """Detect anomalies by the distance of patches to remembered good ones.
+    """Detect anomalies by the distance of patches to a memory bank of good ones.
 
-    A frozen backbone describes every patch of the good images; a greedy coreset of
-    these descriptions is the memory bank. A new patch scores its distance to the
-    nearest entry, an image the mean of its highest patch scores (or their maximum, or
-    the paper's re-weighted maximum), and the grid of patch scores, upsampled and
-    blurred, is the anomaly map.
+    A frozen backbone embeds every patch of the training images; a greedy coreset of the
+    embeddings is the memory bank M. The score of a patch x is its distance to the
+    nearest entry, ``min over m in M of |x - m|``; that of an image the mean of its
+    highest patch scores, their maximum, or the paper's equation 7 (see
+    ``aggregation``). The anomaly map is the grid of patch scores, upsampled and
+    blurred.
 
     ``score`` returns one value per image, unlike scikit-learn's ``score``.
 
@@ -92,26 +88,29 @@ class PatchCore(AnomalyDetector):
         stages: timm's stage indices; None takes those at strides 8 and 16.
         image_size: Side in pixels to which images are resized, or (height, width).
         color: Order of the channels of arrays and tensors: "rgb", or "bgr" as OpenCV
-            reads them. Files and PIL images say themselves.
+            has it. In files and PIL images it is known.
         max_value: What counts as white in 16-bit images and in floats, such as 4095 for
             a camera of 12 bits; None: 65535 and 1.
         embedding: "concat" (3x3 means side by side), "paper" (1024 features as the
             published code pools them) or "nearest" (no neighbourhood, as in PaDiM).
-        coreset: How much is remembered: a fraction of all patches, (0, 1], or a count.
-        selection: How the coreset is chosen: "greedy", as far apart as can be, or
-            "random", uniformly, a baseline to compare with.
+        coreset: Size of the memory bank: a fraction of all patches, (0, 1], or a count.
+        selection: How the coreset is chosen: "greedy" (farthest points) or "random"
+            (uniformly, a baseline to compare with).
         projection: Features to which a random projection reduces the embeddings for
             the selection of the coreset alone; None selects in full.
         search: How the nearest entry is found: "exact", or by FAISS (extra ``faiss``):
             "faiss-flat", brute force in float32; approximate, for banks far above
             10,000 entries, "faiss-ivf" (inverted lists), "faiss-sq" (with 8-bit codes),
             "faiss-ivfpq" (with product-quantised codes, slow to train), "faiss-hnsw" (a
-            graph). Distances are true in any case; what an index misses is measured,
-            see ``search_recall_``. The model file holds the trained index.
+            graph). Distances are exact in any case; ``search_recall_`` says how many
+            nearest entries an index finds. The model file holds the trained index.
         aggregation: Image score: "top_mean", the mean of the ``top_ratio`` highest
-            patch scores; "max"; or "reweighted", the paper's equation 7.
+            patch scores; "max"; or "reweighted", the paper's equation 7: with x the
+            patch of the highest score, m* its nearest entry and N the ``n_neighbors``
+            entries nearest to m*,
+            ``(1 - exp |x - m*| / sum over m in N of exp |x - m|) |x - m*|``.
         top_ratio: Fraction of patches for "top_mean", (0, 1].
-        n_neighbors: b of "reweighted", at least 2.
+        n_neighbors: Size of N in "reweighted" (the paper's b), at least 2.
         false_positive_rate: None, or the share of good images that may be predicted
             anomalous, in (0, 1): ``fit`` then reads ``X`` twice and sets the threshold
             from ``leave_one_out_scores``, with no image held out and no guarantee.
@@ -122,31 +121,20 @@ class PatchCore(AnomalyDetector):
         runtime: What runs the backbone: "torch", or "openvino" (extra ``openvino``), on
             a CPU alone and faster there.
         n_workers: Threads that decode images; None: one a core, at most 8.
-        on_error: "raise" at an unusable image, or "skip" it and report.
+        on_error: "raise" at an unusable image, or "skip" it and warn.
         progress: Show bars on a terminal for what takes longer than two seconds.
         random_state: Seed of the coreset's start, of the projection and of random
             weights; None draws new ones every time.
 
     Attributes:
         memory_bank_: The ``MemoryBank``: embeddings (n_bank, n_features) and origins.
-        backbone_: The frozen network.
-        grid_: (height, width) of the patch grid.
         n_patches_: How many patches the coreset was chosen from.
-        search_recall_: What a FAISS ``search`` finds of what the exact one finds, a
+        search_recall_: How well a FAISS ``search`` finds the nearest entries, a
             ``Recall``, measured by ``fit`` on up to 2,000 training patches that are not
             in the bank (their image may be). None where the search is exact or every
             patch is in the bank.
-        training_images_: Names of the images learned from, in order.
-        training_digests_: A digest of each one's pixels, by which ``calibrate`` knows
-            it again.
-        skipped_: Images that ``fit`` skipped, with reasons.
-        threshold_: What ``calibrate``, or ``fit`` with ``false_positive_rate``, set; or
-            None.
-        pixel_threshold_: Set with it: above it a pixel of an anomaly map is drawn as
-            anomalous; or None.
-        calibration_: How both came about, a ``Calibration``; or None.
-        left_out_scores_: With ``false_positive_rate``, the ``leave_one_out_scores``
-            that it was set from, (n_images,) float32; else None.
+
+    Other attributes are those of ``AnomalyDetector``.
 
     Note:
         Memory peak of ``fit`` beyond the network and a batch of images: the embeddings,
@@ -156,9 +144,9 @@ class PatchCore(AnomalyDetector):
         on batches, and on the number of threads only by the rounding of the backbone,
         under 1e-5 relative. With one memory bank, image scores of ``precision`` and
         ``runtime`` differ from torch's in float32 by at most 1e-4 relative with
-        OpenVINO in float32, and by 5e-2 in bfloat16. A bank that was selected in
-        bfloat16 is another one, and its scores may differ more. Both are therefore kept
-        as they were in ``fit``; ``load`` may choose others.
+        OpenVINO in float32, and by 5e-2 in bfloat16. In bfloat16 ``fit`` selects
+        another bank, whose scores may differ more. Neither can therefore be changed
+        after ``fit``; ``load`` may choose others.
 
     References:
         1. K. Roth et al., "Towards total recall in industrial anomaly detection", CVPR
@@ -228,30 +216,30 @@ class PatchCore(AnomalyDetector):
         self.random_state = random_state
 
     def partial_fit(self, X: Images, y: ArrayLike | None = None) -> Self:
-        """Remember further good images beside those learned from, without refitting.
+        """Add good images to the memory bank without fitting again.
 
-        A coreset of their patches, as large a share as was kept of the others, joins
-        the memory bank: a new light or camera is learned from a few images.
+        A coreset of their patches, the same fraction as of the others, is added to the
+        bank: a few images of a new light or camera suffice.
 
         Args:
             X: Images of good parts, as in ``fit``.
             y: Labels, (n_images,): +1 or 0 normal, -1 or 1 anomalous, as in ``fit``;
-                None: all images are good. Only ones mean anomalous behind labels of 0
-                and 1.
+                None: all images are good. After labels of 0 and 1, labels that are
+                all 1 mean anomalous.
 
         Returns:
-            The estimator. Its threshold is None again: it was set for the bank that
-            was. An estimator that was never fitted is fitted.
+            The estimator, with ``threshold_`` None, since scores change. An estimator
+            that is not fitted is fitted.
 
         Raises:
             ImageError, TypeError, ValueError: As ``fit``.
 
         Note:
-            Known entries are kept, so that no image's patches get further away. The
-            coreset is chosen among the new patches alone, and takes the known ones into
-            no account. Names of the images follow those of ``training_images_``, and
-            ``leave_one_out_scores`` wants them all, from files: arrays are numbered
-            anew in each call. A failed call changes nothing.
+            All entries are kept, so that no patch score rises. The coreset is selected
+            from the new patches alone, whatever the bank holds. The images are appended
+            to ``training_images_``, and ``leave_one_out_scores`` needs all of them,
+            from files: arrays are numbered from 0 in each call. A failed call changes
+            nothing.
         """
         if not hasattr(self, "backbone_"):
             return self.fit(X, y)
@@ -260,21 +248,16 @@ class PatchCore(AnomalyDetector):
         anomalous = None if y is None else as_anomalous(y, owner)
         zero_one = self._one_is_anomalous or (y is not None and one_is_anomalous(y))
         if anomalous is not None and zero_one and np.all(np.asarray(y) == 1):
-            # Labels of 0 and 1 came before, so that these ones mean anomalous.
+            # After labels of 0 and 1, ones mean anomalous.
             anomalous = np.ones_like(anomalous)
         source = open_normal(X, anomalous, owner, settings.pixel_format)
+        batches = embed(
+            source, self._embedder(), settings, "Reading features", digests=True
+        )
+        images = Pass(batches, owner)
         store = PatchStore(source.n_items)
-        names: list[str] = []
-        digests: list[str] = []
-        skipped: list[Failure] = []
-        embedder, reading = self._embedder(), "Reading features"
-        for patches in embed(source, embedder, settings, reading, digests=True):
-            skipped.extend(patches.batch.failures)
-            if patches.batch.names:
-                names.extend(patches.batch.names)
-                digests.extend(patches.digests)
-                store.append(patches.embeddings)
-        check_any_usable(names, skipped, owner)
+        for patches in images:
+            store.append(patches.embeddings)
         points = store.take().reshape(-1, self.memory_bank_.embeddings.shape[1])
         share = len(self.memory_bank_) / self.n_patches_
         kept = self._select(points, max(1, round(share * len(points))), settings)
@@ -286,14 +269,14 @@ class PatchCore(AnomalyDetector):
             settings.device,
         )
         recall = self._measure_recall(bank, points, kept, settings.random_state)
-        warn_of_skipped(skipped)
+        warn_of_skipped(images.skipped)
         self.__dict__.update(
             memory_bank_=bank,
             n_patches_=self.n_patches_ + len(points),
             search_recall_=recall,
-            training_images_=[*self.training_images_, *names],
-            training_digests_=[*self.training_digests_, *digests],
-            skipped_=[*self.skipped_, *skipped],
+            training_images_=[*self.training_images_, *images.names],
+            training_digests_=[*self.training_digests_, *images.digests],
+            skipped_=[*self.skipped_, *images.skipped],
             left_out_scores_=None,
             _one_is_anomalous=zero_one,
         )
@@ -301,7 +284,7 @@ class PatchCore(AnomalyDetector):
         return self
 
     def explain(self, X: Images) -> list[Explanation]:
-        """Say for each image which patch stands out and which good patch is nearest.
+        """Return for each image its highest patch score and the training patch nearest.
 
         Args:
             X: Images, as in ``fit``.
@@ -318,32 +301,25 @@ class PatchCore(AnomalyDetector):
             Of patches equally far from the bank the first of the grid, row by row, is
             named; of equally near entries, in an exact search, the first.
         """
-        settings, source = self._prepare(X, "explain")
-        origins = self._origins()
-        explanations = []
-        skipped = []
-        for patches in self._patches(source, settings, "Explaining"):
-            skipped.extend(patches.batch.failures)
-            if not patches.batch.names:
-                continue
-            grid = patches.embeddings.shape[1:3]
-            lookup = self._look_up(patches.embeddings)
-            worst = lookup.distances.argmax(axis=1)
-            for i, name in enumerate(patches.batch.names):
-                entry = lookup.nearest[i, worst[i]]
-                image, row, column = origins[entry].tolist()
-                place = np.unravel_index(worst[i], grid)
-                explanations.append(
-                    Explanation(
-                        path=name,
-                        patch=(int(place[0]), int(place[1])),
-                        distance=float(lookup.distances[i, worst[i]]),
-                        compared_with=self.training_images_[image],
-                        compared_patch=(row, column),
-                    )
-                )
-        warn_of_skipped(skipped)
+        images = Pass(self._embed(X, "explain", "Explaining"))
+        explanations = [one for patches in images for one in self._explain(patches)]
+        warn_of_skipped(images.skipped)
         return explanations
+
+    def _explain(self, patches: Patches) -> Iterator[Explanation]:
+        origins = self._origins()
+        lookup = self._look_up(patches.embeddings)
+        worst = lookup.distances.argmax(axis=1)
+        for i, name in enumerate(patches.names):
+            image, row, column = origins[lookup.nearest[i, worst[i]]].tolist()
+            place = divmod(int(worst[i]), self.grid_[1])
+            yield Explanation(
+                path=name,
+                patch=place,
+                distance=float(lookup.distances[i, worst[i]]),
+                compared_with=self.training_images_[image],
+                compared_patch=(row, column),
+            )
 
     def _describe(self) -> dict[str, str]:
         n_bank, n_features = self.memory_bank_.embeddings.shape
@@ -417,7 +393,7 @@ class PatchCore(AnomalyDetector):
         if self.projection is not None:
             check_int(self.projection, "projection", owner, low=1)
         check_option(self.selection, "selection", owner, get_args(Selection))
-        check_option(self.search, "search", owner, SEARCH_KINDS)
+        check_option(self.search, "search", owner, get_args(SearchKind))
         check_option(self.aggregation, "aggregation", owner, AGGREGATIONS)
         check_ratio(self.top_ratio, "top_ratio", owner, closed=True)
         check_int(self.n_neighbors, "n_neighbors", owner, low=2)
@@ -462,7 +438,7 @@ class PatchCore(AnomalyDetector):
         kept: Int64Array,
         seed: int | None,
     ) -> Recall | None:
-        """Ask a bank that is not exact for training patches that it does not hold."""
+        """Measure an approximate search on training patches outside of the bank."""
         others = np.delete(np.arange(len(points)), kept)
         if self.search == "exact" or not len(others):
             return None
@@ -557,7 +533,7 @@ class PatchCore(AnomalyDetector):
 
 
 def _recall_text(recall: Recall) -> str:
-    """Word how well the search finds what the exact one finds."""
+    """Return the recall of a search in words."""
     text = (
         f"recall@1 {recall.recall:.4f} of {recall.n_queries:,} training patches that "
         "the bank does not hold (the images they came from left in)"

@@ -1,10 +1,12 @@
-"""From images to patch embeddings, batch by batch, and all of them in one array."""
+"""From images to patch embeddings, batch by batch, in the one loop of all methods."""
 
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable, Generator, Iterator
+import warnings
+from collections.abc import Callable, Generator, Iterable, Iterator
 from contextlib import suppress
+from dataclasses import replace
 from typing import NamedTuple, TypeAlias
 
 import numpy as np
@@ -13,30 +15,41 @@ import torch
 from adlib._progress import ProgressBar
 from adlib._threads import Process, Threads
 from adlib._torch import undisturbed
-from adlib._typing import Float32Array, Int64Array
+from adlib._typing import BoolArray, Float32Array, Int64Array
 from adlib.estimators._settings import Settings
-from adlib.images import Batch, Source, read_batches
+from adlib.exceptions import ImageError, SkippedImagesWarning
+from adlib.images import Failure, Images, Source, open_source, read_batches
+from adlib.images._pixels import PixelFormat
+from adlib.images._sources import Again, Item
 
 # From images, (n, 3, height, width), to (n, grid_height, grid_width, n_features).
 Embed: TypeAlias = Callable[[torch.Tensor], torch.Tensor]
 
 DIGEST_LENGTH = 16  # hexadecimal digits
-NO_PIXELS = np.empty((0, 3, 0, 0), np.float32)
+MOST_LISTED = 5  # skipped images that a warning names
 # Images a batch up to which the next batch is embedded while the last is searched: 1.4
 # times as many images a second with 1 or 2, none more with 16, which fill every core.
 SMALL_BATCH = 4
 
 
 class Patches(NamedTuple):
-    """Patch embeddings of one batch, (n, grid_height, grid_width, n_features).
+    """The images of one batch, n of them without those that were skipped.
 
-    The batch no longer holds its pixels; digests, where they were asked for, tell
-    whether another image has the same.
+    Attributes:
+        embeddings: (n, grid_height, grid_width, n_features) float32.
+        positions: Which images of the source these are.
+        names: Their paths, or "image 7" for the eighth of those that have no path.
+        sizes: (height, width) of each before it was resized.
+        digests: Of their pixels, to recognise an image; empty unless asked for.
+        failures: The images of this batch that were skipped.
     """
 
-    batch: Batch
     embeddings: Float32Array
+    positions: list[int]
+    names: list[str]
+    sizes: list[tuple[int, int]]
     digests: list[str]
+    failures: list[Failure]
 
 
 def embed(
@@ -47,43 +60,19 @@ def embed(
     *,
     digests: bool = False,
 ) -> Generator[Patches]:
-    """Yield the patch embeddings of a source's images in order, showing progress.
-
-    A batch that holds nothing but failures yields an empty array. Digests cost a few
-    percent of the embedding, so they are made only on demand.
-    """
-    batches = read_batches(
-        source,
-        image_size=settings.image_size,
-        batch_size=settings.batch_size,
-        n_workers=settings.n_workers,
-        on_error=settings.on_error,
-    )
-    with ProgressBar(description, source.n_items, enabled=settings.progress) as bar:
-        for read in batches:
-            embeddings = np.empty((0, 1, 1, 1), np.float32)
-            if read.names:
-                embeddings = _embed_batch(read.images, embedder, settings.device)
-            pixels = read.images if digests else NO_PIXELS
-            made = [_digest(image) for image in pixels]
-            batch = read._replace(images=NO_PIXELS)
-            del read, pixels  # before the next are read
-            yield Patches(batch, embeddings, made)
-            bar.advance(len(batch.names) + len(batch.failures))
-
-
-def embed_ahead(
-    source: Source,
-    embedder: Embed,
-    settings: Settings,
-    description: str,
-) -> Iterator[Patches]:
-    """Yield what ``embed`` does; small batches one ahead of what is asked for.
+    """Yield the patches of a source's images in order, small batches one ahead.
 
     Streams are read in the caller's thread, and no sooner than they are asked for: the
     next part may be minutes away, and a camera may belong to its thread.
+
+    Args:
+        source: The images.
+        embedder: Turns images into embeddings.
+        settings: Size, batches, threads, what to do with unusable images, progress.
+        description: Of the progress bar.
+        digests: Whether to make digests, which take a few percent of the time.
     """
-    batches = embed(source, embedder, settings, description)
+    batches = _embed_in_turn(source, embedder, settings, description, digests)
     begun = Process("An iterator over results", "Call the method again there.")
     if settings.batch_size > SMALL_BATCH or source.n_items is None:
         for patches in batches:
@@ -97,9 +86,130 @@ def embed_ahead(
                 coming = pool.submit(next, batches, None)
                 yield patches
                 begun.check()
-    finally:  # whoever stops asking ends the reading too
-        with suppress(ValueError):  # in a forked child it stands still for ever
+    finally:  # where the caller stops asking, the reading ends too
+        with suppress(ValueError):  # in a forked child its thread does not exist
             batches.close()
+
+
+def _embed_in_turn(
+    source: Source,
+    embedder: Embed,
+    settings: Settings,
+    description: str,
+    digests: bool,
+) -> Generator[Patches]:
+    batches = read_batches(
+        source,
+        image_size=settings.image_size,
+        batch_size=settings.batch_size,
+        n_workers=settings.n_workers,
+        on_error=settings.on_error,
+    )
+    with ProgressBar(description, source.n_items, enabled=settings.progress) as bar:
+        for pixels, positions, names, failures, sizes in batches:
+            embeddings = np.empty((0, 1, 1, 1), np.float32)
+            if names:
+                embeddings = _embed_batch(pixels, embedder, settings.device)
+            made = [_digest(image) for image in pixels] if digests else []
+            del pixels  # before the next are read
+            yield Patches(embeddings, positions, names, sizes, made, failures)
+            bar.advance(len(names) + len(failures))
+
+
+class Pass:
+    """The usable images of one pass, batch by batch, with a list of all of them.
+
+    Args:
+        batches: What ``embed`` gives.
+        owner: What errors call the method, where one image at least must be usable.
+
+    Attributes:
+        positions: Which images of the source could be used so far.
+        names: Their names.
+        digests: Of their pixels, where they were asked for.
+        skipped: The images that could not be used.
+    """
+
+    def __init__(self, batches: Iterable[Patches], owner: str | None = None) -> None:
+        self._batches, self._owner = batches, owner
+        self.positions: list[int] = []
+        self.names: list[str] = []
+        self.digests: list[str] = []
+        self.skipped: list[Failure] = []
+
+    def __iter__(self) -> Iterator[Patches]:
+        for patches in self._batches:
+            self.positions += patches.positions
+            self.names += patches.names
+            self.digests += patches.digests
+            self.skipped += patches.failures
+            if patches.names:
+                yield patches
+        if self._owner is not None and not self.names:
+            raise ImageError(
+                f"X of {self._owner} must hold at least one usable normal image; got "
+                f"none ({len(self.skipped)} skipped)."
+            )
+
+    @property
+    def n_images(self) -> int:
+        """How many images there were, skipped ones included."""
+        return len(self.names) + len(self.skipped)
+
+
+def open_normal(
+    X: Images, anomalous: BoolArray | None, owner: str, pixel_format: PixelFormat
+) -> Source:
+    """Open a source; keep what labels, where there are any, say is normal.
+
+    Without labels a folder must not hold folders of defects, as far as names tell.
+    """
+    source = open_source(X, owner, pixel_format, good_alone=anomalous is None)
+    return source if anomalous is None else _keep_normal(source, anomalous, owner)
+
+
+def _keep_normal(source: Source, anomalous: BoolArray, owner: str) -> Source:
+    """Return the items that labels call normal; raise if the numbers differ."""
+    if source.n_items is not None and source.n_items != len(anomalous):
+        raise _wrong_length(len(anomalous), source.n_items, owner)
+    if anomalous.all():
+        raise ImageError(
+            f"X of {owner} must hold at least one usable normal image; got none: y "
+            f"labels all {len(anomalous)} anomalous."
+        )
+
+    def items() -> Iterator[Item]:
+        n_items = 0
+        for n_items, item in enumerate(source.items, start=1):
+            if n_items > len(anomalous):
+                raise _wrong_length(len(anomalous), n_items, owner)
+            if not anomalous[n_items - 1]:
+                yield item
+        if n_items < len(anomalous):
+            raise _wrong_length(len(anomalous), n_items, owner)
+
+    return replace(source, items=Again(items), n_items=int((~anomalous).sum()))
+
+
+def _wrong_length(n_labels: int, n_images: int, owner: str) -> ValueError:
+    return ValueError(
+        f"y of {owner} must hold one label for each image of X; got {n_labels} labels "
+        f"and {n_images} images or more."
+    )
+
+
+def warn_of_skipped(skipped: list[Failure]) -> None:
+    """Warn once of all skipped images, naming the first few."""
+    if not skipped:
+        return
+    listed = "; ".join(failure.reason for failure in skipped[:MOST_LISTED])
+    more = len(skipped) - MOST_LISTED
+    rest = f"; and {more} more" if more > 0 else ""
+    warnings.warn(
+        f"{len(skipped)} images were skipped: {listed}{rest}",
+        SkippedImagesWarning,
+        stacklevel=3,
+    )
 
 
 def _digest(image: Float32Array) -> str:

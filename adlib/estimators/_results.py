@@ -1,14 +1,97 @@
-"""What ``inspect``, ``explain`` and ``embeddings`` say about one image."""
+"""Image scores, anomaly maps, and what methods say of one image."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass, fields
-from typing import Any
+from functools import lru_cache
+from typing import Any, NamedTuple
 
 import numpy as np
+import torch
+from scipy.ndimage import gaussian_filter1d
+from torch.nn import functional as F
 
-from adlib._typing import Float32Array
-from adlib.estimators._maps import stretched
+from adlib._torch import undisturbed
+from adlib._typing import Float32Array, Float64Array
+from adlib.images._pixels import resize
+
+SIGMA, REFERENCE_SIZE = 4.0, 224  # the paper's blur, in pixels of its image size
+
+
+class Scored(NamedTuple):
+    """Scores of one batch.
+
+    Attributes:
+        image_scores: (n,).
+        patch_scores: (n, grid_height, grid_width); not read where there are maps.
+        maps: (n, height, width), where image scores are taken from the maps; else None.
+    """
+
+    image_scores: Float32Array
+    patch_scores: Float32Array
+    maps: Float32Array | None = None
+
+    def anomaly_maps(self, size: tuple[int, int]) -> Float32Array:
+        """Return the anomaly maps, (n, height, width)."""
+        if self.maps is not None:
+            return self.maps
+        return anomaly_maps(self.patch_scores, size)
+
+    def worst_places(self) -> Float64Array:
+        """Return the centre of each image's highest value, (n, 2).
+
+        Rows and columns are shares of the image's height and width, in (0, 1).
+        """
+        values = self.patch_scores if self.maps is None else self.maps
+        n_images, *grid = values.shape
+        flat = values.reshape(n_images, -1).argmax(axis=1)
+        return (np.stack(np.unravel_index(flat, grid), axis=1) + 0.5) / grid
+
+
+@undisturbed()
+def anomaly_maps(patch_scores: Float32Array, size: tuple[int, int]) -> Float32Array:
+    """Upsample patch scores bilinearly and blur them, as the paper does.
+
+    Both steps are linear and separable, so together they are one small matrix for the
+    rows and one for the columns: a map costs two matrix products, without any loop over
+    pixels, and rounds the same in every batch.
+
+    Args:
+        patch_scores: (n_images, grid_height, grid_width) float32.
+        size: (height, width) of the maps.
+
+    Returns:
+        (n_images, height, width) float32. The blur is Gaussian with sigma 4 at 224
+        pixels, scaled with the size, cut at 4 sigma, reflecting at the borders.
+    """
+    rows = _upsample_and_blur(patch_scores.shape[1], size[0])
+    columns = _upsample_and_blur(patch_scores.shape[2], size[1]).T
+    maps = np.empty((len(patch_scores), *size), np.float32)
+    # By torch, as the network: NumPy's threads would spin on the network's cores.
+    grids = torch.from_numpy(np.ascontiguousarray(patch_scores))
+    for scores, drawn in zip(grids, maps, strict=True):
+        torch.mm(rows @ scores, columns, out=torch.from_numpy(drawn))
+    return maps
+
+
+def stretched(anomaly_map: Float32Array, size: tuple[int, int] | None) -> Float32Array:
+    """Return a map at another (height, width), bilinear, as overlays show it.
+
+    Args:
+        anomaly_map: (height, width) float32.
+        size: (height, width); None: the map's own.
+    """
+    return anomaly_map if size is None else np.array(resize(anomaly_map, size))
+
+
+@lru_cache(maxsize=8)
+def _upsample_and_blur(n_in: int, n_out: int) -> torch.Tensor:
+    """Return one axis of the operation as a matrix, (n_out, n_in) float32."""
+    impulses = torch.eye(n_in, dtype=torch.float64, device="cpu")[None]
+    upsampled = F.interpolate(impulses, n_out, mode="linear", align_corners=False)
+    sigma = SIGMA * n_out / REFERENCE_SIZE
+    matrix = gaussian_filter1d(upsampled[0].numpy(), sigma, axis=1, mode="reflect")
+    return torch.from_numpy(np.ascontiguousarray(matrix.T.astype(np.float32)))
 
 
 class Short:
@@ -33,8 +116,8 @@ class Inspection(Short):
     Attributes:
         path: The image's path, or "image 7" for the eighth of those that have none.
         score: Image score, higher = more anomalous; NaN where the image was skipped.
-        verdict: +1 normal, -1 anomalous, as ``predict`` has it (a skipped image is not
-            known to be good: -1); None before ``calibrate``.
+        verdict: +1 normal, -1 anomalous, as ``predict`` has it (-1 where the image was
+            skipped); None before ``calibrate``.
         map: Anomaly map, (height, width) float32, same direction as the score; None
             where the image was skipped.
         error: Why the image was skipped, or None.
@@ -78,7 +161,7 @@ class Inspection(Short):
 
 @dataclass(frozen=True, repr=False)
 class Explanation(Short):
-    """The patch that looks most anomalous, and the good patch it was compared with.
+    """The patch with the highest score, and the training patch nearest to it.
 
     Attributes:
         path: The image.
@@ -97,7 +180,7 @@ class Explanation(Short):
 
 @dataclass(frozen=True, eq=False, repr=False)
 class ImageEmbeddings(Short):
-    """What a model sees of one image.
+    """The patch embeddings of one image.
 
     Attributes:
         path: The image's path, or "image 7" for the eighth of those that have none.

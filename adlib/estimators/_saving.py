@@ -1,30 +1,134 @@
-"""What every detector saves, and how it comes back."""
+"""What every detector saves to a model file, and how it comes back."""
 
 from __future__ import annotations
 
+import inspect
 import os
 from collections.abc import Mapping, Sequence
+from importlib import import_module
 from importlib.metadata import version
 from math import isfinite
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, get_args
 
 import numpy as np
 import torch
 
-from adlib._typing import AnyArray, Float32Array
+from adlib._typing import AnyArray
+from adlib._validation import refusal
 from adlib._version import __version__
-from adlib.estimators._calibration import CALIBRATION_KINDS, Calibration
-from adlib.estimators._model_file import FORMAT, ModelContent, write_model
+from adlib.estimators._calibration import Calibration, CalibrationKind
+from adlib.estimators._model_file import (
+    FORMAT,
+    ModelContent,
+    read_model,
+    write_model,
+)
+from adlib.estimators._settings import check_runtime, resolve_place
 from adlib.exceptions import ModelFileError, WeightsError
-from adlib.features import Backbone, Normalisation
-from adlib.metrics import lowest_rate
+from adlib.features import Backbone
+from adlib.features._backbone import Precision, Runtime
+from adlib.features._weights import Normalisation
+from adlib.thresholds import lowest_rate
 
 if TYPE_CHECKING:
-    from adlib.estimators._base import AnomalyDetector
+    from adlib.estimators._detector import AnomalyDetector
 
 RECORDED = ("torch", "timm", "numpy", "scikit-learn")
 BACKBONE_PREFIX = "backbone."
 LARGEST = 2**63 - 1
+# Where the detectors are that a model file may hold; imported only when needed.
+DETECTORS = {
+    "PaDiM": "adlib.estimators",
+    "PatchCore": "adlib.estimators",
+    "AnomalibPadim": "adlib.anomalib",
+    "AnomalibPatchcore": "adlib.anomalib",
+}
+
+# What files of earlier versions do not hold, with what those versions did.
+ADDED_LATER: dict[str, Any] = {
+    "precision": "float32",
+    "runtime": "torch",
+    "false_positive_rate": None,
+    "selection": "greedy",
+    "color": "rgb",
+    "max_value": None,
+}
+
+
+def load(
+    path: str | os.PathLike[str],
+    *,
+    device: str = "auto",
+    precision: Precision | None = None,
+    runtime: Runtime | None = None,
+) -> AnomalyDetector:
+    """Load a model that ``save`` wrote.
+
+    Args:
+        path: The model file.
+        device: Where it shall run now: "auto", "cpu", "cuda" or "cuda:N". Any device,
+            whatever it was fitted on.
+        precision: "float32" or "bfloat16" for the backbone; None: as in ``fit``.
+        runtime: "torch" or "openvino" for the backbone; None: as in ``fit``.
+
+    Returns:
+        The fitted detector, which scores as the saved one did; with another precision
+        or runtime, within the tolerances that ``PatchCore`` states.
+
+    Raises:
+        FileNotFoundError: There is no such file.
+        ModelFileError: The file is damaged, not adlib's, or of a later format.
+        ImportError: FAISS, OpenVINO or anomalib is to run and is not installed.
+        ValueError: ``device`` asks for a GPU and there is none or OpenVINO is to run,
+            another argument is not as stated, or the detector has no ``precision`` or
+            ``runtime`` to choose.
+
+    Note:
+        Nothing in the file is run: it is read as safetensors and JSON, every field is
+        checked, and a checksum covers all of it. FAISS reads the index of a model whose
+        search is approximate, after the checksum, but does not check a manipulated
+        one: load such models only from sources that you trust.
+
+    Example:
+        >>> from tempfile import TemporaryDirectory
+        >>> import numpy as np
+        >>> from adlib import PatchCore, load
+        >>> good = np.random.default_rng(0).random((4, 64, 64), dtype=np.float32)
+        >>> model = PatchCore(image_size=64, coreset=0.5).fit(good)
+        >>> with TemporaryDirectory() as folder:
+        ...     model.save(f"{folder}/part.adlib")
+        ...     again = load(f"{folder}/part.adlib")
+        >>> again.training_images_ == model.training_images_
+        True
+    """
+    check_runtime(precision or "float32", runtime or "torch", "load")
+    resolve_place(device, runtime or "torch", "load")  # before anything is read
+    content = read_model(path)
+    asked = {"device": device, "precision": precision, "runtime": runtime}
+    detector = _construct(content, {k: v for k, v in asked.items() if v is not None})
+    detector._restore(content, resolve_place(device, detector.runtime, "load"))
+    return detector
+
+
+def _construct(content: ModelContent, asked: dict[str, Any]) -> AnomalyDetector:
+    """Return an unfitted detector with the saved parameters, but for those asked."""
+    name = content.header["estimator"]
+    if name not in DETECTORS:
+        known_names = ", ".join(sorted(DETECTORS))
+        raise ModelFileError(
+            f"The model file holds a {name!r}; this adlib knows {known_names}."
+        )
+    kind: type[AnomalyDetector] = getattr(import_module(DETECTORS[name]), name)
+    known = set(inspect.signature(kind).parameters)
+    added = {name: value for name, value in ADDED_LATER.items() if name in known}
+    parameters: dict[str, Any] = added | content.header["parameters"]
+    if set(parameters) != known:
+        raise damaged("parameters", f"{', '.join(sorted(known))}")
+    values = {k: tuple(v) if isinstance(v, list) else v for k, v in parameters.items()}
+    for name in sorted(set(asked) - known):
+        rule = f"None for a model of {kind.__name__}, which has no such parameter"
+        raise ValueError(refusal(name, "load", rule, repr(asked[name])))
+    return kind(**{**values, **asked})
 
 
 def save_detector(
@@ -38,13 +142,14 @@ def save_detector(
 
     ``packages`` are those whose versions are noted beyond the ones that all need.
     """
-    backbone = detector.backbone_
+    backbone, calibration = detector.backbone_, detector.calibration_
+    left_out = detector.left_out_scores_
     shared = {
         "grid": list(detector.grid_),
         "threshold": detector._threshold(),
-        "pixel_threshold": detector._pixel_threshold(),
-        "calibration": _plain_calibration(detector.calibration_),
-        "left_out_scores": _plain_scores(detector.left_out_scores_),
+        "pixel_threshold": detector._finite("pixel_threshold_"),
+        "calibration": calibration and calibration._asdict(),
+        "left_out_scores": None if left_out is None else left_out.tolist(),
         "training_images": detector.training_images_,
         "training_digests": detector.training_digests_,
         "stages": [stage.index for stage in backbone.stages],
@@ -181,10 +286,6 @@ def damaged(field: str, rule: str) -> ModelFileError:
     return ModelFileError(f"The model file is damaged: {field!r} must be {rule}.")
 
 
-def _plain_calibration(calibration: Calibration | None) -> dict[str, Any] | None:
-    return None if calibration is None else calibration._asdict()
-
-
 def _calibration_of(state: Mapping[str, Any]) -> Calibration | None:
     """Return how a threshold came about, where a file knows, or raise."""
     saved = state.get("calibration")
@@ -198,7 +299,7 @@ def _calibration_of(state: Mapping[str, Any]) -> Calibration | None:
     )
     n_normal, n_anomalous = (number(saved, f, int) for f in ("n_normal", "n_anomalous"))
     kind, rate = saved["kind"], saved["false_positive_rate"]
-    fits = kind in CALIBRATION_KINDS and n_normal > 0
+    fits = kind in get_args(CalibrationKind) and n_normal > 0
     if kind == "F1":
         fits = fits and rate is None and n_anomalous > 0
     elif fits:
@@ -207,10 +308,6 @@ def _calibration_of(state: Mapping[str, Any]) -> Calibration | None:
     if not fits:
         raise damaged("calibration", rule)
     return Calibration(threshold, pixel_threshold, kind, rate, n_normal, n_anomalous)
-
-
-def _plain_scores(scores: Float32Array | None) -> list[float] | None:
-    return None if scores is None else scores.tolist()
 
 
 def _plain(value: Any) -> Any:

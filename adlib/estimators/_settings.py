@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Sequence
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, get_args
 
 from adlib._device import resolve_device
 from adlib._validation import (
@@ -17,16 +17,10 @@ from adlib._validation import (
     describe,
     refusal,
 )
-from adlib.features import (
-    EMBEDDINGS,
-    PRECISIONS,
-    RUNTIMES,
-    Embedding,
-    Precision,
-    Runtime,
-)
-from adlib.features._backbone import check_name
-from adlib.images import COLOR_ORDERS, ON_ERROR, OnError, PixelFormat
+from adlib.features._backbone import Precision, Runtime, check_name
+from adlib.features._embedding import Embedding
+from adlib.images._pixels import ColorOrder, PixelFormat
+from adlib.images._stream import OnError
 
 
 class Settings(NamedTuple):
@@ -49,31 +43,26 @@ def check_settings(detector: Any) -> Settings:
     """Return a detector's shared parameters, or raise for the first that is wrong."""
     owner = type(detector).__name__
     check_backbone(detector.backbone, detector.weights, detector.stages, owner)
-    workers = detector.n_workers
+    workers, white = detector.n_workers, detector.max_value
     if workers is not None:
         workers = check_int(workers, "n_workers", owner, low=1)
     precision, runtime = check_runtime(detector.precision, detector.runtime, owner)
     return Settings(
         check_image_size(detector.image_size, "image_size", owner),
         PixelFormat(
-            check_option(detector.color, "color", owner, COLOR_ORDERS),
-            check_max_value(detector.max_value, owner),
+            check_option(detector.color, "color", owner, get_args(ColorOrder)),
+            None if white is None else check_positive(white, "max_value", owner),
         ),
-        check_option(detector.embedding, "embedding", owner, EMBEDDINGS),
+        check_option(detector.embedding, "embedding", owner, get_args(Embedding)),
         check_int(detector.batch_size, "batch_size", owner, low=1),
         resolve_place(detector.device, runtime, owner),
         precision,
         runtime,
         workers,
-        check_option(detector.on_error, "on_error", owner, ON_ERROR),
+        check_option(detector.on_error, "on_error", owner, get_args(OnError)),
         check_bool(detector.progress, "progress", owner),
         check_random_state(detector.random_state, "random_state", owner),
     )
-
-
-def check_max_value(value: object, owner: str) -> float | None:
-    """Return what counts as white, or None for what each kind of pixels has it at."""
-    return None if value is None else check_positive(value, "max_value", owner)
 
 
 def check_runtime(
@@ -81,8 +70,8 @@ def check_runtime(
 ) -> tuple[Precision, Runtime]:
     """Return precision and runtime, or raise for the first that is wrong."""
     return (
-        check_option(precision, "precision", owner, PRECISIONS),
-        check_option(runtime, "runtime", owner, RUNTIMES),
+        check_option(precision, "precision", owner, get_args(Precision)),
+        check_option(runtime, "runtime", owner, get_args(Runtime)),
     )
 
 

@@ -1,4 +1,4 @@
-"""Where the time for one image goes, from its file to its map."""
+"""The time that each stage takes, from an image file to its map."""
 
 from __future__ import annotations
 
@@ -8,8 +8,8 @@ from pathlib import Path
 
 import torch
 
-from adlib.estimators._base import AnomalyDetector
-from adlib.features import Embedder
+from adlib.estimators._detector import AnomalyDetector
+from adlib.features._embedding import Embedder
 from adlib.images import open_source, read_batches
 
 STAGES = ("decode", "backbone", "embed", "search", "map")
@@ -20,8 +20,8 @@ def stage_seconds(
 ) -> Iterator[dict[str, float]]:
     """Take a fitted detector's time on images, one at a time and stage by stage.
 
-    Nothing overlaps here. ``inspect`` decodes ahead and, in small batches, embeds
-    ahead; it gets through more images a second than the sum of the stages says.
+    Nothing overlaps here. ``inspect`` decodes ahead and embeds small batches ahead, so
+    it is faster than the sum of the stages.
 
     Args:
         model: Fitted; ``device`` and ``runtime`` as they will be used.
@@ -39,7 +39,8 @@ def stage_seconds(
         >>> from tempfile import TemporaryDirectory
         >>> import numpy as np
         >>> from PIL import Image
-        >>> from adlib.estimators import PatchCore, stage_seconds
+        >>> from adlib.estimators import PatchCore
+        >>> from adlib.estimators import stage_seconds
         >>> good = np.random.default_rng(0).random((4, 64, 64), dtype=np.float32)
         >>> model = PatchCore(image_size=64, coreset=0.5).fit(good)
         >>> with TemporaryDirectory() as folder:
@@ -64,7 +65,7 @@ def stage_seconds(
         )
         images = torch.from_numpy(next(reading).images)
         times.append(now())
-        maps = embedder.backbone.compute(images)  # the feature cache looked past
+        maps = embedder.backbone.compute(images)  # without the feature cache
         times.append(now())
         embeddings = embedder.embed(maps).cpu().numpy()
         times.append(now())

@@ -10,7 +10,7 @@ from difflib import get_close_matches
 from functools import cached_property
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
-from typing import Any, TypeAlias
+from typing import Any, Literal, TypeAlias
 
 import timm
 import torch
@@ -26,7 +26,6 @@ from adlib.features._feature_cache import code_fingerprint, current_feature_cach
 from adlib.features._folding import folded
 from adlib.features._runtime_openvino import OpenVinoRuntime
 from adlib.features._runtime_torch import TorchRuntime, send
-from adlib.features._runtimes import Precision, Runtime
 from adlib.features._weights import (
     DEFAULT_BACKBONE,
     PACKAGED_NORMALISATION,
@@ -37,6 +36,8 @@ from adlib.features._weights import (
     rename_like,
 )
 
+Precision: TypeAlias = Literal["float32", "bfloat16"]
+Runtime: TypeAlias = Literal["torch", "openvino"]
 Network: TypeAlias = Any  # a timm network; its methods beyond Module's are untyped
 
 NAME_RULE = "the name of a timm network (timm.list_models() shows them)"
@@ -190,6 +191,9 @@ class Backbone:
         Returns:
             One map a stage, (n, channels, map_height, map_width) float32, on the
             backbone's device.
+
+        Raises:
+            RuntimeError: The backbone is on a GPU, and this process was forked since.
         """
         self._check_process()
         cache = current_feature_cache()
@@ -208,6 +212,9 @@ class Backbone:
         Returns:
             One map a stage, (n, channels, height / stride, width / stride) float32
             where the strides divide the size, on the backbone's device.
+
+        Raises:
+            RuntimeError: The backbone is on a GPU, and this process was forked since.
         """
         self._check_process()
         images = send(images, self.device)

@@ -1,4 +1,4 @@
-"""Feature maps kept on disk, so that a frozen backbone sees no image twice."""
+"""Feature maps kept on disk, so that no image passes the backbone twice."""
 
 from __future__ import annotations
 
@@ -32,12 +32,12 @@ KEPT_RATIO = 0.9  # of the limit, once it was exceeded: not one file for each ne
 
 
 class FeatureCache:
-    """Feature maps on disk, by what they depend on; the longest unused give way.
+    """Feature maps on disk; the least recently used files are deleted first.
 
     The key of an image's maps is a hash of its pixels as the backbone gets them, and of
     the backbone: network, weights, stages, normalisation, precision, runtime, device,
-    threads, the versions of torch, timm and OpenVINO, and adlib's own code of this
-    room. A file that is damaged counts as absent.
+    threads, the versions of torch, timm and OpenVINO, and the code of
+    ``adlib.features``. A damaged file is ignored.
 
     Args:
         folder: Made if it is not there. Processes may share it.
@@ -52,8 +52,8 @@ class FeatureCache:
         OSError: The folder cannot be made.
 
     Note:
-        Maps come back bit for bit. On a GPU those of an image may depend on its batch;
-        from the cache they are those of the batch that it came in first.
+        Cached maps are the computed ones, bit for bit. On a GPU the maps of an image
+        may depend on its batch; the cache keeps those of its first batch.
 
     Example:
         >>> from tempfile import TemporaryDirectory
@@ -232,7 +232,8 @@ def use_feature_cache(found: FeatureCache | None) -> None:
         found: The cache; None: none.
 
     Example:
-        >>> from adlib.features import current_feature_cache, use_feature_cache
+        >>> from adlib.features._feature_cache import current_feature_cache
+        >>> from adlib.features import use_feature_cache
         >>> use_feature_cache(None)
         >>> current_feature_cache() is None
         True
@@ -245,7 +246,10 @@ def current_feature_cache() -> FeatureCache | None:
     """Return the cache that backbones use; None: none.
 
     Example:
-        >>> from adlib.features import current_feature_cache, without_feature_cache
+        >>> from adlib.features._feature_cache import (
+        ...     current_feature_cache,
+        ...     without_feature_cache,
+        ... )
         >>> with without_feature_cache():
         ...     current_feature_cache() is None
         True
@@ -258,7 +262,10 @@ def without_feature_cache() -> Iterator[None]:
     """Let backbones use no cache inside the block, e.g. because a clock runs.
 
     Example:
-        >>> from adlib.features import current_feature_cache, without_feature_cache
+        >>> from adlib.features._feature_cache import (
+        ...     current_feature_cache,
+        ...     without_feature_cache,
+        ... )
         >>> with without_feature_cache():
         ...     current_feature_cache() is None
         True
@@ -273,7 +280,7 @@ def without_feature_cache() -> Iterator[None]:
 
 @cache
 def code_fingerprint() -> bytes:
-    """Return a hash of this room's code: what turns pixels into maps."""
+    """Return a hash of the code of ``adlib.features``, which computes maps."""
     found = hashlib.blake2b(digest_size=20)
     for path in sorted(Path(__file__).parent.glob("*.py")):
         found.update(path.name.encode())

@@ -7,13 +7,15 @@ import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
 from threading import Lock
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import torch
 from torch import nn
 
 from adlib._threads import Threads, available_threads
-from adlib.features._runtimes import Precision
+
+if TYPE_CHECKING:
+    from adlib.features._backbone import Precision
 
 TELEMETRY = "openvino_telemetry"
 HINTS: dict[Precision, str] = {"float32": "f32", "bfloat16": "bf16"}
@@ -31,8 +33,8 @@ class OpenVinoRuntime:
         ValueError: The processor has no instructions for bfloat16.
 
     Note:
-        One image at a time uses all threads, so that what an image gives cannot depend
-        on its batch, and a live camera waits as little as it can.
+        One image at a time uses all threads, so that the maps of an image do not depend
+        on its batch, and the latency of one image is low.
     """
 
     def __init__(self, network: nn.Module, precision: Precision) -> None:
@@ -72,8 +74,8 @@ class OpenVinoRuntime:
         """Return the compiled network for images of this size, made when first met."""
         with self._lock:  # threads may score one model
             if (height, width) not in self._compiled:
-                # In a thread of its own: a dispatch mode of the caller's would make the
-                # trace another network, without a word.
+                # In a thread of its own: a dispatch mode of the caller's would silently
+                # change the traced network.
                 with Threads(1) as pool:
                     shape = (1, 3, height, width)
                     model = pool.submit(_convert, self._network, shape).result()

@@ -4,11 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import contextmanager
+from typing import TYPE_CHECKING
 
 import torch
 from torch import nn
 
-from adlib.features._runtimes import Precision
+if TYPE_CHECKING:
+    from adlib.features._backbone import Precision
+
 
 DTYPES: dict[Precision, torch.dtype] = {
     "float32": torch.float32,

@@ -1,42 +1,15 @@
 """Any image source becomes decoded, resized batches; what is wrong is found here."""
 
-from adlib.images._decode import SUFFIXES, read_image
-from adlib.images._pixels import (
-    COLOR_ORDERS,
-    ColorOrder,
-    PixelFormat,
-    as_pixels,
-    resize,
-)
-from adlib.images._sources import (
-    ImageLike,
-    Images,
-    Source,
-    open_source,
-)
-from adlib.images._stream import (
-    ON_ERROR,
-    Batch,
-    Failure,
-    OnError,
-    read_batches,
-)
+from adlib.images._decode import read_image
+from adlib.images._sources import Images, Source, open_source
+from adlib.images._stream import Batch, Failure, read_batches
 
 __all__ = [
-    "COLOR_ORDERS",
-    "ON_ERROR",
-    "SUFFIXES",
     "Batch",
-    "ColorOrder",
     "Failure",
-    "ImageLike",
     "Images",
-    "OnError",
-    "PixelFormat",
     "Source",
-    "as_pixels",
     "open_source",
     "read_batches",
     "read_image",
-    "resize",
 ]

@@ -67,7 +67,7 @@ def read_image(path: str | os.PathLike[str]) -> AnyArray:
         TypeError: ``path`` is no path.
         ImageError: The file is missing, unreadable, no image that can be decoded
             without loss, or of more pixels than twice ``PIL.Image.MAX_IMAGE_PIXELS``,
-            which are more than a camera has: a small file can claim any number.
+            which are more than a camera has: a small file can state any number.
 
     Example:
         >>> from pathlib import Path
@@ -130,7 +130,7 @@ def decode(image: Image.Image) -> AnyArray:
     mode = upright.mode
     if mode in SIXTEEN_BIT_MODES or mode == "F":
         return np.asarray(upright)
-    if mode == "I":  # 32-bit integers, which is how some readers hand out 16 bits
+    if mode == "I":  # 32-bit integers, as some readers return 16 bits
         return sixteen_bits(np.asarray(upright))
     if mode == "La":  # PIL knows no direct way
         upright = upright.convert("LA")

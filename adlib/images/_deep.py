@@ -1,8 +1,8 @@
 """Pixels of more than 8 bits a channel, which Pillow cuts to 8 in colour.
 
 Pillow reads 16-bit grey and no 16-bit colour. PNG and JPEG 2000 are decoded by
-imagecodecs, TIFF by tifffile: both are well kept, read what Pillow cannot, and, unlike
-OpenCV, do not clash with a build of the same module that is installed already.
+imagecodecs, TIFF by tifffile: both are maintained, and unlike OpenCV they do not clash
+with another build of the same module.
 """
 
 from __future__ import annotations

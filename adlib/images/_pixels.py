@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import warnings
 from threading import Lock
-from typing import Literal, NamedTuple, TypeAlias, get_args
+from typing import Literal, NamedTuple, TypeAlias
 
 import numpy as np
 from PIL import Image
@@ -18,7 +18,6 @@ from adlib._validation import describe
 from adlib.exceptions import ImageError, InputWarning
 
 ColorOrder: TypeAlias = Literal["rgb", "bgr"]
-COLOR_ORDERS: tuple[ColorOrder, ...] = get_args(ColorOrder)
 GREY, COLOUR = 2, 3  # dimensions of an image
 CHANNELS = (1, 3, 4)  # grey, RGB, RGBA
 UINT8_MAX, UINT16_MAX = 255, 65535
@@ -45,10 +44,10 @@ PLAIN = PixelFormat()
 
 
 class UsedRange:
-    """The largest values in the images of a source, to find those that are dark.
+    """The largest values in the images of a source, to warn of dark images.
 
-    Images of 16 bits may have fewer bits; others may have been scaled twice. Threads
-    may note images at once.
+    16-bit images may use fewer bits; others may have been scaled twice. Threads may
+    call ``note`` at once.
     """
 
     def __init__(self, pixel_format: PixelFormat, owner: str) -> None:
@@ -122,7 +121,7 @@ def as_pixels(
 
     Example:
         >>> import numpy as np
-        >>> from adlib.images import as_pixels
+        >>> from adlib.images._pixels import as_pixels
         >>> as_pixels(np.array([[0, 51, 255]], np.uint8), "a row")
         array([[0. , 0.2, 1. ]], dtype=float32)
     """
@@ -206,7 +205,7 @@ def resize(pixels: Float32Array, size: tuple[int, int]) -> Float32Array:
 
     Example:
         >>> import numpy as np
-        >>> from adlib.images import resize
+        >>> from adlib.images._pixels import resize
         >>> resize(np.array([[0.0, 0.5], [0.5, 1.0]], np.float32), (1, 1))
         array([[0.5]], dtype=float32)
     """

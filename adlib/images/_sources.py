@@ -116,7 +116,7 @@ class Source:
 
 
 class Again:
-    """An iterable that starts anew each time."""
+    """An iterable that starts again each time."""
 
     def __init__(self, start: Callable[[], Iterator[Item]]) -> None:
         self._start = start
@@ -136,21 +136,21 @@ def open_source(
 
     Args:
         X: A folder (read recursively, in the order of paths; links to folders are not
-            followed, so that loops do not matter), a glob, one path; an
+            followed), a glob, one path; an
             array (n, h, w) or (n, h, w, 1, 3 or 4); a tensor (n, 1, 3 or 4, h, w); a
             PIL image; or a list, torch Dataset, DataLoader or iterator of folders,
             globs, paths, images or batches. Of a tuple that such an iterator gives,
             (image, label, ...), the first entry counts; of a mapping, the entry
             "image". A field "image_path" of a named tuple or a mapping names the
-            images. A ``Source`` is opened already, and keeps its items.
+            images. A ``Source`` keeps its items.
         owner: What errors call the function that was given ``X``.
         pixel_format: What the numbers of arrays and of 16-bit images mean.
-        good_alone: Whether ``X`` must hold good parts alone: folders of defects beside
-            or among them are refused, as far as their names tell.
+        good_alone: Whether to refuse folders of defects among the images, as far as
+            their names tell.
 
     Returns:
-        The items, and their number where each entry of ``X`` is one image for sure.
-        Images without a path are called "image 0", "image 1" and so on.
+        The items, and their number where each entry of ``X`` is surely one image.
+        Images without a path have the names "image 0", "image 1" and so on.
 
     Raises:
         TypeError: ``X`` is nothing that could hold images, or a set, whose order would
@@ -164,9 +164,9 @@ def open_source(
             folders; it counts them.
 
     Note:
-        Arrays that an iterator hands out are copied, since it may fill one buffer again
-        and again; those of a list or a stack are not. Hidden files and folders, and
-        those that systems leave behind (``__MACOSX``, ``@eaDir``), hold no images.
+        Arrays of an iterator are copied, since it may reuse one buffer; those of a list
+        or a stack are not. Hidden files and folders, and those that systems write
+        (``__MACOSX``, ``@eaDir``), are ignored.
 
     Example:
         >>> import numpy as np

@@ -1,4 +1,4 @@
-"""Decode images in worker threads ahead of whoever uses them, in bounded memory."""
+"""Decode images in worker threads ahead of their use, in bounded memory."""
 
 from __future__ import annotations
 
@@ -16,7 +16,6 @@ from adlib.images._pixels import GREY, resize
 from adlib.images._sources import Item, Source
 
 OnError: TypeAlias = Literal["raise", "skip"]
-ON_ERROR: tuple[OnError, ...] = ("raise", "skip")
 MOST_WORKERS = 8  # decoding rarely keeps more threads busy beside a model
 
 
@@ -84,10 +83,10 @@ def read_batches(
             all others are nearly black.
 
     Note:
-        At most ``batch_size + 2 * n_workers`` images wait at any time, besides the
-        batch in hand: resized ones, and full-size ones that a worker is at or, of
-        arrays and PIL images that a stream hands out, will take next. The source
-        itself is read in the caller's thread, no further ahead than that.
+        At most ``batch_size + 2 * n_workers`` images are held at any time, besides the
+        current batch: resized ones, those that workers are decoding and, of streams
+        of arrays or PIL images, those that they will take next. The source itself is
+        read in the caller's thread, no further ahead than that.
 
     Example:
         >>> import numpy as np
@@ -131,7 +130,7 @@ def read_batches(
                 batch.sizes.append(size)
             if len(batch.names) + len(batch.failures) == batch_size:
                 closed = [_close_batch(batch)]
-                del batch  # its pixels are the caller's: gone before the next are read
+                del batch  # so that its pixels can be freed before the next are read
                 yield closed.pop()
                 begun.check()  # before it waits for threads that are not there
                 batch = _open_batch(batch_size, image_size)

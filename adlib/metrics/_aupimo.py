@@ -1,4 +1,4 @@
-"""AUPIMO: how much of each defect is found while hardly any good pixel is called."""
+"""AUPIMO: the area under the per-image overlap at very low false-positive rates."""
 
 from __future__ import annotations
 
@@ -40,9 +40,9 @@ class _Rates(NamedTuple):
     rates: Float64Array
 
 
-def compute_aupimo(
+def aupimo(
     masks_true: Iterable[Any],
-    heatmaps: Iterable[Any],
+    anomaly_maps: Iterable[Any],
     fpr_bounds: tuple[float, float] = FPR_BOUNDS,
 ) -> Aupimo:
     """Return the area under the per-image overlap at very low false-positive rates.
@@ -57,17 +57,17 @@ def compute_aupimo(
         masks_true: The mask of each image, (height, width) bool, or whole numbers of
             which every one but 0 is anomalous. An image is normal if its mask is 0
             throughout.
-        heatmaps: The anomaly map of each image, as large as its mask, higher = more
+        anomaly_maps: The anomaly map of each image, as large as its mask, higher = more
             anomalous; compared in float32. Images may differ in size.
         fpr_bounds: Lower and upper rate, above 0 and up to 1.
 
     Returns:
         The area of each anomalous image and their mean, in [0, 1]; 1: all anomalous
-        pixels are found before any rate of the bounds is reached.
+        pixels are found below the lower bound.
 
     Raises:
         TypeError: Maps, masks or bounds are not numbers.
-        ValueError: As for ``compute_pixel_auroc``; there is no normal or no anomalous
+        ValueError: As for ``PixelCurves.of``; there is no normal or no anomalous
             image; or the bounds are not as stated.
 
     Note:
@@ -82,18 +82,18 @@ def compute_aupimo(
 
     Example:
         >>> import numpy as np
-        >>> from adlib.metrics import compute_aupimo
+        >>> from adlib.metrics import aupimo
         >>> masks = np.zeros((2, 8, 8)); masks[1, :2, :2] = 1
         >>> maps = np.random.default_rng(0).random((2, 8, 8)) + masks / 2
-        >>> round(compute_aupimo(masks, maps, (0.01, 0.1)).mean, 4)
+        >>> round(aupimo(masks, maps, (0.01, 0.1)).mean, 4)
         0.6263
     """
-    owner = "compute_aupimo"
+    owner = "aupimo"
     low, high = check_range(fpr_bounds, "fpr_bounds", owner, low=0.0, high=1.0)
     if not 0.0 < low < high:
         rule = "two different rates above 0, the lower one first"
         raise ValueError(refusal("fpr_bounds", owner, rule, repr(fpr_bounds)))
-    images = MaskedMaps(masks_true, heatmaps, owner)
+    images = MaskedMaps(masks_true, anomaly_maps, owner)
     is_anomalous = np.array([image.n_regions > 0 for image in images], dtype=bool)
     if is_anomalous.all() or not is_anomalous.any():
         kind = "anomalous" if not is_anomalous.any() else "normal"
@@ -130,7 +130,7 @@ def _shared_rates(images: MaskedMaps, normal: Int64Array, high: float) -> _Rates
         scores, weights = scores[kept], weights[kept]
     levels, place = np.unique(-scores, return_inverse=True)
     passed = np.cumsum(np.bincount(place, weights))
-    # Above a level only the levels before it are called.
+    # Above a level are only the levels before it.
     thresholds = np.append(-levels, np.float32(-np.inf)).astype(np.float32)
     return _Rates(thresholds, np.append(0.0, passed))
 

@@ -12,7 +12,7 @@ from adlib._typing import AnyArray, BoolArray, Float32Array, Float64Array
 from adlib._validation import describe, refusal
 
 PLANE = 2  # dimensions of a map
-UNKNOWN = 255  # what MVTecDataset gives all over where nobody drew a mask
+UNKNOWN = 255  # MVTecDataset: an anomalous image without a mask
 
 
 def check_labels_and_scores(
@@ -25,18 +25,8 @@ def check_labels_and_scores(
 ) -> tuple[BoolArray, Float64Array]:
     """Return which images are anomalous, and their scores, or raise.
 
-    Args:
-        y_true: (n,) bool, or numbers 0 (normal) and 1 (anomalous).
-        scores: (n,) finite numbers, higher = more anomalous.
-        owner: What errors call the function that was given them.
-        both: There must be normal and anomalous ones.
-        parameter: What errors call the scores.
-
-    Raises:
-        TypeError: They are not numbers.
-        ValueError: Shapes differ, are not (n,), or empty; a label is neither 0 nor 1;
-            a score is NaN or infinite; or one kind is missing where ``both`` are
-            needed.
+    ``both``: there must be normal and anomalous ones. ``owner`` and ``parameter`` are
+    what errors call the function and the scores.
     """
     anomalous = check_labels(y_true, owner)
     values = check_scores(scores, parameter, owner)
@@ -93,21 +83,17 @@ def check_number(value: Any, parameter: str, owner: str) -> float:
     return number
 
 
-def check_heatmap(
-    heatmap: Any, number: int | None, parameter: str, owner: str
+def check_map(
+    anomaly_map: Any, number: int | None, parameter: str, owner: str
 ) -> Float32Array:
     """Return a map, (height, width) float32 and finite, or raise.
 
-    Args:
-        heatmap: The anomaly map.
-        number: Which of the maps it is, for errors; None: there is only this.
-        parameter: What errors call the maps.
-        owner: What errors call the function that was given them.
+    ``number`` is which of the maps it is, for errors; None: there is only this.
     """
     rule = "finite (height, width) numbers"
     if number is not None:
         rule += f" for image {number}"
-    values = _plane(heatmap, rule, parameter, owner)
+    values = _plane(anomaly_map, rule, parameter, owner)
     with np.errstate(over="ignore"):  # what becomes infinite is refused below
         values = np.ascontiguousarray(values, dtype=np.float32)
     n_bad = int((~np.isfinite(values)).sum())
@@ -121,12 +107,9 @@ def check_heatmap(
 def check_mask(mask: Any, number: int | None, parameter: str, owner: str) -> BoolArray:
     """Return which pixels are anomalous, (height, width), or raise.
 
-    Args:
-        mask: (height, width) bool, or whole numbers of which 0 is normal and each other
-            a kind of defect: at most four different ones, or none above 63.
-        number: Which of the masks it is, for errors; None: there is only this.
-        parameter: What errors call the masks.
-        owner: What errors call the function that was given them.
+    A mask is bool, or whole numbers of which 0 is normal and each other a kind of
+    defect: at most four different ones, or none above 63. ``number``: see
+    ``check_map``.
     """
     rule = "(height, width) bool, or whole numbers, 0 where normal"
     if number is not None:

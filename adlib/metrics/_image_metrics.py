@@ -1,4 +1,7 @@
-"""Metrics of image scores and of verdicts; ties are exact, nothing is interpolated."""
+"""Metrics of image scores and of predicted labels; ties are exact.
+
+Names with ``compute_`` are those of the study's plan; each metric has one name.
+"""
 
 from __future__ import annotations
 
@@ -8,35 +11,17 @@ import numpy as np
 
 from adlib._validation import check_ratio, describe, refusal
 from adlib.metrics._checks import check_labels, check_labels_and_scores, check_number
-from adlib.metrics._curves import count_scores, roc_curve
-
-
-class BestF1(NamedTuple):
-    """The highest F1 there is, and where.
-
-    Attributes:
-        f1: Harmonic mean of precision and recall, in [0, 1].
-        threshold: What the scores of the images called anomalous exceed.
-    """
-
-    f1: float
-    threshold: float
+from adlib.metrics._levels import (
+    BestF1,
+    auroc,
+    average_precision,
+    f1_of_levels,
+    levels_of,
+)
 
 
 class Confusion(NamedTuple):
-    """How many images are called what; positive means anomalous.
-
-    Attributes:
-        true_negatives: Normal images called normal.
-        false_positives: Normal images called anomalous.
-        false_negatives: Anomalous images called normal.
-        true_positives: Anomalous images called anomalous.
-
-    Example:
-        >>> from adlib.metrics import Confusion
-        >>> Confusion(8, 2, 0, 4).f1
-        0.8
-    """
+    """Counts of images; positive means predicted anomalous."""
 
     true_negatives: int
     false_positives: int
@@ -46,18 +31,18 @@ class Confusion(NamedTuple):
     @property
     def f1(self) -> float:
         """Harmonic mean of precision and recall; NaN without anything anomalous."""
-        called = 2 * self.true_positives + self.false_positives + self.false_negatives
-        return _ratio(2 * self.true_positives, called)
+        wrong = self.false_positives + self.false_negatives
+        return _ratio(2 * self.true_positives, 2 * self.true_positives + wrong)
 
 
 class Rates(NamedTuple):
     """Shares of images, in [0, 1]; NaN where there is nothing to take a share of.
 
     Attributes:
-        accuracy: Of all images, those called what they are.
-        precision: Of those called anomalous, those that are.
-        recall: Of the anomalous ones, those called so (sensitivity).
-        specificity: Of the normal ones, those called so.
+        accuracy: TP + TN of all images.
+        precision: TP / (TP + FP).
+        recall: TP / (TP + FN), the true-positive rate or sensitivity.
+        specificity: TN / (TN + FP).
     """
 
     accuracy: float
@@ -77,7 +62,7 @@ def compute_auroc(y_true: Any, scores: Any) -> float:
         scores: (n,) finite numbers, higher = more anomalous.
 
     Returns:
-        In [0, 1]; 0.5 is chance. Pairs are counted in whole numbers.
+        In [0, 1]; 0.5 is chance.
 
     Raises:
         TypeError: They are not numbers.
@@ -89,20 +74,15 @@ def compute_auroc(y_true: Any, scores: Any) -> float:
         >>> compute_auroc([0, 0, 1, 1], [0.1, 0.4, 0.4, 0.8])
         0.875
     """
-    anomalous, values = check_labels_and_scores(y_true, scores, "compute_auroc")
-    counts = count_scores(anomalous, values)
-    # In integers: for each level, pairs that it wins, and half of those that tie.
-    n_at = np.diff(counts.n_normal, prepend=0)
-    found = counts.n_anomalous + np.append(0, counts.n_anomalous[:-1])
-    n_pairs = int(counts.n_anomalous[-1]) * int(counts.n_normal[-1])
-    return int(np.sum(n_at * found)) / (2 * n_pairs)
+    checked = check_labels_and_scores(y_true, scores, "compute_auroc")
+    return float(auroc(*levels_of(*checked)[1:]))
 
 
 def compute_auprc(y_true: Any, scores: Any) -> float:
     """Return average precision: precision at each score, weighted by recall gained.
 
-    It is the area under the precision-recall curve taken as steps, without the
-    optimistic straight lines of the trapezium rule.
+    AP = sum over the scores, from the highest, of (R_n - R_{n-1}) P_n, as in
+    scikit-learn's ``average_precision_score``.
 
     Args:
         y_true: (n,) bool, or numbers 0 (normal) and 1 (anomalous).
@@ -120,48 +100,46 @@ def compute_auprc(y_true: Any, scores: Any) -> float:
         0.8333
     """
     checked = check_labels_and_scores(y_true, scores, "compute_auprc")
-    counts = count_scores(*checked)
-    precision = counts.n_anomalous / (counts.n_anomalous + counts.n_normal)
-    gained = np.diff(counts.n_anomalous, prepend=0) / counts.n_anomalous[-1]
-    return float(np.sum(precision * gained))
+    return float(average_precision(*levels_of(*checked)[1:]))
 
 
-def compute_best_f1(y_true: Any, scores: Any) -> BestF1:
+def best_f1(y_true: Any, scores: Any) -> BestF1:
     """Return the highest F1 over all thresholds; of equals, the highest threshold.
 
-    It flatters where the same images chose the threshold.
+    It is optimistic, since the threshold is chosen on the same images.
 
     Args:
         y_true: (n,) bool, or numbers 0 (normal) and 1 (anomalous).
         scores: (n,) finite numbers, higher = more anomalous.
 
     Returns:
-        The F1 and its threshold, half way between the two scores that it parts; where
-        it is best to call every image anomalous, the next number below the lowest.
+        The F1 and its threshold, in the middle between two scores; where it is best to
+        predict every image anomalous, the next number below the lowest.
 
     Raises:
         TypeError, ValueError: As ``compute_auroc``.
 
     Example:
-        >>> from adlib.metrics import compute_best_f1
-        >>> compute_best_f1([0, 0, 1, 1], [1.0, 3.0, 4.0, 6.0])
+        >>> from adlib.metrics import best_f1
+        >>> best_f1([0, 0, 1, 1], [1.0, 3.0, 4.0, 6.0])
         BestF1(f1=1.0, threshold=3.5)
     """
-    counts = count_scores(*check_labels_and_scores(y_true, scores, "compute_best_f1"))
-    best = int(counts.f1.argmax())
-    return BestF1(float(counts.f1[best]), float(counts.thresholds[best]))
+    levels = levels_of(*check_labels_and_scores(y_true, scores, "best_f1"))
+    f1 = f1_of_levels(*levels[1:])
+    best = int(f1.argmax())
+    return BestF1(float(f1[best]), float(levels.thresholds[best]))
 
 
 def compute_f1_at_threshold(y_true: Any, scores: Any, threshold: float) -> float:
-    """Return F1 of calling those images anomalous that score above a threshold.
+    """Return F1 where images that score above a threshold are predicted anomalous.
 
     Args:
         y_true: (n,) bool, or numbers 0 (normal) and 1 (anomalous).
         scores: (n,) finite numbers, higher = more anomalous.
-        threshold: A number; an image that scores exactly it is called normal.
+        threshold: A number; an image that scores exactly it is predicted normal.
 
     Returns:
-        In [0, 1]; NaN where no image is anomalous and none is called so.
+        In [0, 1]; NaN where no image is anomalous and none is predicted so.
 
     Raises:
         TypeError: They are not numbers.
@@ -175,51 +153,34 @@ def compute_f1_at_threshold(y_true: Any, scores: Any, threshold: float) -> float
     owner = "compute_f1_at_threshold"
     anomalous, values = check_labels_and_scores(y_true, scores, owner, both=False)
     limit = check_number(threshold, "threshold", owner)
-    return compute_confusion(anomalous, values > limit).f1
+    return confusion_counts(anomalous, values > limit).f1
 
 
-def compute_confusion(y_true: Any, y_pred: Any) -> Confusion:
-    """Return how many images of each kind are called what.
-
-    Args:
-        y_true: (n,) bool, or numbers 0 (normal) and 1 (anomalous).
-        y_pred: The verdicts, likewise. What ``predict`` gives is -1 for anomalous: pass
-            ``predict(X) == -1``.
-
-    Returns:
-        The four counts.
-
-    Raises:
-        TypeError: They are not numbers.
-        ValueError: Shapes differ, or a label is neither 0 nor 1.
-
-    Example:
-        >>> from adlib.metrics import compute_confusion
-        >>> compute_confusion([0, 0, 0, 1], [0, 0, 1, 1]).false_positives
-        1
-    """
-    owner = "compute_confusion"
+def confusion_counts(
+    y_true: Any, y_pred: Any, owner: str = "confusion_counts"
+) -> Confusion:
+    """Return the confusion matrix of labels and predicted labels, (n,) of 0 and 1."""
     true = check_labels(y_true, owner)
-    called = check_labels(y_pred, owner, "y_pred")
-    if len(true) != len(called):
+    predicted = check_labels(y_pred, owner, "y_pred")
+    if len(true) != len(predicted):
         rule = f"as long as y_true ({len(true)})"
-        raise ValueError(refusal("y_pred", owner, rule, describe(called)))
-    cells = np.bincount(2 * true + called, minlength=4)
-    return Confusion(*map(int, cells))
+        raise ValueError(refusal("y_pred", owner, rule, describe(predicted)))
+    return Confusion(*np.bincount(2 * true + predicted, minlength=4).tolist())
 
 
 def compute_accuracy_precision_recall(y_true: Any, y_pred: Any) -> Rates:
-    """Return accuracy, precision, recall and specificity of verdicts.
+    """Return accuracy, precision, recall and specificity of predicted labels.
 
     Args:
         y_true: (n,) bool, or numbers 0 (normal) and 1 (anomalous).
-        y_pred: The verdicts, likewise; of ``predict``, ``predict(X) == -1``.
+        y_pred: The predicted labels, likewise; of ``predict``, ``predict(X) == -1``.
 
     Returns:
         Shares in [0, 1]; NaN where there is nothing to take a share of.
 
     Raises:
-        TypeError, ValueError: As ``compute_confusion``.
+        TypeError: They are not numbers.
+        ValueError: Shapes differ, or a label is neither 0 nor 1.
 
     Example:
         >>> from adlib.metrics import compute_accuracy_precision_recall
@@ -227,24 +188,19 @@ def compute_accuracy_precision_recall(y_true: Any, y_pred: Any) -> Rates:
         >>> rates.accuracy, rates.recall, rates.specificity
         (0.75, 1.0, 0.5)
     """
-    table = compute_confusion(y_true, y_pred)
-    right = table.true_positives + table.true_negatives
+    tn, fp, fn, tp = confusion_counts(
+        y_true, y_pred, "compute_accuracy_precision_recall"
+    )
     return Rates(
-        accuracy=right / sum(table),
-        precision=_ratio(
-            table.true_positives, table.true_positives + table.false_positives
-        ),
-        recall=_ratio(
-            table.true_positives, table.true_positives + table.false_negatives
-        ),
-        specificity=_ratio(
-            table.true_negatives, table.true_negatives + table.false_positives
-        ),
+        accuracy=(tp + tn) / (tn + fp + fn + tp),
+        precision=_ratio(tp, tp + fp),
+        recall=_ratio(tp, tp + fn),
+        specificity=_ratio(tn, tn + fp),
     )
 
 
-def compute_fpr_at_tpr(y_true: Any, scores: Any, tpr: float = 0.95) -> float:
-    """Return the lowest false-positive rate that finds enough anomalous images.
+def fpr_at_tpr(y_true: Any, scores: Any, tpr: float = 0.95) -> float:
+    """Return the lowest false-positive rate at which recall reaches ``tpr``.
 
     Args:
         y_true: (n,) bool, or numbers 0 (normal) and 1 (anomalous).
@@ -252,21 +208,22 @@ def compute_fpr_at_tpr(y_true: Any, scores: Any, tpr: float = 0.95) -> float:
         tpr: The true-positive rate that must at least be reached, in (0, 1].
 
     Returns:
-        In [0, 1]; that of a threshold there is, nothing is interpolated.
+        In [0, 1]; that of a real threshold, nothing is interpolated.
 
     Raises:
         TypeError, ValueError: As ``compute_auroc``; or ``tpr`` is not as stated.
 
     Example:
-        >>> from adlib.metrics import compute_fpr_at_tpr
-        >>> compute_fpr_at_tpr([0, 0, 1, 1], [1.0, 3.0, 2.0, 4.0], 1.0)
+        >>> from adlib.metrics import fpr_at_tpr
+        >>> fpr_at_tpr([0, 0, 1, 1], [1.0, 3.0, 2.0, 4.0], 1.0)
         0.5
     """
-    wanted = check_ratio(tpr, "tpr", "compute_fpr_at_tpr", closed=True)
-    curve = roc_curve(y_true, scores)
+    wanted = check_ratio(tpr, "tpr", "fpr_at_tpr", closed=True)
+    checked = check_labels_and_scores(y_true, scores, "fpr_at_tpr")
+    _, normal, anomalous = levels_of(*checked)
     # A share such as 19 / 20 must count as 0.95, however either was rounded.
-    reached = curve.true_positive_rates >= wanted - 1e-12
-    return float(curve.false_positive_rates[reached.argmax()])
+    reached = np.cumsum(anomalous) / anomalous.sum() >= wanted - 1e-12
+    return float((np.cumsum(normal) / normal.sum())[reached.argmax()])
 
 
 def _ratio(part: int, whole: int) -> float:

@@ -10,20 +10,16 @@ from scipy import ndimage
 
 from adlib._typing import Float32Array, Int32Array
 from adlib._validation import refusal
-from adlib.metrics._checks import check_heatmap, check_mask
+from adlib.metrics._checks import check_map, check_mask
 
 # Pixels that touch at a corner are one region.
 EIGHT_CONNECTED = np.ones((3, 3), np.int8)
 
 
 class MaskedMap(NamedTuple):
-    """A map and the regions of its mask.
+    """A map, (height, width), and the regions of its mask.
 
-    Attributes:
-        scores: (height, width).
-        regions: (height, width), 0 where it is normal, regions from 1 on; of an image
-            without any, (1, 1) of 0.
-        n_regions: How many there are.
+    ``regions`` is 0 where it is normal, regions from 1 on; without any, (1, 1) of 0.
     """
 
     scores: Float32Array
@@ -32,23 +28,17 @@ class MaskedMap(NamedTuple):
 
 
 class MaskedMaps:
-    """Checked maps with the regions of their masks, as often as they are asked for.
-
-    Args:
-        masks_true: (height, width) each, as ``check_mask`` takes them.
-        heatmaps: (height, width) each, as large as its mask.
-        owner: What errors call the function that was given them.
-    """
+    """Checked maps with the regions of their masks, as often as they are asked for."""
 
     def __init__(
-        self, masks_true: Iterable[Any], heatmaps: Iterable[Any], owner: str
+        self, masks_true: Iterable[Any], anomaly_maps: Iterable[Any], owner: str
     ) -> None:
         self._masks = as_sequence(masks_true)
-        self._maps = as_sequence(heatmaps)
+        self._maps = as_sequence(anomaly_maps)
         self._owner = owner
         if len(self._masks) != len(self._maps):
             rule = f"as many as masks_true ({len(self._masks)})"
-            raise ValueError(refusal("heatmaps", owner, rule, f"{len(self._maps)}"))
+            raise ValueError(refusal("anomaly_maps", owner, rule, f"{len(self._maps)}"))
 
     def __len__(self) -> int:
         return len(self._maps)
@@ -59,11 +49,13 @@ class MaskedMaps:
 
     def image(self, number: int) -> MaskedMap:
         """Return one image's map and regions, or raise."""
-        scores = check_heatmap(self._maps[number], number, "heatmaps", self._owner)
+        scores = check_map(self._maps[number], number, "anomaly_maps", self._owner)
         mask = np.asarray(self._masks[number])
         if mask.shape != scores.shape:
             rule = f"as large as the mask of image {number}, {mask.shape}"
-            raise ValueError(refusal("heatmaps", self._owner, rule, str(scores.shape)))
+            raise ValueError(
+                refusal("anomaly_maps", self._owner, rule, str(scores.shape))
+            )
         anomalous = check_mask(mask, number, "masks_true", self._owner)
         if not anomalous.any():
             return MaskedMap(scores, np.zeros((1, 1), np.int32), 0)

@@ -1,8 +1,8 @@
-"""Whether two methods differ on the same images, or over the same classes or seeds."""
+"""Tests of whether two methods differ, beside DeLong's."""
 
 from __future__ import annotations
 
-from typing import Any, Literal, TypeAlias
+from typing import Any, Literal, TypeAlias, get_args
 
 import numpy as np
 from scipy import stats
@@ -11,10 +11,9 @@ from adlib._typing import BoolArray, Float64Array
 from adlib._validation import check_int, check_option, check_random_state, refusal
 from adlib.metrics._checks import check_labels_and_scores, check_scores
 from adlib.metrics._delong import PairedTest, divide_by_error
-from adlib.metrics._level_metrics import LEVEL_METRICS, MetricName, count_levels
+from adlib.metrics._levels import LEVEL_METRICS, MetricName, count_levels
 
 Correction: TypeAlias = Literal["holm", "benjamini-hochberg"]
-CORRECTIONS: tuple[Correction, ...] = ("holm", "benjamini-hochberg")
 CONFIDENCE = 0.95
 HALF = 0.5  # the chance of an exchange
 CELLS = 2**20  # of counts at a time
@@ -31,20 +30,19 @@ def paired_permutation_test(
 ) -> PairedTest:
     """Test whether a metric of two methods differs, by exchanging their scores.
 
-    If the methods were the same, it would not matter which of an image's two scores
-    came from which. So for every resample each image's two scores are exchanged or not,
-    by chance, and the p-value is the share of resamples, the observed one included,
-    whose difference is at least as large. As the methods' scales have nothing to do
-    with each other, scores are first replaced by their mid-ranks, which changes no
+    Under the null hypothesis the two scores of an image are exchangeable. Each resample
+    exchanges them or not, by chance; the p-value is the share of resamples, the
+    observed one included, whose absolute difference is at least as large. The methods'
+    scales may differ, so scores are first replaced by their mid-ranks, which changes no
     metric of order.
 
     Args:
         y_true: (n,) bool, or numbers 0 (normal) and 1 (anomalous), both.
         scores_a: The first method's, (n,) finite numbers, higher = more anomalous.
         scores_b: The second method's, on any scale of its own.
-        metric: "auroc", "auprc" or "best_f1".
+        metric: "auroc", "average_precision" or "best_f1".
         n_resamples: How many, at least 1; no p-value is below 1 / (n_resamples + 1).
-        random_state: Seeds the exchanges; None draws anew at every call.
+        random_state: Seeds the exchanges; None draws others at every call.
 
     Returns:
         The test. Its standard error is the spread of the resampled differences, and its
@@ -117,29 +115,10 @@ def paired_permutation_test(
 
 
 def paired_t_test(values_a: Any, values_b: Any) -> PairedTest:
-    """Test whether two methods' figures differ over the same classes or seeds.
+    """Return Student's paired t-test of two methods' values over the same classes.
 
-    Args:
-        values_a: The first method's, (n,) finite numbers, n at least 2.
-        values_b: The second method's, for the same classes or seeds in order.
-
-    Returns:
-        Student's paired t-test, both-sided, with the 95 % interval of the mean
-        difference. Equal figures throughout have a p-value of 1; differences that are
-        all the same have no spread, and a p-value of 0.
-
-    Raises:
-        TypeError: They are not numbers.
-        ValueError: Shapes differ, there are fewer than two, or one is NaN or infinite.
-
-    Note:
-        It takes differences as normally distributed, which few classes cannot show.
-
-    Example:
-        >>> from adlib.metrics import paired_t_test
-        >>> test = paired_t_test([0.9, 0.8, 0.95, 0.7], [0.85, 0.8, 0.9, 0.6])
-        >>> round(test.difference, 3), round(test.p_value, 3)
-        (0.05, 0.092)
+    ``scipy.stats.ttest_rel`` has no p-value where all differences are equal: here it is
+    1 where they are 0, and else 0.
     """
     owner = "paired_t_test"
     a = check_scores(values_a, "values_a", owner)
@@ -149,63 +128,33 @@ def paired_t_test(values_a: Any, values_b: Any) -> PairedTest:
         raise ValueError(refusal("values_b", owner, rule, f"{len(b)}"))
     differences = a - b
     mean = float(differences.mean())
-    error = float(differences.std(ddof=1) / np.sqrt(len(a)))
     if np.ptp(differences) == 0.0:  # the deviation may have been rounded above 0
         statistic = 0.0 if mean == 0.0 else float(np.copysign(np.inf, mean))
-        p_value = 1.0 if mean == 0.0 else 0.0
-        return PairedTest(mean, 0.0, statistic, p_value, mean, mean)
+        return PairedTest(mean, 0.0, statistic, float(mean == 0.0), mean, mean)
     found = stats.ttest_rel(a, b)
-    interval = found.confidence_interval(CONFIDENCE)
+    error = float(differences.std(ddof=1) / np.sqrt(len(a)))
+    low, high = map(float, found.confidence_interval(CONFIDENCE))
     return PairedTest(
-        mean,
-        error,
-        float(found.statistic),
-        float(found.pvalue),
-        float(interval.low),
-        float(interval.high),
+        mean, error, float(found.statistic), float(found.pvalue), low, high
     )
 
 
 def corrected_p_values(p_values: Any, method: Correction = "holm") -> Float64Array:
-    """Return p-values corrected for how many tests were made.
+    """Return p-values corrected for the number of tests, (n_tests,), in their order.
 
-    Args:
-        p_values: (n_tests,), in [0, 1].
-        method: "holm" bounds the chance of any false discovery, "benjamini-hochberg"
-            the expected share of false ones among the discoveries.
-
-    Returns:
-        (n_tests,), in the same order, each to be compared with the level as it is.
-
-    Raises:
-        TypeError: They are not numbers.
-        ValueError: They are not (n_tests,), or not in [0, 1].
-
-    References:
-        1. S. Holm, "A simple sequentially rejective multiple test procedure",
-           Scandinavian Journal of Statistics 6, 1979.
-        2. Y. Benjamini and Y. Hochberg, "Controlling the false discovery rate", Journal
-           of the Royal Statistical Society B 57, 1995.
-
-    Example:
-        >>> from adlib.metrics import corrected_p_values
-        >>> corrected_p_values([0.01, 0.04, 0.03]).round(3).tolist()
-        [0.03, 0.06, 0.06]
+    "holm" bounds the chance of any false discovery (Holm, 1979; SciPy lacks it),
+    "benjamini-hochberg" the expected share of false ones among the discoveries.
     """
     owner = "corrected_p_values"
     values = check_scores(p_values, "p_values", owner)
     if values.min() < 0.0 or values.max() > 1.0:
         came = f"{values.min():g} to {values.max():g}"
         raise ValueError(refusal("p_values", owner, "in [0, 1]", came))
-    check_option(method, "method", owner, CORRECTIONS)
+    check_option(method, "method", owner, get_args(Correction))
+    if method == "benjamini-hochberg":
+        return np.asarray(stats.false_discovery_control(values))
     order = np.argsort(values, kind="stable")
-    n_tests = len(values)
-    if method == "holm":
-        n_left = np.arange(n_tests, 0, -1)
-        rising = np.maximum.accumulate(values[order] * n_left)
-    else:
-        factors = n_tests / np.arange(1, n_tests + 1)
-        rising = np.minimum.accumulate((values[order] * factors)[::-1])[::-1]
-    corrected = np.empty(n_tests)
-    corrected[order] = np.minimum(rising, 1.0)
+    n_left = np.arange(len(values), 0, -1)
+    corrected = np.empty(len(values))
+    corrected[order] = np.minimum(np.maximum.accumulate(values[order] * n_left), 1.0)
     return corrected

@@ -44,28 +44,14 @@ class PixelCounts(NamedTuple):
     n_regions: int
 
 
-def count_pixels(masks_true: Iterable[Any], heatmaps: Iterable[Any]) -> PixelCounts:
+def count_pixels(masks_true: Iterable[Any], anomaly_maps: Iterable[Any]) -> PixelCounts:
     """Return the counts that all pixel and region metrics follow from.
 
-    Args:
-        masks_true: The mask of each image, (height, width), as ``check_mask`` takes it.
-            Normal images have masks of 0.
-        heatmaps: The anomaly map of each image, as large as its mask, float32. Images
-            may differ in size.
-
-    Raises:
-        TypeError: Maps or masks are not numbers.
-        ValueError: A mask is not as stated, there are not as many maps as masks, sizes
-            differ, a map holds NaN or infinity, or there are no normal or no anomalous
-            pixels at all.
-
-    Note:
-        Sequences are read twice, one image at a time, so that maps which are computed
-        or loaded when they are asked for never stand in memory together, the second
-        time by several threads; of other iterables the maps are kept. Beside that it
-        takes about 50 bytes an anomalous pixel.
+    Sequences are read twice, one image at a time, the second time by several threads;
+    of other iterables the maps are kept. Beside that it takes about 50 bytes an
+    anomalous pixel. Raises as ``PixelCurves.of`` says.
     """
-    pairs = MaskedMaps(masks_true, heatmaps, "pixel metrics")
+    pairs = MaskedMaps(masks_true, anomaly_maps, "pixel metrics")
     scores, weights, regions_before, n_pixels = [], [], 0, 0
     for image in pairs:
         n_pixels += image.scores.size

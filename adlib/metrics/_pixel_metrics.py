@@ -11,6 +11,7 @@ import numpy as np
 
 from adlib._typing import Float64Array
 from adlib._validation import check_ratio
+from adlib.metrics._levels import BestF1
 from adlib.metrics._pixel_counts import PixelCounts, count_pixels
 
 
@@ -26,21 +27,9 @@ class ProCurve(NamedTuple):
     overlaps: Float64Array
 
 
-class PixelF1(NamedTuple):
-    """The best F1 of pixels, and where.
-
-    Attributes:
-        f1: Harmonic mean of precision and recall of all pixels, in [0, 1].
-        threshold: What the scores of the pixels called anomalous exceed.
-    """
-
-    f1: float
-    threshold: float
-
-
 @dataclass(frozen=True)
 class PixelCurves:
-    """All pixel and region metrics of a set of maps, from one look at it.
+    """All pixel and region metrics of a set of maps, from one count of its pixels.
 
     Attributes:
         counts: What they follow from.
@@ -58,13 +47,13 @@ class PixelCurves:
     counts: PixelCounts
 
     @classmethod
-    def of(cls, masks_true: Iterable[Any], heatmaps: Iterable[Any]) -> PixelCurves:
-        """Look at all maps, once for every metric.
+    def of(cls, masks_true: Iterable[Any], anomaly_maps: Iterable[Any]) -> PixelCurves:
+        """Count the pixels of all maps, once for every metric.
 
         Args:
             masks_true: The mask of each image, (height, width) bool, or whole numbers
                 of which every one but 0 is anomalous. Normal images have masks of 0.
-            heatmaps: The anomaly map of each image, as large as its mask, higher = more
+            anomaly_maps: The map of each image, as large as its mask, higher = more
                 anomalous; compared in float32. Images may differ in size.
 
         Returns:
@@ -82,7 +71,7 @@ class PixelCurves:
             threads; of other iterables the maps are kept. Beside that it takes about 50
             bytes an anomalous pixel.
         """
-        return cls(count_pixels(masks_true, heatmaps))
+        return cls(count_pixels(masks_true, anomaly_maps))
 
     @cached_property
     def auroc(self) -> float:
@@ -100,7 +89,7 @@ class PixelCurves:
         return float(np.sum(precision * gained))
 
     @cached_property
-    def best_f1(self) -> PixelF1:
+    def best_f1(self) -> BestF1:
         """The highest F1 over all thresholds; of equals, that of the highest."""
         counts = self.counts
         found = counts.n_anomalous + counts.n_normal
@@ -108,7 +97,7 @@ class PixelCurves:
         best = int(f1.argmax())
         # Pixels at the level are found, so the threshold is the next number below it.
         threshold = np.nextafter(counts.levels[best], np.float32(-np.inf))
-        return PixelF1(float(f1[best]), float(threshold))
+        return BestF1(float(f1[best]), float(threshold))
 
     @cached_property
     def pro_curve(self) -> ProCurve:
@@ -145,25 +134,17 @@ class PixelCurves:
 def compute_pixel_auroc(masks_true: Iterable[Any], heatmaps: Iterable[Any]) -> float:
     """Return the area under the ROC curve of all pixels of all images.
 
+    It is ``PixelCurves.of(masks_true, heatmaps).auroc``; ties count half.
+
     Args:
-        masks_true: The mask of each image, (height, width) bool, or whole numbers of
-            which every one but 0 is anomalous. Normal images have masks of 0.
-        heatmaps: The anomaly map of each image, as large as its mask, higher = more
-            anomalous; compared in float32. Images may differ in size.
+        masks_true: The mask of each image, (height, width); see ``PixelCurves.of``.
+        heatmaps: The anomaly map of each image, (height, width), likewise.
 
     Returns:
         In [0, 1]; 0.5 is chance.
 
     Raises:
-        TypeError: Maps or masks are not numbers.
-        ValueError: A mask has soft or lossy edges (fractions, or many values), values
-            below 0, or 255 all over, as ``MVTecDataset`` gives where nobody drew one.
-            There are not as many maps as masks, sizes differ, a map holds NaN or
-            infinity, or there are no normal or no anomalous pixels at all.
-
-    Note:
-        Ties count half, as in scikit-learn. ``PixelCurves.of`` gives this and all other
-        pixel and region metrics for the price of one.
+        TypeError, ValueError: As ``PixelCurves.of``.
 
     Example:
         >>> from adlib.metrics import compute_pixel_auroc
@@ -175,71 +156,19 @@ def compute_pixel_auroc(masks_true: Iterable[Any], heatmaps: Iterable[Any]) -> f
     return PixelCurves.of(masks_true, heatmaps).auroc
 
 
-def compute_pixel_auprc(masks_true: Iterable[Any], heatmaps: Iterable[Any]) -> float:
-    """Return the average precision of all pixels of all images.
-
-    Args:
-        masks_true: The mask of each image, (height, width); see
-            ``compute_pixel_auroc``.
-        heatmaps: The anomaly map of each image, (height, width), likewise.
-
-    Returns:
-        In (0, 1]; that of chance is the share of anomalous pixels.
-
-    Raises:
-        TypeError, ValueError: As ``compute_pixel_auroc``.
-
-    Example:
-        >>> from adlib.metrics import compute_pixel_auprc
-        >>> masks = [[[1, 1, 0, 0]], [[0, 0, 0, 0]]]
-        >>> maps = [[[4.0, 2.0, 3.0, 1.0]], [[1.0, 1.0, 0.0, 0.0]]]
-        >>> round(compute_pixel_auprc(masks, maps), 4)
-        0.8333
-    """
-    return PixelCurves.of(masks_true, heatmaps).average_precision
-
-
-def compute_pixel_f1(masks_true: Iterable[Any], heatmaps: Iterable[Any]) -> PixelF1:
-    """Return the best F1 of all pixels of all images, and its threshold.
-
-    It flatters where the same images chose the threshold.
-
-    Args:
-        masks_true: The mask of each image, (height, width); see
-            ``compute_pixel_auroc``.
-        heatmaps: The anomaly map of each image, (height, width), likewise.
-
-    Returns:
-        The F1 and, of equals, the highest threshold: the next float32 below the lowest
-        score that is called anomalous.
-
-    Raises:
-        TypeError, ValueError: As ``compute_pixel_auroc``.
-
-    Example:
-        >>> from adlib.metrics import compute_pixel_f1
-        >>> masks = [[[1, 1, 0, 0]], [[0, 0, 0, 0]]]
-        >>> maps = [[[4.0, 2.0, 3.0, 1.0]], [[1.0, 1.0, 0.0, 0.0]]]
-        >>> round(compute_pixel_f1(masks, maps).f1, 4)
-        0.8
-    """
-    return PixelCurves.of(masks_true, heatmaps).best_f1
-
-
 def compute_pro(
     masks_true: Iterable[Any], heatmaps: Iterable[Any], fpr_limit: float = 0.3
 ) -> float:
     """Return AUPRO: the area under the per-region overlap up to a false-positive rate.
 
-    At each threshold the overlap is the mean, over all regions of all masks, of the
-    share of the region's pixels that exceed it: small defects count as much as large
-    ones. Regions are 8-connected. The false-positive rate is that of all
-    normal pixels, those of normal images included. The curve is linear between its
-    points and is cut, by interpolation, at the limit; the area is divided by the limit.
+    It is ``PixelCurves.of(masks_true, heatmaps).aupro(fpr_limit)``. At each threshold
+    the overlap is the mean, over all 8-connected regions of all masks, of the share of
+    the region's pixels above it, and the false-positive rate is that of all normal
+    pixels, those of normal images included. The curve is linear between its points and
+    interpolated at the limit; the area is divided by the limit.
 
     Args:
-        masks_true: The mask of each image, (height, width); see
-            ``compute_pixel_auroc``.
+        masks_true: The mask of each image, (height, width); see ``PixelCurves.of``.
         heatmaps: The anomaly map of each image, (height, width), likewise.
         fpr_limit: In (0, 1].
 
@@ -247,8 +176,7 @@ def compute_pro(
         In [0, 1].
 
     Raises:
-        TypeError, ValueError: As ``compute_pixel_auroc``; or ``fpr_limit`` is not as
-            stated.
+        TypeError, ValueError: As ``PixelCurves.of``; or ``fpr_limit`` is not as stated.
 
     References:
         1. P. Bergmann et al., "The MVTec anomaly detection dataset", IJCV 129, 2021,

@@ -2,23 +2,20 @@
 
 from __future__ import annotations
 
-from typing import Any, NamedTuple
+from typing import Any, Literal, NamedTuple, Protocol, TypeAlias, get_args
 
 import numpy as np
 from numpy.typing import ArrayLike
 
 from adlib._device import resolve_device, still_there
-from adlib._typing import AnyArray, Float32Array, Int64Array
+from adlib._typing import AnyArray, Float32Array, Float64Array, Int64Array
 from adlib._validation import check_int, check_option, describe, refusal
-from adlib.neighbors._points import as_points
-from adlib.neighbors._search import (
-    SEARCH_KINDS,
-    UNTRAINED,
-    SearchKind,
-    Trained,
-    build_search,
-)
+from adlib.neighbors._points import Points, as_points
 
+SearchKind: TypeAlias = Literal[
+    "exact", "faiss-flat", "faiss-ivf", "faiss-hnsw", "faiss-ivfpq", "faiss-sq"
+]
+UNTRAINED: tuple[SearchKind, ...] = ("exact", "faiss-flat")
 OWNER = "MemoryBank"
 
 
@@ -49,6 +46,30 @@ class Recall(NamedTuple):
     recall: float
     mean_distance: float
     mean_exact: float
+
+
+class Search(Protocol):
+    """What holds a bank and finds the rows nearest to queries; FAISS's has an index.
+
+    Every ``search`` of ``MemoryBank`` is one; the bank checks what it passes on.
+    """
+
+    def kneighbors(
+        self, queries: Points, n_neighbors: int, left_out: Int64Array | None
+    ) -> tuple[Float64Array, Int64Array]:
+        """Return squared distances and indices of the nearest rows.
+
+        Args:
+            queries: Checked rows, (n_queries, n_features) float32, and squared norms.
+            n_neighbors: How many to find, in [1, n_bank].
+            left_out: A group for each query, (n_queries,): bank rows of that group do
+                not count. None: all count.
+
+        Returns:
+            Squared Euclidean distances, ascending, and indices into the bank, each
+            (n_queries, n_neighbors); in an exact engine ties go to the lowest index.
+        """
+        ...
 
 
 class MemoryBank:
@@ -85,7 +106,7 @@ class MemoryBank:
         take memory beside the embeddings, from which distances are measured: a copy of
         them ("faiss-flat", "faiss-ivf"; "faiss-hnsw" with 270 bytes more an entry), a
         byte a feature ("faiss-sq"), or 48 bytes an entry at most ("faiss-ivfpq").
-        FAISS's reader of indexes checks little: pass ``index`` only from where you
+        FAISS checks little of an index: pass one only from a source that you
         trust.
 
     Example:
@@ -108,7 +129,9 @@ class MemoryBank:
     ) -> None:
         # A copy: changing X later must not change the results.
         points = as_points(np.array(X), "X", OWNER)
-        self._kind: SearchKind = check_option(search, "search", OWNER, SEARCH_KINDS)
+        self._kind: SearchKind = check_option(
+            search, "search", OWNER, get_args(SearchKind)
+        )
         self.embeddings = points.rows
         self.origins = None if origins is None else _as_origins(origins, len(self))
         images = np.full(len(self), -1) if self.origins is None else self.origins[:, 0]
@@ -162,8 +185,8 @@ class MemoryBank:
             O(n_queries * n_bank * m), with m as in ``greedy_coreset``.
 
             With a FAISS index the distances are the true ones to the entries that are
-            named, measured in the same way, but an approximate index may miss an entry
-            that is nearer. Queries for which it names fewer than ``n_neighbors`` are
+            named, measured in the same way, but an approximate index may miss a nearer
+            entry. Queries for which it names fewer than ``n_neighbors`` are
             searched exactly. Memory beyond the result: 16 * (n_neighbors + 8) bytes a
             query, and what FAISS takes.
         """
@@ -233,9 +256,8 @@ class MemoryBank:
             What ``index`` takes, (n_bytes,) uint8; None where the bank itself is all
             that ``search`` needs ("exact" and "faiss-flat").
         """
-        if isinstance(self._search, Trained):
-            return self._search.index_bytes()
-        return None
+        stored = getattr(self._search, "index_bytes", None)
+        return None if stored is None else stored()
 
     def _as_left_out(self, left_out: ArrayLike, n_queries: int) -> Int64Array:
         images = np.asarray(left_out)
@@ -281,3 +303,32 @@ def _as_origins(origins: ArrayLike, n_bank: int) -> Int64Array:
         rule = f"({n_bank}, 3) integers: image number, grid row, grid column"
         raise ValueError(refusal("origins", OWNER, rule, describe(array)))
     return np.ascontiguousarray(array, dtype=np.int64)
+
+
+def build_search(
+    kind: SearchKind,
+    points: Points,
+    groups: Int64Array,
+    device: str,
+    stored: AnyArray | None = None,
+) -> Search:
+    """Return the engine of that kind over the bank.
+
+    Args:
+        kind: Which engine.
+        points: The bank.
+        groups: Group of each bank row, (n_bank,).
+        device: "cpu" or "cuda:N".
+        stored: The trained index of a FAISS kind, (n_bytes,) uint8; None trains one.
+    """
+    if kind != "exact":
+        from adlib.neighbors._faiss.search import FaissSearch  # noqa: PLC0415
+
+        return FaissSearch(kind, points, groups, device, stored)
+    if device == "cpu":
+        from adlib.neighbors._cpu.search import ExactSearch  # noqa: PLC0415
+
+        return ExactSearch(points, groups)
+    from adlib.neighbors._torch import search  # noqa: PLC0415
+
+    return search.ExactSearch(points, groups, device)

@@ -7,7 +7,7 @@ from PIL import Image
 from scipy.ndimage import maximum_filter, minimum_filter
 
 from adlib._typing import BoolArray, Float32Array
-from adlib.images import resize
+from adlib.images._pixels import resize
 from adlib.report._missing import needs_report_extra
 
 COLOURMAP = "inferno"  # even in lightness, so it reads without colour vision too

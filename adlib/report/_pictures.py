@@ -11,7 +11,8 @@ import numpy as np
 
 from adlib._typing import AnyArray, Float32Array
 from adlib.datasets import read_mask
-from adlib.images import as_pixels, read_image, resize
+from adlib.images import read_image
+from adlib.images._pixels import as_pixels, resize
 from adlib.report._overlay import overlay
 from adlib.report._style import ORANGE, WIDTH, in_style, new_figure
 
@@ -20,7 +21,7 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
     from adlib.datasets import Sample
-    from adlib.estimators import Explanation
+    from adlib.estimators._results import Explanation
 
 SIDE = 320  # pixels of an image in a grid
 ZOOM = 5  # patches that a close-up is wide
@@ -116,7 +117,7 @@ def explanation_figure(
         >>> from tempfile import TemporaryDirectory
         >>> from PIL import Image
         >>> from adlib.datasets import Sample
-        >>> from adlib.estimators import Explanation
+        >>> from adlib.estimators._results import Explanation
         >>> from adlib.report import explanation_figure
         >>> with TemporaryDirectory() as folder:
         ...     path = Path(folder, "0.png")

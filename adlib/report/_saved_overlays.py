@@ -19,8 +19,9 @@ from adlib._files import replacing
 from adlib._typing import Float32Array
 from adlib._validation import describe, refusal
 from adlib.estimators import AnomalyDetector, Inspection
-from adlib.images import Images, PixelFormat, open_source
+from adlib.images import Images, open_source
 from adlib.images._folders import is_image_name
+from adlib.images._pixels import PixelFormat
 from adlib.images._sources import Item
 from adlib.report._missing import check_report_extra
 from adlib.report._overlay import overlay

@@ -9,9 +9,9 @@ from typing import Any
 
 import pandas as pd
 
-from adlib.datasets import ClassSplit
+from adlib.datasets._splits import ClassSplit
 from adlib.estimators import AnomalyDetector
-from adlib.features import without_feature_cache
+from adlib.features._feature_cache import without_feature_cache
 from adlib.metrics import PixelCurves
 from adlib.study import _names as names
 from adlib.study._config import Config

@@ -10,18 +10,19 @@ import numpy as np
 import pandas as pd
 
 from adlib._typing import Float64Array
-from adlib.datasets import ClassSplit, Sample
+from adlib.datasets import Sample
+from adlib.datasets._splits import ClassSplit
 from adlib.estimators import AnomalyDetector, PatchCore
 from adlib.metrics import (
     compute_accuracy_precision_recall,
     compute_auroc,
     compute_f1_at_threshold,
-    transfer_threshold,
 )
 from adlib.study import _names as names
 from adlib.study._evaluate import Run
 from adlib.study._predictions import Predictions
 from adlib.study._tables import figures, row
+from adlib.thresholds import transfer_threshold
 
 N_ADDED = (4, 16)  # shifted good images that a bank is topped up with
 

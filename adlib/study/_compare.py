@@ -9,13 +9,8 @@ import numpy as np
 import pandas as pd
 
 from adlib._typing import BoolArray, Int64Array
-from adlib.metrics import (
-    bootstrap_interval_of,
-    compute_auroc,
-    corrected_p_values,
-    paired_permutation_test,
-    paired_t_test,
-)
+from adlib.metrics import bootstrap_interval, compute_auroc, paired_permutation_test
+from adlib.metrics._paired_tests import corrected_p_values, paired_t_test
 from adlib.study import _names as names
 from adlib.study._evaluate import N_RESAMPLES, delong_row
 from adlib.study._tables import figures, row, with_means
@@ -201,7 +196,7 @@ def _paired_bootstrap(
         return measure(anomalous[i], after[i]) - measure(anomalous[i], before[i])
 
     # Percentiles: BCa has no bounds where no image's verdict changes.
-    interval = bootstrap_interval_of(
+    interval = bootstrap_interval(
         difference,
         anomalous,
         n_resamples=N_RESAMPLES,

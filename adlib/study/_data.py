@@ -12,12 +12,7 @@ from PIL import Image
 
 from adlib._progress import ProgressBar
 from adlib.datasets import (
-    ClassSplit,
-    CleanSplit,
     Sample,
-    ShiftedSplit,
-    class_names,
-    classes_with_splits,
     create_clean_split,
     demo_root,
     generate_shifted_set,
@@ -26,6 +21,9 @@ from adlib.datasets import (
     read_samples,
     save_clean_splits,
 )
+from adlib.datasets._layouts import class_names
+from adlib.datasets._shifted_splits import ShiftedSplit
+from adlib.datasets._splits import ClassSplit, CleanSplit, classes_with_splits
 from adlib.study import _names as names
 from adlib.study._config import Config
 from adlib.study._tables import figures, row
@@ -57,10 +55,10 @@ def clean_splits(config: Config) -> dict[str, CleanSplit]:
             raise ValueError(
                 f"{str(path)!r} holds a split of {name!r} with seed, train_ratio and "
                 f"val_anomaly_ratio {drawn}; the configuration states {stated}. Change "
-                "it, name another paths.processed, or delete the file to draw anew."
+                "it, name another paths.processed, or delete the file to draw it again."
             )
     new = [
-        create_clean_split(samples, name, **ratios, seed=config.seed)
+        create_clean_split(samples, name, **ratios, random_state=config.seed)
         for name in classes
         if name not in held
     ]
@@ -79,7 +77,7 @@ def shifted_splits(config: Config) -> dict[str, ShiftedSplit]:
         config.paths.shifted,
         config.paths.shifted_splits,
         settings=config.shift,
-        seed=config.seed,
+        random_state=config.seed,
     )
 
 

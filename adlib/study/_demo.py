@@ -9,8 +9,9 @@ from dataclasses import dataclass
 import numpy as np
 
 from adlib._typing import BoolArray, Float32Array
-from adlib.datasets import CellKind, elpv_cells, split_cells
-from adlib.estimators import Explanation, PatchCore
+from adlib.datasets._elpv import CellKind, elpv_cells, split_cells
+from adlib.estimators import PatchCore
+from adlib.estimators._results import Explanation
 from adlib.metrics import compute_auroc
 
 

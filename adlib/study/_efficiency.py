@@ -11,9 +11,11 @@ import numpy as np
 import pandas as pd
 
 from adlib._typing import Float64Array
-from adlib.datasets import ANOMALOUS, ClassSplit
-from adlib.estimators import STAGES, AnomalyDetector, stage_seconds
-from adlib.features import without_feature_cache
+from adlib.datasets import ANOMALOUS
+from adlib.datasets._splits import ClassSplit
+from adlib.estimators import AnomalyDetector, stage_seconds
+from adlib.estimators._stage_times import STAGES
+from adlib.features._feature_cache import without_feature_cache
 from adlib.study import _names as names
 from adlib.study._config import Config
 from adlib.study._evaluate import auroc_interval

@@ -11,8 +11,9 @@ from scipy.stats import binomtest, mannwhitneyu
 
 from adlib._typing import BoolArray
 from adlib.datasets import Sample, read_mask
-from adlib.images import as_pixels, read_image
-from adlib.metrics import mask_area_ratio, touches_border
+from adlib.images import read_image
+from adlib.images._pixels import as_pixels
+from adlib.metrics._breakdown import mask_area_ratio, touches_border
 from adlib.study import _names as names
 from adlib.study._names import FALSE_ALARM, MISSED
 from adlib.study._tables import figures, row

@@ -11,36 +11,39 @@ import numpy as np
 import pandas as pd
 
 from adlib._typing import BoolArray, Float64Array
-from adlib.datasets import Sample, class_names, read_mask
+from adlib.datasets import Sample, read_mask
+from adlib.datasets._layouts import class_names
 from adlib.estimators import AnomalyDetector
+from adlib.estimators._aggregation import compare_aggregations
 from adlib.metrics import (
-    Interval,
     PixelCurves,
+    aupimo,
+    best_f1,
     bootstrap_interval,
-    brier_score,
+    compute_accuracy_precision_recall,
+    compute_f1_at_threshold,
+    delong_test,
+    fit_probabilities,
+    fpr_at_tpr,
+    per_defect_type,
+)
+from adlib.metrics._bootstrap import Interval
+from adlib.metrics._breakdown import (
     by_defect_size,
     by_position,
-    calibrate_threshold,
-    compare_aggregations,
-    compare_thresholds,
-    compute_accuracy_precision_recall,
-    compute_aupimo,
-    compute_best_f1,
-    compute_confusion,
-    compute_f1_at_threshold,
-    compute_fpr_at_tpr,
-    delong_test,
-    expected_calibration_error,
-    fit_probabilities,
     mask_area_ratio,
-    per_defect_type,
-    reliability,
     touches_border,
-    zone_thresholds,
+)
+from adlib.metrics._image_metrics import confusion_counts
+from adlib.metrics._probabilities import (
+    brier_score,
+    expected_calibration_error,
+    reliability,
 )
 from adlib.study import _names as names
 from adlib.study._predictions import Chosen, Predictions
 from adlib.study._tables import figures, row, scores
+from adlib.thresholds import calibrate_threshold, compare_thresholds, zone_thresholds
 
 N_RESAMPLES = 2000
 FPR_LIMIT = 0.3  # where the PRO curve is cut
@@ -97,7 +100,7 @@ def evaluate(
         ...     Sample(Path(f"{i}.png"), i % 2, "crack", None, "part", "test")
         ...     for i in range(8)]
         >>> found = evaluate([1, 3, 2, 4, 1, 2, 3, 5], samples, 2.5, n_resamples=99)
-        >>> found.set_index(["setting", "metric"]).loc[("", "auroc"), "value"]
+        >>> float(found.set_index(["setting", "metric"]).value["", "auroc"])
         0.875
     """
     if isinstance(model_or_scores, AnomalyDetector):
@@ -248,9 +251,9 @@ def image_rows(
     ]
     if both:
         auroc = bootstrap_interval("auroc", anomalous, found, **options)
-        precision = bootstrap_interval("auprc", anomalous, found, **options)
-        best = compute_best_f1(anomalous, found)
-        false_rate = compute_fpr_at_tpr(anomalous, found, 0.95)
+        precision = bootstrap_interval("average_precision", anomalous, found, **options)
+        best = best_f1(anomalous, found)
+        false_rate = fpr_at_tpr(anomalous, found, 0.95)
         rows.append(row(names.AUROC, *auroc[:3], n=n))
         rows.append(row(names.AVERAGE_PRECISION, *precision[:3], n=n))
         rows.append(row("fpr_at_95_tpr", false_rate, n=n))
@@ -278,7 +281,7 @@ def pixel_rows(predictions: Predictions) -> Rows:
         names.AUPRO: curves.aupro(FPR_LIMIT),
     }
     if any(not mask.any() for mask in masks):  # there are normal images
-        found["aupimo"] = compute_aupimo(masks, maps).mean
+        found["aupimo"] = aupimo(masks, maps).mean
     found |= {"n_regions": curves.counts.n_regions}
     found |= {"map_height": height, "map_width": width}
     return [row(metric, value, n=len(masks)) for metric, value in found.items()]
@@ -335,7 +338,7 @@ def _verdict_rows(
         row(names.RECALL, rates.recall, n=n_anomalous),
         row(names.SPECIFICITY, rates.specificity, n=n - n_anomalous),
     ]
-    confusion = compute_confusion(anomalous, predicted)
+    confusion = confusion_counts(anomalous, predicted)
     return rows + [row(k, v, n=n) for k, v in confusion._asdict().items()]
 
 

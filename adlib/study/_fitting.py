@@ -9,13 +9,16 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from adlib.datasets import ANOMALOUS, ClassSplit
+from adlib.datasets import ANOMALOUS
+from adlib.datasets._splits import ClassSplit
 from adlib.estimators import AnomalyDetector, PaDiM, PatchCore
-from adlib.features import embedding_length, without_feature_cache
-from adlib.metrics import calibrate_threshold, compute_auroc
+from adlib.features._embedding import embedding_length
+from adlib.features._feature_cache import without_feature_cache
+from adlib.metrics import compute_auroc
 from adlib.study import _names as names
 from adlib.study._config import Config
 from adlib.study._tables import figures, row, write_json
+from adlib.thresholds import calibrate_threshold
 
 # Parameters that change speed alone, or say nothing of the model.
 LEFT_OUT = {"batch_size", "device", "n_workers", "on_error", "progress"}

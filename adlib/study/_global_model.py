@@ -10,7 +10,8 @@ import numpy as np
 import pandas as pd
 
 from adlib._typing import BoolArray, Float64Array, Int64Array
-from adlib.datasets import ANOMALOUS, ClassSplit, Sample
+from adlib.datasets import ANOMALOUS, Sample
+from adlib.datasets._splits import ClassSplit
 from adlib.estimators import PatchCore
 from adlib.metrics import compute_auroc
 from adlib.neighbors import MemoryBank

@@ -10,7 +10,8 @@ from typing import Any
 import pandas as pd
 
 import adlib
-from adlib.datasets import ClassSplit, CleanSplit, ShiftedSplit
+from adlib.datasets._shifted_splits import ShiftedSplit
+from adlib.datasets._splits import ClassSplit, CleanSplit
 from adlib.features import FeatureCache, use_feature_cache
 from adlib.study import _names as names
 from adlib.study._config import Config, config_from_arguments

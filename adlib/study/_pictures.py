@@ -10,19 +10,14 @@ import numpy as np
 import torch
 
 from adlib._typing import BoolArray, Float32Array
-from adlib.datasets import (
-    LIGHTS,
-    PARTS,
-    SEVERITIES,
-    ClassSplit,
-    LightGradient,
-    Sample,
-    Shift,
-    ShiftDomainTransform,
-    ShiftSettings,
-)
+from adlib.datasets import Sample, ShiftDomainTransform, ShiftSettings
+from adlib.datasets._shift import LightGradient, Shift
+from adlib.datasets._shift_pixels import LIGHTS
+from adlib.datasets._shift_settings import PARTS, SEVERITIES
+from adlib.datasets._splits import ClassSplit
 from adlib.estimators import AnomalyDetector
-from adlib.images import as_pixels, read_image
+from adlib.images import read_image
+from adlib.images._pixels import as_pixels
 from adlib.study._predictions import Predictions
 
 Rows: TypeAlias = dict[str, list[dict[str, Any] | None]]
@@ -75,7 +70,9 @@ def shift_parts(sample: Sample, settings: ShiftSettings, seed: int) -> Rows:
         scaled = lit.scaled(severity)
         rows[severity] = [
             _shifted(
-                pixels, ShiftDomainTransform(scaled.only(*some), seed=seed).at(0), name
+                pixels,
+                ShiftDomainTransform(scaled.only(*some), random_state=seed).at(0),
+                name,
             )
             for name, some in parts
         ]

@@ -73,7 +73,8 @@ def run_study(
     with locked(outputs, "study", say):
         with locked(outputs, "phase", say):
             pass  # of a killed run, or started by hand
-        runs = pd.DataFrame(_run_phases(config, scripts or phase_scripts(), anew, say))
+        chosen = phase_scripts() if scripts is None else scripts
+        runs = pd.DataFrame(_run_phases(config, chosen, anew, say))
     if config.tensorboard:
         write_tensorboard(outputs, config.metrics, runs)
     return runs

@@ -13,19 +13,12 @@ import pandas as pd
 import torch
 
 from adlib._typing import AnyArray, Float64Array
-from adlib.datasets import (
-    ANOMALOUS,
-    GEOMETRIC,
-    PARTS,
-    PHOTOMETRIC,
-    SEVERITIES,
-    ClassSplit,
-    Sample,
-    ShiftDomainTransform,
-    ShiftSettings,
-)
+from adlib.datasets import ANOMALOUS, Sample, ShiftDomainTransform, ShiftSettings
+from adlib.datasets._shift_settings import GEOMETRIC, PARTS, PHOTOMETRIC, SEVERITIES
+from adlib.datasets._splits import ClassSplit
 from adlib.estimators import AnomalyDetector
-from adlib.images import as_pixels, read_image
+from adlib.images import read_image
+from adlib.images._pixels import as_pixels
 from adlib.study import _names as names
 from adlib.study._config import Config
 from adlib.study._evaluate import auroc_interval, delong_row
@@ -58,7 +51,9 @@ def shifted_images(
     samples: Sequence[Sample], settings: ShiftSettings | None, seed: int
 ) -> Iterator[AnyArray]:
     """Yield images as a shift makes them, (height, width, 3) uint8, in order."""
-    transform = None if settings is None else ShiftDomainTransform(settings, seed=seed)
+    transform = (
+        None if settings is None else ShiftDomainTransform(settings, random_state=seed)
+    )
     for number, sample in enumerate(samples):
         pixels = as_pixels(read_image(sample.image_path), str(sample.image_path))
         if pixels.ndim == 2:  # noqa: PLR2004 - grey

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+from typing import get_args
+
 import torch
 from torch.nn import functional as F
 
-from adlib.features import PRECISIONS, RUNTIMES, Backbone, patch_embeddings
+from adlib.features import Backbone, patch_embeddings
+from adlib.features._backbone import Precision, Runtime
 from benchmarks._data import batch
 
 
@@ -30,7 +33,7 @@ class Features:
 class Runtimes:
     """The backbone alone."""
 
-    params = [list(RUNTIMES), list(PRECISIONS), [1, 16], [224, 320]]
+    params = [list(get_args(Runtime)), list(get_args(Precision)), [1, 16], [224, 320]]
     param_names = ["runtime", "precision", "n_images", "side"]
 
     def setup(self, runtime, precision, n_images, side):

@@ -10,7 +10,7 @@ from functools import lru_cache
 import numpy as np
 from scipy import ndimage
 
-from adlib.metrics import PixelCurves, bootstrap_interval, compute_aupimo
+from adlib.metrics import PixelCurves, aupimo, bootstrap_interval
 
 COUNTS = [20, 160]
 SIDE = 320
@@ -47,7 +47,7 @@ class PixelMetrics:
         _all_four(self.masks, self.maps)
 
     def time_aupimo(self, n_images):
-        compute_aupimo(self.masks, self.maps)
+        aupimo(self.masks, self.maps)
 
     def peakmem_all_four(self, n_images):
         _all_four(self.masks, self.maps)

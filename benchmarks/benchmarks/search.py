@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+from typing import get_args
+
 import numpy as np
 
-from adlib.neighbors import SEARCH_KINDS, MemoryBank
+from adlib.neighbors import MemoryBank
+from adlib.neighbors._bank import SearchKind
 from benchmarks._data import (
     BANKS,
     DIMENSIONS,
@@ -15,7 +18,9 @@ from benchmarks._data import (
 )
 from benchmarks._threads import THREADS, restore_threads, use_threads
 
-APPROXIMATE = [kind for kind in SEARCH_KINDS if kind not in {"exact", "faiss-flat"}]
+APPROXIMATE = [
+    kind for kind in get_args(SearchKind) if kind not in {"exact", "faiss-flat"}
+]
 BASE_BANK = BANKS[1]
 RECALL_QUERIES = 2000
 
@@ -43,7 +48,7 @@ class _Search:
 
 
 class BankSize(_Search):
-    params = [BANKS, list(SEARCH_KINDS)]
+    params = [BANKS, list(get_args(SearchKind))]
     param_names = ["n_bank", "search"]
 
     def setup(self, n_bank, search):

@@ -6,19 +6,26 @@ import json
 import sys
 from pathlib import Path
 
+PARTS = {
+    "coresets": "Coreset selection",
+    "searches": "Nearest-neighbour search",
+    "detectors": "PatchCore",
+    "gaussians": "PaDiM",
+    "metrics": "Pixel metrics",
+}
 EXPLAINED = """\
-What explains it (searches are timed ten at a time):
+Searches are timed ten at a time. What explains the exponents:
 
-- The textbook coreset has exponent 1 in patches, in picks and in dimension, so 2 where
+- The textbook coreset loop has exponent 1 in patches, picks and dimension, so 2 where
   patches and picks grow together.
-- Of more patches, a larger share stays under every limit and is never brought up to
-  date; of more picks, the later ones change few distances. Together they stay just
-  above 1: the patches that must be refreshed are compared with ever more picks.
-- Products run over the principal components, whose number grows slower than the
-  dimension; what grows with it is the centring, the projection and the pairs that are
-  measured.
-- A search makes each query's sketch and compares it with clusters whatever the bank; a
-  larger bank has smaller clusters, of which more are skipped.""".splitlines()
+- With more patches, a larger share stays below every limit and is never updated. With
+  more picks, the later ones change few distances. Where both grow the exponent is just
+  above 1, since the patches that must be updated are compared with more picks.
+- Matrix products run over the principal components, whose number grows slower than the
+  dimension. Centring, projection and the exact distances grow with the dimension.
+- A search computes the sketch of each query and compares it with the clusters for any
+  bank size. A larger bank has smaller clusters, and more of them are skipped.
+"""
 
 
 def main() -> None:
@@ -30,27 +37,31 @@ def page(found: dict) -> str:
     """Return the page as Markdown."""
     versions = ", ".join(f"{name} {v}" for name, v in found["versions"].items())
     lines = [
-        "# adlib beside its peers",
+        "# Compared with other libraries",
         "",
         "Written by `python benchmarks/peers/run.py ROOT`, which runs all libraries in",
-        "turn on the same embeddings, images and weights, in one environment. Seconds",
+        "turn on the same embeddings, images and weights, in one environment. Times",
         "are medians; what is marked (scaled) was timed for a few picks of a coreset.",
         "",
         f"Machine: {found['cores']} cores of {found['processor']}.",
         f"Python {found['python']}, {versions}.",
-        "",
-        "| task | adlib | peer | its time | adlib is faster by |",
-        "|---|---|---|---|---|",
     ]
-    for part in ("coresets", "searches", "detectors", "gaussians", "metrics"):
-        lines += [_row(result) for result in found.get(part, [])]
-    lines += ["", *_agreements(found)]
+    for part, heading in PARTS.items():
+        if part in found:
+            lines += ["", f"## {heading}", ""]
+            lines += [
+                "| task | adlib | other library | its time | adlib is faster by |"
+            ]
+            lines += ["|---|---|---|---|---|"]
+            lines += [_row(result) for result in found[part]]
+            lines += _agreements(found[part])
     if "memory" in found:
         lines += [
             "",
-            "## Peak memory of fit above the idle process",
+            "## Peak memory of fit",
             "",
-            "320 images of 320x320 from files; PatchCore with a coreset of 5 %.",
+            "Above the idle process, for 320 images of 320x320 from files; PatchCore",
+            "with a coreset of 5 %.",
         ]
     for result in found.get("memory", []):
         peak = result["peak MiB"]
@@ -60,7 +71,7 @@ def page(found: dict) -> str:
             "",
             f"{method}: embeddings of {whole:.0f} MiB in float32.",
             "",
-            "| library | MiB | times the embeddings |",
+            "| library | MiB | MiB / embeddings |",
             "|---|---|---|",
             *(f"| {k} | {v:.0f} | {v / whole:.2f} |" for k, v in peak.items()),
         ]
@@ -69,16 +80,16 @@ def page(found: dict) -> str:
             "",
             "## How adlib's time grows",
             "",
-            "An exponent is the slope of log time over log size.",
+            "The exponent is the slope of log time against log size.",
             "",
-            "| with | seconds | exponent |",
+            "| varied | seconds | exponent |",
             "|---|---|---|",
         ]
     for result in found.get("scaling", []):
         times = ", ".join(f"{int(n):,}: {t:.3g}" for n, t in result["seconds"].items())
         lines.append(f"| {result['what']} | {times} | {result['exponent']:.2f} |")
     if "scaling" in found:
-        lines += ["", *EXPLAINED]
+        lines += ["", *EXPLAINED.splitlines()]
     return "\n".join(lines) + "\n"
 
 
@@ -99,17 +110,19 @@ def _time(seconds: float) -> str:
     return f"{seconds:,.1f} s" if seconds < 100 else f"{seconds:,.0f} s"
 
 
-def _agreements(found: dict) -> list[str]:
-    """Return a line for each kind of agreement, and for which tasks it was found."""
+def _agreements(results: list[dict]) -> list[str]:
+    """Return how far results agree, a line for each set of tasks."""
     tasks: dict[str, list[str]] = {}
-    for part in ("searches", "detectors", "gaussians", "metrics"):
-        for result in found.get(part, []):
-            told = result.get("agreement", {})
-            said = ", ".join(f"{name}: {value:.6g}" for name, value in told.items())
-            known = tasks.setdefault(said, [])
-            if said and result["task"] not in known:
-                known.append(result["task"])
-    return [f"- {'; '.join(names)}: {said}." for said, names in tasks.items() if said]
+    for result in results:
+        told = result.get("agreement", {})
+        said = "; ".join(f"{name}: {value:.6g}" for name, value in told.items())
+        known = tasks.setdefault(said, [])
+        if said and result["task"] not in known:
+            known.append(result["task"])
+    lines = [
+        f"- **{'; '.join(names)}**: {said}." for said, names in tasks.items() if said
+    ]
+    return ["", "Agreement of the results:", "", *lines] if lines else []
 
 
 if __name__ == "__main__":

@@ -1,15 +1,11 @@
-"""The gallery: the study's scripts, run in order while the site is built.
+"""The gallery: sphinx-gallery runs the examples while the site is built.
 
-They run unchanged, in a folder of their own below ``_build``, beside a configuration
-that is smaller than that of ``examples``: see ``SETTINGS``. What sphinx-gallery needs
-(a title with a line under it) is added to copies; what readers download is the script
-as it is in ``examples``, and a notebook.
+They run in a copy, ``_build/study``, beside a smaller configuration: see ``SETTINGS``.
+``-D plot_gallery=0`` builds the site without running them.
 """
 
 from __future__ import annotations
 
-import ast
-import hashlib
 import re
 import shutil
 from pathlib import Path
@@ -19,134 +15,77 @@ from PIL import Image
 from sphinx.application import Sphinx
 
 from adlib.features import use_feature_cache
-from adlib.study._provenance import code_version
 
 DOCS = Path(__file__).parent.parent
 EXAMPLES = DOCS.parent / "examples"
 STUDY = DOCS / "_build" / "study"  # the scripts, their data/ and their outputs/
-PAGES = DOCS / "gallery"
 SETTINGS = """\
 data: {classes: [brick, grass]} # two of the demo set's three classes
 backbone: {image_size: 160} # instead of 320
 ablation: {n_training: 6, n_judged: 8} # images a class; instead of 150 and 100
 """
-# The picture that stands for a script, where it is not the first that it wrote.
-THUMBNAILS = {
-    "first_steps": "thumbnail_path = 'images/demo.png'",
-    "phase00_setup": "thumbnail_path = 'images/shift.png'",
-    "phase01_explore_and_split": "thumbnail_number = 2",
-}
-WIDE = 1.5  # times as wide as high: such a picture gets the whole line
+WIDE = 1.5  # times as wide as high: such a figure gets the whole line
+THUMBNAILS = "images/gallery"  # one for each script, shown whether or not it ran
+HEADER = """\
+Gallery
+=======
+
+The first steps, and the study phase by phase. Each page is a script of ``examples``
+with its printed output and its figures; the script and a notebook can be downloaded at
+the end of the page. Each phase needs those before it: run them in order, in one folder.
+
+{how} on adlib's demo set, real textures with synthetic defects, with these settings
+instead of those of ``examples/config.yaml``, to be quick:
+
+.. code-block:: yaml
+
+"""
+RAN = "The phases ran"
+NOT_RUN = """\
+The scripts were not run for this build of the site, so output and figures are missing;
+the pictures below are from an earlier one. A full build runs the phases"""
+NOTE = """
+.. note:: This phase ran on a small demo set. The results are no benchmark: see
+   :doc:`/measurements` for those.
+"""
+REPORT = """
+The report of this run: `page <outputs/report/report.html>`__,
+`PDF <outputs/report/report.pdf>`__.
+"""
+NOT_RUN_NOTE = """
+.. note:: Not run for this build of the site: output and figures are missing.
+"""
+CODE = r".. code-block:: console\n\n\g<0>"  # instead of a quotation
 FIRST_CELL = """\
 # A notebook has neither a command line nor a file beside a configuration. Arguments go
 # into sys.argv, e.g. ["phase", "--data", "data/raw/mvtec_ad", "--work", "study"].
 import sys
 
-from adlib.study import phase_scripts
+from adlib.study._run_study import phase_scripts
 
 sys.argv = ["phase"]
 __file__ = str(phase_scripts()[0])"""
-HEADER = """\
-Gallery
-=======
-
-The study, phase by phase, and the first steps. Each page is a script of ``examples``
-with what it printed and every picture that it wrote, and can be downloaded as it is or
-as a notebook. The phases stand on one another: run them in order, in one folder.
-
-These pages were made on adlib's demo set, real textures with synthetic defects, while
-this site was built. To be quick, the phases ran with these settings instead of those of
-``examples/config.yaml``:
-
-.. code-block:: yaml
-
-{settings}
-Figures of so few and small images show what a phase does, not what adlib is worth:
-for that see :doc:`/measurements`. The first steps have no configuration and ran as they
-are.
-
-"""
-NOTE = """
-.. note::
-
-   Run while this site was built, {how}
-"""
-SMALL = """\
-on two classes of the demo set at 160 pixels: see
-   :doc:`the settings </gallery/index>`. Its figures show what it does, not what adlib
-   is worth.
-"""
-
-REPORT = """\
-
-   This run's report: `as a page <outputs/report/report.html>`__ and
-   `as a PDF <outputs/report/report.pdf>`__.
-"""
-
 _seen: dict[Path, int] = {}
 
 
-def settings(options: dict[str, Any]) -> dict[str, Any]:
-    """Return sphinx-gallery's configuration, with changes."""
-    return {
-        "examples_dirs": [str(STUDY)],
-        "gallery_dirs": [str(PAGES)],
-        "filename_pattern": r"(phase|first_steps)",
-        "ignore_pattern": r"run_all",
-        "within_subsection_order": "FileNameSortKey",
-        "image_scrapers": ("gallery.written_pictures",),
-        "reset_modules": ("gallery.forget_features",),
-        "reset_argv": "gallery.no_arguments",
-        "first_notebook_cell": FIRST_CELL,
-        "remove_config_comments": True,
-        "download_all_examples": False,
-        "show_signature": False,
-        "min_reported_time": 1e9,  # seconds of a busy machine tell nothing
-        "write_computation_times": False,
-        "capture_repr": (),
-        "nested_sections": False,
-        **options,
-    }
-
-
-def no_arguments(
-    gallery_conf: dict[str, Any], script_vars: dict[str, Any]
-) -> list[str]:
-    """Give a script no arguments, and the path of its file, which it reads."""
-    script_vars["example_globals"]["__file__"] = str(script_vars["src_file"])
-    return []
-
-
-def forget_features(gallery_conf: dict[str, Any], name: str) -> None:
-    """Switch the feature cache off: a script's process would end here."""
-    use_feature_cache(None)
-    _note_new_pictures()
-
-
-def _note_new_pictures() -> list[Path]:
+def _new_pictures() -> list[Path]:
     """Return the pictures written since the last call, in the order of writing."""
-    found = []
-    for path in STUDY.glob("outputs/**/*.png"):
-        moment = path.stat().st_mtime_ns
-        if _seen.get(path) != moment:
-            _seen[path] = moment
-            found.append(path)
-    return sorted(found, key=lambda path: (path.stat().st_mtime_ns, path.name))
+    times = {path: path.stat().st_mtime_ns for path in STUDY.glob("outputs/**/*.png")}
+    new = [path for path in times if _seen.get(path) != times[path]]
+    _seen.update(times)
+    return sorted(new, key=lambda path: (times[path], path.name))
 
 
-def written_pictures(
-    block: Any, block_vars: dict[str, Any], gallery_conf: dict[str, Any]
-) -> str:
+def scrape(block: Any, block_vars: dict[str, Any], conf: dict[str, Any]) -> str:
     """Return a figure for every picture that a block of a script wrote."""
-    pictures = _note_new_pictures()
-    lines = [".. container:: written-pictures", ""] if pictures else []
-    for path in pictures:
+    lines = []
+    for path in _new_pictures():
         copy = Path(next(block_vars["image_path_iterator"]))
         shutil.copyfile(path, copy)
         with Image.open(path) as image:
             is_wide = image.width > WIDE * image.height
         lines += [
-            f"   .. figure:: /{copy.relative_to(gallery_conf['src_dir']).as_posix()}",
+            f"   .. figure:: /{copy.relative_to(conf['src_dir']).as_posix()}",
             f"      :alt: {path.stem.replace('_', ' ')}",
             f"      :target: ../_images/{copy.name}",
             f"      :figclass: {'wide' if is_wide else 'narrow'}",
@@ -154,83 +93,58 @@ def written_pictures(
             f"      ``{path.relative_to(STUDY).as_posix()}``",
             "",
         ]
-    return "\n".join(lines)
+    return "\n".join([".. container:: written-pictures", "", *lines] if lines else [])
 
 
-def _prepared(script: Path) -> str:
-    """Return a script with a title that has a line under it, the usage last."""
-    text = script.read_text(encoding="utf-8")
-    node = ast.parse(text).body[0]
-    assert isinstance(node, ast.Expr)
-    assert isinstance(node.value, ast.Constant)
-    title, *paragraphs = str(node.value.value).strip().split("\n\n")
-    usage = [one for one in paragraphs if one.startswith("    ")]
-    prose = [one for one in paragraphs if not one.startswith("    ")]
-    title = title.rstrip(".")
-    parts = [f"{title}\n{'=' * len(title)}", *prose]
-    parts += [f".. code-block:: console\n\n{one}" for one in usage]
-    rest = text.splitlines()[node.end_lineno :]
-    chosen = THUMBNAILS.get(script.stem)
-    comment = [] if chosen is None else [f"# sphinx_gallery_{chosen}"]
-    docstring = '"""' + "\n\n".join(parts) + '\n"""'
-    return "\n".join([docstring, *rest, *comment]) + "\n"
+def reset(conf: dict[str, Any], name: str) -> None:
+    """Do what the end of a script's process would, and pass over its data's images."""
+    use_feature_cache(None)
+    _new_pictures()
+
+
+def arguments(conf: dict[str, Any], script_vars: dict[str, Any]) -> list[str]:
+    """Give a script no arguments, and the path of its file, which it reads."""
+    script_vars["example_globals"]["__file__"] = str(script_vars["src_file"])
+    return []
 
 
 def _prepare(app: Sphinx, config: Any) -> None:
-    """Copy the scripts; where anything they depend on has changed, begin anew."""
-    scripts = sorted([*EXAMPLES.glob("phase*.py"), EXAMPLES / "first_steps.py"])
+    """Copy the scripts, with a line under each title, as sphinx-gallery needs it."""
+    runs = str(config.plot_gallery).lower() not in ("0", "false")
+    shutil.rmtree(STUDY, ignore_errors=True)
+    STUDY.mkdir(parents=True)
+    for script in [*EXAMPLES.glob("phase*.py"), EXAMPLES / "first_steps.py"]:
+        title, _, text = script.read_text(encoding="utf-8").partition(".\n")
+        note = NOTE if script.stem.startswith("phase") else ""
+        note += REPORT if script.stem == "phase10_report" else ""
+        note = note if runs else NOT_RUN_NOTE
+        thumbnail = f"{THUMBNAILS}/{script.stem}.png"
+        end = ""
+        if (DOCS / thumbnail).is_file():  # else the first figure that the script wrote
+            end = f"# sphinx_gallery_thumbnail_path = '{thumbnail}'\n"
+        text = text.replace('"""', f'{note}"""', 1)
+        text = re.sub(r"^    python .*", CODE, text, count=1, flags=re.MULTILINE)
+        text = f"{title}\n{'=' * len(title)}\n{text}{end}"
+        (STUDY / script.name).write_text(text, encoding="utf-8")
+    (STUDY / "config.yaml").write_text(SETTINGS, encoding="utf-8")
     indented = "".join(f"   {line}\n" for line in SETTINGS.splitlines())
-    files = {script.name: _prepared(script) for script in scripts}
-    files["config.yaml"] = SETTINGS
-    known = hashlib.sha256(repr((code_version(), files)).encode()).hexdigest()
-    files["GALLERY_HEADER.rst"] = HEADER.format(settings=indented)
-    state = STUDY / "state.txt"
-    if not state.is_file() or state.read_text(encoding="utf-8") != known:
-        shutil.rmtree(STUDY, ignore_errors=True)
-        shutil.rmtree(PAGES, ignore_errors=True)
-    STUDY.mkdir(parents=True, exist_ok=True)
-    for name, text in files.items():
-        (STUDY / name).write_text(text, encoding="utf-8")
-    state.write_text(known, encoding="utf-8")
-    _note_new_pictures()
+    header = HEADER.format(how=RAN if runs else NOT_RUN) + indented
+    (STUDY / "GALLERY_HEADER.rst").write_text(header, encoding="utf-8")
 
 
-def _hand_out_originals(app: Sphinx) -> None:
-    """Put the scripts as they are where readers download them."""
-    for path in PAGES.glob("*.py"):
-        shutil.copyfile(EXAMPLES / path.name, path)
-
-
-def _say_how_it_ran(app: Sphinx, docname: str, source: list[str]) -> None:
-    """Note on each page with which settings it ran; name no one's home."""
-    folder, _, name = docname.partition("/")
-    if folder != "gallery" or name == "index":
-        return
-    text = source[0].replace(str(Path.home()), "~")
-    how = SMALL if name.startswith("phase") else "as it is.\n"
-    if name == "phase10_report" and (STUDY / "outputs" / "report").is_dir():
-        how += REPORT
-    title, line, rest = text.partition("\n===")
-    line_end, _, body = rest.partition("\n")
-    source[0] = f"{title}{line}{line_end}\n{NOTE.format(how=how)}\n{body}"
-
-
-def _hand_out_report(app: Sphinx, error: Exception | None) -> None:
-    """Put the report that the last phase wrote where its page links to."""
-    report = STUDY / "outputs" / "report"
-    if error is None and report.is_dir() and app.builder.format == "html":
-        target = Path(app.outdir) / "gallery" / "outputs" / "report"
-        shutil.copytree(report, target, dirs_exist_ok=True)
-        page = (report / "report.html").read_text(encoding="utf-8")
-        for picture in re.findall(r'src="(\.\./[^"]+)"', page):  # the phases' own
-            (target / picture).parent.mkdir(exist_ok=True)
-            shutil.copyfile(report / picture, target / picture)
+def _copy_report(app: Sphinx, error: Exception | None) -> None:
+    """Copy the report of the last phase, and its pictures, into the gallery."""
+    if error is None and (STUDY / "outputs" / "report").is_dir():
+        target = Path(app.outdir) / "gallery" / "outputs"
+        for path in STUDY.glob("outputs/**/*"):
+            if path.suffix in (".png", ".svg", ".html", ".pdf", ".csv"):
+                copy = target / path.relative_to(STUDY / "outputs")
+                copy.parent.mkdir(parents=True, exist_ok=True)
+                shutil.copyfile(path, copy)
 
 
 def setup(app: Sphinx) -> dict[str, bool]:
-    """Prepare before sphinx-gallery looks, and mend after it wrote."""
+    """Prepare before sphinx-gallery looks."""
     app.connect("config-inited", _prepare, priority=1)
-    app.connect("builder-inited", _hand_out_originals, priority=900)
-    app.connect("build-finished", _hand_out_report)
-    app.connect("source-read", _say_how_it_ran)
+    app.connect("build-finished", _copy_report)
     return {"parallel_read_safe": True, "parallel_write_safe": True}

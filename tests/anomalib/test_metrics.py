@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from scipy import ndimage
 
-from adlib.metrics import PixelCurves, compute_aupimo
+from adlib.metrics import PixelCurves, aupimo
 
 torch = pytest.importorskip("torch")
 pytest.importorskip("anomalib", reason="anomalib, an extra, is not installed")
@@ -57,7 +57,7 @@ def test_aupimo_is_near_anomalibs(masks_and_maps):
     theirs.update(torch.from_numpy(maps), torch.from_numpy(masks))
     with warnings.catch_warnings(action="ignore"):
         expected = theirs.compute()[1].aupimos.numpy()
-    found = compute_aupimo(masks, maps, bounds)
+    found = aupimo(masks, maps, bounds)
     # Theirs samples thresholds and joins points by lines; ours takes every step.
     np.testing.assert_allclose(found.per_image, expected[found.images], atol=0.02)
     assert found.mean == pytest.approx(np.nanmean(expected), abs=0.01)

@@ -7,7 +7,6 @@ import tarfile
 
 import pytest
 
-from adlib.datasets import _archives
 from adlib.datasets._archives import unpack
 from adlib.exceptions import DownloadError
 
@@ -52,19 +51,10 @@ def test_an_archive_becomes_its_folder(root, archive):
 
 
 @pytest.mark.parametrize(
-    "files",
-    [["../evil"], ["nut/../../evil"], ["/tmp/evil"], ["bolt/000.png"], ["evil"]],
-)
-def test_a_path_outside_the_folder_is_refused(files, root, archive, tmp_path):
-    packed(archive, [GOOD, *files])
-    with pytest.raises(DownloadError, match="files and folders under 'nut' alone"):
-        unpack(archive, root, "nut")
-    assert sorted(tmp_path.rglob("*")) == [root, archive]
-
-
-@pytest.mark.parametrize(
     "odd",
     [
+        member("../evil", tarfile.REGTYPE),
+        member("nut/../../evil", tarfile.REGTYPE),
         member("nut/out", tarfile.SYMTYPE, "../../evil"),
         member("nut/root", tarfile.SYMTYPE, "/etc/passwd"),
         member("nut/hard", tarfile.LNKTYPE, "/etc/passwd"),
@@ -73,23 +63,28 @@ def test_a_path_outside_the_folder_is_refused(files, root, archive, tmp_path):
     ],
     ids=lambda odd: odd.name,
 )
-def test_links_and_devices_are_refused(odd, root, archive):
+def test_paths_out_of_the_folder_and_devices_are_refused(odd, root, archive, tmp_path):
     packed(archive, [GOOD], odd)
-    with pytest.raises(DownloadError, match=f"it holds '{odd.name}'"):
+    with pytest.raises(DownloadError, match="cannot be unpacked"):
         unpack(archive, root, "nut")
-    assert list(root.iterdir()) == []
+    assert sorted(tmp_path.rglob("*")) == [root, archive]
+
+
+def test_what_lies_beside_the_folder_is_not_kept(root, archive):
+    unpack(packed(archive, [GOOD, "bolt/000.png", "/tmp/evil"]), root, "nut")
+    assert [path.name for path in root.iterdir()] == ["nut"]
 
 
 def test_a_kill_in_the_middle_leaves_no_folder(root, archive, monkeypatch):
     packed(archive, [GOOD, "nut/train/good/001.png"])
-    whole = tarfile.TarFile.extract
+    whole = tarfile.TarFile.makefile
 
-    def killed(tar, member, *rest, **options):
+    def killed(tar, member, path):
         if member.name != GOOD:
             raise KeyboardInterrupt
-        whole(tar, member, *rest, **options)
+        whole(tar, member, path)
 
-    monkeypatch.setattr(tarfile.TarFile, "extract", killed)
+    monkeypatch.setattr(tarfile.TarFile, "makefile", killed)
     with pytest.raises(KeyboardInterrupt):
         unpack(archive, root, "nut")
     assert list(root.iterdir()) == []
@@ -106,15 +101,6 @@ def test_a_folder_that_is_there_is_not_touched(root, archive):
     (root / "nut").mkdir()
     with pytest.raises(FileExistsError, match="is there already"):
         unpack(packed(archive), root, "nut")
-
-
-@pytest.mark.parametrize("name", ["MOST_BYTES", "MOST_MEMBERS"])
-def test_an_archive_beyond_all_bounds_is_refused(name, root, archive, monkeypatch):
-    monkeypatch.setattr(_archives, name, 1)
-    packed(archive, [GOOD, "nut/train/good/001.png"])
-    with pytest.raises(DownloadError, match="must unpack to at most"):
-        unpack(archive, root, "nut")
-    assert list(root.iterdir()) == []
 
 
 def test_a_damaged_archive_is_refused(root, archive):

@@ -107,6 +107,7 @@ def test_no_two_images_are_the_same(root):
     assert len(set(images)) == len(images)
 
 
+@pytest.mark.slow
 def test_a_second_build_writes_the_same_bytes(root, tmp_path):
     again = demo_root(tmp_path / "new" / "folder")
     assert contents(again) == contents(root)

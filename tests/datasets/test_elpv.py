@@ -8,7 +8,8 @@ from collections import Counter
 import pytest
 from PIL import Image
 
-from adlib.datasets import create_clean_split, elpv_cells, elpv_samples
+from adlib.datasets import create_clean_split, elpv_samples
+from adlib.datasets._elpv import elpv_cells
 
 
 @pytest.mark.parametrize(("kind", "n_cells"), [("mono", 1074), ("poly", 1550)])

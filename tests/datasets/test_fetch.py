@@ -132,7 +132,7 @@ def test_a_file_that_is_there_is_taken_if_its_sum_is_right(url, server, target):
     fetch(url, target, MD5)
     assert server.asked == []
     target.write_bytes(b"mine")
-    with pytest.raises(DownloadError, match="Delete it to download it anew"):
+    with pytest.raises(DownloadError, match="Delete it to download it again"):
         fetch(url, target, MD5)
     assert target.read_bytes() == b"mine"
 

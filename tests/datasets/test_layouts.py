@@ -6,7 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from adlib.datasets import ANOMALOUS, NORMAL, Sample, class_names, read_samples
+from adlib.datasets import ANOMALOUS, NORMAL, Sample, read_samples
+from adlib.datasets._layouts import class_names
 
 SHARED = Path(__file__).parents[3] / "shared" / "data" / "mvtec_ad"
 

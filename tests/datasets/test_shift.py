@@ -9,15 +9,9 @@ import pytest
 import torch
 from scipy import ndimage
 
-from adlib.datasets import (
-    GEOMETRIC,
-    LIGHTS,
-    PARTS,
-    ShiftDomainTransform,
-    ShiftSettings,
-    get_shift_transforms,
-)
+from adlib.datasets import ShiftDomainTransform, ShiftSettings, get_shift_transforms
 from adlib.datasets._shift_pixels import (
+    LIGHTS,
     add_noise,
     affine_matrix,
     blur,
@@ -25,6 +19,7 @@ from adlib.datasets._shift_pixels import (
     light_field,
     warp,
 )
+from adlib.datasets._shift_settings import GEOMETRIC, PARTS
 
 SIZES = [(64, 64), (57, 120), (200, 33)]
 
@@ -65,7 +60,7 @@ def test_every_pixel_of_a_mask_comes_from_where_the_matrix_says(size):
     height, width = size
     rng = np.random.default_rng(0)
     mask = rng.integers(0, 2, (1, *size), dtype=np.uint8)
-    shift = ShiftDomainTransform(seed=3).at(5)
+    shift = ShiftDomainTransform(random_state=3).at(5)
     moved = shift.move(torch.from_numpy(mask), nearest=True).numpy()[0]
     matrix = shift.matrix(size)
     for row in range(0, height, 7):
@@ -133,8 +128,12 @@ def test_a_greater_severity_is_the_same_shift_further():
 
 
 def test_the_seed_of_an_image_is_the_base_seed_and_its_number():
-    assert get_shift_transforms(seed=40).at(5) == get_shift_transforms(seed=45).at(0)
-    assert get_shift_transforms(seed=40).at(5) != get_shift_transforms(seed=40).at(6)
+    assert get_shift_transforms(random_state=40).at(5) == get_shift_transforms(
+        random_state=45
+    ).at(0)
+    assert get_shift_transforms(random_state=40).at(5) != get_shift_transforms(
+        random_state=40
+    ).at(6)
 
 
 def test_another_attempt_draws_another_pose_and_nothing_else():
@@ -228,5 +227,5 @@ def test_a_grey_image_stays_grey_and_values_stay_in_range():
 def test_a_wrong_number_is_refused():
     with pytest.raises(ValueError, match="index of at must be an integer of at least"):
         ShiftDomainTransform().at(-1)
-    with pytest.raises(TypeError, match="seed of ShiftDomainTransform"):
-        ShiftDomainTransform(seed=1.5)
+    with pytest.raises(TypeError, match="random_state of ShiftDomainTransform"):
+        ShiftDomainTransform(random_state=1.5)

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from adlib.datasets import GEOMETRIC, PARTS, ShiftSettings
+from adlib.datasets import ShiftSettings
+from adlib.datasets._shift_settings import GEOMETRIC, PARTS
 
 
 def off(settings):

@@ -89,7 +89,7 @@ def test_every_image_has_its_twin_in_its_part(split, data, tmp_path):
 
 
 def test_image_i_is_shifted_with_the_base_seed_plus_i(split, data, tmp_path):
-    shifted = generated(split, data, tmp_path, seed=7)["tile"]
+    shifted = generated(split, data, tmp_path, random_state=7)["tile"]
     pairs = zip(
         [s for part in split.parts().values() for s in part],
         [s for part in shifted.parts().values() for s in part],
@@ -103,7 +103,7 @@ def test_image_i_is_shifted_with_the_base_seed_plus_i(split, data, tmp_path):
         if number in (0, 3):
             pixels = np.asarray(Image.open(original.image_path), np.float32) / 255
             tensor, mask = (_shifted_set.torch.from_numpy(pixels[None]) for _ in "ab")
-            expected, _ = ShiftDomainTransform(seed=7).at(number)(tensor, mask)
+            expected, _ = ShiftDomainTransform(random_state=7).at(number)(tensor, mask)
             found = np.asarray(Image.open(twin.image_path))
             assert np.abs(found - expected[0].numpy() * 255).max() <= 0.5 + 1e-3
 
@@ -151,7 +151,7 @@ def test_what_was_stopped_goes_on_where_it_was(split, data, tmp_path, monkeypatc
 def test_a_set_is_never_mixed_with_another(split, data, tmp_path):
     generated(split, data, tmp_path)
     before = files(tmp_path)
-    for options in ({"seed": 43}, {"settings": ShiftSettings(noise=None)}):
+    for options in ({"random_state": 43}, {"settings": ShiftSettings(noise=None)}):
         with pytest.raises(FileExistsError, match="was shifted with other settings"):
             generated(split, data, tmp_path, **options)
     other = tmp_path / "other/shifted/tile"

@@ -58,19 +58,21 @@ def test_every_image_is_in_one_part(counts, ratios, seed, tmp_path_factory):
     )
     train_ratio, val_anomaly_ratio = ratios
     options = {"train_ratio": train_ratio, "val_anomaly_ratio": val_anomaly_ratio}
-    split = create_clean_split(samples, "nut", **options, seed=seed)
+    split = create_clean_split(samples, "nut", **options, random_state=seed)
     parts = [split.train, split.val, split.test]
     paths = [sample.image_path for part in parts for sample in part]
     assert sorted(paths) == sorted(s.image_path for s in samples)
     assert split.train
     assert any(s.label == NORMAL for s in split.val)
-    again = create_clean_split(samples[::-1], "nut", **options, seed=seed)
+    again = create_clean_split(samples[::-1], "nut", **options, random_state=seed)
     assert again == split
 
 
 def test_another_seed_draws_another_split(root):
     samples = read_samples(root)
-    first, second = (create_clean_split(samples, "nut", seed=s) for s in (42, 43))
+    first, second = (
+        create_clean_split(samples, "nut", random_state=s) for s in (42, 43)
+    )
     assert first.train != second.train
     assert first.counts() == second.counts()
 
@@ -101,7 +103,7 @@ def test_another_class_is_added_and_the_first_stays_as_it_was(root, tmp_path):
     samples = read_samples(root)
     split = create_clean_split(samples, "nut")
     bolts = [dataclasses.replace(sample, class_name="bolt") for sample in samples]
-    other = create_clean_split(bolts, "bolt", seed=1)
+    other = create_clean_split(bolts, "bolt", random_state=1)
     path = tmp_path / "clean_splits.json"
     save_clean_splits(path, [split], root)
     save_clean_splits(path, [other], root)

@@ -12,13 +12,12 @@ from torch.utils.data import DataLoader
 
 from adlib import PatchCore
 from adlib.datasets import (
-    UNKNOWN,
-    Chain,
     MVTecDataset,
     Sample,
     ShiftDomainTransform,
     get_clean_transforms,
 )
+from adlib.datasets._torch_dataset import UNKNOWN
 from adlib.exceptions import ImageError
 from tests.conftest import scratched, texture
 
@@ -119,9 +118,9 @@ def test_estimators_score_a_data_set_as_they_score_its_files(files):
 
 def test_a_shift_follows_the_position_among_all_images(files):
     images, masks = files
-    chain = Chain(get_clean_transforms(48), ShiftDomainTransform(seed=1))
-    whole = MVTecDataset(images, masks, chain, labels=[1, 0, 1, 0, 0, 0])
-    train = MVTecDataset(images, masks, chain, "train", labels=[1, 0, 1, 0, 0, 0])
+    shift = ShiftDomainTransform(random_state=1)
+    whole = MVTecDataset(images, masks, shift, labels=[1, 0, 1, 0, 0, 0])
+    train = MVTecDataset(images, masks, shift, "train", labels=[1, 0, 1, 0, 0, 0])
     assert torch.equal(train[1].image, whole[3].image)
     assert not torch.equal(train[1].image, train[0].image)
 

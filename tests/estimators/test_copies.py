@@ -5,6 +5,7 @@ from __future__ import annotations
 import copy
 import io
 import pickle
+from typing import get_args
 
 import joblib
 import numpy as np
@@ -14,7 +15,8 @@ from sklearn.base import clone
 import adlib._device
 from adlib import PaDiM, PatchCore
 from adlib.features import Backbone, FeatureCache
-from adlib.neighbors import SEARCH_KINDS, MemoryBank
+from adlib.neighbors import MemoryBank
+from adlib.neighbors._bank import SearchKind
 from tests.features.test_runtimes import openvino_or_skip
 
 
@@ -66,7 +68,7 @@ def test_a_copy_scores_the_same(kind, good, mixed):
 
 
 @pytest.mark.parametrize("way", WAYS)
-@pytest.mark.parametrize("search", SEARCH_KINDS)
+@pytest.mark.parametrize("search", get_args(SearchKind))
 def test_a_copied_bank_finds_the_same(search, way):
     if search != "exact":
         pytest.importorskip("faiss")

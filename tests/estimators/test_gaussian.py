@@ -9,11 +9,10 @@ import numpy as np
 import pytest
 import torch
 
-from adlib.estimators import _gaussian_fit, _gaussian_torch
+from adlib.estimators import _gaussian, _gaussian_torch
+from adlib.estimators._gaussian import FEW_IMAGES, GaussianFit, mahalanobis
 from adlib.estimators._gaussian_cpu import SumsCPU, blocked, unblocked
-from adlib.estimators._gaussian_fit import FEW_IMAGES, GaussianFit
 from adlib.estimators._gaussian_torch import MahalanobisTorch, SumsTorch
-from adlib.estimators._mahalanobis import mahalanobis
 from tests import reference
 
 SHAPES = [(1, 1), (5, 3), (16, 8), (17, 21), (33, 40)]  # positions, features
@@ -108,7 +107,7 @@ def test_more_images_take_no_more_memory():
 def test_the_gpu_twin_says_the_same(n_images, monkeypatch):
     learned, asked = embeddings(n_images, 19, 20), embeddings(6, 19, 20, seed=1)
     expected = fitted(learned)
-    monkeypatch.setattr(_gaussian_fit, "_sums", SumsTorch)
+    monkeypatch.setattr(_gaussian, "_sums", SumsTorch)
     twin = fitted(learned)
     for part, whole in zip(twin, expected, strict=True):
         if part is not None:
@@ -145,7 +144,7 @@ def test_a_gpu_agrees_with_the_cpu(n_images):
 
 IN_A_NEW_PROCESS = """
 import numpy as np
-from adlib.estimators._gaussian_fit import GaussianFit
+from adlib.estimators._gaussian import GaussianFit
 
 fit = GaussianFit(0.01, "cuda:0")
 fit.add(np.random.default_rng(0).random((90, 4000, 40), dtype=np.float32))

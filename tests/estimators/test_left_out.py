@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from adlib import PatchCore
-from adlib.estimators._left_out import left_out_squared
+from adlib.estimators._gaussian import left_out_squared
 from adlib.neighbors import MemoryBank
 from tests import reference
 
@@ -53,6 +53,7 @@ def test_left_out_scores_of_patchcore_are_those_of_a_bank_without_the_image(
     np.testing.assert_array_equal(model.leave_one_out_scores(good), expected)
 
 
+@pytest.mark.slow
 def test_left_out_padim_is_close_to_learning_again(good):
     from adlib import PaDiM
 

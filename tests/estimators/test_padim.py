@@ -9,8 +9,8 @@ from sklearn.base import clone
 from sklearn.decomposition import PCA
 
 from adlib import PaDiM, load
-from adlib.estimators._maps import anomaly_maps
 from adlib.estimators._model_file import read_model, write_model
+from adlib.estimators._results import anomaly_maps
 from adlib.exceptions import ImageError, ModelFileError
 from adlib.images import open_source, read_batches
 from tests import reference
@@ -123,7 +123,7 @@ def test_a_stage_without_a_drawn_channel_still_gives_the_grid(good, mixed):
     assert np.isfinite(model.score(mixed)).all()
 
 
-def test_main_directions_are_those_of_scikit_learn(learned, good):
+def test_principal_components_are_those_of_scikit_learn(learned, good):
     model = padim(channels="pca", n_channels=5).fit(good)
     embeddings = reference.concat_embedding(maps_of(learned, good)).reshape(-1, 152)
     expected = PCA(5).fit(embeddings).components_
@@ -132,7 +132,7 @@ def test_main_directions_are_those_of_scikit_learn(learned, good):
 
 
 @pytest.mark.parametrize("batch_size", [1, 5, 64])
-def test_main_directions_are_of_the_first_images_however_batched(batch_size):
+def test_principal_components_are_of_the_first_images_however_batched(batch_size):
     images = np.random.default_rng(0).random((40, 32, 32), dtype=np.float32)
     options = {"image_size": 32, "channels": "pca", "n_channels": 3}
     model = padim(batch_size=batch_size, **options).fit(images)

@@ -159,6 +159,7 @@ def test_recall_is_measured_on_patches_that_the_bank_does_not_hold(
     assert "% too long on average" in text
 
 
+@pytest.mark.slow
 def test_the_recall_of_many_patches_is_that_of_a_seeded_sample(good, monkeypatch):
     monkeypatch.setattr("adlib.estimators._patchcore.RECALL_QUERIES", 50)
     recalls = [
@@ -175,6 +176,7 @@ def test_there_is_no_recall_where_the_bank_holds_every_patch(good, tmp_path):
     np.testing.assert_array_equal(model.score(good), 0.0)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("search", APPROXIMATE)
 def test_approximate_scores_are_not_below_the_exact_ones(search, fitted, good, mixed):
     model = small(search=search, aggregation="max").fit(good)

@@ -8,7 +8,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from adlib.estimators._patches import PatchStore, embed, embed_ahead, origins_of
+from adlib.estimators._patches import PatchStore, embed, origins_of
 from adlib.estimators._settings import check_settings
 from adlib.exceptions import ImageError
 from adlib.images import open_source
@@ -64,8 +64,8 @@ def test_embedding_keeps_order_and_counts_failures(fitted, good, tmp_path):
     settings = check_settings(fitted)._replace(on_error="skip", batch_size=2)
     source = open_source([good[0], bad, good[1], good[2], bad], "here")
     patches = list(embed(source, fitted._embedder(), settings, ""))
-    assert [p.batch.positions for p in patches] == [[0], [2, 3], []]
-    failed = [failure.position for p in patches for failure in p.batch.failures]
+    assert [p.positions for p in patches] == [[0], [2, 3], []]
+    failed = [failure.position for p in patches for failure in p.failures]
     assert failed == [1, 4]
     assert [len(p.embeddings) for p in patches] == [1, 2, 0]
     assert patches[1].embeddings.shape == (2, 8, 8, 152)
@@ -77,28 +77,24 @@ def test_a_source_of_failures_alone_embeds_nothing(fitted, tmp_path):
     settings = check_settings(fitted)._replace(on_error="skip")
     source = open_source([bad, bad], "here")
     [only] = embed(source, fitted._embedder(), settings, "")
-    assert len(only.batch.failures) == 2
+    assert len(only.failures) == 2
     assert len(only.embeddings) == 0
 
 
-@pytest.mark.parametrize("batch_size", [1, 3, 5])
-def test_looking_ahead_changes_nothing(fitted, good, batch_size):
-    settings = check_settings(fitted)._replace(batch_size=batch_size)
-    plain = embed(
-        open_source(good, "test"),
-        fitted._embedder(),
-        settings,
-        "test",
-    )
-    ahead = embed_ahead(
-        open_source(good, "test"),
-        fitted._embedder(),
-        settings,
-        "test",
-    )
-    for expected, came in zip(plain, ahead, strict=True):
-        assert came.batch.names == expected.batch.names
-        np.testing.assert_array_equal(came.embeddings, expected.embeddings)
+@pytest.mark.parametrize("batch_size", [1, 3])
+def test_batches_and_looking_ahead_change_nothing(fitted, good, batch_size):
+    settings = check_settings(fitted)
+
+    def embedded(batch_size):
+        asked = settings._replace(batch_size=batch_size)
+        source = open_source(good, "test")
+        patches = list(embed(source, fitted._embedder(), asked, "", digests=True))
+        names = [name for one in patches for name in one.names]
+        digests = [digest for one in patches for digest in one.digests]
+        return names, digests, np.concatenate([one.embeddings for one in patches])
+
+    for came, expected in zip(embedded(batch_size), embedded(5), strict=True):
+        np.testing.assert_array_equal(came, expected)
 
 
 def _read_counting(images, read):
@@ -112,7 +108,7 @@ def test_a_small_batch_is_embedded_ahead_in_another_thread(fitted, good):
     read = []
     source = open_source(good, "test")
     source = replace(source, items=_read_counting(source.items, read))
-    patches = embed_ahead(source, fitted._embedder(), settings, "test")
+    patches = embed(source, fitted._embedder(), settings, "test")
     next(patches)
     patches.close()
     assert threading.get_ident() not in read
@@ -123,7 +119,7 @@ def test_a_stream_is_read_by_whoever_asks_and_no_sooner(fitted, good):
     settings = check_settings(fitted)._replace(batch_size=1, n_workers=1)
     read = []
     source = open_source(_read_counting([good[0]] * 9, read), "test")
-    patches = embed_ahead(source, fitted._embedder(), settings, "test")
+    patches = embed(source, fitted._embedder(), settings, "test")
     next(patches)
     assert set(read) == {threading.get_ident()}
     assert len(read) <= 4
@@ -135,7 +131,7 @@ def test_looking_ahead_raises_when_the_bad_batch_is_asked_for(fitted, good, tmp_
     bad.write_bytes(b"no image")
     settings = check_settings(fitted)._replace(batch_size=1)
     source = open_source([good[0], bad], "test")
-    patches = embed_ahead(source, fitted._embedder(), settings, "test")
-    assert len(next(patches).batch.names) == 1
+    patches = embed(source, fitted._embedder(), settings, "test")
+    assert len(next(patches).names) == 1
     with pytest.raises(ImageError, match=r"bad\.png"):
         next(patches)

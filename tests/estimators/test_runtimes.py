@@ -28,6 +28,7 @@ def saved(fitted, tmp_path_factory):
     return path
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("way", WAYS[1:], ids=lambda way: "-".join(way.values()))
 def test_scores_agree_with_torch_float32(fitted, mixed, saved, way):
     runs_here(way)
@@ -56,6 +57,7 @@ def test_scores_of_real_images_agree_with_torch_float32(tmp_path):
         assert spearmanr(found, expected).statistic >= RANKS[precision]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("way", WAYS[1:], ids=lambda way: "-".join(way.values()))
 def test_what_was_learned_in_a_way_is_loaded_in_it(good, mixed, tmp_path, way):
     runs_here(way)

@@ -8,7 +8,8 @@ import pytest
 from sklearn.exceptions import NotFittedError
 
 from adlib import PatchCore
-from adlib.estimators import STAGES, _stage_times, stage_seconds
+from adlib.estimators import _stage_times, stage_seconds
+from adlib.estimators._stage_times import STAGES
 
 
 def test_each_stage_has_the_time_between_its_ends(monkeypatch, fitted, folder):

@@ -10,7 +10,8 @@ import torch
 from safetensors.torch import save_file
 
 from adlib.exceptions import WeightsError
-from adlib.features import DEFAULT_BACKBONE, Backbone, Normalisation, Stage
+from adlib.features import Backbone, Stage
+from adlib.features._weights import DEFAULT_BACKBONE, Normalisation
 
 
 def pixels(n_images=3, height=64, width=64):
@@ -51,6 +52,7 @@ def resnet():
     return network_of("resnet18")
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("name", "stages"),
     [

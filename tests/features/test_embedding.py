@@ -6,7 +6,8 @@ import numpy as np
 import pytest
 import torch
 
-from adlib.features import embedding_length, patch_embeddings
+from adlib.features import patch_embeddings
+from adlib.features._embedding import embedding_length
 from tests import reference
 
 TWINS = {

@@ -9,13 +9,8 @@ import pytest
 import torch
 
 from adlib import PaDiM, PatchCore, load
-from adlib.features import (
-    Backbone,
-    FeatureCache,
-    current_feature_cache,
-    use_feature_cache,
-    without_feature_cache,
-)
+from adlib.features import Backbone, FeatureCache, use_feature_cache
+from adlib.features._feature_cache import current_feature_cache, without_feature_cache
 
 SIDE = 64
 
@@ -41,6 +36,7 @@ def files(cache):
     return sorted(cache.folder.rglob("*.features"))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("runtime", ["torch", "openvino"])
 @pytest.mark.parametrize("detector", [PatchCore, PaDiM])
 def test_a_detector_gives_the_same_bits_with_and_without(cache, detector, runtime):

@@ -91,6 +91,7 @@ def test_a_norm_of_a_kind_that_is_not_known_stays():
         assert torch.equal(changed(images)[0], network(images)[0])
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("name", "n_left"),
     [

@@ -5,19 +5,21 @@ from __future__ import annotations
 import subprocess
 import sys
 import warnings
+from typing import get_args
 
 import pytest
 import torch
 
-from adlib.features import PRECISIONS, RUNTIMES, Backbone
+from adlib.features import Backbone
+from adlib.features._backbone import Precision, Runtime
 from adlib.features._runtime_openvino import _import_openvino
 from adlib.features._runtime_torch import TorchRuntime, send
 from tests.features.test_backbone import pixels, skip_without_stages
 
 WAYS = [
     {"runtime": runtime, "precision": precision}
-    for runtime in RUNTIMES
-    for precision in PRECISIONS
+    for runtime in get_args(Runtime)
+    for precision in get_args(Precision)
 ]
 
 
@@ -97,6 +99,7 @@ def test_bfloat16_that_the_processor_lacks_is_refused(monkeypatch):
         Backbone(weights=None, runtime="openvino", precision="bfloat16")
 
 
+@pytest.mark.slow
 def test_openvino_reports_to_nobody():
     openvino_or_skip()
     code = (

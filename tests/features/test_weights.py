@@ -11,8 +11,8 @@ import torch
 from safetensors.torch import save_file
 
 from adlib.exceptions import WeightsError
-from adlib.features import DEFAULT_BACKBONE
 from adlib.features._weights import (
+    DEFAULT_BACKBONE,
     PACKAGED_NORMALISATION,
     packaged_file,
     read_weights,

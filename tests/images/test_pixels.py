@@ -7,7 +7,7 @@ import pytest
 import torch
 
 from adlib.exceptions import ImageError
-from adlib.images import as_pixels, resize
+from adlib.images._pixels import as_pixels, resize
 
 
 @pytest.fixture

@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from adlib.metrics import compute_aupimo
+from adlib.metrics import aupimo
 
 
 def naive(masks, maps, low, high):
@@ -49,7 +49,7 @@ def test_it_equals_the_definition(seed, levels, bounds):
         masks.append(mask)
         maps.append((scores / 7).astype(np.float32))
     masks[1][0, 0] = True
-    found = compute_aupimo(masks, maps, bounds)
+    found = aupimo(masks, maps, bounds)
     expected = naive(masks, maps, *bounds)
     np.testing.assert_allclose(found.per_image, expected, atol=1e-9)
     assert found.mean == pytest.approx(np.mean(expected))
@@ -63,7 +63,7 @@ def test_by_hand():
     # Half the defect is above 5, all of it above 1.
     mask, scores = np.array([[1, 1, 0]]), np.array([[6.0, 2.0, 0.0]])
     # Up to a rate of 0.1 the threshold is 5, from there on it is 1.
-    found = compute_aupimo([blank, mask], [quiet, scores], (0.01, 0.2))
+    found = aupimo([blank, mask], [quiet, scores], (0.01, 0.2))
     expected = (0.5 * np.log(10) + 1.0 * np.log(2)) / np.log(20)
     assert found.mean == pytest.approx(expected)
 
@@ -73,9 +73,9 @@ def test_the_usual_bounds_are_the_papers():
     masks, maps = np.zeros((2, 300, 300)), rng.random((2, 300, 300))
     masks[1, :20, :20] = 1
     maps[1] += masks[1] / 2
-    assert 0 < compute_aupimo(masks, maps).mean < 1
-    expected = compute_aupimo(masks, maps, (1e-5, 1e-4)).mean
-    assert compute_aupimo(masks, maps).mean == expected
+    assert 0 < aupimo(masks, maps).mean < 1
+    expected = aupimo(masks, maps, (1e-5, 1e-4)).mean
+    assert aupimo(masks, maps).mean == expected
 
 
 def test_images_with_many_false_pixels_count_as_much_as_others():
@@ -84,8 +84,8 @@ def test_images_with_many_false_pixels_count_as_much_as_others():
     loud, scores = np.full((4, 4), 9.0), mask * 8.0
     masks, maps = [blank] * 9 + [mask], [blank] * 8 + [loud, scores]
     # One of nine normal images is wholly above the defect: a rate of 1 / 9.
-    assert compute_aupimo(masks, maps, (0.01, 0.1)).mean == 0.0
-    assert compute_aupimo(masks, maps, (0.12, 0.5)).mean == pytest.approx(1.0)
+    assert aupimo(masks, maps, (0.01, 0.1)).mean == 0.0
+    assert aupimo(masks, maps, (0.12, 0.5)).mean == pytest.approx(1.0)
 
 
 @pytest.mark.parametrize(
@@ -96,9 +96,9 @@ def test_images_with_many_false_pixels_count_as_much_as_others():
         ([[[1, 0]]], (0.0, 1e-4), ValueError, "two different rates above 0"),
         ([[[1, 0]]], (0.1, 0.1), ValueError, "two different rates above 0"),
         ([[[1, 0]]], (0.1, 1.1), ValueError, r"two numbers in \[0, 1\]"),
-        ([[[1, 0]]], 0.1, TypeError, "fpr_bounds of compute_aupimo"),
+        ([[[1, 0]]], 0.1, TypeError, "fpr_bounds of aupimo"),
     ],
 )
 def test_what_cannot_be_measured_is_refused(masks, bounds, error, message):
     with pytest.raises(error, match=message):
-        compute_aupimo(masks, [[[1.0, 0.0]]], bounds)
+        aupimo(masks, [[[1.0, 0.0]]], bounds)

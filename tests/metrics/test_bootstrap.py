@@ -10,19 +10,18 @@ import pytest
 from scipy import stats
 
 from adlib.metrics import (
-    Interval,
-    _resampling,
+    _bootstrap,
+    best_f1,
     bootstrap_interval,
-    bootstrap_interval_of,
     compute_auprc,
     compute_auroc,
-    compute_best_f1,
 )
+from adlib.metrics._bootstrap import Interval
 
 NAMED = {
     "auroc": compute_auroc,
-    "auprc": compute_auprc,
-    "best_f1": lambda y, scores: compute_best_f1(y, scores).f1,
+    "average_precision": compute_auprc,
+    "best_f1": lambda y, scores: best_f1(y, scores).f1,
 }
 
 
@@ -92,7 +91,7 @@ def test_a_function_gives_what_its_name_gives(labelled, name, method):
         lambda y, s: round(NAMED[name](y, s), 13), y, scores, **options
     )
     np.testing.assert_allclose(named, called, atol=1e-12)
-    of_rows = bootstrap_interval_of(
+    of_rows = bootstrap_interval(
         lambda i: round(NAMED[name](y[i], scores[i]), 13), y, **options
     )
     assert of_rows == called
@@ -100,11 +99,11 @@ def test_a_function_gives_what_its_name_gives(labelled, name, method):
 
 def test_rows_at_a_time_change_nothing(labelled, monkeypatch):
     y, scores = labelled
-    expected = bootstrap_interval("auprc", y, scores, n_resamples=50)
-    monkeypatch.setattr(_resampling, "CELLS", 3 * len(y))
-    assert bootstrap_interval("auprc", y, scores, n_resamples=50) == expected
-    monkeypatch.setattr(_resampling, "CELLS", 1)
-    assert bootstrap_interval("auprc", y, scores, n_resamples=50) == expected
+    given = ("average_precision", y, scores)
+    expected = bootstrap_interval(*given, n_resamples=50)
+    for cells in (3 * len(y), 1):
+        monkeypatch.setattr(_bootstrap, "CELLS", cells)
+        assert bootstrap_interval(*given, n_resamples=50) == expected
 
 
 def test_the_seed_decides_and_the_global_one_stays(labelled):
@@ -163,12 +162,12 @@ def test_a_single_image_of_a_kind_is_in_every_resample(name):
 
 def test_all_resamples_on_one_side_give_finite_bounds():
     # The images themselves are the one sample without a repeat.
-    repeats = bootstrap_interval_of(
+    repeats = bootstrap_interval(
         lambda i: len(i) - len(np.unique(i)), np.zeros(30), n_resamples=50
     )
     assert repeats.value == 0
     assert all(map(math.isfinite, repeats))
-    mirrored = bootstrap_interval_of(
+    mirrored = bootstrap_interval(
         lambda i: len(np.unique(i)) - len(i), np.zeros(30), n_resamples=50
     )
     assert mirrored.low == pytest.approx(-repeats.high)
@@ -185,9 +184,7 @@ def test_the_mean_of_one_kind_equals_scipy():
         n_resamples=0,
         bootstrap_result=SimpleNamespace(bootstrap_distribution=means),
     ).confidence_interval
-    found = bootstrap_interval_of(
-        lambda i: values[i].mean(), np.ones(50), n_resamples=500
-    )
+    found = bootstrap_interval(lambda i: values[i].mean(), np.ones(50), n_resamples=500)
     np.testing.assert_allclose([found.low, found.high], expected, rtol=1e-9)
 
 
@@ -196,7 +193,7 @@ def test_the_mean_of_one_kind_equals_scipy():
     [
         ({"metric": "auc"}, ValueError, "metric of bootstrap_interval must be one of"),
         ({"metric": 3}, TypeError, "metric of bootstrap_interval must be one of"),
-        ({"metric": compute_best_f1}, TypeError, "returns a finite number; got BestF1"),
+        ({"metric": best_f1}, TypeError, "returns a finite number; got BestF1"),
         ({"metric": lambda y, s: math.nan}, ValueError, "finite number; got nan"),
         ({"confidence": 1.0}, ValueError, "confidence of bootstrap_interval"),
         ({"n_resamples": 0}, ValueError, "n_resamples of bootstrap_interval"),
@@ -213,7 +210,7 @@ def test_what_cannot_be_resampled_is_refused(options, error, message):
 
 
 def test_statistics_that_are_none_are_refused():
-    with pytest.raises(TypeError, match="statistic of bootstrap_interval_of must be a"):
-        bootstrap_interval_of("auroc", [0, 1])
+    with pytest.raises(TypeError, match="must be a function where scores is None"):
+        bootstrap_interval("auroc", [0, 1])
     with pytest.raises(TypeError, match="returns a finite number; got None"):
-        bootstrap_interval_of(lambda i: None, [0, 1])
+        bootstrap_interval(lambda i: None, [0, 1])

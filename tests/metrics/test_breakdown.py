@@ -7,11 +7,11 @@ import pytest
 from scipy import stats
 from sklearn.metrics import average_precision_score, roc_auc_score
 
-from adlib.metrics import (
+from adlib.metrics import per_defect_type
+from adlib.metrics._breakdown import (
     by_defect_size,
     by_position,
     mask_area_ratio,
-    per_defect_type,
     touches_border,
 )
 

@@ -84,6 +84,7 @@ def test_without_spread_there_is_no_verdict():
     assert delong_interval(y, y) == (1.0, 1.0, 1.0, 0.95)
 
 
+@pytest.mark.slow
 def test_methods_that_are_as_good_are_rarely_told_apart():
     rng = np.random.default_rng(0)
     y = np.repeat([0, 1], [150, 250])

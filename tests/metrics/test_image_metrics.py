@@ -11,25 +11,16 @@ from hypothesis import strategies as st
 from sklearn import metrics as sklearn_metrics
 
 from adlib.metrics import (
+    best_f1,
     compute_accuracy_precision_recall,
     compute_auprc,
     compute_auroc,
-    compute_best_f1,
-    compute_confusion,
     compute_f1_at_threshold,
-    compute_fpr_at_tpr,
-    precision_recall_curve,
-    roc_curve,
+    fpr_at_tpr,
 )
+from adlib.metrics._image_metrics import confusion_counts
 
-SCORED = [
-    compute_auroc,
-    compute_auprc,
-    compute_best_f1,
-    compute_fpr_at_tpr,
-    roc_curve,
-    precision_recall_curve,
-]
+SCORED = [compute_auroc, compute_auprc, best_f1, fpr_at_tpr]
 
 
 @st.composite
@@ -68,40 +59,12 @@ def test_auroc_is_the_share_of_pairs_won(drawn):
     assert compute_auroc(y, scores) == pytest.approx(np.mean(wins), abs=1e-12)
 
 
-@settings(deadline=None, max_examples=100)
-@given(labelled_scores())
-def test_curves_pass_every_point_of_scikit_learn(drawn):
-    y, scores = drawn
-    curve = roc_curve(y, scores)
-    expected = sklearn_metrics.roc_curve(y, scores, drop_intermediate=False)
-    np.testing.assert_allclose(curve.false_positive_rates, expected[0], atol=1e-12)
-    np.testing.assert_allclose(curve.true_positive_rates, expected[1], atol=1e-12)
-    curve = precision_recall_curve(y, scores)
-    precision, recall, _ = sklearn_metrics.precision_recall_curve(y, scores)
-    np.testing.assert_allclose(curve.precisions, precision[-2::-1], atol=1e-12)
-    np.testing.assert_allclose(curve.recalls, recall[-2::-1], atol=1e-12)
-
-
-@settings(deadline=None, max_examples=100)
-@given(labelled_scores())
-def test_thresholds_give_what_the_curves_say(drawn):
-    y, scores = drawn
-    curve = roc_curve(y, scores)
-    for false_rate, true_rate, threshold in zip(*curve, strict=True):
-        assert np.mean(scores[y == 0] > threshold) == pytest.approx(false_rate)
-        assert np.mean(scores[y == 1] > threshold) == pytest.approx(true_rate)
-    for precision, recall, threshold in zip(
-        *precision_recall_curve(y, scores), strict=True
-    ):
-        rates = compute_accuracy_precision_recall(y, scores > threshold)
-        assert (rates.precision, rates.recall) == pytest.approx((precision, recall))
-
-
+@pytest.mark.slow
 @settings(deadline=None, max_examples=100)
 @given(labelled_scores())
 def test_no_threshold_has_a_better_f1(drawn):
     y, scores = drawn
-    best = compute_best_f1(y, scores)
+    best = best_f1(y, scores)
     assert compute_f1_at_threshold(y, scores, best.threshold) == pytest.approx(best.f1)
     for threshold in [*scores, np.nextafter(scores.min(), -np.inf)]:
         expected = sklearn_metrics.f1_score(y, scores > threshold, zero_division=0.0)
@@ -124,7 +87,7 @@ def test_rates_equal_scikit_learn(drawn):
     else:
         assert math.isnan(rates.precision)
     table = sklearn_metrics.confusion_matrix(y, called)
-    assert list(compute_confusion(y, called)) == table.ravel().tolist()
+    assert list(confusion_counts(y, called)) == table.ravel().tolist()
 
 
 @settings(deadline=None, max_examples=100)
@@ -137,13 +100,13 @@ def test_the_rate_at_enough_found_is_the_lowest(drawn, tpr):
         for threshold in every
         if np.mean(scores[y == 1] > threshold) >= tpr
     )
-    assert compute_fpr_at_tpr(y, scores, tpr) == pytest.approx(expected)
+    assert fpr_at_tpr(y, scores, tpr) == pytest.approx(expected)
 
 
 def test_nineteen_of_twenty_are_95_percent():
     y = [1] * 20 + [0] * 10
     scores = [1.0] * 19 + [0.0] + [0.5] * 10
-    assert compute_fpr_at_tpr(y, scores) == 0.0
+    assert fpr_at_tpr(y, scores) == 0.0
 
 
 def test_what_has_no_share_is_not_a_number():
@@ -187,8 +150,8 @@ def test_impossible_thresholds_and_verdicts_are_refused():
     with pytest.raises(TypeError, match="threshold of compute_f1_at_threshold"):
         compute_f1_at_threshold([0, 1], [1, 2], "1")
     with pytest.raises(ValueError, match=r"y_pred of .* pass y == -1"):
-        compute_confusion([0, 1], [1, -1])
+        confusion_counts([0, 1], [1, -1])
     with pytest.raises(ValueError, match=r"y_pred of .* as long as y_true \(2\)"):
-        compute_confusion([0, 1], [1])
-    with pytest.raises(ValueError, match=r"tpr of compute_fpr_at_tpr"):
-        compute_fpr_at_tpr([0, 1], [1, 2], 1.5)
+        confusion_counts([0, 1], [1])
+    with pytest.raises(ValueError, match=r"tpr of fpr_at_tpr"):
+        fpr_at_tpr([0, 1], [1, 2], 1.5)

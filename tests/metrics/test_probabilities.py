@@ -9,14 +9,15 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy.optimize import minimize
+from sklearn.calibration import calibration_curve
 from sklearn.isotonic import IsotonicRegression
+from sklearn.metrics import brier_score_loss
 
-from adlib.metrics import (
-    IsotonicMap,
-    LogisticMap,
-    ProbabilityMap,
+from adlib.metrics import fit_probabilities
+from adlib.metrics._probabilities import (
+    brier_score,
     expected_calibration_error,
-    fit_probabilities,
+    reliability,
 )
 
 METHODS = ("isotonic", "logistic")
@@ -85,12 +86,12 @@ def test_maps_rise_and_stay_between_0_and_1(seed, method, levels, scale):
 
 
 @pytest.mark.parametrize("method", METHODS)
-def test_maps_come_back_from_json_bit_by_bit(method):
+def test_the_numbers_of_a_map_go_into_json(method):
     labels, scores = drawn(3)
     probability = fit_probabilities(labels, scores, method)
-    text = json.dumps(probability.as_dict())
-    again = ProbabilityMap.from_dict(json.loads(text))
-    assert type(again) is type(probability)
+    numbers = json.loads(json.dumps(probability.as_dict()))
+    assert numbers.pop("method") == method
+    again = type(probability)(**numbers)
     np.testing.assert_array_equal(again(scores), probability(scores))
 
 
@@ -127,42 +128,94 @@ def test_large_scores_lose_no_digits():
     np.testing.assert_allclose(shifted(scores + 2.0**30), wanted, atol=1e-5)
 
 
-def test_knots_are_copied_and_cannot_be_changed():
-    own = np.array([1.0, 2.0])
-    knots = IsotonicMap(own, np.array([0.1, 0.9]))
-    own[0] = 5.0
-    assert knots([1.5]).tolist() == [0.5]
-    with pytest.raises(ValueError, match="read-only"):
-        knots.scores[0] = 5.0
-
-
 @pytest.mark.parametrize(
     ("call", "message"),
     [
         (lambda: fit_probabilities([0, 0], [1.0, 2.0]), "normal ones alone"),
         (lambda: fit_probabilities([0, 1], [1.0, 2.0], "beta"), "method of fit_prob"),
-        (lambda: LogisticMap(1.0, 0.0, 0.0)([np.nan]), "scores of LogisticMap must"),
-        (lambda: LogisticMap(-1.0, 0.0, 0.0), "slope of LogisticMap must be at least"),
-        (lambda: LogisticMap(1.0, np.inf, 0.0), "offset of LogisticMap must be a fin"),
-        (lambda: IsotonicMap([1, 1], [0.1, 0.2]), "scores of IsotonicMap must be str"),
-        (lambda: IsotonicMap([1, 2], [0.2, 0.1]), "probabilities of IsotonicMap must"),
-        (lambda: IsotonicMap([1, 2], [0.0, 0.1]), "probabilities of IsotonicMap must"),
-        (lambda: IsotonicMap([1, 2], [0.1, 1.0]), "probabilities of IsotonicMap must"),
-        (lambda: IsotonicMap([1, 2], [0.1, 1.5]), "probabilities of IsotonicMap must"),
-        (lambda: IsotonicMap([1, 2], [0.1]), r"must be \(2,\), never falling"),
-        (lambda: ProbabilityMap.from_dict({}), "must be what as_dict returned"),
         (
-            lambda: ProbabilityMap.from_dict({"method": "logistic", "slope": 1.0}),
-            "must be what as_dict returned",
-        ),
-        (
-            lambda: ProbabilityMap.from_dict(
-                {"method": "isotonic", "scores": [2, 1], "probabilities": [0.1, 0.2]}
-            ),
-            "must be what as_dict returned.*strictly rising",
+            lambda: fit_probabilities([0, 1], [1.0, 2.0], "logistic")([np.nan]),
+            "scores of LogisticMap must",
         ),
     ],
 )
-def test_what_is_no_map_is_refused(call, message):
+def test_what_has_no_probability_is_refused(call, message):
     with pytest.raises(ValueError, match=message):
         call()
+
+
+PREDICTED = st.one_of(
+    st.lists(st.floats(0, 1), min_size=2, max_size=40),
+    st.lists(st.sampled_from([0.0, 0.1, 0.2, 0.5, 1.0]), min_size=2, max_size=40),
+)
+STRATEGIES = st.sampled_from(["quantile", "uniform"])
+
+
+def labels_of(probabilities, seed=0):
+    rng = np.random.default_rng(seed)
+    labels = (rng.random(len(probabilities)) < probabilities).astype(int)
+    labels[:2] = 0, 1  # scikit-learn wants both
+    return labels
+
+
+@given(PREDICTED, STRATEGIES, st.integers(1, 12))
+def test_curves_are_scikit_learns(probabilities, strategy, n_bins):
+    labels = labels_of(probabilities)
+    curve = reliability(labels, probabilities, n_bins, strategy)
+    wanted = calibration_curve(labels, probabilities, n_bins=n_bins, strategy=strategy)
+    np.testing.assert_allclose(curve.observed, wanted[0], atol=1e-12)
+    np.testing.assert_allclose(curve.predicted, wanted[1], atol=1e-12)
+    assert curve.counts.sum() == len(probabilities)
+    assert (curve.edges[:, 0] <= curve.predicted + 1e-12).all()
+    assert (curve.predicted <= curve.edges[:, 1] + 1e-12).all()
+
+
+@given(PREDICTED)
+def test_the_brier_score_is_scikit_learns(probabilities):
+    labels = labels_of(probabilities)
+    wanted = brier_score_loss(labels, probabilities)
+    assert brier_score(labels, probabilities) == pytest.approx(wanted, abs=1e-12)
+
+
+def test_the_expected_error_by_hand():
+    labels, probabilities = [0, 1, 1, 1], [0.1, 0.3, 0.6, 0.8]
+    # Two bins of two: 0.2 predicted and 0.5 observed, then 0.7 and 1.
+    for strategy in ("uniform", "quantile"):
+        found = expected_calibration_error(labels, probabilities, 2, strategy)
+        assert found == pytest.approx(0.3)
+    # One bin of three and one of one: (3 * |1/3 - 2/3| + |0.8 - 1|) / 4.
+    probabilities = [0.1, 0.4, 0.5, 0.8]
+    found = expected_calibration_error(labels, probabilities, 2, "uniform")
+    assert found == pytest.approx((3 * (1 / 3) + 0.2) / 4)
+
+
+def test_true_probabilities_have_hardly_any_error():
+    rng = np.random.default_rng(0)
+    probabilities = rng.random(100_000)
+    labels = rng.random(100_000) < probabilities
+    assert expected_calibration_error(labels, probabilities) < 0.01
+    assert expected_calibration_error(labels, probabilities**2) > 0.1
+
+
+def test_labels_of_one_kind_do():
+    curve = reliability([0, 0], [0.2, 0.4], 1)
+    assert curve.predicted.tolist() == [pytest.approx(0.3)]
+    assert curve.observed.tolist() == [0.0]
+    assert curve.counts.tolist() == [2]
+
+
+@pytest.mark.parametrize(
+    ("arguments", "error", "message"),
+    [
+        (([0, 1], [0.5, 1.5]), ValueError, r"must be in \[0, 1\]; got values from 0.5"),
+        (([0, 1], [0.5]), ValueError, "probabilities of reliability must be as long"),
+        (([0, 2], [0.5, 0.5]), ValueError, "y_true of reliability must be"),
+        (([0, 1], [0.5, np.nan]), ValueError, "probabilities of reliability must be"),
+        (([0, 1], [0.5, 0.5], 0), ValueError, "n_bins of reliability must be"),
+        (([0, 1], [0.5, 0.5], 2, "even"), ValueError, "strategy of reliability must"),
+        (([0, 1], ["a", "b"]), TypeError, "probabilities of reliability must be"),
+    ],
+)
+def test_what_is_no_prediction_is_refused(arguments, error, message):
+    with pytest.raises(error, match=message):
+        reliability(*arguments)

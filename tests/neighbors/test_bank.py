@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import sys
+from typing import get_args
 
 import numpy as np
 import pytest
 import torch
 
-from adlib.neighbors import SEARCH_KINDS, MemoryBank
+from adlib.neighbors import MemoryBank
+from adlib.neighbors._bank import SearchKind
 from tests import reference
 
 RNG = np.random.default_rng(0)
@@ -21,7 +23,7 @@ def bank(**settings):
     return MemoryBank(X, **({"device": "cpu", "origins": ORIGINS} | settings))
 
 
-@pytest.mark.parametrize("search", SEARCH_KINDS)
+@pytest.mark.parametrize("search", get_args(SearchKind))
 @pytest.mark.parametrize("left_out", [None, np.arange(11) % 5])
 def test_neighbours_are_those_of_the_slow_twin(search, left_out):
     found = bank(search=search).kneighbors(QUERIES, 4, left_out=left_out)
@@ -135,7 +137,9 @@ def test_leaving_out_needs_origins():
         bank(origins=None).kneighbors(QUERIES, left_out=np.zeros(11, int))
 
 
-@pytest.mark.parametrize("search", [kind for kind in SEARCH_KINDS if kind != "exact"])
+@pytest.mark.parametrize(
+    "search", [kind for kind in get_args(SearchKind) if kind != "exact"]
+)
 def test_missing_faiss_names_the_extra(search, monkeypatch):
     monkeypatch.setitem(sys.modules, "faiss", None)
     match = rf'search="{search}" needs.*pip install "adlib-vision\[faiss\]"'

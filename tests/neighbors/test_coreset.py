@@ -134,6 +134,7 @@ def test_any_points_give_what_the_slow_twin_gives(
     assert np.array_equal(picked, reference.greedy_coreset(X, size, start))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("twin", TWINS)
 @pytest.mark.parametrize(("block", "tile"), [(1, 1), (7, 1000), (64, 5), (10**6, 31)])
 def test_block_and_tile_sizes_do_not_matter(monkeypatch, twin, block, tile):

@@ -94,6 +94,7 @@ np.testing.assert_array_equal(picked, reference.greedy_coreset(X, 60, start=0))
 """
 
 
+@pytest.mark.slow
 def test_processors_without_wide_registers_give_the_same():
     root = Path(__file__).parents[2]
     environment = os.environ | {"NUMBA_CPU_NAME": "generic", "PYTHONPATH": str(root)}

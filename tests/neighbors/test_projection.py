@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from scipy.spatial.distance import pdist
 
-from adlib.neighbors import random_projection
+from adlib.neighbors._coreset import random_projection
 
 X = np.random.default_rng(0).normal(size=(40, 30)).astype(np.float32)
 
@@ -49,7 +49,7 @@ def test_the_directions_do_not_depend_on_the_points():
 
 def test_parts_give_what_the_whole_gives(monkeypatch):
     whole = random_projection(X, 4, random_state=1)
-    monkeypatch.setattr("adlib.neighbors._projection.ROWS_AT_ONCE", 7)
+    monkeypatch.setattr("adlib.neighbors._coreset.ROWS_AT_ONCE", 7)
     parts = random_projection(X, 4, random_state=1)
     np.testing.assert_allclose(parts, whole, rtol=1e-4, atol=1e-5)
 

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+from typing import get_args
+
 import faiss
 import numpy as np
 import pytest
 
-from adlib.neighbors import SEARCH_KINDS, MemoryBank
+from adlib.neighbors import MemoryBank
+from adlib.neighbors._bank import SearchKind
 from adlib.neighbors._faiss.indexes import (
     CLASSES,
     CODE_BYTES,
@@ -18,7 +21,7 @@ from adlib.neighbors._faiss.indexes import (
 )
 from tests import reference
 
-KINDS = [kind for kind in SEARCH_KINDS if kind != "exact"]
+KINDS = [kind for kind in get_args(SearchKind) if kind != "exact"]
 TRAINED = [kind for kind in KINDS if kind != "faiss-flat"]
 FEATURES = [1, 3, 152]
 # Share of three neighbours that must be found in clusters of Gaussian noise, which is
@@ -256,7 +259,7 @@ def test_a_graph_that_leads_to_other_rows_is_refused():
         bank_of("faiss-hnsw", X, index=index_to_bytes("faiss-hnsw", index))
 
 
-@pytest.mark.parametrize("kind", SEARCH_KINDS)
+@pytest.mark.parametrize("kind", get_args(SearchKind))
 def test_recall_compares_with_the_exact_search(kind):
     X, queries, images = make(3000, 24, n_queries=200)
     bank = bank_of(kind, X, images)

@@ -12,6 +12,8 @@ from adlib.report import write_study_report
 from adlib.study import read_figures
 from tests.report.small_study import study
 
+pytestmark = pytest.mark.slow
+
 
 def sentences(page):
     text = re.sub(r"<[^>]*>", "", page.read_text("utf-8").split("</style>")[1])

@@ -42,10 +42,10 @@ from adlib.metrics import (
     compute_auroc,
     compute_pixel_auroc,
     compute_pro,
-    conformal_threshold,
     per_defect_type,
 )
 from adlib.study import read_config
+from adlib.thresholds import conformal_threshold
 from tests.conftest import texture
 
 GREY = texture(99)

@@ -30,6 +30,7 @@ WHOLE = originals()[1]
     suppress_health_check=[HealthCheck.function_scoped_fixture],
 )
 @given(seed=st.integers(0, 2**32))
+@pytest.mark.slow
 def test_no_damage_does_worse_than_an_error(seed, tmp_path):
     _, content = draw_damage(seed)
     assert outcome(content, tmp_path / "damaged.adlib")

@@ -9,6 +9,7 @@ import pytest
 from tests.robustness.kills import WORKS, kill_often
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(sys.platform == "win32", reason="SIGKILL is POSIX's")
 @pytest.mark.parametrize("work", WORKS)
 def test_a_killed_process_leaves_nothing_half_written(work, tmp_path):

@@ -11,7 +11,6 @@ import threading
 import time
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
-from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -21,7 +20,6 @@ from PIL import Image
 from adlib import PatchCore
 from adlib.estimators._patches import _embed_batch, _embed_in_parts
 from tests.conftest import texture
-from tests.test_progress import screen  # noqa: F401 - a fixture
 
 POSIX = pytest.mark.skipif(sys.platform == "win32", reason="limits are POSIX's")
 ROOT = Path(__file__).parents[2]
@@ -121,6 +119,7 @@ ALL_PATCHES = N_PATCHES * N_FEATURES * 4  # bytes in float32
 IMAGES = 600 * 160 * 160  # bytes that the caller holds
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(not Path("/proc/self/status").exists(), reason="reads /proc")
 @pytest.mark.parametrize(
     ("kind", "stated"),
@@ -176,6 +175,7 @@ print(json.dumps(said))
 
 
 @POSIX
+@pytest.mark.slow
 def test_a_full_disk_is_a_clear_error_and_leaves_no_debris(fitted, tmp_path):
     for place in ("train/good", "test/good", "test/hole"):
         images = tmp_path / "data/tile" / place
@@ -255,6 +255,7 @@ BODIES = {
 
 
 @POSIX
+@pytest.mark.slow
 @pytest.mark.parametrize("body", BODIES)
 def test_an_interrupt_ends_everything_within_a_second(body, fitted, tmp_path):
     for place in ("train/good", "test/good", "test/hole"):
@@ -284,30 +285,6 @@ def test_an_interrupt_ends_everything_within_a_second(body, fitted, tmp_path):
     assert not (tmp_path / "t.csv").exists()
     print(f"{body}: ended after {seconds:.2f} s")
     assert seconds < 10  # a second where the machine is idle; here others may work
-
-
-def test_a_stuck_source_shows_a_bar_nevertheless(screen, monkeypatch, fitted):  # noqa: F811
-    from adlib import _progress
-
-    monkeypatch.setattr(_progress, "SECONDS_OF_SILENCE", 0.1)
-    with _progress.ProgressBar("Reading", 10):
-        begun = time.monotonic()
-        while "Reading" not in screen.getvalue() and time.monotonic() - begun < 20:
-            time.sleep(0.02)
-    assert "0/10" in screen.getvalue()
-
-
-def test_work_that_is_done_at_once_shows_no_bar(screen, monkeypatch):  # noqa: F811
-    from adlib import _progress
-
-    clock = SimpleNamespace(monotonic=time.monotonic)
-    monkeypatch.setattr(_progress, "time", clock)
-    before = threading.active_count()
-    for _ in range(50):
-        with _progress.ProgressBar("Reading", 10) as bar:
-            bar.advance(10)
-    assert screen.getvalue() == ""
-    assert threading.active_count() <= before
 
 
 GPU = pytest.mark.skipif(not torch.cuda.is_available(), reason="no CUDA device")

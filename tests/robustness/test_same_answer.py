@@ -14,6 +14,8 @@ import torch
 
 from adlib import PaDiM, PatchCore
 
+pytestmark = pytest.mark.slow
+
 ROOT = Path(__file__).parents[2]
 SIZE = 48
 DETECTORS = {

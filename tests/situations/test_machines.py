@@ -29,14 +29,10 @@ from torch.utils._python_dispatch import TorchDispatchMode
 
 import adlib
 from adlib import PaDiM
-from adlib.estimators._base import AnomalyDetector
+from adlib.estimators import AnomalyDetector
 from adlib.exceptions import InputWarning
-from adlib.features import (
-    Backbone,
-    FeatureCache,
-    current_feature_cache,
-    use_feature_cache,
-)
+from adlib.features import Backbone, FeatureCache, use_feature_cache
+from adlib.features._feature_cache import current_feature_cache
 from tests.features.test_runtimes import openvino_or_skip
 from tests.situations.situation import Place, check, refused, warned, works
 
@@ -69,7 +65,8 @@ assert squared_norms(np.ones((1, 3), np.float32)).tolist() == [3.0]
 PRODUCTS = """
 import faulthandler, os, threading, warnings
 import numpy as np
-from adlib.neighbors import MemoryBank, random_projection
+from adlib.neighbors import MemoryBank
+from adlib.neighbors._coreset import random_projection
 warnings.simplefilter("ignore")  # Python's own, of forks beside threads
 X = np.random.default_rng(0).normal(size=(2000, 300)).astype(np.float32)
 over, done = threading.Event(), threading.Semaphore(0)
@@ -227,7 +224,7 @@ def on_gpu_in_child(place: Place, *, cached: bool = False) -> bool:
     backbone.device = "cuda:0"
     before = current_feature_cache()
     if cached:
-        use_feature_cache(FeatureCache(place.folder / "maps"))
+        use_feature_cache(FeatureCache(place.folder / "maps", max_bytes=10**6))
     try:
         return forked(place, lambda: backbone(torch.zeros(1, 3, 64, 64)), place.model)
     finally:

@@ -13,7 +13,6 @@ import torch
 from PIL import Image
 
 from adlib.datasets import (
-    CleanSplit,
     MVTecDataset,
     Sample,
     check_shifted_set,
@@ -23,13 +22,9 @@ from adlib.datasets import (
     save_clean_splits,
     verify,
 )
-from adlib.metrics import (
-    compute_aupimo,
-    compute_pixel_auroc,
-    compute_pro,
-    mask_area_ratio,
-    touches_border,
-)
+from adlib.datasets._splits import CleanSplit
+from adlib.metrics import aupimo, compute_pixel_auroc, compute_pro
+from adlib.metrics._breakdown import mask_area_ratio, touches_border
 from tests.situations.situation import Place, check, refused, works
 
 SIZE = 64
@@ -516,8 +511,8 @@ SITUATIONS = {
         "whole numbers, 0 where normal",
     ),
     "masks resized smoothly in AUPIMO": refused(
-        lambda place: compute_aupimo([soft() / 255], [np.ones((SIZE, SIZE))]),
-        "masks_true of compute_aupimo",
+        lambda place: aupimo([soft() / 255], [np.ones((SIZE, SIZE))]),
+        "masks_true of aupimo",
     ),
     "the area of a lossy mask": refused(
         lambda place: mask_area_ratio(soft()), "mask of mask_area_ratio"

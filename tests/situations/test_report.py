@@ -13,6 +13,8 @@ from adlib.report._study_report import _Contents, _Picture
 from tests.report.small_study import later_results, results, study
 from tests.situations.situation import check, works
 
+pytestmark = pytest.mark.slow
+
 LOSS = {"value": -0.2, "low": -0.3, "high": -0.1, "p": 0.001}
 GAIN = {"value": 0.2, "low": 0.1, "high": 0.3, "p": 0.001}
 OPEN = {"value": 0.2, "low": -0.1, "high": 0.5, "p": 0.3}

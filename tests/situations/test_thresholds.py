@@ -324,9 +324,8 @@ SITUATIONS = {
     ),
     "fit on twelve images": works(
         lambda place: (
-            "Learning 12 images; the score of each as if it had not been learned from "
-            "sets the threshold (leave-one-out): about 7.69 % of good parts predicted "
-            "anomalous, without a guarantee"
+            "Learning 12 images; leave-one-out scores set the threshold: about 7.69 % "
+            "of good parts predicted anomalous, without a guarantee"
             in fit(place, write(place, "good", OTHERS[:12]))
             and "leave-one-out, about 7.69 % of good parts predicted anomalous, "
             "without a guarantee, from 12 training images"
@@ -343,7 +342,7 @@ SITUATIONS = {
         lambda place: (
             "at most 50 %" in fit(place, place.write_good(), "--holdout", "0.2")
         ),
-        "1 good images set aside can promise no rate below 50 %.*--leave-one-out",
+        "1 good images set aside can promise no rate below 50 %.*leave-one-out",
     ),
     "none held out because it was asked": works(
         lambda place: "no threshold" in fit(place, place.write_good(), "--holdout", "0")
@@ -368,7 +367,8 @@ SITUATIONS = {
             "--false-positive-rate",
             "0.05",
         ),
-        "--false-positive-rate 0.05 cannot be promised by 6 images, which allow 0.143",
+        "--false-positive-rate must be at least 0.143, the lowest that 6 good images "
+        "can promise; got 0.05",
     ),
     "--leave-one-out and --holdout": refused(
         lambda place: before_learning(
@@ -391,8 +391,8 @@ SITUATIONS = {
         lambda place: before_learning(
             place, place.write_good(), "--false-positive-rate", "0.05"
         ),
-        "cannot be promised by 1 good images set aside.*--leave-one-out, which "
-        "promises nothing",
+        "--false-positive-rate must be at least 0.5, the lowest that 1 good images can "
+        "promise; got 0.05.*leave-one-out, which guarantees nothing",
     ),
     "info tells rate, count and kind": works(
         lambda place: (

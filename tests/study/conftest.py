@@ -7,7 +7,8 @@ import pandas as pd
 import pytest
 from PIL import Image
 
-from adlib.datasets import ClassSplit, Sample
+from adlib.datasets import Sample
+from adlib.datasets._splits import ClassSplit
 from tests.conftest import scratched, texture
 
 

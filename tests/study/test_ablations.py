@@ -6,8 +6,10 @@ import numpy as np
 import pytest
 
 from adlib import PaDiM, PatchCore
-from adlib.datasets import ClassSplit, ShiftSettings
-from adlib.images import as_pixels, read_image
+from adlib.datasets import ShiftSettings
+from adlib.datasets._splits import ClassSplit
+from adlib.images import read_image
+from adlib.images._pixels import as_pixels
 from adlib.metrics import compute_auroc, delong_test
 from adlib.study import Config, evaluate
 from adlib.study._ablations import ablate, variants
@@ -21,6 +23,8 @@ from adlib.study._shifts import (
     shifted_images,
 )
 from tests.study.conftest import value
+
+pytestmark = pytest.mark.slow
 
 CONFIG = Config.from_dict(
     {"backbone": {"image_size": 64}, "patchcore": {"coreset": 0.3}, "seed": 3}

@@ -8,10 +8,11 @@ import numpy as np
 import pytest
 
 from adlib import PatchCore
-from adlib.metrics import calibrate_threshold, compute_auroc, transfer_threshold
+from adlib.metrics import compute_auroc
 from adlib.study._adaptation import adapt_threshold, retrained_way, top_up
 from adlib.study._evaluate import run_on_split
 from adlib.study._predictions import Predictions
+from adlib.thresholds import calibrate_threshold, transfer_threshold
 from tests.study.conftest import split_of, value
 
 

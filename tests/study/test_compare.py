@@ -6,13 +6,8 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from adlib.metrics import (
-    compute_auroc,
-    compute_f1_at_threshold,
-    corrected_p_values,
-    delong_test,
-    paired_t_test,
-)
+from adlib.metrics import compute_auroc, compute_f1_at_threshold, delong_test
+from adlib.metrics._paired_tests import corrected_p_values, paired_t_test
 from adlib.study import compare_conditions, compare_methods
 from tests.study.conftest import scored, value
 

@@ -7,9 +7,11 @@ import pytest
 from sklearn.metrics import roc_auc_score
 
 from adlib import PatchCore
-from adlib.datasets import elpv_cells, split_cells
+from adlib.datasets._elpv import elpv_cells, split_cells
 from adlib.report import write_demo_page
 from adlib.study._demo import run_demo
+
+pytestmark = pytest.mark.slow
 
 
 def cells_of(kind):

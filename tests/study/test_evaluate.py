@@ -11,18 +11,18 @@ from adlib import PatchCore
 from adlib.datasets import Sample, read_mask
 from adlib.exceptions import ImageError
 from adlib.metrics import (
-    compute_aupimo,
+    aupimo,
+    best_f1,
     compute_auroc,
-    compute_best_f1,
     compute_f1_at_threshold,
     compute_pixel_auroc,
     compute_pro,
     per_defect_type,
-    zone_thresholds,
 )
 from adlib.study import evaluate
 from adlib.study._evaluate import run_on_split
 from adlib.study._predictions import mask_of, resized_mask
+from adlib.thresholds import zone_thresholds
 from tests.study.conftest import value
 
 
@@ -58,11 +58,11 @@ def test_every_number_is_that_of_its_metric(model, split, found):
     expected = {
         "auroc": compute_auroc(y, scores),
         "f1": compute_f1_at_threshold(y, scores, 21.0),
-        "best_f1": compute_best_f1(y, scores).f1,
+        "best_f1": best_f1(y, scores).f1,
         "recall": np.mean(scores[np.array(y) == 1] > 21.0),
         "pixel_auroc": compute_pixel_auroc(masks, maps),
         "aupro": compute_pro(masks, maps, 0.3),
-        "aupimo": compute_aupimo(masks, maps).mean,
+        "aupimo": aupimo(masks, maps).mean,
         "threshold": 21.0,
         "n_normal": 6,
         "n_anomalous": 6,

@@ -12,6 +12,8 @@ from adlib.study._global_model import neighbour_shares, pooled_split, shortcut
 from adlib.study._predictions import Predictions, resized_mask
 from tests.study.conftest import split_of, value
 
+pytestmark = pytest.mark.slow
+
 
 @pytest.fixture(scope="module")
 def splits(tmp_path_factory):

@@ -18,6 +18,8 @@ from adlib.study._interpretation import (
 from adlib.study._predictions import resized_mask
 from tests.study.conftest import sample_of, value
 
+pytestmark = pytest.mark.slow
+
 
 @pytest.fixture(scope="module")
 def samples(tmp_path_factory):

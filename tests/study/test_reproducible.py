@@ -10,6 +10,8 @@ from adlib.study import Config, compare_methods, differing_results
 from adlib.study._fitting import fit_on_split
 from adlib.study._phase import Phase
 
+pytestmark = pytest.mark.slow
+
 
 def study(folder, split, n_workers, batch_size, *, seed=0):
     """Run a small study; everything that it finds is in the folder afterwards."""

@@ -16,7 +16,7 @@ import numpy as np
 
 from adlib._typing import AnyArray, Float32Array
 from adlib._validation import refusal
-from adlib.neighbors._search import SearchKind
+from adlib.neighbors._bank import SearchKind
 
 # Inverted lists: 4 * sqrt(n) of them, as FAISS's guidelines have it, as long as each
 # keeps the 39 rows that its k-means wants.

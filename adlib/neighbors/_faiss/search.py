@@ -15,6 +15,7 @@ import numpy as np
 from adlib._compile import compiled
 from adlib._threads import Threads, available_threads, run_in_slices, undivided
 from adlib._typing import AnyArray, Float32Array, Float64Array, Int64Array
+from adlib.neighbors._bank import UNTRAINED, SearchKind
 from adlib.neighbors._cpu.distances import squared_distance
 from adlib.neighbors._cpu.search import ExactSearch
 from adlib.neighbors._faiss.indexes import (
@@ -27,7 +28,6 @@ from adlib.neighbors._faiss.indexes import (
     widened,
 )
 from adlib.neighbors._points import Points
-from adlib.neighbors._search import UNTRAINED, SearchKind
 
 SPARE = 8  # candidates beyond those asked for: coarse codes confuse near ones
 MOST_ON_GPU = 2048  # candidates that FAISS's GPU indexes can give

@@ -1,0 +1,154 @@
+"""How many images to hold out for a threshold, and which rate they can promise."""
+
+from __future__ import annotations
+
+import warnings
+from typing import NamedTuple
+
+import numpy as np
+
+from adlib._typing import Int64Array
+from adlib._validation import (
+    check_bool,
+    check_int,
+    check_random_state,
+    check_ratio,
+    refusal,
+)
+from adlib.exceptions import InputWarning
+from adlib.thresholds._conformal import lowest_rate
+
+HOLDOUT, RATE = 0.2, 0.05  # where nothing is asked for
+FEWEST_IMAGES = 3  # that can be left out one by one
+
+
+class CalibrationPlan(NamedTuple):
+    """Which images to train on, and what sets the threshold.
+
+    Attributes:
+        training: Indices of the images to fit, (n_training,) int64, ascending.
+        held_out: Those of the images to calibrate with, (n_held_out,) int64, ascending.
+        leave_one_out: The training images set the threshold, each scored without
+            itself; ``false_positive_rate`` then goes to the estimator.
+        false_positive_rate: For ``calibrate``, or the estimator; None where anomalous
+            images set the threshold, or nothing does.
+    """
+
+    training: Int64Array
+    held_out: Int64Array
+    leave_one_out: bool
+    false_positive_rate: float | None
+
+
+def plan_calibration(
+    n_images: int,
+    *,
+    n_good: int = 0,
+    n_anomalous: int = 0,
+    holdout: float | None = None,
+    false_positive_rate: float | None = None,
+    leave_one_out: bool = False,
+    random_state: int | None = 0,
+) -> CalibrationPlan:
+    """Decide which good images to train on and which set the threshold.
+
+    n good images that were not trained on can promise a false-positive rate of
+    1 / (n + 1) and above (``lowest_rate``). So by default a fifth of the images is held
+    out where that is enough for 0.05, at least 19 images. Else all are trained on, and
+    each is scored without itself (leave-one-out), which gives about the rate without a
+    guarantee. ``adlib fit`` follows these rules.
+
+    Args:
+        n_images: Good images that can be trained on, at least 1.
+        n_good: Other good images that set the threshold, in place of held-out ones.
+        n_anomalous: Anomalous images; with them the threshold maximises F1.
+        holdout: Share of the images to hold out, in [0, 1); 0 sets no threshold. None:
+            0.2, or leave-one-out as said above.
+        false_positive_rate: Share of good images that may be predicted anomalous, in
+            (0, 1); None: 0.05, or the lowest that so few images can promise.
+        leave_one_out: Train on all images and set the threshold by leave-one-out.
+        random_state: Seeds the draw of the images to hold out.
+
+    Returns:
+        The indices to train on and to hold out, and the rate.
+
+    Raises:
+        TypeError: An argument is of the wrong kind.
+        ValueError: An argument is out of its range or contradicts another; or so few
+            images cannot promise the rate.
+
+    Note:
+        Fewer than three images set no threshold, and too few for 0.05 a higher rate;
+        either warns (``InputWarning``).
+
+    Example:
+        >>> from adlib.thresholds import plan_calibration
+        >>> plan = plan_calibration(100)
+        >>> len(plan.training), len(plan.held_out), plan.false_positive_rate
+        (80, 20, 0.05)
+        >>> plan = plan_calibration(9)
+        >>> plan.leave_one_out, len(plan.training), plan.false_positive_rate
+        (True, 9, 0.1)
+    """
+    owner = "plan_calibration"
+    n_images = check_int(n_images, "n_images", owner, low=1)
+    n_good = check_int(n_good, "n_good", owner, low=0)
+    n_anomalous = check_int(n_anomalous, "n_anomalous", owner, low=0)
+    if holdout:
+        check_ratio(holdout, "holdout", owner, closed=False)
+    asked = false_positive_rate
+    if asked is not None:
+        asked = check_ratio(asked, "false_positive_rate", owner, closed=False)
+    leave_one_out = check_bool(leave_one_out, "leave_one_out", owner)
+    random_state = check_random_state(random_state, "random_state", owner)
+    if leave_one_out and (holdout or n_good or n_anomalous):
+        rule = "False with holdout, n_good or n_anomalous"
+        raise ValueError(refusal("leave_one_out", owner, rule, "True"))
+    if n_good and holdout:
+        rule = "None with n_good, which sets the threshold in its place"
+        raise ValueError(refusal("holdout", owner, rule, holdout))
+    share = HOLDOUT if holdout is None else holdout
+    n_held_out = 0 if n_good or leave_one_out else int(n_images * share)
+    chosen = holdout is not None or asked is not None or leave_one_out
+    if not (chosen or n_good or n_anomalous) and lowest_rate(n_held_out) > RATE:
+        n_held_out, leave_one_out = 0, n_images >= FEWEST_IMAGES
+        if not leave_one_out:
+            warnings.warn(
+                f"{n_images} images are too few to set a threshold from. Pass "
+                f"{FEWEST_IMAGES} or more, or other good ones.",
+                InputWarning,
+                stacklevel=2,
+            )
+    n_set = n_images if leave_one_out else n_held_out + n_good
+    if n_anomalous and not n_set:
+        rule = "given with good images that are held out or passed"
+        raise ValueError(refusal("n_anomalous", owner, rule, n_anomalous))
+    if asked is not None and (n_anomalous or not n_set):
+        rule = "given with good images that set the threshold, and no anomalous ones"
+        raise ValueError(refusal("false_positive_rate", owner, rule, asked))
+    lowest = lowest_rate(n_set)
+    if asked is not None and asked < lowest:
+        rule = f"at least {lowest:.3g}, the lowest that {n_set} good images can promise"
+        remedy = "Raise it or pass more images."
+        if not leave_one_out:
+            remedy = (
+                "Raise it, hold out or pass more images, or use leave-one-out, which "
+                "guarantees nothing."
+            )
+        raise ValueError(refusal("false_positive_rate", owner, rule, asked, remedy))
+    if asked is None and n_set and not (leave_one_out or n_anomalous) and lowest > RATE:
+        warnings.warn(
+            f"{n_set} good images set aside can promise no rate below "
+            f"{100 * lowest:.3g} % of good parts predicted anomalous. Pass 19 or more "
+            "for 5 %, or use leave-one-out.",
+            InputWarning,
+            stacklevel=2,
+        )
+    rate = max(RATE, lowest) if asked is None else asked
+    drawn = np.random.default_rng(random_state).permutation(n_images)
+    return CalibrationPlan(
+        np.sort(drawn[n_held_out:]),
+        np.sort(drawn[:n_held_out]),
+        leave_one_out,
+        None if n_anomalous or not n_set else rate,
+    )

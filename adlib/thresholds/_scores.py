@@ -1,0 +1,206 @@
+"""Thresholds of image scores: by F1, by normal images, or from an earlier threshold."""
+
+from __future__ import annotations
+
+import math
+from typing import Literal, TypeAlias, get_args
+
+import numpy as np
+from numpy.typing import ArrayLike
+
+from adlib._typing import Float64Array
+from adlib._validation import check_option, check_positive, check_ratio, refusal
+from adlib.metrics._checks import check_number, check_scores
+from adlib.metrics._levels import f1_of_levels, levels_of
+
+TransferRule: TypeAlias = Literal["location", "spread", "quantile"]
+
+
+def calibrate_threshold(
+    scores_normal: ArrayLike,
+    scores_anomalous: ArrayLike,
+    *,
+    candidates: ArrayLike | None = None,
+) -> float:
+    """Return the threshold that maximises F1; of equals, the highest.
+
+    Args:
+        scores_normal: Scores of normal images, (n_normal,) finite numbers, higher =
+            more anomalous.
+        scores_anomalous: Scores of anomalous images, (n_anomalous,) finite numbers.
+        candidates: Thresholds to choose among, (n_candidates,) finite numbers, as in a
+            grid search. None: the middle between each two neighbouring scores.
+
+    Returns:
+        The threshold. Where it is best to predict every image anomalous, the next
+        number below the lowest score.
+
+    Raises:
+        TypeError: Scores or candidates are not numbers.
+        ValueError: They are not (n,), empty, NaN or infinite.
+
+    Note:
+        O(n log n). F1 of the same scores is optimistic: measure it on others, as
+        ``compare_thresholds`` does.
+
+    Example:
+        >>> from adlib.thresholds import calibrate_threshold
+        >>> calibrate_threshold([1.0, 2.0, 6.0], [5.0, 9.0])
+        3.5
+        >>> calibrate_threshold([1.0, 2.0, 6.0], [5.0, 9.0], candidates=[2.0, 4.0, 8.0])
+        4.0
+    """
+    owner = "calibrate_threshold"
+    normal = check_scores(scores_normal, "scores_normal", owner)
+    anomalous = check_scores(scores_anomalous, "scores_anomalous", owner)
+    if candidates is not None:
+        tried = np.unique(check_scores(candidates, "candidates", owner))[::-1]
+        found, wrong = (
+            len(kind) - np.searchsorted(np.sort(kind), tried, side="right")
+            for kind in (anomalous, normal)
+        )
+        return float(tried[np.argmax(2 * found / (found + wrong + len(anomalous)))])
+    labels = np.repeat([False, True], [len(normal), len(anomalous)])
+    levels = levels_of(labels, np.concatenate([normal, anomalous]))
+    return float(levels.thresholds[f1_of_levels(*levels[1:]).argmax()])
+
+
+def quantile_threshold(scores_normal: ArrayLike, false_positive_rate: float) -> float:
+    """Return the lowest score that at most a share of these normal images exceed.
+
+    It is the empirical quantile of these images, without a guarantee for new ones; see
+    ``conformal_threshold`` for one.
+
+    Args:
+        scores_normal: (n_normal,) finite numbers, higher = more anomalous.
+        false_positive_rate: The share, in (0, 1).
+
+    Returns:
+        One of the scores.
+
+    Raises:
+        TypeError: Scores or the share are not numbers.
+        ValueError: Scores are not (n_normal,), empty, NaN or infinite, or the share is
+            out of its range.
+
+    Example:
+        >>> from adlib.thresholds import quantile_threshold
+        >>> quantile_threshold([1.0, 2.0, 3.0, 4.0], 0.25)
+        3.0
+    """
+    owner = "quantile_threshold"
+    scores = check_scores(scores_normal, "scores_normal", owner)
+    rate = check_ratio(false_positive_rate, "false_positive_rate", owner, closed=False)
+    rank = max(0, len(scores) - 1 - share_of(len(scores), rate))
+    return float(np.partition(scores, rank)[rank])
+
+
+def sigma_threshold(scores_normal: ArrayLike, k: float = 3.0) -> float:
+    """Return mean + k standard deviations of the scores of normal images.
+
+    Of normally distributed scores 1 in 740 exceeds it with k = 3; anomaly scores rarely
+    are, so that the rate can be far off.
+
+    Args:
+        scores_normal: (n_normal,) finite numbers, at least two, higher = more
+            anomalous.
+        k: Above 0.
+
+    Returns:
+        In the unit of the scores; the standard deviation has ``ddof=1``.
+
+    Raises:
+        TypeError: Scores or ``k`` are not numbers.
+        ValueError: Scores are fewer than two, not (n_normal,), NaN or infinite, or
+            ``k`` is not above 0.
+
+    Example:
+        >>> from adlib.thresholds import sigma_threshold
+        >>> sigma_threshold([1.0, 2.0, 3.0], k=3.0)
+        5.0
+    """
+    owner = "sigma_threshold"
+    scores = check_scores(scores_normal, "scores_normal", owner)
+    k = check_positive(k, "k", owner)
+    if len(scores) < 2:  # noqa: PLR2004 - one score has no spread
+        rule = "at least two scores, since one has no standard deviation"
+        raise ValueError(refusal("scores_normal", owner, rule, "1"))
+    return float(scores.mean() + k * scores.std(ddof=1))
+
+
+def transfer_threshold(
+    threshold: float,
+    scores_before: ArrayLike,
+    scores_after: ArrayLike,
+    *,
+    rule: TransferRule = "spread",
+) -> float:
+    """Move a threshold to scores that are distributed differently, without labels.
+
+    With t the threshold, and m and s the median and the median absolute deviation:
+
+    - "location": t + m_after - m_before;
+    - "spread": m_after + (t - m_before) s_after / s_before;
+    - "quantile": the score that the same share of images exceeds.
+
+    The share of anomalous images must be about the same before and after, or small.
+
+    Args:
+        threshold: Of the scores before.
+        scores_before: Of images where the threshold was set, (n_before,) finite
+            numbers.
+        scores_after: Of images where it will be used, (n_after,) finite numbers.
+        rule: "location", "spread" or "quantile".
+
+    Returns:
+        The threshold for scores like ``scores_after``.
+
+    Raises:
+        TypeError: Something is not a number.
+        ValueError: Scores are not (n,), empty, NaN or infinite; the rule is unknown; or
+            "spread" is asked for and half of the scores before are equal.
+
+    Note:
+        "quantile" is the most sensitive to the share of anomalous images: if it falls
+        from 30 % to 1 %, 29 % of the images are false positives. Medians hardly move
+        as long as most images are good.
+
+    Example:
+        >>> from adlib.thresholds import transfer_threshold
+        >>> transfer_threshold(4.0, [1.0, 2.0, 3.0], [11.0, 13.0, 15.0])
+        17.0
+    """
+    owner = "transfer_threshold"
+    check_option(rule, "rule", owner, get_args(TransferRule))
+    limit = check_number(threshold, "threshold", owner)
+    before = check_scores(scores_before, "scores_before", owner)
+    after = check_scores(scores_after, "scores_after", owner)
+    if rule == "quantile":
+        n_above = round(float(np.mean(before > limit)) * len(after))
+        if n_above == len(after):
+            return float(np.nextafter(after.min(), -np.inf))
+        return float(np.sort(after)[len(after) - 1 - n_above])
+    factor = 1.0
+    if rule == "spread":
+        spread = _deviation(before)
+        if spread == 0.0:
+            asked = "scores of which fewer than half are equal, for the rule 'spread'"
+            remedy = "Take the rule 'location'."
+            raise ValueError(
+                refusal("scores_before", owner, asked, "a spread of 0", remedy)
+            )
+        factor = _deviation(after) / spread
+    return float(np.median(after) + factor * (limit - np.median(before)))
+
+
+def _deviation(scores: Float64Array) -> float:
+    """Return the median absolute deviation."""
+    return float(np.median(np.abs(scores - np.median(scores))))
+
+
+def share_of(number: int, ratio: float) -> int:
+    """Return how many of ``number`` are at most a share of them.
+
+    The product may round to just under an integer; that must not cost one.
+    """
+    return math.floor(number * ratio + 1e-9)
