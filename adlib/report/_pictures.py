@@ -26,7 +26,8 @@ if TYPE_CHECKING:
 SIDE = 320  # pixels of an image in a grid
 ZOOM = 5  # patches that a close-up is wide
 LARGEST, HEADING = 1.5, 0.3  # inches, of a picture and of the text at the left
-LETTERS = 16  # of a title, for each inch
+LETTERS = 16  # of a picture's title, for each inch
+TITLE_LETTER = 0.095  # inches, of the title above all
 OUTLINE = "#56e0ff"
 
 Pixels = str | os.PathLike[str] | AnyArray
@@ -76,7 +77,8 @@ def picture_grid(
     n_columns = max(len(pictures) for pictures in rows.values())
     side = min(LARGEST, (WIDTH - HEADING) / n_columns)
     height = (side + 0.2) * len(rows) + 0.3 * bool(title) + 0.1
-    figure = new_figure(height, max(side * n_columns + HEADING, 3.3), title)
+    width = max(side * n_columns + HEADING, TITLE_LETTER * len(title))
+    figure = new_figure(height, width, title)
     axes = figure.subplots(len(rows), n_columns, squeeze=False)
     for line, (heading, pictures) in zip(axes, rows.items(), strict=True):
         for ax in line:
