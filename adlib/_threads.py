@@ -16,6 +16,7 @@ import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import Executor, Future, ThreadPoolExecutor, wait
 from contextlib import contextmanager
+from functools import cache
 from itertools import pairwise
 from typing import Any
 
@@ -36,9 +37,17 @@ def available_threads() -> int:
     asked = os.environ.get("OMP_NUM_THREADS", "").partition(",")[0]
     if asked.isdecimal() and int(asked) > 0:
         return int(asked)
-    import joblib  # noqa: PLC0415 - slow to import, and often not needed
+    allowed = hasattr(os, "sched_getaffinity") and len(os.sched_getaffinity(0))
+    return _cores(allowed, os.environ.get("LOKY_MAX_CPU_COUNT"))
 
-    return int(joblib.cpu_count())
+
+@cache
+def _cores(*_allowed: object) -> int:
+    """Return the usable cores, asked once: files of the system are read for it."""
+    # Not joblib.cpu_count, which is 1 wherever joblib may start no processes.
+    from joblib.externals.loky import cpu_count  # noqa: PLC0415 - slow to import
+
+    return int(cpu_count())
 
 
 def run_in_slices(

@@ -90,6 +90,8 @@ def verdict(module: Path, tree: Path, seconds: float) -> str:
                     "-m",
                     "pytest",
                     "-n0",
+                    "-m",
+                    "",
                     "-x",
                     "-q",
                     tests,

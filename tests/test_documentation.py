@@ -52,7 +52,7 @@ ALSO_INSTALLED = (
     "pillow-heif",
     "pillow-jxl-plugin",
 )
-PYTEST_OPTIONS = ("-k", "-m", "-q", "-s", "-x")
+PYTEST_OPTIONS = ("-k", "-m", "-n", "-q", "-s", "-x")
 ASV = ("machine", "run", "publish", "preview")
 MADE_ONCE = cache(Backbone)  # networks are frozen, and take longer to make than to run
 

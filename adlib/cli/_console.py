@@ -34,7 +34,9 @@ class Shown(Console):
 OPTIONS = ["aggregation", "backbone", "coreset", "device", "image_size", "precision"]
 OPTIONS += ["runtime", "on_error", "false_positive_rate"]
 TYPED = {name: "--" + name.replace("_", "-") for name in OPTIONS}
-TYPED |= {"random_state": "--seed", "folder": "--overlays"}
+TYPED |= {"random_state": "--seed", "folder": "--overlays", "holdout": "--holdout"}
+TYPED |= {"n_good": "--good", "n_anomalous": "--defects"}
+TYPED |= {"leave_one_out": "--leave-one-out"}
 
 show = Shown(highlight=False)
 tell = Console(stderr=True, highlight=False)
@@ -54,7 +56,9 @@ def as_typed(text: str, **names: str) -> str:
             return str(owner) if owner.startswith("--") else "IMAGES"
         return (TYPED | names).get(parameter, match[0])
 
-    return re.sub(r"^(\w+) of (\S+)(?= must)", typed, text)
+    text = re.sub(r"^(\w+) of (\S+)(?= must)", typed, text)
+    # What a remedy names, as in "hold some out (holdout)".
+    return re.sub(r"(?<=\()\w+(?=\))", lambda m: TYPED.get(m[0], m[0]), text)
 
 
 @contextmanager

@@ -38,7 +38,7 @@ def demo(
     """
     from adlib.estimators import PatchCore
     from adlib.report import check_report_extra, write_demo_page
-    from adlib.study import run_demo
+    from adlib.study._demo import run_demo
 
     check_report_extra("The demo's page")  # before the long work
     result = run_demo(PatchCore(device=device), kind=kind.value, say=tell.print)

@@ -245,16 +245,15 @@ def _plan(
         )
     if good and holdout:
         raise ValueError("--good sets the threshold in place of --holdout; pass one.")
-    with naming(holdout="--holdout", n_anomalous="--defects"):
-        plan = plan_calibration(
-            len(images),
-            n_good=len(good),
-            n_anomalous=len(defects),
-            holdout=holdout,
-            false_positive_rate=asked,
-            leave_one_out=leave_one_out,
-            random_state=seed,
-        )
+    plan = plan_calibration(
+        len(images),
+        n_good=len(good),
+        n_anomalous=len(defects),
+        holdout=holdout,
+        false_positive_rate=asked,
+        leave_one_out=leave_one_out,
+        random_state=seed,
+    )
     if plan.leave_one_out and not leave_one_out:
         tell.print(
             f"{len(images)} images are too few to hold some out for a rate of 5 %. How "

@@ -135,4 +135,4 @@ def _tell_warning(
     message: Warning | str, category: type[Warning], *place: Any, **more: Any
 ) -> None:
     """Show a warning as a line, without its place in the code."""
-    tell.print(f"warning: {message}", markup=False, soft_wrap=True)
+    tell.print(f"warning: {as_typed(str(message))}", markup=False, soft_wrap=True)

@@ -6,6 +6,7 @@ import copy
 import os
 from abc import ABCMeta, abstractmethod
 from collections.abc import Generator, Iterator, Sequence
+from contextlib import closing
 from typing import Any, Literal, Self, overload
 
 import numpy as np
@@ -174,7 +175,8 @@ class BaseDetector(BaseEstimator, metaclass=ABCMeta):
         images = Pass(
             embed(source, embedder, settings, "Reading features", digests=True), owner
         )
-        learned = self._learn(iter(images), source.n_items, embedder, settings)
+        with closing(iter(images)) as batches:
+            learned = self._learn(batches, source.n_items, embedder, settings)
         # All on a copy, so that whatever fails from here on changes nothing.
         fitted = copy.copy(self)
         fitted.__dict__.update(
@@ -217,9 +219,9 @@ class BaseDetector(BaseEstimator, metaclass=ABCMeta):
     def _scores(self, X: Images) -> tuple[Float32Array, list[Failure]]:
         """Return scores, NaN where skipped, and what was skipped."""
         images = Pass(self._embed(X, "score", "Scoring"))
-        scores = [
-            self._score_patches(patches.embeddings).image_scores for patches in images
-        ]
+        scores: list[Float32Array] = []
+        for patches in images:  # a comprehension's frame would keep the loop open
+            scores.append(self._score_patches(patches.embeddings).image_scores)  # noqa: PERF401
         in_place = np.full(self._count(images), np.nan, np.float32)
         in_place[images.positions] = np.concatenate([*scores, np.empty(0, np.float32)])
         return in_place, images.skipped

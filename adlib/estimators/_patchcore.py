@@ -302,7 +302,9 @@ class PatchCore(AnomalyDetector):
             named; of equally near entries, in an exact search, the first.
         """
         images = Pass(self._embed(X, "explain", "Explaining"))
-        explanations = [one for patches in images for one in self._explain(patches)]
+        explanations: list[Explanation] = []
+        for patches in images:
+            explanations += self._explain(patches)
         warn_of_skipped(images.skipped)
         return explanations
 

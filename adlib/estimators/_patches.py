@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import hashlib
 import warnings
-from collections.abc import Callable, Generator, Iterable, Iterator
-from contextlib import suppress
+from collections.abc import Callable, Generator, Iterator
+from contextlib import closing, suppress
 from dataclasses import replace
 from typing import NamedTuple, TypeAlias
 
@@ -130,21 +130,24 @@ class Pass:
         skipped: The images that could not be used.
     """
 
-    def __init__(self, batches: Iterable[Patches], owner: str | None = None) -> None:
+    def __init__(self, batches: Generator[Patches], owner: str | None = None) -> None:
         self._batches, self._owner = batches, owner
         self.positions: list[int] = []
         self.names: list[str] = []
         self.digests: list[str] = []
         self.skipped: list[Failure] = []
 
-    def __iter__(self) -> Iterator[Patches]:
-        for patches in self._batches:
-            self.positions += patches.positions
-            self.names += patches.names
-            self.digests += patches.digests
-            self.skipped += patches.failures
-            if patches.names:
-                yield patches
+    def __iter__(self) -> Generator[Patches]:
+        # Closed with the loop, not when somebody forgets the error that ended it: a bar
+        # would be drawn and threads would wait until then.
+        with closing(self._batches) as batches:
+            for patches in batches:
+                self.positions += patches.positions
+                self.names += patches.names
+                self.digests += patches.digests
+                self.skipped += patches.failures
+                if patches.names:
+                    yield patches
         if self._owner is not None and not self.names:
             raise ImageError(
                 f"X of {self._owner} must hold at least one usable normal image; got "

@@ -143,9 +143,3 @@ def _plane(value: Any, rule: str, parameter: str, owner: str) -> AnyArray:
     if values.ndim != PLANE or not values.size:
         raise ValueError(refusal(parameter, owner, rule, describe(values)))
     return values
-
-
-def check_callable(value: Any, parameter: str, owner: str) -> None:
-    """Raise where a value is no function."""
-    if not callable(value):
-        raise TypeError(refusal(parameter, owner, "a function", describe(value)))

@@ -115,14 +115,15 @@ def plan_calibration(
         if not leave_one_out:
             warnings.warn(
                 f"{n_images} images are too few to set a threshold from. Pass "
-                f"{FEWEST_IMAGES} or more, or other good ones.",
+                f"{FEWEST_IMAGES} or more, or other good ones (n_good).",
                 InputWarning,
                 stacklevel=2,
             )
     n_set = n_images if leave_one_out else n_held_out + n_good
     if n_anomalous and not n_set:
-        rule = "given with good images that are held out or passed"
-        raise ValueError(refusal("n_anomalous", owner, rule, n_anomalous))
+        rule = "given with good images to tell them from"
+        remedy = "Hold some out (holdout) or pass some (n_good)."
+        raise ValueError(refusal("n_anomalous", owner, rule, n_anomalous, remedy))
     if asked is not None and (n_anomalous or not n_set):
         rule = "given with good images that set the threshold, and no anomalous ones"
         raise ValueError(refusal("false_positive_rate", owner, rule, asked))
@@ -132,15 +133,15 @@ def plan_calibration(
         remedy = "Raise it or pass more images."
         if not leave_one_out:
             remedy = (
-                "Raise it, hold out or pass more images, or use leave-one-out, which "
-                "guarantees nothing."
+                "Raise it, hold out more images (holdout), pass more (n_good), or use "
+                "each of them (leave_one_out), which guarantees nothing."
             )
         raise ValueError(refusal("false_positive_rate", owner, rule, asked, remedy))
     if asked is None and n_set and not (leave_one_out or n_anomalous) and lowest > RATE:
         warnings.warn(
             f"{n_set} good images set aside can promise no rate below "
             f"{100 * lowest:.3g} % of good parts predicted anomalous. Pass 19 or more "
-            "for 5 %, or use leave-one-out.",
+            "for 5 %, or use each of them (leave_one_out).",
             InputWarning,
             stacklevel=2,
         )

@@ -67,14 +67,14 @@ def _masks_and_maps(data: Path) -> tuple[np.ndarray, np.ndarray]:
     """Return masks, (160, 320, 320) bool, and the maps of a PatchCore, float32."""
     from adlib import PatchCore
     from adlib.datasets import read_samples
-    from adlib.study._predictions import Masks
+    from adlib.study._predictions import mask_of
 
     samples = read_samples(data, ["screw"])
     learned = [sample.image_path for sample in samples if sample.split == "train"]
     tested = [sample for sample in samples if sample.split == "test"]
     model = PatchCore(image_size=SIDE, coreset=0.01, progress=False).fit(learned)
     maps = model.anomaly_maps([sample.image_path for sample in tested])
-    return np.stack(list(Masks(tested, (SIDE, SIDE)))), maps
+    return np.stack([mask_of(sample, (SIDE, SIDE)) for sample in tested]), maps
 
 
 def _all_four(masks: np.ndarray, maps: np.ndarray) -> dict[str, float]:

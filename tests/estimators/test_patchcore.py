@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import copy
+import threading
+
 import numpy as np
 import pytest
 import torch
@@ -507,3 +510,16 @@ def test_a_random_coreset_is_as_large_and_drawn_by_the_seed(good):
     assert not np.array_equal(one, other)
     with pytest.raises(ValueError, match="selection of PatchCore"):
         small(selection="best").fit(good)
+
+
+def test_an_error_ends_the_reading_even_where_it_is_kept(fitted, folder, monkeypatch):
+    def interrupted(*_arguments, **_options):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(MemoryBank, "kneighbors", interrupted)
+    model = copy.copy(fitted).set_params(batch_size=2, n_workers=2)
+    before = set(threading.enumerate())
+    with pytest.raises(KeyboardInterrupt) as kept:  # as an interactive Python keeps it
+        model.score(sorted(folder.iterdir()) * 20)
+    assert set(threading.enumerate()) <= before
+    del kept

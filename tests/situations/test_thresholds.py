@@ -392,7 +392,7 @@ SITUATIONS = {
             place, place.write_good(), "--false-positive-rate", "0.05"
         ),
         "--false-positive-rate must be at least 0.5, the lowest that 1 good images can "
-        "promise; got 0.05.*leave-one-out, which guarantees nothing",
+        "promise; got 0.05.*--leave-one-out\\), which guarantees nothing",
     ),
     "info tells rate, count and kind": works(
         lambda place: (
