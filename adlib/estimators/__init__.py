@@ -6,13 +6,15 @@ from adlib.estimators._detector import AnomalyDetector
 from adlib.estimators._labels import auroc_scorer
 from adlib.estimators._padim import PaDiM
 from adlib.estimators._patchcore import PatchCore
-from adlib.estimators._results import Inspection
+from adlib.estimators._results import Explanation, ImageEmbeddings, Inspection
 from adlib.estimators._saving import load
 from adlib.estimators._stage_times import stage_seconds
 
 __all__ = [
     "AnomalyDetector",
     "Calibration",
+    "Explanation",
+    "ImageEmbeddings",
     "Inspection",
     "PaDiM",
     "PatchCore",

@@ -6,8 +6,8 @@ more anomalous. Thresholds are in ``adlib.thresholds``.
 
 from adlib.metrics._aupimo import aupimo
 from adlib.metrics._bootstrap import bootstrap_interval
-from adlib.metrics._breakdown import per_defect_type
-from adlib.metrics._delong import delong_interval, delong_test
+from adlib.metrics._breakdown import Group, per_defect_type
+from adlib.metrics._delong import PairedTest, delong_interval, delong_test
 from adlib.metrics._image_metrics import (
     best_f1,
     compute_accuracy_precision_recall,
@@ -21,6 +21,8 @@ from adlib.metrics._pixel_metrics import PixelCurves, compute_pixel_auroc, compu
 from adlib.metrics._probabilities import fit_probabilities
 
 __all__ = [
+    "Group",
+    "PairedTest",
     "PixelCurves",
     "aupimo",
     "best_f1",

@@ -9,7 +9,7 @@ from adlib.thresholds._conformal import (
     conformal_threshold,
     lowest_rate,
 )
-from adlib.thresholds._plan import plan_calibration
+from adlib.thresholds._plan import CalibrationPlan, plan_calibration
 from adlib.thresholds._scores import (
     calibrate_threshold,
     quantile_threshold,
@@ -19,6 +19,7 @@ from adlib.thresholds._scores import (
 from adlib.thresholds._zones import zone_thresholds
 
 __all__ = [
+    "CalibrationPlan",
     "calibrate_threshold",
     "compare_thresholds",
     "conformal_rate_interval",
