@@ -23,6 +23,14 @@ FORMS = {
     "area": ".2%",
     "second": ".1f",
 }
+LATEX = str.maketrans(
+    {one: f"\\{one}" for one in "%&#_${}"}
+    | {
+        "\\": r"\textbackslash{}",
+        "~": r"\textasciitilde{}",
+        "^": r"\textasciicircum{}",
+    }
+)
 Row = Mapping[str, Any]
 
 
@@ -55,10 +63,11 @@ class Table:
         text = style.format_index(escape="latex", axis=1).to_latex(
             column_format="l" * self.n_names
             + "r" * (len(self.cells.columns) - self.n_names),
-            caption=self.caption,
+            caption=self.caption.translate(LATEX),
             label=f"table:{path.stem}",
             hrules=True,
         )
+        text = text.replace(MINUS, "$-$")  # pdfLaTeX does not know the character
         path.with_suffix(".tex").write_text(text, encoding="utf-8")
 
 

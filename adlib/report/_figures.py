@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
 MARKERS = ("o", "s", "D", "^", "v", "P", "X")
 DASHES = ("-", "--", ":", "-.", (0, (5, 1, 1, 1)), (0, (1, 3)), (0, (8, 2)))
-ABBREVIATIONS = ("auroc", "aupro", "aupimo", "f1", "pca")
+ABBREVIATIONS = ("auroc", "aupro", "aupimo", "f1")
 KINDS = ("normal", "anomalous")
 LETTER = 0.052  # inches that a letter is wide
 

@@ -19,7 +19,7 @@ from PIL import Image
 
 from adlib._files import replacing
 from adlib.report import _figures
-from adlib.report._cited import MINUS, Cited, Table
+from adlib.report._cited import MINUS, NOTHING, Cited, Table
 from adlib.report._judgements import listed
 from adlib.report._missing import needs_report_extra
 from adlib.report._sentences import Sentences
@@ -219,8 +219,9 @@ class _Contents:
                     text = f"{of['value'].sum():,.0f}"
                     line[" ".join(part_kind)] = self.cited.note(row, "value", text)
             lines.append(line)
+        cells = pd.DataFrame(lines).fillna(NOTHING)  # a class may lack a kind
         return self.tables.setdefault(
-            "data", Table("data", pd.DataFrame(lines), 1, [found["file"].iloc[0]])
+            "data", Table("data", cells, 1, [found["file"].iloc[0]])
         )
 
     def settings(self) -> Table:

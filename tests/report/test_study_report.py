@@ -9,6 +9,7 @@ import pandas as pd
 import pytest
 
 from adlib.report import write_study_report
+from adlib.report._cited import Table
 from adlib.study import read_figures
 from tests.report.small_study import study
 
@@ -100,6 +101,39 @@ def test_the_pdf_and_the_tables_are_written(report):
     text = (tables / "clean.tex").read_text("utf-8")
     assert r"nut \& \#1\_\$" in text
     assert r"\caption{Clean test images" in text
+
+
+def test_a_kind_of_image_that_a_class_lacks_is_a_dash(report):
+    tables = report.page.parent / "tables"
+    cells = pd.read_csv(tables / "data.csv", dtype=str)["test good"]
+    assert cells.tolist() == ["8", "\N{EN DASH}"]
+
+
+def test_what_the_model_contributes_beside_a_threshold_is_in_the_report(report):
+    table = pd.read_csv(report.page.parent / "tables" / "changes.csv", dtype=str)
+    bolt = table[(table["metric"] == "F1") & (table["class"] == "bolt")]
+    assert (
+        bolt["retrained less new threshold"].tolist() == ["+0.050 [+0.040, +0.060]"] * 2
+    )
+    said = "Against new thresholds alone, which is what the model contributes, F1 rises"
+    assert said in sentences(report.page)
+
+
+def test_the_report_does_not_claim_more_than_it_has(report):
+    text = sentences(report.page)
+    assert "has all metrics" not in text
+    assert "all metrics are in results/clean_results.json" in text
+    assert "test images alone, but for the t-test, which is over classes." in text
+
+
+def test_latex_has_nothing_that_is_markup_by_chance(report, tmp_path):
+    odd, escaped = "50 % & #_${}~^\\", r"50 \% \& \#\_\$\{\}"
+    cells = pd.DataFrame({odd: [odd], "value": ["\N{MINUS SIGN}1"]})
+    Table("odd", cells, 1, [], caption=odd).write(tmp_path / "odd")
+    lines = (tmp_path / "odd.tex").read_text("utf-8").split("\n")
+    assert lines[1].startswith(rf"\caption{{{escaped}\textasciitilde{{}}")
+    assert sum(escaped in line for line in lines) == 3  # caption, header and cell
+    assert any(line.endswith(r" & $-$1 \\") for line in lines)
 
 
 def test_a_report_written_again_has_the_same_bytes(report, outputs, tmp_path):
