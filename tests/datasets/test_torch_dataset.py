@@ -94,7 +94,9 @@ def child_signals():
 @pytest.mark.usefixtures("child_signals")
 def test_a_loader_with_workers_gives_batches(files):
     dataset = MVTecDataset(*files, get_clean_transforms(48))
-    loader = DataLoader(dataset, batch_size=4, num_workers=2)
+    # Not forked off the tests' own process, which has threads of many libraries.
+    apart = {"num_workers": 2, "multiprocessing_context": "forkserver"}
+    loader = DataLoader(dataset, batch_size=4, **apart)
     first, last = list(loader)
     assert (first.image.shape, first.mask.shape) == ((4, 3, 48, 48), (4, 1, 48, 48))
     assert last.label.tolist() == [1, 1]

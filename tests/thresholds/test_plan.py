@@ -66,7 +66,7 @@ def test_too_few_images_warn():
         ),
         ({"leave_one_out": True, "holdout": 0.2}, ValueError, "False with holdout"),
         ({"n_good": 3, "holdout": 0.2}, ValueError, "None with n_good"),
-        ({"n_anomalous": 3, "holdout": 0}, ValueError, "given with good images to tell"),
+        ({"n_anomalous": 3, "holdout": 0}, ValueError, "given with good images"),
         (
             {"n_anomalous": 3, "false_positive_rate": 0.3},
             ValueError,
