@@ -253,6 +253,7 @@ def test_a_pipeline_fits_scores_and_predicts(estimator, good, others, images, ex
     assert set(pipeline.predict(images)) == {1, -1}
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("scoring", ["roc_auc", auroc_scorer])
 def test_cross_validation_ranks_labelled_images(scoring, estimator, labelled):
     X, y = labelled

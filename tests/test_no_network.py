@@ -36,6 +36,7 @@ def test_the_guard_guards(no_network):
         socket.getaddrinfo("localhost", 80)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("runtime", ["torch", "openvino"])
 @pytest.mark.parametrize("detector", [PatchCore, PaDiM])
 def test_a_detector_reaches_for_nothing(no_network, tmp_path, detector, runtime):

@@ -19,6 +19,8 @@ from adlib.neighbors import MemoryBank
 from adlib.neighbors._bank import SearchKind
 from tests.features.test_runtimes import openvino_or_skip
 
+pytestmark = pytest.mark.slow
+
 
 def by_joblib(value):
     file = io.BytesIO()

@@ -103,6 +103,7 @@ def test_random_and_all_are_the_same_where_all_are_drawn(learned, good, mixed):
     np.testing.assert_array_equal(whole.score(mixed), learned.score(mixed))
 
 
+@pytest.mark.slow
 def test_drawn_channels_are_features_of_the_whole_embedding(learned, good):
     for embedding in ("concat", "nearest", "paper"):
         some = padim(embedding=embedding, n_channels=7).fit(good)
@@ -219,6 +220,7 @@ def test_what_was_fitted_with_cannot_change_before_scoring(name, value, good):
         model.score(good)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "parameters",
     [

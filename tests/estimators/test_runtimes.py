@@ -42,6 +42,7 @@ def test_scores_agree_with_torch_float32(fitted, mixed, saved, way):
     assert np.abs(maps - fitted.anomaly_maps(mixed)).max() <= largest
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(not SCREW.is_dir(), reason=f"the data set {SCREW} is not here")
 def test_scores_of_real_images_agree_with_torch_float32(tmp_path):
     good = sorted((SCREW / "train/good").iterdir())[:20]

@@ -74,6 +74,7 @@ def test_a_batch_of_old_and_new_images_is_put_together(cache):
     assert (cache.hits, cache.misses) == (2, 4)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "changed",
     [

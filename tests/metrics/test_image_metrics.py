@@ -37,6 +37,7 @@ def labelled_scores(draw):
     return y, np.array(scores)
 
 
+@pytest.mark.slow
 @settings(deadline=None, max_examples=200)
 @given(labelled_scores())
 def test_areas_equal_scikit_learn(drawn):

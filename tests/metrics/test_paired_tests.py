@@ -29,6 +29,7 @@ def all_exchanges(y, a, b, metric):
     return observed, np.mean(extreme)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("name", "metric"),
     [("auroc", roc_auc_score), ("average_precision", average_precision_score)],

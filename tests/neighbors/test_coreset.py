@@ -89,6 +89,7 @@ KINDS = [
 ]
 
 
+@pytest.mark.slow
 @pytest.mark.usefixtures("small_blocks")
 @pytest.mark.parametrize("twin", TWINS)
 @pytest.mark.parametrize("kind", KINDS)
@@ -393,6 +394,7 @@ def test_the_gpu_selects_what_the_slow_twin_selects(kind, whole, monkeypatch):
     assert np.array_equal(picked, expected)
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(not TILES.is_dir(), reason=f"the data set {TILES} is not here")
 def test_real_patch_embeddings_give_what_the_slow_twin_gives():
     paths = sorted((TILES / "train/good").iterdir())[:26]

@@ -730,6 +730,7 @@ def test_a_folder_that_cannot_be_read_is_an_error(fitted, tmp_path, monkeypatch)
         fitted.score(tmp_path)
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(sys.platform == "win32", reason="names there are Unicode")
 @pytest.mark.usefixtures("before_and_after")
 def test_a_name_that_is_not_utf_8_comes_back_as_it_was(fitted, tmp_path, capfdbinary):

@@ -36,6 +36,8 @@ from adlib.features._feature_cache import current_feature_cache
 from tests.features.test_runtimes import openvino_or_skip
 from tests.situations.situation import Place, check, refused, warned, works
 
+pytestmark = pytest.mark.slow
+
 PACKAGE = Path(adlib.__file__).parent
 LOAD = """
 import threading

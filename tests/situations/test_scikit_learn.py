@@ -21,6 +21,8 @@ from adlib.estimators import auroc_scorer
 from tests.conftest import scratched, texture
 from tests.situations.situation import check, refused, warned, works
 
+pytestmark = pytest.mark.slow
+
 GOOD = [texture(seed) for seed in range(20, 29)]
 X = GOOD + [scratched(seed) for seed in range(40, 43)]
 SIGNS = np.array([1] * 9 + [-1] * 3)
