@@ -29,10 +29,11 @@ from PIL import Image
 ROOT = Path(__file__).parents[2]
 MODELS = ROOT / "tests" / "models"
 PHASE = """
-import json, sys
+import sys
 from pathlib import Path
+import yaml
 from adlib.study._lock import locked
-config = json.loads(Path(sys.argv[2]).read_text())
+config = yaml.safe_load(Path(sys.argv[2]).read_text())
 lock = locked(Path(config["paths"]["outputs"]), "phase", print)  # as Phase.start does
 results = Path(config["paths"]["outputs"]) / "results"
 results.mkdir(exist_ok=True)
