@@ -1,111 +1,39 @@
-"""Count pixels above every threshold that matters, without sorting them all.
+"""Count normal pixels at and between the scores of anomalous ones, without sorting.
 
-Only anomalous pixels change the true-positive rate and the regions' overlap, and they
-are few. So their distinct scores are the levels, and each normal pixel is only counted:
-at which level, or between which two, its score lies. All curves follow from that.
+Anomalous pixels are few, so their distinct scores are the levels; a normal pixel is
+only counted: at which level, or between which two, its score lies.
 """
 
 from __future__ import annotations
-
-from collections.abc import Iterable
-from typing import Any, NamedTuple
 
 import numpy as np
 
 from adlib._compile import compiled
 from adlib._threads import SLICES_PER_THREAD, Threads, available_threads, run_in_slices
-from adlib._typing import Float32Array, Float64Array, Int32Array, Int64Array
-from adlib._validation import refusal
+from adlib._typing import Float32Array, Int32Array, Int64Array
 from adlib.metrics._masked_maps import MaskedMaps
 
 BUCKETS = 2**16  # of the range of levels; each holds few levels to compare with
 
 
-class PixelCounts(NamedTuple):
-    """How many pixels score at and above each level, highest level first.
+def count_normal(images: MaskedMaps, levels: Float32Array) -> Int64Array:
+    """Return how many normal pixels lie between rising levels and at them, (2 n + 1,).
 
-    Attributes:
-        levels: Distinct scores of anomalous pixels, (n,) float32, falling.
-        n_anomalous: Anomalous pixels at or above each level, (n,) int64.
-        n_normal_above: Normal pixels above each level, (n,) int64.
-        n_normal: Normal pixels at or above each level, (n,) int64.
-        overlap: Mean over all regions of the share at or above each level, (n,)
-            float64, in [0, 1].
-        n_normal_total: All normal pixels.
-        n_regions: Regions, 8-connected, of all masks.
+    Entry 2 k are those below level k and above the one before, 2 k + 1 those at it.
     """
-
-    levels: Float32Array
-    n_anomalous: Int64Array
-    n_normal_above: Int64Array
-    n_normal: Int64Array
-    overlap: Float64Array
-    n_normal_total: int
-    n_regions: int
-
-
-def count_pixels(masks_true: Iterable[Any], anomaly_maps: Iterable[Any]) -> PixelCounts:
-    """Return the counts that all pixel and region metrics follow from.
-
-    Sequences are read twice, one image at a time, the second time by several threads;
-    of other iterables the maps are kept. Beside that it takes about 50 bytes an
-    anomalous pixel. Raises as ``PixelCurves.of`` says.
-    """
-    pairs = MaskedMaps(masks_true, anomaly_maps, "pixel metrics")
-    scores, weights, regions_before, n_pixels = [], [], 0, 0
-    for image in pairs:
-        n_pixels += image.scores.size
-        if not image.n_regions:
-            continue
-        chosen = image.regions > 0
-        region = image.regions[chosen]
-        sizes = np.bincount(region)
-        scores.append(image.scores[chosen])
-        weights.append(1.0 / sizes[region])
-        regions_before += image.n_regions
-    if not scores or sum(map(len, scores)) == n_pixels:
-        kind = "anomalous" if not scores else "normal"
-        rule = "with normal and anomalous pixels"
-        came = f"no {kind} pixel"
-        raise ValueError(refusal("masks_true", "pixel metrics", rule, came))
-    levels, place = np.unique(np.concatenate(scores), return_inverse=True)
-    n_at_level = np.bincount(place, minlength=len(levels))
-    overlap = np.bincount(place, np.concatenate(weights), len(levels)) / regions_before
-    counts = _count_normal(pairs, levels)
-    # From the highest level down; counts[2 k] lie below level k, counts[2 k + 1] at it.
-    from_above = np.cumsum(counts[::-1])
-    return PixelCounts(
-        levels=levels[::-1].copy(),
-        n_anomalous=np.cumsum(n_at_level[::-1]),
-        n_normal_above=from_above[0:-1:2],
-        n_normal=from_above[1::2],
-        overlap=np.minimum(np.cumsum(overlap[::-1]), 1.0),
-        n_normal_total=int(from_above[-1]),
-        n_regions=regions_before,
-    )
-
-
-def _count_normal(pairs: MaskedMaps, levels: Float32Array) -> Int64Array:
-    """Return how many normal pixels lie at each of the rising levels and between them.
-
-    Returns:
-        (2 n + 1,): entry 2 k those below level k and above the one before, entry
-        2 k + 1 those at level k, the last those above all.
-    """
-    low, span = levels[0], np.float32(levels[-1] - levels[0])
-    scale = np.float32((BUCKETS - 1) / span) if span > 0 else np.float32(0)
-    if not np.isfinite(scale):
-        scale = np.float32(0)
+    low = float(levels[0])
+    span = float(levels[-1]) - low  # float32 could overflow
+    scale = (BUCKETS - 1) / span if span > 0 else 0.0
     # The first level of each bucket; one more, so that each bucket has an end.
     buckets = _buckets_of(levels, low, scale)
     starts = np.searchsorted(buckets, np.arange(BUCKETS + 1)).astype(np.int64)
-    n_threads = min(available_threads(), len(pairs))
+    n_threads = min(available_threads(), len(images))
     totals: list[Int64Array] = []
 
     def work(first: int, last: int) -> None:
         own = np.zeros(2 * len(levels) + 1, np.int64)
         for number in range(first, last):
-            image = pairs.image(number)
+            image = images.image(number)
             has_regions = image.n_regions > 0
             _count(image.scores, image.regions, has_regions, levels, starts, scale, own)
         totals.append(own)
@@ -113,13 +41,13 @@ def _count_normal(pairs: MaskedMaps, levels: Float32Array) -> Int64Array:
     # One slice a thread: each has counts of its own.
     with Threads(n_threads) as pool:
         n_slices = n_threads * (SLICES_PER_THREAD if len(levels) < BUCKETS else 1)
-        run_in_slices(pool, n_slices, len(pairs), work)
+        run_in_slices(pool, n_slices, len(images), work)
     return sum(totals[1:], totals[0])
 
 
 @compiled(inline="always")
 def _bucket_of(
-    value: np.float32, low: np.float32, scale: np.float32
+    value: np.float32, low: float, scale: float
 ) -> np.int64:  # pragma: no cover - compiled
     """Return the bucket of a value; it never falls as values rise.
 
@@ -131,7 +59,7 @@ def _bucket_of(
 
 @compiled()
 def _buckets_of(
-    values: Float32Array, low: np.float32, scale: np.float32
+    values: Float32Array, low: float, scale: float
 ) -> Int64Array:  # pragma: no cover - compiled
     buckets = np.empty(len(values), np.int64)
     for i in range(len(values)):
@@ -146,12 +74,12 @@ def _count(
     has_regions: bool,
     levels: Float32Array,
     starts: Int64Array,
-    scale: np.float32,
+    scale: float,
     counts: Int64Array,
 ) -> None:  # pragma: no cover - compiled
     """Count each normal pixel of an image at its level or between two of them."""
     height, width = scores.shape
-    low, high = levels[0], levels[-1]
+    low, high = np.float64(levels[0]), levels[-1]
     n_below = n_above = 0
     for y in range(height):
         for x in range(width):

@@ -9,10 +9,11 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from adlib._typing import Float64Array
-from adlib._validation import check_ratio
+from adlib._typing import Float32Array, Float64Array, Int64Array
+from adlib._validation import check_ratio, refusal
 from adlib.metrics._levels import BestF1
-from adlib.metrics._pixel_counts import PixelCounts, count_pixels
+from adlib.metrics._masked_maps import MaskedMaps
+from adlib.metrics._pixel_counts import count_normal
 
 
 class ProCurve(NamedTuple):
@@ -27,12 +28,22 @@ class ProCurve(NamedTuple):
     overlaps: Float64Array
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class PixelCurves:
     """All pixel and region metrics of a set of maps, from one count of its pixels.
 
+    The levels are the distinct scores of anomalous pixels, from the highest: nothing
+    else changes recall or overlap.
+
     Attributes:
-        counts: What they follow from.
+        levels: (n_levels,) float32, falling.
+        n_anomalous: Anomalous pixels at or above each level, (n_levels,) int64.
+        n_normal: Normal pixels at or above each level, (n_levels,) int64.
+        n_normal_above: Those above it, (n_levels,) int64.
+        n_normal_total: All normal pixels.
+        overlaps: Mean over the regions of the share at or above each level, (n_levels,)
+            float64.
+        n_regions: 8-connected regions of all masks.
 
     Example:
         >>> import numpy as np
@@ -44,7 +55,13 @@ class PixelCurves:
         (0.9167, 0.7222)
     """
 
-    counts: PixelCounts
+    levels: Float32Array
+    n_anomalous: Int64Array
+    n_normal: Int64Array
+    n_normal_above: Int64Array
+    n_normal_total: int
+    overlaps: Float64Array
+    n_regions: int
 
     @classmethod
     def of(cls, masks_true: Iterable[Any], anomaly_maps: Iterable[Any]) -> PixelCurves:
@@ -71,38 +88,62 @@ class PixelCurves:
             threads; of other iterables the maps are kept. Beside that it takes about 50
             bytes an anomalous pixel.
         """
-        return cls(count_pixels(masks_true, anomaly_maps))
+        images = MaskedMaps(masks_true, anomaly_maps, "pixel metrics")
+        scores, weights, n_regions, n_pixels = [], [], 0, 0
+        for image in images:
+            n_pixels += image.scores.size
+            if image.n_regions:
+                chosen = image.regions > 0
+                region = image.regions[chosen]
+                scores.append(image.scores[chosen])
+                weights.append(1.0 / np.bincount(region)[region])
+                n_regions += image.n_regions
+        if not scores or sum(map(len, scores)) == n_pixels:
+            rule = "with normal and anomalous pixels"
+            came = f"no {'normal' if scores else 'anomalous'} pixel"
+            raise ValueError(refusal("masks_true", "pixel metrics", rule, came))
+        levels, place = np.unique(np.concatenate(scores), return_inverse=True)
+        n_at_level = np.bincount(place, minlength=len(levels))
+        overlaps = np.bincount(place, np.concatenate(weights), len(levels)) / n_regions
+        # Summed from the highest level down; see count_normal.
+        n_normal = np.cumsum(count_normal(images, levels)[::-1])
+        return cls(
+            levels[::-1],
+            n_anomalous=np.cumsum(n_at_level[::-1]),
+            n_normal=n_normal[1::2],
+            n_normal_above=n_normal[0:-1:2],
+            n_normal_total=int(n_normal[-1]),
+            overlaps=np.minimum(np.cumsum(overlaps[::-1]), 1.0),
+            n_regions=n_regions,
+        )
 
     @cached_property
     def auroc(self) -> float:
         """Area under the ROC curve of all pixels."""
-        counts = self.counts
-        rates = _steps(counts.n_anomalous / counts.n_anomalous[-1])
-        return _area(self._false_positive_rates, rates, 1.0)
+        recalls = self.n_anomalous / self.n_anomalous[-1]
+        return _area(self._false_positive_rates, _steps(recalls), 1.0)
 
     @cached_property
     def average_precision(self) -> float:
         """Average precision of all pixels: precision, weighted by the recall gained."""
-        counts = self.counts
-        precision = counts.n_anomalous / (counts.n_anomalous + counts.n_normal)
-        gained = np.diff(counts.n_anomalous, prepend=0) / counts.n_anomalous[-1]
+        precision = self.n_anomalous / (self.n_anomalous + self.n_normal)
+        gained = np.diff(self.n_anomalous, prepend=0) / self.n_anomalous[-1]
         return float(np.sum(precision * gained))
 
     @cached_property
     def best_f1(self) -> BestF1:
         """The highest F1 over all thresholds; of equals, that of the highest."""
-        counts = self.counts
-        found = counts.n_anomalous + counts.n_normal
-        f1 = 2 * counts.n_anomalous / (found + counts.n_anomalous[-1])
+        found = self.n_anomalous + self.n_normal
+        f1 = 2 * self.n_anomalous / (found + self.n_anomalous[-1])
         best = int(f1.argmax())
         # Pixels at the level are found, so the threshold is the next number below it.
-        threshold = np.nextafter(counts.levels[best], np.float32(-np.inf))
+        threshold = np.nextafter(self.levels[best], np.float32(-np.inf))
         return BestF1(float(f1[best]), float(threshold))
 
     @cached_property
     def pro_curve(self) -> ProCurve:
         """The per-region overlap at every false-positive rate; linear in between."""
-        return ProCurve(self._false_positive_rates, _steps(self.counts.overlap))
+        return ProCurve(self._false_positive_rates, _steps(self.overlaps))
 
     def aupro(self, fpr_limit: float = 0.3) -> float:
         """Return the area under the PRO curve up to a limit; see ``compute_pro``.
@@ -122,13 +163,9 @@ class PixelCurves:
 
     @cached_property
     def _false_positive_rates(self) -> Float64Array:
-        """The curves' abscissas: to the level, then across it, then to 1."""
-        counts = self.counts
-        rates = np.empty(2 * len(counts.levels) + 2)
-        rates[0], rates[-1] = 0.0, 1.0
-        rates[1:-1:2] = counts.n_normal_above / counts.n_normal_total
-        rates[2::2] = counts.n_normal / counts.n_normal_total
-        return rates
+        """The curves' abscissas: to each level, then across it; at last to 1."""
+        counts = np.column_stack([self.n_normal_above, self.n_normal]).ravel()
+        return np.concatenate([[0.0], counts / self.n_normal_total, [1.0]])
 
 
 def compute_pixel_auroc(masks_true: Iterable[Any], heatmaps: Iterable[Any]) -> float:
@@ -137,8 +174,7 @@ def compute_pixel_auroc(masks_true: Iterable[Any], heatmaps: Iterable[Any]) -> f
     It is ``PixelCurves.of(masks_true, heatmaps).auroc``; ties count half.
 
     Args:
-        masks_true: The mask of each image, (height, width); see ``PixelCurves.of``.
-        heatmaps: The anomaly map of each image, (height, width), likewise.
+        masks_true, heatmaps: Masks and anomaly maps, as ``PixelCurves.of`` takes them.
 
     Returns:
         In [0, 1]; 0.5 is chance.
@@ -168,8 +204,7 @@ def compute_pro(
     interpolated at the limit; the area is divided by the limit.
 
     Args:
-        masks_true: The mask of each image, (height, width); see ``PixelCurves.of``.
-        heatmaps: The anomaly map of each image, (height, width), likewise.
+        masks_true, heatmaps: Masks and anomaly maps, as ``PixelCurves.of`` takes them.
         fpr_limit: In (0, 1].
 
     Returns:
@@ -195,14 +230,9 @@ def compute_pro(
 def _steps(values: Float64Array) -> Float64Array:
     """Return a curve's ordinates at the abscissas of ``_false_positive_rates``.
 
-    Up to a level only normal pixels are gained; across it, anomalous ones and the
-    normal ones that tie with them; behind the last, normal ones again.
+    Only across a level anomalous pixels are gained, with the normal ones that tie.
     """
-    steps = np.empty(2 * len(values) + 2)
-    steps[0], steps[1] = 0.0, 0.0
-    steps[2:-1:2] = values[:]
-    steps[3::2] = values[:]
-    return steps
+    return np.repeat(np.append(0.0, values), 2)
 
 
 def _area(x: Float64Array, y: Float64Array, limit: float) -> float:

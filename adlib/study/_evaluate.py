@@ -282,7 +282,7 @@ def pixel_rows(predictions: Predictions) -> Rows:
     }
     if any(not mask.any() for mask in masks):  # there are normal images
         found["aupimo"] = aupimo(masks, maps).mean
-    found |= {"n_regions": curves.counts.n_regions}
+    found |= {"n_regions": curves.n_regions}
     found |= {"map_height": height, "map_width": width}
     return [row(metric, value, n=len(masks)) for metric, value in found.items()]
 
