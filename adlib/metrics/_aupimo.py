@@ -9,9 +9,7 @@ import numpy as np
 
 from adlib._typing import Float32Array, Float64Array, Int64Array
 from adlib._validation import check_range, refusal
-from adlib.metrics._masked_maps import MaskedMap, MaskedMaps
-
-FPR_BOUNDS = (1e-5, 1e-4)
+from adlib.metrics._masked_maps import MaskedMaps
 
 
 class Aupimo(NamedTuple):
@@ -28,22 +26,10 @@ class Aupimo(NamedTuple):
     images: Int64Array
 
 
-class _Rates(NamedTuple):
-    """Where the shared false-positive rate changes, up to a bound.
-
-    Attributes:
-        thresholds: What anomalous pixels must exceed, (n_steps,), falling.
-        rates: The rate from which on each is allowed, (n_steps,), rising from 0.
-    """
-
-    thresholds: Float32Array
-    rates: Float64Array
-
-
 def aupimo(
     masks_true: Iterable[Any],
     anomaly_maps: Iterable[Any],
-    fpr_bounds: tuple[float, float] = FPR_BOUNDS,
+    fpr_bounds: tuple[float, float] = (1e-5, 1e-4),
 ) -> Aupimo:
     """Return the area under the per-image overlap at very low false-positive rates.
 
@@ -54,11 +40,9 @@ def aupimo(
     between the bounds, and divided by its width.
 
     Args:
-        masks_true: The mask of each image, (height, width) bool, or whole numbers of
-            which every one but 0 is anomalous. An image is normal if its mask is 0
-            throughout.
-        anomaly_maps: The anomaly map of each image, as large as its mask, higher = more
-            anomalous; compared in float32. Images may differ in size.
+        masks_true: The mask of each image, (height, width), as in ``PixelCurves.of``;
+            an image is normal if it is 0 throughout.
+        anomaly_maps: The anomaly map of each image, likewise.
         fpr_bounds: Lower and upper rate, above 0 and up to 1.
 
     Returns:
@@ -95,24 +79,31 @@ def aupimo(
         raise ValueError(refusal("fpr_bounds", owner, rule, repr(fpr_bounds)))
     images = MaskedMaps(masks_true, anomaly_maps, owner)
     is_anomalous = np.array([image.n_regions > 0 for image in images], dtype=bool)
-    if is_anomalous.all() or not is_anomalous.any():
-        kind = "anomalous" if not is_anomalous.any() else "normal"
+    normal, anomalous = np.flatnonzero(~is_anomalous), np.flatnonzero(is_anomalous)
+    if not len(normal) or not len(anomalous):
         rule = "of normal and of anomalous images"
-        raise ValueError(refusal("masks_true", owner, rule, f"no {kind} one"))
-    steps = _shared_rates(images, np.flatnonzero(~is_anomalous), high)
+        came = f"no {'normal' if len(anomalous) else 'anomalous'} one"
+        raise ValueError(refusal("masks_true", owner, rule, came))
+    thresholds, rates = _shared_rates(images, normal, high)
     # How wide, in logarithms, each step is between the bounds.
-    edges = np.log(np.clip(np.append(steps.rates, high), low, high))
+    edges = np.log(np.clip(np.append(rates, high), low, high))
     weights = np.diff(edges) / np.log(high / low)
-    chosen = np.flatnonzero(is_anomalous)
-    areas = [
-        float(_overlaps(images.image(number), steps) @ weights)
-        for number in chosen.tolist()
-    ]
-    return Aupimo(float(np.mean(areas)), np.array(areas), chosen)
+    areas = np.empty(len(anomalous))
+    for place, number in enumerate(anomalous.tolist()):
+        image = images.image(number)
+        scores = np.sort(image.scores[image.regions > 0])
+        at_most = np.searchsorted(scores, thresholds, side="right")
+        areas[place] = (1.0 - at_most / len(scores)) @ weights
+    return Aupimo(float(areas.mean()), areas, anomalous)
 
 
-def _shared_rates(images: MaskedMaps, normal: Int64Array, high: float) -> _Rates:
-    """Return the highest scores of normal images, and the rates that they stand for."""
+def _shared_rates(
+    images: MaskedMaps, normal: Int64Array, high: float
+) -> tuple[Float32Array, Float64Array]:
+    """Return thresholds, falling, and the shared rates from which on each is allowed.
+
+    Both are (n_steps,); the rates rise from 0 and end where they pass ``high``.
+    """
     scores, weights = np.empty(0, np.float32), np.empty(0)
     for number in normal.tolist():
         pixels = images.image(number).scores.ravel()
@@ -132,11 +123,4 @@ def _shared_rates(images: MaskedMaps, normal: Int64Array, high: float) -> _Rates
     passed = np.cumsum(np.bincount(place, weights))
     # Above a level are only the levels before it.
     thresholds = np.append(-levels, np.float32(-np.inf)).astype(np.float32)
-    return _Rates(thresholds, np.append(0.0, passed))
-
-
-def _overlaps(image: MaskedMap, steps: _Rates) -> Float64Array:
-    """Return the share of an image's anomalous pixels above each threshold."""
-    scores = np.sort(image.scores[image.regions > 0])
-    at_most = np.searchsorted(scores, steps.thresholds, side="right")
-    return np.asarray(1.0 - at_most / len(scores))
+    return thresholds, np.append(0.0, passed)

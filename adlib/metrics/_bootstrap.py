@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from typing import Any, Literal, NamedTuple, TypeAlias, cast, get_args
 
 import numpy as np
@@ -18,12 +18,12 @@ from adlib._validation import (
     refusal,
 )
 from adlib.metrics._checks import check_labels, check_labels_and_scores
-from adlib.metrics._levels import LEVEL_METRICS, MetricName, count_levels
+from adlib.metrics._levels import LEVEL_METRICS, MetricName, measure_samples
 
 Method = Literal["bca", "percentile"]
 Statistic: TypeAlias = Callable[[Int64Array], float]  # of indices of images
 Metric: TypeAlias = Callable[[Int64Array, Float64Array], float]  # of labels and scores
-# Of rows of image indices: resamples, all images, or all but one.
+# Of rows of image indices: all images, resamples, or all but one.
 RowsStatistic: TypeAlias = Callable[[Int64Array], Float64Array]
 
 CELLS = 2**18  # image indices that are looked at together; bounds the memory
@@ -132,32 +132,38 @@ def bootstrap_interval(
         else:
             name = check_option(metric, "metric", owner, tuple(LEVEL_METRICS))
             statistic = _all_rows(name, anomalous, values)
-    kinds = [
-        k for k in (np.flatnonzero(~anomalous), np.flatnonzero(anomalous)) if k.size
-    ]
-    value = float(statistic(np.arange(len(anomalous))[np.newaxis])[0])
-    draws = _draw_rows(kinds, n_resamples, random_state)
-    resampled = np.concatenate([statistic(rows) for rows in draws])
+    every = np.arange(len(anomalous))
+    kinds = [kind for kind in (every[~anomalous], every[anomalous]) if kind.size]
+    n_rows = max(1, CELLS // len(every))
+    value = float(statistic(every[np.newaxis])[0])
+    # A generator for each kind makes the draws independent of the rows at a time.
+    generators = np.random.default_rng(random_state).spawn(len(kinds))
+    resampled = np.empty(n_resamples)
+    for part in _parts(n_resamples, n_rows):
+        n_now = part.stop - part.start
+        drawn = [
+            kind[generator.integers(len(kind), size=(n_now, len(kind)))]
+            for kind, generator in zip(kinds, generators, strict=True)
+        ]
+        resampled[part] = statistic(np.concatenate(drawn, axis=1))
     tails = np.array([(1 - confidence) / 2, (1 + confidence) / 2])
     if method == "bca":
-        bias = _bias(resampled, value)
-        tails = _correct(tails, bias, _acceleration(statistic, kinds))
+        acceleration = _acceleration(statistic, kinds, n_rows)
+        tails = _corrected(tails, resampled, value, acceleration)
     low, high = np.quantile(resampled, tails)
     return Interval(value, float(low), float(high), confidence)
+
+
+def _parts(n_all: int, n_at_once: int) -> list[slice]:
+    return [slice(i, min(i + n_at_once, n_all)) for i in range(0, n_all, n_at_once)]
 
 
 def _all_rows(
     name: MetricName, anomalous: BoolArray, scores: Float64Array
 ) -> RowsStatistic:
     """Return what measures all rows of indices at once; scores are sorted once."""
-    distinct, place = np.unique(-scores, return_inverse=True)
-
-    def measure(rows: Int64Array) -> Float64Array:
-        levels, kinds = place[rows], anomalous[rows]
-        n_normal = count_levels(levels, ~kinds, len(distinct))
-        return LEVEL_METRICS[name](n_normal, count_levels(levels, kinds, len(distinct)))
-
-    return measure
+    levels, place = np.unique(-scores, return_inverse=True)
+    return lambda rows: measure_samples(name, place[rows], anomalous[rows], len(levels))
 
 
 def _each_row(statistic: Statistic, owner: str) -> RowsStatistic:
@@ -181,46 +187,19 @@ def _each_row(statistic: Statistic, owner: str) -> RowsStatistic:
     return measure
 
 
-def _draw_rows(
-    kinds: list[Int64Array], n_resamples: int, random_state: int | None
-) -> Iterator[Int64Array]:
-    """Yield resamples, (n_rows, n) indices, each kind drawn from its own images."""
-    # A generator for each kind makes the draws independent of the rows at a time.
-    generators = np.random.default_rng(random_state).spawn(len(kinds))
-    n_rows = _rows_at_a_time(kinds)
-    for start in range(0, n_resamples, n_rows):
-        n_now = min(n_rows, n_resamples - start)
-        drawn = [
-            kind[generator.integers(len(kind), size=(n_now, len(kind)))]
-            for kind, generator in zip(kinds, generators, strict=True)
-        ]
-        yield np.concatenate(drawn, axis=1)
-
-
-def _rows_at_a_time(kinds: list[Int64Array]) -> int:
-    return max(1, CELLS // sum(map(len, kinds)))
-
-
-def _bias(resampled: Float64Array, value: float) -> float:
-    """Return z0: the normal quantile of the share of resamples below the value.
-
-    Ties count half. The share stays half a resample away from none and all, whose
-    quantiles are infinite.
-    """
-    share = (np.mean(resampled < value) + np.mean(resampled <= value)) / 2
-    margin = 0.5 / len(resampled)
-    return float(special.ndtri(np.clip(share, margin, 1 - margin)))
-
-
-def _acceleration(statistic: RowsStatistic, kinds: list[Int64Array]) -> float:
+def _acceleration(
+    statistic: RowsStatistic, kinds: list[Int64Array], n_rows: int
+) -> float:
     """Return a: a sixth of the skewness of the influence of single images."""
+    others = np.arange(sum(map(len, kinds)) - 1)
     second = third = 0.0
     for kind in kinds:
         if len(kind) == 1:
             continue  # every resample holds it, so it has no influence
-        left_out = np.concatenate(
-            [statistic(rows) for rows in _leave_one_out(kinds, kind)]
-        )
+        left_out = np.empty(len(kind))
+        for part in _parts(len(kind), n_rows):
+            # All images but one, for each of them.
+            left_out[part] = statistic(others + (others >= kind[part, np.newaxis]))
         influence = (len(kind) - 1) / len(kind) * (left_out.mean() - left_out)
         second += float(np.sum(influence**2))
         third += float(np.sum(influence**3))
@@ -228,18 +207,14 @@ def _acceleration(statistic: RowsStatistic, kinds: list[Int64Array]) -> float:
     return third / (6 * spread) if spread > 0 else 0.0
 
 
-def _leave_one_out(kinds: list[Int64Array], kind: Int64Array) -> Iterator[Int64Array]:
-    """Yield all images but one of a kind, (n_rows, n - 1) indices, for each in turn."""
-    every = np.sort(np.concatenate(kinds))
-    n_rows = _rows_at_a_time(kinds)
-    for start in range(0, len(kind), n_rows):
-        missing = kind[start : start + n_rows, np.newaxis]
-        shorter = np.arange(len(every) - 1)[np.newaxis]
-        yield every[shorter + (shorter >= missing)]
-
-
-def _correct(tails: Float64Array, bias: float, acceleration: float) -> Float64Array:
+def _corrected(
+    tails: Float64Array, resampled: Float64Array, value: float, acceleration: float
+) -> Float64Array:
     """Return the quantiles that bias and acceleration make of the nominal ones."""
+    share = (np.mean(resampled < value) + np.mean(resampled <= value)) / 2
+    # Half a resample away from none and all, whose normal quantiles are infinite.
+    margin = 0.5 / len(resampled)
+    bias = special.ndtri(np.clip(share, margin, 1 - margin))
     shifted = bias + special.ndtri(tails)
     # Beyond its pole the formula changes sign; the bound is then the last resample.
     stretch = np.maximum(1 - acceleration * shifted, np.finfo(np.float64).tiny)

@@ -9,12 +9,13 @@ import numpy as np
 from scipy import stats
 
 from adlib._typing import BoolArray, Float64Array
-from adlib._validation import check_ratio, describe, refusal
+from adlib._validation import describe, refusal
 from adlib.metrics._checks import check_labels_and_scores, check_mask, check_number
 from adlib.metrics._image_metrics import compute_auprc, compute_auroc
 
 SIZES = ("small", "medium", "large")
 CONFIDENCE = 0.95
+BORDER = 0.1  # width, as a share of the shorter side
 
 
 class Group(NamedTuple):
@@ -46,7 +47,7 @@ def per_defect_type(
     """Measure each type of defect against all normal images.
 
     Args:
-        y_true: (n,) bool, or numbers 0 (normal) and 1 (anomalous), both.
+        y_true: (n,) bool, or numbers 0 (normal) and 1 (anomalous).
         scores: (n,) finite numbers, higher = more anomalous.
         defect_types: The type of each image, (n,); those of normal ones do not count.
         threshold: Above it an image is predicted anomalous; None: no recall.
@@ -68,52 +69,35 @@ def per_defect_type(
     owner = "per_defect_type"
     anomalous, values = check_labels_and_scores(y_true, scores, owner)
     names = np.asarray(defect_types, dtype=np.str_)
-    _check_shape(names, "defect_types", len(values), owner)
+    if names.shape != values.shape:
+        rule = f"({len(values)},), one for each image"
+        raise ValueError(refusal("defect_types", owner, rule, describe(names)))
     groups = {name: anomalous & (names == name) for name in np.unique(names[anomalous])}
     return _measure(groups, anomalous, values, threshold, owner)
 
 
 def by_defect_size(
-    y_true: Any, scores: Any, area_ratios: Any, threshold: float | None = None
+    y_true: Any, scores: Any, area_ratios: Float64Array, threshold: float | None = None
 ) -> dict[str, Group]:
     """Measure "small", "medium" and "large" defects, parted at terciles of their areas.
 
-    Those at a tercile are in the smaller group. A group without images is left out;
-    areas of normal images, (n,) as all, do not count.
+    Those at a tercile are in the smaller group. Areas, (n,), of normal images do not
+    count; a group without images is left out.
     """
-    owner = "by_defect_size"
-    anomalous, values = check_labels_and_scores(y_true, scores, owner)
-    areas = np.asarray(area_ratios, dtype=np.float64)
-    _check_shape(areas, "area_ratios", len(values), owner)
-    if not np.isfinite(areas[anomalous]).all():
-        came = "NaN or infinity"
-        raise ValueError(refusal("area_ratios", owner, "finite numbers", came))
-    size = np.searchsorted(size_bounds(areas[anomalous]), areas, side="left")
+    anomalous, values = check_labels_and_scores(y_true, scores, "by_defect_size")
+    terciles = np.quantile(area_ratios[anomalous], [1 / 3, 2 / 3])
+    size = np.searchsorted(terciles, area_ratios, side="left")
     groups = {name: anomalous & (size == i) for i, name in enumerate(SIZES)}
-    return _measure(groups, anomalous, values, threshold, owner)
-
-
-def size_bounds(areas: Float64Array) -> Float64Array:
-    """Return the areas up to which defects are small and medium, (2,)."""
-    return np.quantile(areas, [1 / 3, 2 / 3])
+    return _measure(groups, anomalous, values, threshold, "by_defect_size")
 
 
 def by_position(
-    y_true: Any, scores: Any, at_border: Any, threshold: float | None = None
+    y_true: Any, scores: Any, at_border: BoolArray, threshold: float | None = None
 ) -> dict[str, Group]:
-    """Measure defects at the "border" of the image and in its "centre".
-
-    A group without images is left out; ``at_border`` of normal images, (n,) bool as
-    all, does not count.
-    """
-    owner = "by_position"
-    anomalous, values = check_labels_and_scores(y_true, scores, owner)
-    border = np.asarray(at_border)
-    if border.dtype != np.bool_:
-        raise TypeError(refusal("at_border", owner, "(n,) bool", describe(border)))
-    _check_shape(border, "at_border", len(values), owner)
-    groups = {"border": anomalous & border, "centre": anomalous & ~border}
-    return _measure(groups, anomalous, values, threshold, owner)
+    """Measure defects at the "border" of the image and in its "centre"; see above."""
+    anomalous, values = check_labels_and_scores(y_true, scores, "by_position")
+    groups = {"border": anomalous & at_border, "centre": anomalous & ~at_border}
+    return _measure(groups, anomalous, values, threshold, "by_position")
 
 
 def mask_area_ratio(mask: Any) -> float:
@@ -121,18 +105,10 @@ def mask_area_ratio(mask: Any) -> float:
     return float(np.mean(check_mask(mask, None, "mask", "mask_area_ratio")))
 
 
-def touches_border(mask: Any, border: float = 0.1) -> bool:
-    """Return whether a marked pixel lies in the border of its image.
-
-    ``border`` is its width as a share of the shorter side, in (0, 0.5), at least a
-    pixel.
-    """
-    owner = "touches_border"
-    marked = check_mask(mask, None, "mask", owner)
-    share = check_ratio(border, "border", owner, closed=False)
-    if share >= 0.5:  # noqa: PLR2004 - where both borders meet
-        raise ValueError(refusal("border", owner, "a number in (0, 0.5)", share))
-    width = max(1, round(share * min(marked.shape)))
+def touches_border(mask: Any) -> bool:
+    """Return whether a marked pixel lies in the border, a tenth of the shorter side."""
+    marked = check_mask(mask, None, "mask", "touches_border")
+    width = max(1, round(BORDER * min(marked.shape)))
     return bool(marked.sum() > marked[width:-width, width:-width].sum())
 
 
@@ -155,16 +131,9 @@ def _measure(
         recall: tuple[float | None, ...] = (None, None, None)
         if limit is not None:
             n_found = int((scores[chosen] > limit).sum())
-            exact = stats.binomtest(n_found, n_images).proportion_ci(
-                CONFIDENCE, "exact"
-            )
-            recall = (n_found / n_images, float(exact.low), float(exact.high))
+            test = stats.binomtest(n_found, n_images)
+            low, high = test.proportion_ci(CONFIDENCE, "exact")
+            recall = (n_found / n_images, float(low), float(high))
         areas = compute_auroc(labels, values), compute_auprc(labels, values)
         found[str(name)] = Group(n_images, *areas, *recall)
     return found
-
-
-def _check_shape(values: Any, parameter: str, n_images: int, owner: str) -> None:
-    if values.shape != (n_images,):
-        rule = f"({n_images},), one for each image"
-        raise ValueError(refusal(parameter, owner, rule, describe(values)))

@@ -42,12 +42,8 @@ def check_labels_and_scores(
 
 def check_labels(values: Any, owner: str, parameter: str = "y_true") -> BoolArray:
     """Return which images are anomalous, or raise; see above."""
-    labels = np.asarray(values)
     rule = "(n,) labels, 0 (normal) or 1 (anomalous), not empty"
-    if labels.dtype.kind not in "buif":
-        raise TypeError(refusal(parameter, owner, rule, describe(labels)))
-    if labels.ndim != 1 or not len(labels):
-        raise ValueError(refusal(parameter, owner, rule, describe(labels)))
+    labels = _numbers(values, 1, rule, parameter, owner)
     if not np.isin(labels, (0, 1)).all():
         found = ", ".join(map(str, np.unique(labels)[:5]))
         remedy = "Of scikit-learn's labels, +1 and -1, pass y == -1."
@@ -57,18 +53,9 @@ def check_labels(values: Any, owner: str, parameter: str = "y_true") -> BoolArra
 
 def check_scores(scores: Any, parameter: str, owner: str) -> Float64Array:
     """Return finite scores, (n,) float64, or raise; see above."""
-    values = np.asarray(scores)
     rule = "(n,) finite numbers, not empty"
-    if values.dtype.kind not in "buif":
-        raise TypeError(refusal(parameter, owner, rule, describe(values)))
-    if values.ndim != 1 or not len(values):
-        raise ValueError(refusal(parameter, owner, rule, describe(values)))
-    values = values.astype(np.float64)
-    n_bad = int((~np.isfinite(values)).sum())
-    if n_bad:
-        remedy = "Leave out images that were skipped."
-        came = f"{n_bad} of {len(values)} NaN or infinite"
-        raise ValueError(refusal(parameter, owner, rule, came, remedy))
+    values = _numbers(scores, 1, rule, parameter, owner).astype(np.float64)
+    _check_finite(values, rule, parameter, owner)
     return values
 
 
@@ -93,14 +80,10 @@ def check_map(
     rule = "finite (height, width) numbers"
     if number is not None:
         rule += f" for image {number}"
-    values = _plane(anomaly_map, rule, parameter, owner)
+    values = _numbers(anomaly_map, PLANE, rule, parameter, owner)
     with np.errstate(over="ignore"):  # what becomes infinite is refused below
         values = np.ascontiguousarray(values, dtype=np.float32)
-    n_bad = int((~np.isfinite(values)).sum())
-    if n_bad:
-        came = f"{n_bad} of {values.size} pixels NaN or infinite"
-        remedy = "Leave out images that were skipped."
-        raise ValueError(refusal(parameter, owner, rule, came, remedy))
+    _check_finite(values, rule, parameter, owner)
     return values
 
 
@@ -114,7 +97,7 @@ def check_mask(mask: Any, number: int | None, parameter: str, owner: str) -> Boo
     rule = "(height, width) bool, or whole numbers, 0 where normal"
     if number is not None:
         rule += f", for image {number}"
-    values = _plane(mask, rule, parameter, owner)
+    values = _numbers(mask, PLANE, rule, parameter, owner)
     if values.dtype.kind == "b":
         return np.asarray(values)
     low, high = values.min(), values.max()
@@ -135,11 +118,22 @@ def check_mask(mask: Any, number: int | None, parameter: str, owner: str) -> Boo
     return marked_pixels(values)
 
 
-def _plane(value: Any, rule: str, parameter: str, owner: str) -> AnyArray:
-    """Return real numbers or bool of two dimensions, not empty, or raise."""
+def _numbers(
+    value: Any, n_dimensions: int, rule: str, parameter: str, owner: str
+) -> AnyArray:
+    """Return real numbers or bool of so many dimensions, not empty, or raise."""
     values = np.asarray(value)
     if values.dtype.kind not in "buif":
         raise TypeError(refusal(parameter, owner, rule, describe(values)))
-    if values.ndim != PLANE or not values.size:
+    if values.ndim != n_dimensions or not values.size:
         raise ValueError(refusal(parameter, owner, rule, describe(values)))
     return values
+
+
+def _check_finite(values: AnyArray, rule: str, parameter: str, owner: str) -> None:
+    n_bad = int((~np.isfinite(values)).sum())
+    if n_bad:
+        unit = " pixels" if values.ndim == PLANE else ""
+        came = f"{n_bad} of {values.size}{unit} NaN or infinite"
+        remedy = "Leave out images that were skipped."
+        raise ValueError(refusal(parameter, owner, rule, came, remedy))

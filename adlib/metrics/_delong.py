@@ -18,6 +18,8 @@ from adlib._validation import check_ratio, refusal
 from adlib.metrics._bootstrap import Interval
 from adlib.metrics._checks import check_labels_and_scores
 
+CONFIDENCE = 0.95  # of the bounds of a difference
+
 
 class PairedTest(NamedTuple):
     """Whether two methods differ on the same images or classes.
@@ -117,19 +119,22 @@ def delong_test(y_true: Any, scores_a: Any, scores_b: Any) -> PairedTest:
     anomalous, a = _check_two_of_each(y_true, scores_a, "scores_a", owner)
     _, b = _check_two_of_each(y_true, scores_b, "scores_b", owner)
     gained = _twice_placed(anomalous, a) - _twice_placed(anomalous, b)
-    difference, error = _mean_and_error(anomalous, gained)
-    margin = float(special.ndtri(0.975)) * error
-    statistic = divide_by_error(difference, error)
-    p_value = float(2 * special.ndtr(-abs(statistic)))
+    return normal_test(*_mean_and_error(anomalous, gained))
+
+
+def normal_test(
+    difference: float, error: float, p_value: float | None = None
+) -> PairedTest:
+    """Return the test of a normally distributed difference; None: with its p-value."""
+    if error > 0:
+        statistic = difference / error
+    else:
+        statistic = 0.0 if difference == 0 else math.nan
+    if p_value is None:
+        p_value = float(2 * special.ndtr(-abs(statistic)))
+    margin = float(special.ndtri((1 + CONFIDENCE) / 2)) * error
     bounds = difference - margin, difference + margin
     return PairedTest(difference, error, statistic, p_value, *bounds)
-
-
-def divide_by_error(difference: float, error: float) -> float:
-    """Return a difference in standard errors; see ``PairedTest.statistic``."""
-    if error > 0:
-        return difference / error
-    return 0.0 if difference == 0 else math.nan
 
 
 def _twice_placed(anomalous: BoolArray, scores: Float64Array) -> Float64Array:

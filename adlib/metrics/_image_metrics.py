@@ -28,12 +28,6 @@ class Confusion(NamedTuple):
     false_negatives: int
     true_positives: int
 
-    @property
-    def f1(self) -> float:
-        """Harmonic mean of precision and recall; NaN without anything anomalous."""
-        wrong = self.false_positives + self.false_negatives
-        return _ratio(2 * self.true_positives, 2 * self.true_positives + wrong)
-
 
 class Rates(NamedTuple):
     """Shares of images, in [0, 1]; NaN where there is nothing to take a share of.
@@ -153,7 +147,8 @@ def compute_f1_at_threshold(y_true: Any, scores: Any, threshold: float) -> float
     owner = "compute_f1_at_threshold"
     anomalous, values = check_labels_and_scores(y_true, scores, owner, both=False)
     limit = check_number(threshold, "threshold", owner)
-    return confusion_counts(anomalous, values > limit).f1
+    _, fp, fn, tp = confusion_counts(anomalous, values > limit)
+    return _ratio(2 * tp, 2 * tp + fp + fn)
 
 
 def confusion_counts(
@@ -188,9 +183,8 @@ def compute_accuracy_precision_recall(y_true: Any, y_pred: Any) -> Rates:
         >>> rates.accuracy, rates.recall, rates.specificity
         (0.75, 1.0, 0.5)
     """
-    tn, fp, fn, tp = confusion_counts(
-        y_true, y_pred, "compute_accuracy_precision_recall"
-    )
+    owner = "compute_accuracy_precision_recall"
+    tn, fp, fn, tp = confusion_counts(y_true, y_pred, owner)
     return Rates(
         accuracy=(tp + tn) / (tn + fp + fn + tp),
         precision=_ratio(tp, tp + fp),

@@ -26,13 +26,7 @@ class BestF1(NamedTuple):
 
 
 class Levels(NamedTuple):
-    """How many images score at each distinct score, highest first.
-
-    Attributes:
-        scores: The distinct scores, (n_levels,) float64, falling.
-        n_normal: Normal images at each, (n_levels,) int64.
-        n_anomalous: Anomalous images at each, (n_levels,) int64.
-    """
+    """The distinct scores, falling, and how many images score at each, (n_levels,)."""
 
     scores: Float64Array
     n_normal: Int64Array
@@ -56,17 +50,6 @@ def levels_of(anomalous: BoolArray, scores: Float64Array) -> Levels:
         for kind in (~anomalous, anomalous)
     )
     return Levels(-falling, *counts)
-
-
-def count_levels(place: AnyArray, chosen: AnyArray, n_levels: int) -> Int64Array:
-    """Count each sample's images at each level, (n_samples, n_levels).
-
-    ``place`` is the level of each image, (n_samples, n); ``chosen`` which to count.
-    """
-    n_samples = len(place)
-    cells = place + n_levels * np.arange(n_samples)[:, np.newaxis]
-    counts = np.bincount(cells[chosen], minlength=n_samples * n_levels)
-    return counts.reshape(n_samples, n_levels)
 
 
 def auroc(n_normal: Int64Array, n_anomalous: Int64Array) -> Float64Array:
@@ -100,3 +83,20 @@ LEVEL_METRICS: dict[MetricName, LevelMetric] = {
     "average_precision": average_precision,
     "best_f1": lambda *counts: f1_of_levels(*counts).max(axis=-1),
 }
+
+
+def measure_samples(
+    name: MetricName, place: AnyArray, anomalous: AnyArray, n_levels: int
+) -> Float64Array:
+    """Return a metric of each sample of images, (n_samples,).
+
+    ``place`` is the level of each image, (n_samples, n); ``anomalous`` which images
+    are, likewise or (n,).
+    """
+    cells = place + n_levels * np.arange(len(place))[:, np.newaxis]
+    kinds = np.broadcast_to(anomalous, cells.shape)
+    n_normal, n_anomalous = (
+        np.bincount(cells[kind], minlength=n_levels * len(place)).reshape(-1, n_levels)
+        for kind in (~kinds, kinds)
+    )
+    return LEVEL_METRICS[name](n_normal, n_anomalous)

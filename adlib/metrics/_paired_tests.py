@@ -2,19 +2,17 @@
 
 from __future__ import annotations
 
-from typing import Any, Literal, TypeAlias, get_args
+from typing import Any
 
 import numpy as np
 from scipy import stats
 
 from adlib._typing import BoolArray, Float64Array
-from adlib._validation import check_int, check_option, check_random_state, refusal
+from adlib._validation import check_int, check_option, check_random_state
 from adlib.metrics._checks import check_labels_and_scores, check_scores
-from adlib.metrics._delong import PairedTest, divide_by_error
-from adlib.metrics._levels import LEVEL_METRICS, MetricName, count_levels
+from adlib.metrics._delong import CONFIDENCE, PairedTest, normal_test
+from adlib.metrics._levels import LEVEL_METRICS, MetricName, measure_samples
 
-Correction: TypeAlias = Literal["holm", "benjamini-hochberg"]
-CONFIDENCE = 0.95
 HALF = 0.5  # the chance of an exchange
 CELLS = 2**20  # of counts at a time
 
@@ -37,7 +35,7 @@ def paired_permutation_test(
     metric of order.
 
     Args:
-        y_true: (n,) bool, or numbers 0 (normal) and 1 (anomalous), both.
+        y_true: (n,) bool, or numbers 0 (normal) and 1 (anomalous).
         scores_a: The first method's, (n,) finite numbers, higher = more anomalous.
         scores_b: The second method's, on any scale of its own.
         metric: "auroc", "average_precision" or "best_f1".
@@ -82,11 +80,7 @@ def paired_permutation_test(
         first = np.where(exchanged, place[1], place[0])
         second = np.where(exchanged, place[0], place[1])
         of_first, of_second = (
-            LEVEL_METRICS[name](
-                count_levels(rows, np.broadcast_to(~anomalous, rows.shape), n_levels),
-                count_levels(rows, np.broadcast_to(anomalous, rows.shape), n_levels),
-            )
-            for rows in (first, second)
+            measure_samples(name, rows, anomalous, n_levels) for rows in (first, second)
         )
         return of_first - of_second
 
@@ -103,56 +97,33 @@ def paired_permutation_test(
     # What rounding parts from the observed difference must count as equal to it.
     n_extreme = int(np.sum(np.abs(resampled) >= abs(observed) - 1e-12))
     error = float(np.sqrt(np.mean(resampled**2)))
-    margin = float(stats.norm.ppf((1 + CONFIDENCE) / 2)) * error
-    return PairedTest(
-        difference=observed,
-        standard_error=error,
-        statistic=divide_by_error(observed, error),
-        p_value=(n_extreme + 1) / (n_resamples + 1),
-        low=observed - margin,
-        high=observed + margin,
-    )
+    return normal_test(observed, error, (n_extreme + 1) / (n_resamples + 1))
 
 
-def paired_t_test(values_a: Any, values_b: Any) -> PairedTest:
-    """Return Student's paired t-test of two methods' values over the same classes.
+def paired_t_test(values_a: Float64Array, values_b: Float64Array) -> PairedTest:
+    """Return Student's paired t-test of values over the same classes, two at least.
 
     ``scipy.stats.ttest_rel`` has no p-value where all differences are equal: here it is
     1 where they are 0, and else 0.
     """
-    owner = "paired_t_test"
-    a = check_scores(values_a, "values_a", owner)
-    b = check_scores(values_b, "values_b", owner)
-    if len(a) != len(b) or len(a) < 2:  # noqa: PLR2004 - one pair has no spread
-        rule = f"two or more, as many as values_a ({len(a)})"
-        raise ValueError(refusal("values_b", owner, rule, f"{len(b)}"))
-    differences = a - b
+    differences = values_a - values_b
     mean = float(differences.mean())
     if np.ptp(differences) == 0.0:  # the deviation may have been rounded above 0
         statistic = 0.0 if mean == 0.0 else float(np.copysign(np.inf, mean))
         return PairedTest(mean, 0.0, statistic, float(mean == 0.0), mean, mean)
-    found = stats.ttest_rel(a, b)
-    error = float(differences.std(ddof=1) / np.sqrt(len(a)))
+    found = stats.ttest_rel(values_a, values_b)
+    error = float(differences.std(ddof=1) / np.sqrt(len(differences)))
+    statistic, p_value = float(found.statistic), float(found.pvalue)
     low, high = map(float, found.confidence_interval(CONFIDENCE))
-    return PairedTest(
-        mean, error, float(found.statistic), float(found.pvalue), low, high
-    )
+    return PairedTest(mean, error, statistic, p_value, low, high)
 
 
-def corrected_p_values(p_values: Any, method: Correction = "holm") -> Float64Array:
+def corrected_p_values(p_values: Any) -> Float64Array:
     """Return p-values corrected for the number of tests, (n_tests,), in their order.
 
-    "holm" bounds the chance of any false discovery (Holm, 1979; SciPy lacks it),
-    "benjamini-hochberg" the expected share of false ones among the discoveries.
+    Holm's method (1979), which SciPy lacks, bounds the chance of any false discovery.
     """
-    owner = "corrected_p_values"
-    values = check_scores(p_values, "p_values", owner)
-    if values.min() < 0.0 or values.max() > 1.0:
-        came = f"{values.min():g} to {values.max():g}"
-        raise ValueError(refusal("p_values", owner, "in [0, 1]", came))
-    check_option(method, "method", owner, get_args(Correction))
-    if method == "benjamini-hochberg":
-        return np.asarray(stats.false_discovery_control(values))
+    values = check_scores(p_values, "p_values", "corrected_p_values")
     order = np.argsort(values, kind="stable")
     n_left = np.arange(len(values), 0, -1)
     corrected = np.empty(len(values))

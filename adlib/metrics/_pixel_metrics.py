@@ -174,7 +174,8 @@ def compute_pixel_auroc(masks_true: Iterable[Any], heatmaps: Iterable[Any]) -> f
     It is ``PixelCurves.of(masks_true, heatmaps).auroc``; ties count half.
 
     Args:
-        masks_true, heatmaps: Masks and anomaly maps, as ``PixelCurves.of`` takes them.
+        masks_true: The mask of each image, (height, width); see ``PixelCurves.of``.
+        heatmaps: The anomaly map of each image, likewise.
 
     Returns:
         In [0, 1]; 0.5 is chance.
@@ -204,7 +205,8 @@ def compute_pro(
     interpolated at the limit; the area is divided by the limit.
 
     Args:
-        masks_true, heatmaps: Masks and anomaly maps, as ``PixelCurves.of`` takes them.
+        masks_true: The mask of each image, (height, width); see ``PixelCurves.of``.
+        heatmaps: The anomaly map of each image, likewise.
         fpr_limit: In (0, 1].
 
     Returns:

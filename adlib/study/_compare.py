@@ -118,7 +118,7 @@ def compare_methods(scores: pd.DataFrame) -> pd.DataFrame:
         permuted.append(paired_permutation_test(anomalous, *pair).p_value)
         keys = {"n": n, "versus": methods[1], "class": name}
         rows.append(delong_row(names.AUROC, anomalous, *pair, **keys))
-    holm = corrected_p_values([one["p"] for one in rows], "holm")
+    holm = corrected_p_values([one["p"] for one in rows])
     rows = [
         {**one, "setting": setting, "p": float(p)}
         for one, *p_values in zip(rows, holm, permuted, strict=True)

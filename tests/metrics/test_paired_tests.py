@@ -99,15 +99,16 @@ def test_the_t_test_equals_its_formula(n, seed):
 
 
 def test_the_t_test_without_spread():
-    same = paired_t_test([0.9, 0.8], [0.9, 0.8])
+    values = np.array([0.5, 0.75, 0.25])
+    same = paired_t_test(values, values)
     assert (same.difference, same.p_value) == (0.0, 1.0)
-    apart = paired_t_test([0.5, 0.75, 0.25], [0.25, 0.5, 0.0])
+    apart = paired_t_test(values, values - 0.25)
     assert (apart.statistic, apart.p_value) == (math.inf, 0.0)
 
 
 @settings(deadline=None)
 @given(st.lists(st.floats(0, 1), min_size=1, max_size=12))
-def test_corrections_equal_their_definitions(p_values):
+def test_the_correction_equals_its_definition(p_values):
     n = len(p_values)
     ordered = sorted(p_values)
     holm = [
@@ -115,18 +116,12 @@ def test_corrections_equal_their_definitions(p_values):
         for p in p_values
     ]
     np.testing.assert_allclose(corrected_p_values(p_values), holm, atol=1e-12)
-    expected = stats.false_discovery_control(p_values)
-    found = corrected_p_values(p_values, "benjamini-hochberg")
-    np.testing.assert_allclose(found, expected, atol=1e-12)
 
 
 @pytest.mark.parametrize(
     ("call", "error", "message"),
     [
-        (lambda: paired_t_test([1], [1]), ValueError, "two or more"),
-        (lambda: paired_t_test([1, 2], [1, 2, 3]), ValueError, r"values_a \(2\)"),
-        (lambda: corrected_p_values([0.5, 1.5]), ValueError, r"in \[0, 1\]; got 0.5"),
-        (lambda: corrected_p_values([0.5], "sidak"), ValueError, "'holm', 'benja"),
+        (lambda: corrected_p_values([0.5, np.nan]), ValueError, "p_values of"),
         (
             lambda: paired_permutation_test([0, 1], [1, 2], [1, np.nan]),
             ValueError,
