@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from abc import ABC, abstractmethod
-from dataclasses import dataclass, fields
 from typing import Any, Literal, NamedTuple, TypeAlias, get_args
 
 import numpy as np
@@ -11,61 +9,51 @@ from numpy.typing import ArrayLike
 from scipy.special import expit
 
 from adlib._typing import BoolArray, Float64Array, Int64Array
-from adlib._validation import check_int, check_option, refusal
+from adlib._validation import check_option
 from adlib.metrics._checks import check_labels_and_scores, check_scores
 
 ProbabilityMethod: TypeAlias = Literal["isotonic", "logistic"]
-Bins: TypeAlias = Literal["quantile", "uniform"]
 
 
-class ProbabilityMap(ABC):
-    """Maps scores to probabilities that never fall as scores rise."""
+class IsotonicMap(NamedTuple):
+    """Linear between knots, (n_knots,) each, and constant beyond the ends."""
+
+    scores: list[float]
+    probabilities: list[float]
 
     def __call__(self, scores: ArrayLike) -> Float64Array:
         """Return the probability of each score, (n,), strictly between 0 and 1."""
-        return self._map(check_scores(scores, "scores", type(self).__name__))
-
-    @abstractmethod
-    def _map(self, scores: Float64Array) -> Float64Array:
-        """Return the probability of each checked score."""
+        values = check_scores(scores, "scores", "IsotonicMap")
+        return np.interp(values, self.scores, self.probabilities)
 
     def as_dict(self) -> dict[str, Any]:
         """Return "method" and the numbers of the map, as JSON has them."""
-        method = "isotonic" if isinstance(self, IsotonicMap) else "logistic"
-        numbers = {field.name: getattr(self, field.name) for field in fields(self)}  # type: ignore[arg-type]
-        lists = {k: v.tolist() if np.ndim(v) else v for k, v in numbers.items()}
-        return {"method": method, **lists}
+        return {"method": "isotonic", **self._asdict()}
 
 
-@dataclass(frozen=True, eq=False)
-class IsotonicMap(ProbabilityMap):
-    """Linear between knots, (n_knots,) each, and constant beyond the ends."""
-
-    scores: Float64Array
-    probabilities: Float64Array
-
-    def _map(self, scores: Float64Array) -> Float64Array:
-        return np.interp(scores, self.scores, self.probabilities)
-
-
-@dataclass(frozen=True)
-class LogisticMap(ProbabilityMap):
+class LogisticMap(NamedTuple):
     """1 / (1 + exp(-slope (score - center) - offset)); ``center`` keeps the digits."""
 
     slope: float
     offset: float
     center: float
 
-    def _map(self, scores: Float64Array) -> Float64Array:
-        log_odds = self.slope * (scores - self.center) + self.offset
+    def __call__(self, scores: ArrayLike) -> Float64Array:
+        """Return the probability of each score, (n,), strictly between 0 and 1."""
+        values = check_scores(scores, "scores", "LogisticMap")
+        log_odds = self.slope * (values - self.center) + self.offset
         # Far out the curve rounds to 0 or 1, which no finite score warrants.
         inside = np.finfo(np.float64).eps
         return np.asarray(np.clip(expit(log_odds), inside, 1 - inside))
 
+    def as_dict(self) -> dict[str, Any]:
+        """Return "method" and the numbers of the map, as JSON has them."""
+        return {"method": "logistic", **self._asdict()}
+
 
 def fit_probabilities(
     y_true: ArrayLike, scores: ArrayLike, method: ProbabilityMethod = "isotonic"
-) -> ProbabilityMap:
+) -> IsotonicMap | LogisticMap:
     """Learn the probability to be anomalous as a function of the score.
 
     Args:
@@ -121,7 +109,7 @@ def _fit_isotonic(
 
     fit = IsotonicRegression(y_min=low, y_max=high, out_of_bounds="clip")
     fit.fit(scores, anomalous.astype(np.float64))
-    return IsotonicMap(fit.X_thresholds_, fit.y_thresholds_)
+    return IsotonicMap(fit.X_thresholds_.tolist(), fit.y_thresholds_.tolist())
 
 
 def _fit_logistic(
@@ -147,82 +135,42 @@ def _fit_logistic(
 
 
 class ReliabilityCurve(NamedTuple):
-    """Predicted probability and observed share, by bins that hold images.
-
-    Attributes:
-        predicted: Mean probability, (n_points,) float64, rising.
-        observed: Share of anomalous images, (n_points,) float64.
-        counts: Images, (n_points,) int64, at least 1.
-        edges: Of each bin, low and high, (n_points, 2) float64; a probability at an
-            inner edge is in the lower bin.
-    """
+    """Mean probability, share of anomalous images, and images, of each bin."""
 
     predicted: Float64Array
     observed: Float64Array
     counts: Int64Array
-    edges: Float64Array
 
 
 def reliability(
-    y_true: ArrayLike,
-    probabilities: ArrayLike,
-    n_bins: int = 10,
-    strategy: Bins = "quantile",
+    anomalous: BoolArray, probabilities: Float64Array, n_bins: int = 10
 ) -> ReliabilityCurve:
-    """Return the reliability curve; scikit-learn's has neither counts nor edges.
+    """Return the reliability curve; scikit-learn's, with counts.
 
-    Args:
-        y_true: Labels, (n,) bool, or numbers 0 (normal) and 1 (anomalous).
-        probabilities: Predicted, (n,) numbers in [0, 1].
-        n_bins: At most so many points; empty bins have none.
-        strategy: "quantile": bins of as many images each, equal ones together;
-            "uniform": bins of the same width over [0, 1].
+    Bins, at most ``n_bins``, are of as many images each, equal probabilities together;
+    one at an inner edge is in the lower bin. Empty bins are left out.
     """
-    anomalous, values = _check(y_true, probabilities, "reliability")
-    n_bins = check_int(n_bins, "n_bins", "reliability", low=1)
-    strategy = check_option(strategy, "strategy", "reliability", get_args(Bins))
-    edges = np.linspace(0, 1, n_bins + 1)
-    if strategy == "quantile":
-        # Percentiles as scikit-learn takes them: quantiles round differently at ties.
-        edges = np.percentile(values, edges * 100)
-    bins = np.searchsorted(edges[1:-1], values)
+    # Percentiles as scikit-learn takes them: quantiles round differently at ties.
+    edges = np.percentile(probabilities, np.linspace(0, 1, n_bins + 1) * 100)
+    bins = np.searchsorted(edges[1:-1], probabilities)
     counts = np.bincount(bins, minlength=n_bins)
     held = counts > 0
     return ReliabilityCurve(
-        np.bincount(bins, values, n_bins)[held] / counts[held],
+        np.bincount(bins, probabilities, n_bins)[held] / counts[held],
         np.bincount(bins, anomalous, n_bins)[held] / counts[held],
         counts[held],
-        np.column_stack([edges[:-1], edges[1:]])[held],
     )
 
 
 def expected_calibration_error(
-    y_true: ArrayLike,
-    probabilities: ArrayLike,
-    n_bins: int = 10,
-    strategy: Bins = "quantile",
+    anomalous: BoolArray, probabilities: Float64Array, n_bins: int = 10
 ) -> float:
     """Return ECE: the mean of abs(predicted - observed) over bins, by their counts."""
-    curve = reliability(y_true, probabilities, n_bins, strategy)
+    curve = reliability(anomalous, probabilities, n_bins)
     differences = np.abs(curve.predicted - curve.observed)
     return float(np.average(differences, weights=curve.counts))
 
 
-def brier_score(y_true: ArrayLike, probabilities: ArrayLike) -> float:
+def brier_score(anomalous: BoolArray, probabilities: Float64Array) -> float:
     """Return the mean of (probability - label)**2, in [0, 1]."""
-    anomalous, values = _check(y_true, probabilities, "brier_score")
-    return float(np.mean((values - anomalous) ** 2))
-
-
-def _check(
-    y_true: Any, probabilities: Any, owner: str
-) -> tuple[BoolArray, Float64Array]:
-    anomalous, values = check_labels_and_scores(
-        y_true, probabilities, owner, both=False, parameter="probabilities"
-    )
-    if values.min() < 0 or values.max() > 1:
-        rule = "in [0, 1]"
-        came = f"values from {values.min():g} to {values.max():g}"
-        remedy = "fit_probabilities makes probabilities of scores."
-        raise ValueError(refusal("probabilities", owner, rule, came, remedy))
-    return anomalous, values
+    return float(np.mean((probabilities - anomalous) ** 2))
