@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import warnings
 from abc import abstractmethod
 from collections.abc import Iterator
@@ -13,14 +14,19 @@ import numpy as np
 import torch
 
 from adlib._random import torch_seeded
-from adlib._torch import as_imported, undisturbed
+from adlib._torch import as_imported, exact, undisturbed
 from adlib._typing import AnyArray, Float32Array, Int64Array
 from adlib._validation import describe, refusal
 from adlib.estimators import AnomalyDetector
 from adlib.estimators._model_file import ModelContent
-from adlib.estimators._patches import Embed
+from adlib.estimators._patches import Embed, Patches
 from adlib.estimators._results import Scored
-from adlib.estimators._saving import damaged, restore_detector, tensor_of
+from adlib.estimators._saving import (
+    damaged,
+    restore_detector,
+    save_detector,
+    tensor_of,
+)
 from adlib.estimators._settings import Settings, check_settings
 from adlib.exceptions import WeightsError
 from adlib.features import Backbone
@@ -34,37 +40,20 @@ SMALLEST = 17  # pixels: anomalib's blur reflects 16 of them at each border
 
 @dataclass(frozen=True)
 class NormalisedImages:
-    """Normalises images, which anomalib's models take as they are.
-
-    Attributes:
-        normalisation: The backbone's.
-        model: anomalib's untrained model, on its way to ``_learn``; None in scoring.
-        grid: (height, width) of the model's patch grid.
-    """
+    """Normalises images, which anomalib's models take instead of embeddings."""
 
     normalisation: Normalisation
-    model: Any = None
-    grid: tuple[int, int] = (0, 0)
+    model: Any = None  # untrained, on its way to _learn
+    grid: tuple[int, int] = (0, 0)  # of the model's patches, (height, width)
 
     def __call__(self, images: torch.Tensor) -> torch.Tensor:
-        """Return normalised images, (n, height, width, 3) float32, on the CPU.
-
-        Args:
-            images: (n, 3, height, width) float32 RGB in [0, 1].
-        """
+        """Return (n, height, width, 3) from (n, 3, height, width) RGB in [0, 1]."""
         mean, std = (torch.tensor(part).view(3, 1, 1) for part in self.normalisation)
         return ((images - mean) / std).permute(0, 2, 3, 1)
 
 
 class AnomalibDetector(AnomalyDetector):
-    """A detector that learns and scores by a torch model of anomalib.
-
-    It gives the model adlib's weights and adlib's images, normalised as the backbone
-    asks. Image scores and anomaly maps are the model's own.
-
-    Attributes:
-        model_: anomalib's torch model, in evaluation mode.
-    """
+    """A detector that learns and scores by a torch model of anomalib, ``model_``."""
 
     _frozen = ("backbone", "stages", "image_size")
     _aggregated_by = ()  # the models leave no choice
@@ -112,14 +101,54 @@ class AnomalibDetector(AnomalyDetector):
     def _options(self, backbone: Backbone) -> dict[str, Any]:
         """Return what anomalib's model is constructed with, beyond the network."""
 
+    @abstractmethod
+    def _finish(
+        self, model: Any, n_images: int, n_patches: int, settings: Settings
+    ) -> None:
+        """Let a model that has been shown all images learn from them, or raise."""
+
+    @abstractmethod
+    def _saved(self) -> dict[str, torch.Tensor]:
+        """Return what a model file keeps of the model."""
+
+    @abstractmethod
+    def _take_saved(self, model: Any, content: ModelContent) -> None:
+        """Give an untrained model what a model file kept, or raise ModelFileError."""
+
+    def save(self, path: str | os.PathLike[str]) -> None:
+        """Write the model to one file, whole or not at all.
+
+        The file holds parameters, threshold, what anomalib's model learned and the
+        backbone's tensors. ``adlib.load`` reads it, where anomalib is installed.
+        Nothing in it is code.
+
+        Args:
+            path: The file, which is replaced if it is there; the folder must exist.
+
+        Raises:
+            NotFittedError: ``fit`` was not called.
+            OSError: The folder does not exist, is not writable, or the disk is full.
+        """
+        self._check_fitted()
+        saved = self._saved().items()
+        tensors = {name: part.contiguous().cpu().numpy() for name, part in saved}
+        save_detector(self, path, {}, tensors, ("anomalib",))
+
+    def _restore(self, content: ModelContent, device: str) -> None:
+        restore_detector(self, content, device)
+        settings = check_settings(self)._replace(device="cpu")
+        model, grid = self._new_model(self.backbone_, settings)
+        if grid != self.grid_:
+            raise damaged("grid", f"{list(grid)}, which image_size gives")
+        self._take_saved(model, content)
+        self.model_ = model.to(device).eval()
+
     def _check_parameters(self) -> Settings:
         settings = check_settings(self)
         if min(settings.image_size) < SMALLEST:
             rule = f"at least {SMALLEST} pixels a side, which anomalib's blur needs"
-            owner = type(self).__name__
-            raise ValueError(
-                refusal("image_size", owner, rule, describe(self.image_size))
-            )
+            came, owner = describe(self.image_size), type(self).__name__
+            raise ValueError(refusal("image_size", owner, rule, came))
         return settings
 
     def _new_embedder(self, backbone: Backbone, settings: Settings) -> Embed:
@@ -132,13 +161,7 @@ class AnomalibDetector(AnomalyDetector):
     def _new_model(
         self, backbone: Backbone, settings: Settings
     ) -> tuple[Any, tuple[int, int]]:
-        """Return anomalib's untrained model with adlib's weights, and its patch grid.
-
-        Raises:
-            ImportError: anomalib is not installed.
-            ValueError: anomalib does not read the backbone as adlib does.
-            WeightsError: The backbone's weights do not fit anomalib's network.
-        """
+        """Return anomalib's untrained model, with adlib's weights, and its grid."""
         owner = type(self).__name__
         kind = _import_model(*self._model_path, owner)
         with torch_seeded(settings.random_state), as_imported():
@@ -165,38 +188,41 @@ class AnomalibDetector(AnomalyDetector):
         height, width = maps[0].shape[-2:]
         return model.to(settings.device), (height, width)
 
+    def _learn(
+        self,
+        patches: Iterator[Patches],
+        n_images: int | None,
+        embedder: Embed,
+        settings: Settings,
+    ) -> dict[str, Any]:
+        assert isinstance(embedder, NormalisedImages)  # as _new_embedder made it
+        model, (height, width) = embedder.model.train(), embedder.grid
+        n_learned = 0
+        with torch.no_grad(), exact():
+            for batch in patches:
+                n_learned += len(batch.embeddings)
+                for images in _images_for(model, batch.embeddings):
+                    model(images)  # which keeps what it makes of them
+            n_patches = n_learned * height * width
+            self._finish(model, n_learned, n_patches, settings)
+        return {"grid_": embedder.grid, "model_": model.eval()}
+
     def _score_patches(self, embeddings: Float32Array) -> Scored:
         scores, maps = [], []
         with undisturbed():
-            for images in images_for(self.model_, embeddings):
+            for images in _images_for(self.model_, embeddings):
                 result = self.model_(images)
                 scores.append(result.pred_score.reshape(-1).cpu().numpy())
                 maps.append(result.anomaly_map[:, 0].cpu().numpy())
         drawn = np.concatenate(maps)
         return Scored(np.concatenate(scores), drawn, drawn)
 
-    def _restore_model(self, content: ModelContent, device: str) -> Any:
-        """Take over what all detectors share and return the model, yet untrained."""
-        restore_detector(self, content, device)
-        settings = check_settings(self)._replace(device="cpu")
-        model, grid = self._new_model(self.backbone_, settings)
-        if grid != self.grid_:
-            raise damaged("grid", f"{list(grid)}, which image_size gives")
-        return model
 
-
-def images_for(model: Any, embeddings: Float32Array) -> Iterator[torch.Tensor]:
-    """Yield normalised images as anomalib's model takes them, on its device.
+def _images_for(model: Any, embeddings: Float32Array) -> Iterator[torch.Tensor]:
+    """Yield images, (n, 3, height, width), as anomalib's model takes them, there.
 
     On a CPU one at a time, so that what an image gives cannot depend on its batch; that
     is faster there too, since what lies between then stays in the caches.
-
-    Args:
-        model: The model.
-        embeddings: What ``NormalisedImages`` gave, (n, height, width, 3).
-
-    Yields:
-        (n, 3, height, width) float32.
     """
     images = torch.from_numpy(embeddings).permute(0, 3, 1, 2).contiguous()
     device = next(model.parameters()).device
@@ -216,12 +242,9 @@ def finite_tensor(
 
 
 def _import_model(module: str, name: str, owner: str) -> Any:
-    """Return a class of anomalib, or raise ImportError with the extra that brings it.
-
-    anomalib imports its other models too, some of which use deprecated functions; that
-    does not concern adlib's callers.
-    """
+    """Return a class of anomalib, or raise ImportError that names the extra."""
     try:
+        # It imports its other models too, some of which use deprecated functions.
         with warnings.catch_warnings():
             warnings.simplefilter("ignore", FutureWarning)
             warnings.simplefilter("ignore", DeprecationWarning)
@@ -238,14 +261,11 @@ def _fill(network: Any, weights: Weights, backbone: str) -> None:
 
     adlib's network ends behind the last stage that is read. What anomalib's holds
     beyond becomes NaN: if it were used, no score would be a number.
-
-    Raises:
-        WeightsError: A tensor has no place there.
     """
-    places = {_flat(name): tensor for name, tensor in network.state_dict().items()}
-    unfilled = dict(places)
+    # timm flattens names such as "stages.0" to "stages_0" in some networks.
+    unfilled = {k.replace(".", "_"): part for k, part in network.state_dict().items()}
     for name, tensor in weights.items():
-        place = unfilled.pop(_flat(name), None)
+        place = unfilled.pop(name.replace(".", "_"), None)
         if place is None or place.shape != tensor.shape:
             raise WeightsError(
                 f"The weights of backbone {backbone!r} do not fit anomalib's network "
@@ -256,8 +276,3 @@ def _fill(network: Any, weights: Weights, backbone: str) -> None:
     for place in unfilled.values():
         if place.is_floating_point():
             place.fill_(torch.nan)
-
-
-def _flat(name: str) -> str:
-    """Return a tensor's name as it is where timm flattens "stages.0" to "stages_0"."""
-    return name.replace(".", "_")

@@ -2,25 +2,16 @@
 
 from __future__ import annotations
 
-import os
-from collections.abc import Iterator
 from typing import Any
 
 import numpy as np
 import torch
 
 from adlib._random import torch_seeded
-from adlib._torch import exact
 from adlib._validation import check_int
-from adlib.anomalib._detector import (
-    AnomalibDetector,
-    NormalisedImages,
-    finite_tensor,
-    images_for,
-)
+from adlib.anomalib._detector import AnomalibDetector, finite_tensor
 from adlib.estimators._model_file import ModelContent
-from adlib.estimators._patches import Embed, Patches
-from adlib.estimators._saving import damaged, save_detector, tensor_of
+from adlib.estimators._saving import damaged, tensor_of
 from adlib.estimators._settings import Settings
 from adlib.exceptions import ImageError
 from adlib.features import Backbone
@@ -51,8 +42,6 @@ class AnomalibPadim(AnomalibDetector):
     ``score`` returns one value per image, unlike scikit-learn's ``score``.
 
     Args:
-        backbone: Name of a timm convolutional network. The default's weights come with
-            pip.
         stages: timm's stage indices; None takes those at strides 4, 8 and 16, as in
             the paper.
         image_size: Side in pixels to which images are resized, or (height, width); at
@@ -60,10 +49,10 @@ class AnomalibPadim(AnomalibDetector):
         n_features: How many features the Gaussians have at most; a random choice of
             all. Memory and time grow with its square.
         batch_size: Images a batch; changes speed and memory, not results on a CPU.
-        progress: Show a bar on a terminal for what takes longer than two seconds.
         random_state: Seed of the features chosen and of random weights; None draws new
             ones every time.
-        weights, color, max_value, device, n_workers, on_error: As in ``PatchCore``.
+        backbone, weights, color, max_value, device, n_workers, on_error, progress: As
+            in ``PatchCore``.
 
     Attributes:
         model_: anomalib's ``PadimModel``, in evaluation mode.
@@ -134,33 +123,14 @@ class AnomalibPadim(AnomalibDetector):
             f"{_n_available(self.backbone_)} features, {megabytes:.1f} MB, by anomalib"
         }
 
-    def save(self, path: str | os.PathLike[str]) -> None:
-        """Write the model to one file, whole or not at all.
-
-        The file holds parameters, threshold, means, inverse covariances, the features
-        chosen and the backbone's tensors. ``adlib.load`` reads it, where anomalib is
-        installed. Nothing in it is code.
-
-        Args:
-            path: The file, which is replaced if it is there; the folder must exist.
-
-        Raises:
-            NotFittedError: ``fit`` was not called.
-            OSError: The folder does not exist, is not writable, or the disk is full.
-        """
-        self._check_fitted()
-        buffers = {
+    def _saved(self) -> dict[str, torch.Tensor]:
+        return {
             "gaussian.mean": self.model_.gaussian.mean,
             "gaussian.inv_covariance": self.model_.gaussian.inv_covariance,
             "features": self.model_.idx,
         }
-        tensors = {
-            name: buffer.contiguous().cpu().numpy() for name, buffer in buffers.items()
-        }
-        save_detector(self, path, {}, tensors, ("anomalib",))
 
-    def _restore(self, content: ModelContent, device: str) -> None:
-        model = self._restore_model(content, device)
+    def _take_saved(self, model: Any, content: ModelContent) -> None:
         n_available = _n_available(self.backbone_)
         n_features = len(model.idx)
         chosen = tensor_of(content, "features", np.int64, (n_features,))
@@ -168,14 +138,12 @@ class AnomalibPadim(AnomalibDetector):
         if not inside or len(np.unique(chosen)) < n_features:
             raise damaged("features", f"different numbers below {n_available}")
         n_positions = self.grid_[0] * self.grid_[1]
-        model.gaussian.mean = finite_tensor(
-            content, "gaussian.mean", (n_features, n_positions)
-        )
-        shape = (n_positions, n_features, n_features)
-        inverses = finite_tensor(content, "gaussian.inv_covariance", shape)
+        shape = (n_features, n_positions)
+        model.gaussian.mean = finite_tensor(content, "gaussian.mean", shape)
+        shapes = (n_positions, n_features, n_features)
+        inverses = finite_tensor(content, "gaussian.inv_covariance", shapes)
         model.gaussian.inv_covariance = _by_columns(inverses)
         model.idx = torch.from_numpy(chosen)
-        self.model_ = model.to(device).eval()
 
     def _check_parameters(self) -> Settings:
         check_int(self.n_features, "n_features", type(self).__name__, low=1)
@@ -184,32 +152,19 @@ class AnomalibPadim(AnomalibDetector):
     def _options(self, backbone: Backbone) -> dict[str, Any]:
         return {"n_features": min(int(self.n_features), _n_available(backbone))}
 
-    def _learn(
-        self,
-        patches: Iterator[Patches],
-        n_images: int | None,
-        embedder: Embed,
-        settings: Settings,
-    ) -> dict[str, Any]:
-        assert isinstance(embedder, NormalisedImages)  # as _new_embedder made it
-        model = embedder.model.train()
-        n_learned = 0
-        with torch.no_grad(), exact():
-            for batch in patches:
-                n_learned += len(batch.embeddings)
-                for images in images_for(model, batch.embeddings):
-                    model(images)  # which keeps them
-            if n_learned < FEWEST:
-                raise ImageError(
-                    f"X of {type(self).__name__}.fit must hold at least {FEWEST} "
-                    "usable normal images, since anomalib's covariance of fewer is not "
-                    f"a number; got {n_learned}."
-                )
-            with torch_seeded(settings.random_state, settings.device):
-                model.fit()
-            gaussian = model.gaussian
-            gaussian.inv_covariance = _by_columns(gaussian.inv_covariance)
-        return {"grid_": embedder.grid, "model_": model.eval()}
+    def _finish(
+        self, model: Any, n_images: int, n_patches: int, settings: Settings
+    ) -> None:
+        if n_images < FEWEST:
+            raise ImageError(
+                f"X of {type(self).__name__}.fit must hold at least {FEWEST} usable "
+                "normal images, since anomalib's covariance of fewer is not a number; "
+                f"got {n_images}."
+            )
+        with torch_seeded(settings.random_state, settings.device):
+            model.fit()
+        gaussian = model.gaussian
+        gaussian.inv_covariance = _by_columns(gaussian.inv_covariance)
 
 
 def _by_columns(matrices: torch.Tensor) -> torch.Tensor:

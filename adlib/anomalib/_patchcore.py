@@ -3,29 +3,19 @@
 from __future__ import annotations
 
 import io
-import os
 import sys
 import warnings
-from collections.abc import Iterator
 from contextlib import AbstractContextManager, nullcontext, redirect_stderr
 from typing import Any
 
 import torch
 
 from adlib._random import numpy_seeded, torch_seeded
-from adlib._torch import exact
 from adlib._typing import Float32Array
 from adlib._validation import check_int, check_ratio, describe, refusal
-from adlib.anomalib._detector import (
-    AnomalibDetector,
-    NormalisedImages,
-    finite_tensor,
-    images_for,
-)
+from adlib.anomalib._detector import AnomalibDetector, finite_tensor
 from adlib.estimators._model_file import ModelContent
-from adlib.estimators._patches import Embed, Patches
 from adlib.estimators._results import Scored
-from adlib.estimators._saving import damaged, number, save_detector
 from adlib.estimators._settings import Settings
 from adlib.features import Backbone
 from adlib.features._weights import DEFAULT_BACKBONE
@@ -55,9 +45,6 @@ class AnomalibPatchcore(AnomalibDetector):
     ``score`` returns one value per image, unlike scikit-learn's ``score``.
 
     Args:
-        backbone: Name of a timm convolutional network. The default's weights come with
-            pip; "wide_resnet50_2.tv_in1k" is the paper's.
-        stages: timm's stage indices; None takes those at strides 8 and 16.
         image_size: Side in pixels to which images are resized, or (height, width); at
             least 17.
         coreset: Which fraction of all patches is kept, (0, 1]; at least one
@@ -68,12 +55,12 @@ class AnomalibPatchcore(AnomalibDetector):
         progress: Show bars on a terminal, anomalib's for the coreset among them.
         random_state: Seed of the projection, of the coreset's start and of random
             weights; None draws new ones every time.
-        weights, color, max_value, device, n_workers, on_error: As in ``PatchCore``.
+        backbone, weights, stages, color, max_value, device, n_workers, on_error: As in
+            ``PatchCore``.
 
     Attributes:
         model_: anomalib's ``PatchcoreModel``, in evaluation mode.
         backbone_: adlib's network, whose weights ``model_`` has.
-        n_patches_: How many patches the coreset was chosen from.
 
     Other attributes are those of ``AnomalyDetector``.
 
@@ -99,7 +86,6 @@ class AnomalibPatchcore(AnomalibDetector):
     """
 
     _model_path = ("anomalib.models.image.patchcore.torch_model", "PatchcoreModel")
-    n_patches_: int
 
     def __init__(
         self,
@@ -142,33 +128,17 @@ class AnomalibPatchcore(AnomalibDetector):
             f"({share:.3g} %), {n_features} features, by anomalib"
         }
 
-    def save(self, path: str | os.PathLike[str]) -> None:
-        """Write the model to one file, whole or not at all.
+    @property
+    def n_patches_(self) -> int:
+        """How many patches the coreset was chosen from."""
+        return len(self.training_images_) * self.grid_[0] * self.grid_[1]
 
-        The file holds parameters, threshold, memory bank and the backbone's tensors.
-        ``adlib.load`` reads it, where anomalib is installed. Nothing in it is code.
+    def _saved(self) -> dict[str, torch.Tensor]:
+        return {"memory_bank": self.model_.memory_bank}
 
-        Args:
-            path: The file, which is replaced if it is there; the folder must exist.
-
-        Raises:
-            NotFittedError: ``fit`` was not called.
-            OSError: The folder does not exist, is not writable, or the disk is full.
-        """
-        self._check_fitted()
-        bank = self.model_.memory_bank.contiguous().cpu().numpy()
-        state = {"n_patches": self.n_patches_}
-        save_detector(self, path, state, {"memory_bank": bank}, ("anomalib",))
-
-    def _restore(self, content: ModelContent, device: str) -> None:
-        model = self._restore_model(content, device)
+    def _take_saved(self, model: Any, content: ModelContent) -> None:
         n_features = sum(stage.channels for stage in self.backbone_.stages)
-        bank = finite_tensor(content, "memory_bank", (None, n_features))
-        self.n_patches_ = number(content.header["state"], "n_patches", int)
-        if self.n_patches_ < len(bank):
-            raise damaged("n_patches", f"at least {len(bank)}, the bank's size")
-        model.memory_bank = bank
-        self.model_ = model.to(device).eval()
+        model.memory_bank = finite_tensor(content, "memory_bank", (None, n_features))
 
     def _check_parameters(self) -> Settings:
         owner = type(self).__name__
@@ -179,35 +149,19 @@ class AnomalibPatchcore(AnomalibDetector):
     def _options(self, backbone: Backbone) -> dict[str, Any]:
         return {"num_neighbors": int(self.n_neighbors)}
 
-    def _learn(
-        self,
-        patches: Iterator[Patches],
-        n_images: int | None,
-        embedder: Embed,
-        settings: Settings,
-    ) -> dict[str, Any]:
-        assert isinstance(embedder, NormalisedImages)  # as _new_embedder made it
-        model = embedder.model.train()
-        n_patches = 0
-        with torch.no_grad(), exact():
-            for batch in patches:
-                for images in images_for(model, batch.embeddings):
-                    n_patches += len(model(images))  # which keeps them
-            self._check_bank(int(n_patches * float(self.coreset)), n_patches)
-            with (
-                torch_seeded(settings.random_state, settings.device),
-                numpy_seeded(settings.random_state),
-                _bar(shown=settings.progress),
-                warnings.catch_warnings(),
-            ):
-                # anomalib warns of an argument that nobody passes.
-                warnings.filterwarnings("ignore", "Argument emb", DeprecationWarning)
-                model.subsample_embedding(float(self.coreset))
-        return {
-            "grid_": embedder.grid,
-            "n_patches_": n_patches,
-            "model_": model.eval(),
-        }
+    def _finish(
+        self, model: Any, n_images: int, n_patches: int, settings: Settings
+    ) -> None:
+        self._check_bank(int(n_patches * float(self.coreset)), n_patches)
+        with (
+            torch_seeded(settings.random_state, settings.device),
+            numpy_seeded(settings.random_state),
+            _bar(shown=settings.progress),
+            warnings.catch_warnings(),
+        ):
+            # anomalib warns of an argument that nobody passes.
+            warnings.filterwarnings("ignore", "Argument emb", DeprecationWarning)
+            model.subsample_embedding(float(self.coreset))
 
     def _check_bank(self, n_bank: int, n_patches: int) -> None:
         """Raise where anomalib would fail, or weigh an entry by itself alone."""

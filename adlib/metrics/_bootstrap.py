@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any, Literal, NamedTuple, TypeAlias, cast, get_args
+from typing import Any, Literal, NamedTuple, TypeAlias, get_args
 
 import numpy as np
 from scipy import special
@@ -21,8 +21,6 @@ from adlib.metrics._checks import check_labels, check_labels_and_scores
 from adlib.metrics._levels import LEVEL_METRICS, MetricName, measure_samples
 
 Method = Literal["bca", "percentile"]
-Statistic: TypeAlias = Callable[[Int64Array], float]  # of indices of images
-Metric: TypeAlias = Callable[[Int64Array, Float64Array], float]  # of labels and scores
 # Of rows of image indices: all images, resamples, or all but one.
 RowsStatistic: TypeAlias = Callable[[Int64Array], Float64Array]
 
@@ -46,7 +44,7 @@ class Interval(NamedTuple):
 
 
 def bootstrap_interval(
-    metric: MetricName | Metric | Statistic,
+    metric: MetricName | Callable[..., float],
     y_true: Any,
     scores: Any = None,
     *,
@@ -123,12 +121,12 @@ def bootstrap_interval(
         if not callable(metric):
             rule = "a function where scores is None"
             raise TypeError(refusal("metric", owner, rule, describe(metric)))
-        statistic = _each_row(cast("Statistic", metric), owner)
+        statistic = _each_row(metric, owner)
     else:
         anomalous, values = check_labels_and_scores(y_true, scores, owner)
         if callable(metric):
-            measure, labels = cast("Metric", metric), anomalous.astype(np.int64)
-            statistic = _each_row(lambda i: measure(labels[i], values[i]), owner)
+            labels = anomalous.astype(np.int64)
+            statistic = _each_row(lambda i: metric(labels[i], values[i]), owner)
         else:
             name = check_option(metric, "metric", owner, tuple(LEVEL_METRICS))
             statistic = _all_rows(name, anomalous, values)
@@ -166,7 +164,7 @@ def _all_rows(
     return lambda rows: measure_samples(name, place[rows], anomalous[rows], len(levels))
 
 
-def _each_row(statistic: Statistic, owner: str) -> RowsStatistic:
+def _each_row(statistic: Callable[[Int64Array], float], owner: str) -> RowsStatistic:
     """Return what passes one row of indices after the other to a function."""
     rule = "a function that returns a finite number"
 

@@ -20,23 +20,28 @@ def check_labels_and_scores(
     scores: Any,
     owner: str,
     *,
-    both: bool = True,
+    fewest: int = 1,
     parameter: str = "scores",
 ) -> tuple[BoolArray, Float64Array]:
     """Return which images are anomalous, and their scores, or raise.
 
-    ``both``: there must be normal and anomalous ones. ``owner`` and ``parameter`` are
-    what errors call the function and the scores.
+    There must be ``fewest`` images of each kind: none, one or two. ``owner`` and
+    ``parameter`` are what errors call the function and the scores.
     """
     anomalous = check_labels(y_true, owner)
     values = check_scores(scores, parameter, owner)
     if len(values) != len(anomalous):
         rule = f"as long as y_true ({len(anomalous)})"
         raise ValueError(refusal(parameter, owner, rule, f"{len(values)}"))
-    if both and (anomalous.all() or not anomalous.any()):
-        kind = "anomalous" if anomalous[0] else "normal"
-        rule = "of both kinds, 0 (normal) and 1 (anomalous)"
-        raise ValueError(refusal("y_true", owner, rule, f"{kind} ones alone"))
+    n_anomalous = int(anomalous.sum())
+    n_normal = len(anomalous) - n_anomalous
+    if min(n_normal, n_anomalous) < fewest:
+        rule = "with at least two normal and two anomalous images"
+        came = f"{n_normal} and {n_anomalous}"
+        if not n_normal or not n_anomalous:
+            rule = "of both kinds, 0 (normal) and 1 (anomalous)"
+            came = f"{'anomalous' if n_anomalous else 'normal'} ones alone"
+        raise ValueError(refusal("y_true", owner, rule, came))
     return anomalous, values
 
 

@@ -14,7 +14,7 @@ import numpy as np
 from scipy import special, stats
 
 from adlib._typing import BoolArray, Float64Array
-from adlib._validation import check_ratio, refusal
+from adlib._validation import check_ratio
 from adlib.metrics._bootstrap import Interval
 from adlib.metrics._checks import check_labels_and_scores
 
@@ -81,7 +81,7 @@ def delong_interval(y_true: Any, scores: Any, confidence: float = 0.95) -> Inter
     """
     owner = "delong_interval"
     share = check_ratio(confidence, "confidence", owner, closed=False)
-    anomalous, values = _check_two_of_each(y_true, scores, "scores", owner)
+    anomalous, values = check_labels_and_scores(y_true, scores, owner, fewest=2)
     auroc, error = _mean_and_error(anomalous, _twice_placed(anomalous, values))
     margin = float(special.ndtri((1 + share) / 2)) * error
     return Interval(auroc, max(auroc - margin, 0.0), min(auroc + margin, 1.0), share)
@@ -116,8 +116,10 @@ def delong_test(y_true: Any, scores_a: Any, scores_b: Any) -> PairedTest:
         (0.185, 0.0012)
     """
     owner = "delong_test"
-    anomalous, a = _check_two_of_each(y_true, scores_a, "scores_a", owner)
-    _, b = _check_two_of_each(y_true, scores_b, "scores_b", owner)
+    anomalous, a = check_labels_and_scores(
+        y_true, scores_a, owner, fewest=2, parameter="scores_a"
+    )
+    _, b = check_labels_and_scores(y_true, scores_b, owner, parameter="scores_b")
     gained = _twice_placed(anomalous, a) - _twice_placed(anomalous, b)
     return normal_test(*_mean_and_error(anomalous, gained))
 
@@ -156,18 +158,3 @@ def _mean_and_error(anomalous: BoolArray, placed: Float64Array) -> tuple[float, 
     ]
     variance = sum(np.var(of_kind, ddof=1) / len(of_kind) for of_kind in shares)
     return float(shares[1].mean()), math.sqrt(variance)
-
-
-def _check_two_of_each(
-    y_true: Any, scores: Any, parameter: str, owner: str
-) -> tuple[BoolArray, Float64Array]:
-    """Return which images are anomalous, and their scores, or raise."""
-    anomalous, values = check_labels_and_scores(
-        y_true, scores, owner, parameter=parameter
-    )
-    n_anomalous = int(anomalous.sum())
-    if min(n_anomalous, len(anomalous) - n_anomalous) == 1:
-        rule = "with at least two normal and two anomalous images"
-        came = f"{len(anomalous) - n_anomalous} and {n_anomalous}"
-        raise ValueError(refusal("y_true", owner, rule, came))
-    return anomalous, values

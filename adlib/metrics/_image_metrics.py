@@ -145,7 +145,7 @@ def compute_f1_at_threshold(y_true: Any, scores: Any, threshold: float) -> float
         0.8
     """
     owner = "compute_f1_at_threshold"
-    anomalous, values = check_labels_and_scores(y_true, scores, owner, both=False)
+    anomalous, values = check_labels_and_scores(y_true, scores, owner, fewest=0)
     limit = check_number(threshold, "threshold", owner)
     _, fp, fn, tp = confusion_counts(anomalous, values > limit)
     return _ratio(2 * tp, 2 * tp + fp + fn)

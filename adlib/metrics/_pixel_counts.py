@@ -13,7 +13,7 @@ from adlib._threads import SLICES_PER_THREAD, Threads, available_threads, run_in
 from adlib._typing import Float32Array, Int32Array, Int64Array
 from adlib.metrics._masked_maps import MaskedMaps
 
-BUCKETS = 2**16  # of the range of levels; each holds few levels to compare with
+LAST = 2**16 - 1  # bucket of the range of levels; each holds few to compare with
 
 
 def count_normal(images: MaskedMaps, levels: Float32Array) -> Int64Array:
@@ -23,10 +23,12 @@ def count_normal(images: MaskedMaps, levels: Float32Array) -> Int64Array:
     """
     low = float(levels[0])
     span = float(levels[-1]) - low  # float32 could overflow
-    scale = (BUCKETS - 1) / span if span > 0 else 0.0
+    scale = LAST / span if span > 0 else 0.0
+    # As _count has it; each operation rounds in order, so that a bucket never falls as
+    # scores rise, and only within a bucket levels are compared.
+    buckets = ((levels.astype(np.float64) - low) * scale).astype(np.int64)
     # The first level of each bucket; one more, so that each bucket has an end.
-    buckets = _buckets_of(levels, low, scale)
-    starts = np.searchsorted(buckets, np.arange(BUCKETS + 1)).astype(np.int64)
+    starts = np.searchsorted(np.minimum(buckets, LAST), np.arange(LAST + 2))
     n_threads = min(available_threads(), len(images))
     totals: list[Int64Array] = []
 
@@ -40,31 +42,9 @@ def count_normal(images: MaskedMaps, levels: Float32Array) -> Int64Array:
 
     # One slice a thread: each has counts of its own.
     with Threads(n_threads) as pool:
-        n_slices = n_threads * (SLICES_PER_THREAD if len(levels) < BUCKETS else 1)
+        n_slices = n_threads * (SLICES_PER_THREAD if len(levels) <= LAST else 1)
         run_in_slices(pool, n_slices, len(images), work)
     return sum(totals[1:], totals[0])
-
-
-@compiled(inline="always")
-def _bucket_of(
-    value: np.float32, low: float, scale: float
-) -> np.int64:  # pragma: no cover - compiled
-    """Return the bucket of a value; it never falls as values rise.
-
-    Each operation rounds in order, so that of two values in different buckets the one
-    in the lower bucket is lower, exactly; only within a bucket levels are compared.
-    """
-    return min(np.int64((value - low) * scale), np.int64(BUCKETS - 1))
-
-
-@compiled()
-def _buckets_of(
-    values: Float32Array, low: float, scale: float
-) -> Int64Array:  # pragma: no cover - compiled
-    buckets = np.empty(len(values), np.int64)
-    for i in range(len(values)):
-        buckets[i] = _bucket_of(values[i], low, scale)
-    return buckets
 
 
 @compiled()
@@ -92,7 +72,7 @@ def _count(
             if score > high:
                 n_above += 1
                 continue
-            bucket = _bucket_of(score, low, scale)
+            bucket = min(np.int64((score - low) * scale), np.int64(LAST))
             first, end = starts[bucket], starts[bucket + 1]
             while first < end:  # the first level that is not below the score
                 middle = (first + end) // 2

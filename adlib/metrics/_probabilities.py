@@ -98,27 +98,19 @@ def fit_probabilities(
     low = 1 / (len(values) - n_anomalous + 2)
     high = (n_anomalous + 1) / (n_anomalous + 2)
     if method == "isotonic":
-        return _fit_isotonic(anomalous, values, low, high)
-    return _fit_logistic(anomalous, values, low, high)
+        from sklearn.isotonic import IsotonicRegression  # noqa: PLC0415 - slow
+
+        steps = IsotonicRegression(y_min=low, y_max=high, out_of_bounds="clip")
+        steps.fit(values, anomalous.astype(np.float64))
+        return IsotonicMap(steps.X_thresholds_.tolist(), steps.y_thresholds_.tolist())
+    return _fit_logistic(values, np.where(anomalous, high, low))
 
 
-def _fit_isotonic(
-    anomalous: BoolArray, scores: Float64Array, low: float, high: float
-) -> IsotonicMap:
-    from sklearn.isotonic import IsotonicRegression  # noqa: PLC0415 - slow to import
-
-    fit = IsotonicRegression(y_min=low, y_max=high, out_of_bounds="clip")
-    fit.fit(scores, anomalous.astype(np.float64))
-    return IsotonicMap(fit.X_thresholds_.tolist(), fit.y_thresholds_.tolist())
-
-
-def _fit_logistic(
-    anomalous: BoolArray, scores: Float64Array, low: float, high: float
-) -> LogisticMap:
-    from sklearn.linear_model import LogisticRegression  # noqa: PLC0415 - likewise
+def _fit_logistic(scores: Float64Array, targets: Float64Array) -> LogisticMap:
+    """Fit a logistic curve to Platt's targets."""
+    from sklearn.linear_model import LogisticRegression  # noqa: PLC0415 - slow
 
     center, scale = float(scores.mean()), float(scores.std()) or 1.0
-    targets = np.where(anomalous, high, low)
     # Each image counts as anomalous by its target, and as normal by the rest of it.
     fit = LogisticRegression(C=np.inf, tol=1e-10, max_iter=1000)
     fit.fit(
