@@ -32,12 +32,10 @@ class AnomalibPadim(AnomalibDetector):
     relative. What differs:
 
     - The covariance, with 0.01 + 1e-5 on its diagonal, is inverted in float32, which
-      costs those 1e-3; adlib factors it in float64 and is exact to 1e-5.
+      costs those 1e-3; adlib factors it in float64.
     - An image scores the maximum of its map alone; adlib's "map_max".
-    - The map's blur has a sigma of 4 pixels at any size, and mirrors at the border
-      without repeating the last pixel; adlib's is 4 pixels at 224, scaled with the
-      size, and repeats it. Maps, and with them image scores, thus differ.
-    - All embeddings are kept until the last image is read.
+    - The map's blur has a sigma of 4 pixels at any size, adlib's is scaled with the
+      size; they also differ at the border. Image scores thus differ too.
 
     ``score`` returns one value per image, unlike scikit-learn's ``score``.
 

@@ -34,13 +34,11 @@ class AnomalibPatchcore(AnomalibDetector):
     - The coreset is chosen by distances in a sparse random projection, of about 300
       features for 200,000 patches; adlib uses all features.
     - An image scores its highest patch score, weighted by the density around the bank's
-      nearest entry, which can reverse the order of two images; adlib's default is the
-      mean of the highest patch scores.
-    - Distances are computed from squares and products in float32, with an error of up
-      to 1e-3 of the embeddings' length: a patch that is in the bank does not score 0.
-      adlib's distances are exact.
+      nearest entry; adlib's default is the mean of the highest patch scores.
+    - Distances are computed from squares and products in float32: a patch that is in
+      the bank does not score exactly 0. adlib's distances are exact.
     - Maps are upsampled by repeating patches, not bilinearly; their blur has a sigma of
-      4 pixels at any size, adlib's of 4 pixels at 224, scaled with the size.
+      4 pixels at any size, adlib's is scaled with the size.
 
     ``score`` returns one value per image, unlike scikit-learn's ``score``.
 
@@ -67,8 +65,7 @@ class AnomalibPatchcore(AnomalibDetector):
     Note:
         ``fit`` holds the embeddings twice, and the coreset takes minutes where adlib's
         takes seconds. anomalib draws from the global generators of torch and NumPy;
-        both are seeded for it and put back. The GPU's path has not been run on a GPU
-        yet.
+        both are seeded for it and put back. It has not been run on a GPU yet.
 
     References:
         1. K. Roth et al., "Towards total recall in industrial anomaly detection", CVPR

@@ -7,7 +7,6 @@ more anomalous. Thresholds are in ``adlib.thresholds``.
 from adlib.metrics._aupimo import aupimo
 from adlib.metrics._bootstrap import bootstrap_interval
 from adlib.metrics._breakdown import Group, per_defect_type
-from adlib.metrics._delong import PairedTest, delong_interval, delong_test
 from adlib.metrics._image_metrics import (
     best_f1,
     compute_accuracy_precision_recall,
@@ -16,7 +15,12 @@ from adlib.metrics._image_metrics import (
     compute_f1_at_threshold,
     fpr_at_tpr,
 )
-from adlib.metrics._paired_tests import paired_permutation_test
+from adlib.metrics._paired_tests import (
+    PairedTest,
+    delong_interval,
+    delong_test,
+    paired_permutation_test,
+)
 from adlib.metrics._pixel_metrics import PixelCurves, compute_pixel_auroc, compute_pro
 from adlib.metrics._probabilities import fit_probabilities
 

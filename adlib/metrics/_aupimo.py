@@ -13,13 +13,7 @@ from adlib.metrics._masked_maps import MaskedMaps
 
 
 class Aupimo(NamedTuple):
-    """The areas under the per-image overlap.
-
-    Attributes:
-        mean: Over all anomalous images, in [0, 1].
-        per_image: Of each anomalous image, (n_anomalous,) float64.
-        images: Which images these are, (n_anomalous,) int64.
-    """
+    """The mean area; that of each anomalous image, (n_anomalous,); which these are."""
 
     mean: float
     per_image: Float64Array

@@ -28,14 +28,7 @@ CELLS = 2**18  # image indices that are looked at together; bounds the memory
 
 
 class Interval(NamedTuple):
-    """A value and its confidence interval.
-
-    Attributes:
-        value: Of the images as they are.
-        low: Lower bound.
-        high: Upper bound.
-        confidence: In (0, 1).
-    """
+    """A value, the bounds of its interval, and their confidence, in (0, 1)."""
 
     value: float
     low: float
@@ -82,15 +75,13 @@ def bootstrap_interval(
     Raises:
         TypeError: An argument is not of the kind stated, or the function returns no
             number.
-        ValueError: It is not in the range stated, shapes differ, a score is NaN or
-            infinite, there are no normal or no anomalous images, or the function
-            returns NaN or infinity.
+        ValueError: It is not in the range stated, shapes differ, there are no normal or
+            no anomalous images, or a score or what the function returns is not finite.
 
     Note:
-        Takes O((n_resamples + n) n) time and, for the named metrics, some 20 MB. Where
-        all resamples agree, as with perfectly separated scores, the interval is a
-        single value: no resample shows an error that was never seen. An image that is
-        the only one of its kind is part of every resample.
+        Takes O((n_resamples + n) n) time and, for the named metrics, some 20 MB. The
+        interval of perfectly separated scores is [1, 1]: no resample shows an error
+        that was never seen. The only image of a kind is part of every resample.
 
     References:
         1. Efron, "Better bootstrap confidence intervals", JASA 82, 1987.

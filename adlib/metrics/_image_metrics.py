@@ -30,14 +30,7 @@ class Confusion(NamedTuple):
 
 
 class Rates(NamedTuple):
-    """Shares of images, in [0, 1]; NaN where there is nothing to take a share of.
-
-    Attributes:
-        accuracy: TP + TN of all images.
-        precision: TP / (TP + FP).
-        recall: TP / (TP + FN), the true-positive rate or sensitivity.
-        specificity: TN / (TN + FP).
-    """
+    """Shares of images, in [0, 1]; NaN where there is nothing to take a share of."""
 
     accuracy: float
     precision: float
@@ -165,6 +158,8 @@ def confusion_counts(
 
 def compute_accuracy_precision_recall(y_true: Any, y_pred: Any) -> Rates:
     """Return accuracy, precision, recall and specificity of predicted labels.
+
+    These are the shares (TP + TN) / n, TP / (TP + FP), TP / (TP + FN), TN / (TN + FP).
 
     Args:
         y_true: (n,) bool, or numbers 0 (normal) and 1 (anomalous).

@@ -8,14 +8,13 @@ bootstrap resamples, are measured at once, along the last axis.
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Literal, NamedTuple, TypeAlias
+from typing import Literal, NamedTuple
 
 import numpy as np
 
 from adlib._typing import AnyArray, BoolArray, Float64Array, Int64Array
 
 MetricName = Literal["auroc", "average_precision", "best_f1"]
-LevelMetric: TypeAlias = Callable[[Int64Array, Int64Array], Float64Array]
 
 
 class BestF1(NamedTuple):
@@ -78,7 +77,7 @@ def f1_of_levels(n_normal: Int64Array, n_anomalous: Int64Array) -> Float64Array:
     return np.asarray(2 * found / (flagged + found[..., -1:]))
 
 
-LEVEL_METRICS: dict[MetricName, LevelMetric] = {
+LEVEL_METRICS: dict[MetricName, Callable[[Int64Array, Int64Array], Float64Array]] = {
     "auroc": auroc,
     "average_precision": average_precision,
     "best_f1": lambda *counts: f1_of_levels(*counts).max(axis=-1),

@@ -17,10 +17,7 @@ EIGHT_CONNECTED = np.ones((3, 3), np.int8)
 
 
 class MaskedMap(NamedTuple):
-    """A map, (height, width), and the regions of its mask.
-
-    ``regions`` is 0 where it is normal, regions from 1 on; without any, (1, 1) of 0.
-    """
+    """A map, (height, width), and the regions of its mask, from 1 on; 0: normal."""
 
     scores: Float32Array
     regions: Int32Array
@@ -44,7 +41,6 @@ class MaskedMaps:
         return len(self._maps)
 
     def __iter__(self) -> Iterator[MaskedMap]:
-        """Yield each map, or raise."""
         return (self.image(number) for number in range(len(self)))
 
     def image(self, number: int) -> MaskedMap:
@@ -53,14 +49,12 @@ class MaskedMaps:
         mask = np.asarray(self._masks[number])
         if mask.shape != scores.shape:
             rule = f"as large as the mask of image {number}, {mask.shape}"
-            raise ValueError(
-                refusal("anomaly_maps", self._owner, rule, str(scores.shape))
-            )
+            came = str(scores.shape)
+            raise ValueError(refusal("anomaly_maps", self._owner, rule, came))
         anomalous = check_mask(mask, number, "masks_true", self._owner)
         if not anomalous.any():
-            return MaskedMap(scores, np.zeros((1, 1), np.int32), 0)
-        regions, n_regions = ndimage.label(anomalous, EIGHT_CONNECTED)
-        return MaskedMap(scores, regions, n_regions)
+            return MaskedMap(scores, np.zeros(scores.shape, np.int32), 0)
+        return MaskedMap(scores, *ndimage.label(anomalous, EIGHT_CONNECTED))
 
 
 def as_sequence(images: Iterable[Any]) -> Sequence[Any]:

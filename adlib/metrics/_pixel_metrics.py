@@ -1,4 +1,8 @@
-"""Metrics of anomaly maps, by pixel and by region, all from the same counts."""
+"""Metrics of anomaly maps, by pixel and by region, all from the same counts.
+
+Anomalous pixels are few, so their distinct scores are the levels; a normal pixel is
+only counted, at which level, or between which two, its score lies. Nothing is sorted.
+"""
 
 from __future__ import annotations
 
@@ -9,20 +13,18 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
+from adlib._compile import compiled
+from adlib._threads import SLICES_PER_THREAD, Threads, available_threads, run_in_slices
 from adlib._typing import Float32Array, Float64Array, Int64Array
 from adlib._validation import check_ratio, refusal
 from adlib.metrics._levels import BestF1
 from adlib.metrics._masked_maps import MaskedMaps
-from adlib.metrics._pixel_counts import count_normal
+
+LAST = 2**16 - 1  # bucket of the range of levels; each holds few to compare with
 
 
 class ProCurve(NamedTuple):
-    """The per-region overlap against the false-positive rate, both rising.
-
-    Attributes:
-        false_positive_rates: Share of all normal pixels, (n_points,) float64.
-        overlaps: Mean over the regions of the share that is found, (n_points,).
-    """
+    """The per-region overlap against the false-positive rate, (n_points,), rising."""
 
     false_positive_rates: Float64Array
     overlaps: Float64Array
@@ -32,11 +34,8 @@ class ProCurve(NamedTuple):
 class PixelCurves:
     """All pixel and region metrics of a set of maps, from one count of its pixels.
 
-    The levels are the distinct scores of anomalous pixels, from the highest: nothing
-    else changes recall or overlap.
-
     Attributes:
-        levels: (n_levels,) float32, falling.
+        levels: The distinct scores of anomalous pixels, (n_levels,) float32, falling.
         n_anomalous: Anomalous pixels at or above each level, (n_levels,) int64.
         n_normal: Normal pixels at or above each level, (n_levels,) int64.
         n_normal_above: Those above it, (n_levels,) int64.
@@ -105,8 +104,8 @@ class PixelCurves:
         levels, place = np.unique(np.concatenate(scores), return_inverse=True)
         n_at_level = np.bincount(place, minlength=len(levels))
         overlaps = np.bincount(place, np.concatenate(weights), len(levels)) / n_regions
-        # Summed from the highest level down; see count_normal.
-        n_normal = np.cumsum(count_normal(images, levels)[::-1])
+        # Summed from the highest level down; see _count_normal.
+        n_normal = np.cumsum(_count_normal(images, levels)[::-1])
         return cls(
             levels[::-1],
             n_anomalous=np.cumsum(n_at_level[::-1]),
@@ -244,3 +243,66 @@ def _area(x: Float64Array, y: Float64Array, limit: float) -> float:
     y_cut = np.append(y[:inside], np.interp(limit, x, y))
     trapezia = np.diff(x_cut) * (y_cut[1:] + y_cut[:-1]) / 2
     return float(trapezia.sum() / limit)
+
+
+def _count_normal(images: MaskedMaps, levels: Float32Array) -> Int64Array:
+    """Return how many normal pixels lie between rising levels and at them, (2 n + 1,).
+
+    Entry 2 k are those below level k and above the one before, 2 k + 1 those at it.
+    """
+    low = float(levels[0])
+    span = float(levels[-1]) - low  # float32 could overflow
+    scale = LAST / span if span > 0 else 0.0
+    # As _count has it; each operation rounds in order, so that a bucket never falls as
+    # scores rise, and only within a bucket levels are compared.
+    buckets = ((levels.astype(np.float64) - low) * scale).astype(np.int64)
+    # The first level of each bucket; one more, so that each bucket has an end.
+    starts = np.searchsorted(np.minimum(buckets, LAST), np.arange(LAST + 2))
+    n_threads = min(available_threads(), len(images))
+    totals: list[Int64Array] = []
+
+    def work(first: int, last: int) -> None:
+        own = np.zeros(2 * len(levels) + 1, np.int64)
+        for number in range(first, last):
+            image = images.image(number)
+            normal = image.scores[image.regions == 0]
+            _count(normal, levels, starts, scale, own)
+        totals.append(own)
+
+    # One slice a thread: each has counts of its own.
+    with Threads(n_threads) as pool:
+        n_slices = n_threads * (SLICES_PER_THREAD if len(levels) <= LAST else 1)
+        run_in_slices(pool, n_slices, len(images), work)
+    return sum(totals[1:], totals[0])
+
+
+@compiled()
+def _count(
+    scores: Float32Array,
+    levels: Float32Array,
+    starts: Int64Array,
+    scale: float,
+    counts: Int64Array,
+) -> None:  # pragma: no cover - compiled
+    """Count each score at its level or between two of them."""
+    low, high = np.float64(levels[0]), levels[-1]
+    n_below = n_above = 0
+    for score in scores:
+        if score < low:
+            n_below += 1
+            continue
+        if score > high:
+            n_above += 1
+            continue
+        bucket = min(np.int64((score - low) * scale), np.int64(LAST))
+        first, end = starts[bucket], starts[bucket + 1]
+        while first < end:  # the first level that is not below the score
+            middle = (first + end) // 2
+            if levels[middle] < score:
+                first = middle + 1
+            else:
+                end = middle
+        at_level = first < len(levels) and levels[first] == score
+        counts[2 * first + at_level] += 1
+    counts[0] += n_below
+    counts[2 * len(levels)] += n_above

@@ -69,10 +69,7 @@ def fit_probabilities(
         strictly between 0 and 1. Its ``as_dict()`` is what JSON keeps of it.
 
     Raises:
-        TypeError: Labels or scores are of the wrong kind.
-        ValueError: Shapes differ, are not (n,) or empty; a label is neither 0 nor 1; a
-            score is NaN or infinite; one kind of image is missing; or ``method`` is
-            unknown.
+        TypeError, ValueError: As ``compute_auroc``; or ``method`` is unknown.
 
     Note:
         Probabilities hold for the share of anomalous images among ``y_true``; where
