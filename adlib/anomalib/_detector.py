@@ -21,12 +21,7 @@ from adlib.estimators import AnomalyDetector
 from adlib.estimators._model_file import ModelContent
 from adlib.estimators._patches import Embed, Patches
 from adlib.estimators._results import Scored
-from adlib.estimators._saving import (
-    damaged,
-    restore_detector,
-    save_detector,
-    tensor_of,
-)
+from adlib.estimators._saving import damaged, restore_detector, save_detector, tensor_of
 from adlib.estimators._settings import Settings, check_settings
 from adlib.exceptions import WeightsError
 from adlib.features import Backbone
@@ -102,10 +97,11 @@ class AnomalibDetector(AnomalyDetector):
         """Return what anomalib's model is constructed with, beyond the network."""
 
     @abstractmethod
-    def _finish(
-        self, model: Any, n_images: int, n_patches: int, settings: Settings
-    ) -> None:
-        """Let a model that has been shown all images learn from them, or raise."""
+    def _fit(self, model: Any, n_kept: int, settings: Settings) -> None:
+        """Let a model learn from what it keeps of the images, or raise.
+
+        PaDiM's model keeps ``n_kept`` images, PatchCore's as many patches.
+        """
 
     @abstractmethod
     def _saved(self) -> dict[str, torch.Tensor]:
@@ -196,15 +192,12 @@ class AnomalibDetector(AnomalyDetector):
         settings: Settings,
     ) -> dict[str, Any]:
         assert isinstance(embedder, NormalisedImages)  # as _new_embedder made it
-        model, (height, width) = embedder.model.train(), embedder.grid
-        n_learned = 0
+        model, n_kept = embedder.model.train(), 0
         with torch.no_grad(), exact():
             for batch in patches:
-                n_learned += len(batch.embeddings)
                 for images in _images_for(model, batch.embeddings):
-                    model(images)  # which keeps what it makes of them
-            n_patches = n_learned * height * width
-            self._finish(model, n_learned, n_patches, settings)
+                    n_kept += len(model(images))  # which keeps what it returns
+            self._fit(model, n_kept, settings)
         return {"grid_": embedder.grid, "model_": model.eval()}
 
     def _score_patches(self, embeddings: Float32Array) -> Scored:

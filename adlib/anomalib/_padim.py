@@ -40,10 +40,8 @@ class AnomalibPadim(AnomalibDetector):
     ``score`` returns one value per image, unlike scikit-learn's ``score``.
 
     Args:
-        stages: timm's stage indices; None takes those at strides 4, 8 and 16, as in
-            the paper.
-        image_size: Side in pixels to which images are resized, or (height, width); at
-            least 17.
+        stages: As in ``PatchCore``; None takes those at strides 4, 8 and 16.
+        image_size: As in ``PatchCore``, at least 17 pixels.
         n_features: How many features the Gaussians have at most; a random choice of
             all. Memory and time grow with its square.
         batch_size: Images a batch; changes speed and memory, not results on a CPU.
@@ -53,8 +51,7 @@ class AnomalibPadim(AnomalibDetector):
             in ``PatchCore``.
 
     Attributes:
-        model_: anomalib's ``PadimModel``, in evaluation mode.
-        backbone_: adlib's network, whose weights ``model_`` has.
+        model_: anomalib's ``PadimModel``, with the weights of ``backbone_``.
 
     Other attributes are those of ``AnomalyDetector``.
 
@@ -64,9 +61,7 @@ class AnomalibPadim(AnomalibDetector):
         4 p d^2 bytes. The GPU's path has not been run on a GPU yet.
 
     References:
-        1. T. Defard et al., "PaDiM: a patch distribution modeling framework for anomaly
-           detection and localization", ICPR 2021.
-        2. S. Akcay et al., "Anomalib: a deep learning library for anomaly detection",
+        1. S. Akcay et al., "Anomalib: a deep learning library for anomaly detection",
            ICIP 2022.
 
     Example:
@@ -150,14 +145,12 @@ class AnomalibPadim(AnomalibDetector):
     def _options(self, backbone: Backbone) -> dict[str, Any]:
         return {"n_features": min(int(self.n_features), _n_available(backbone))}
 
-    def _finish(
-        self, model: Any, n_images: int, n_patches: int, settings: Settings
-    ) -> None:
-        if n_images < FEWEST:
+    def _fit(self, model: Any, n_kept: int, settings: Settings) -> None:
+        if n_kept < FEWEST:
             raise ImageError(
                 f"X of {type(self).__name__}.fit must hold at least {FEWEST} usable "
                 "normal images, since anomalib's covariance of fewer is not a number; "
-                f"got {n_images}."
+                f"got {n_kept}."
             )
         with torch_seeded(settings.random_state, settings.device):
             model.fit()

@@ -16,6 +16,7 @@ from adlib._validation import check_int, check_ratio, describe, refusal
 from adlib.anomalib._detector import AnomalibDetector, finite_tensor
 from adlib.estimators._model_file import ModelContent
 from adlib.estimators._results import Scored
+from adlib.estimators._saving import damaged
 from adlib.estimators._settings import Settings
 from adlib.features import Backbone
 from adlib.features._weights import DEFAULT_BACKBONE
@@ -43,8 +44,7 @@ class AnomalibPatchcore(AnomalibDetector):
     ``score`` returns one value per image, unlike scikit-learn's ``score``.
 
     Args:
-        image_size: Side in pixels to which images are resized, or (height, width); at
-            least 17.
+        image_size: As in ``PatchCore``, at least 17 pixels.
         coreset: Which fraction of all patches is kept, (0, 1]; at least one
             patch must be, two where ``n_neighbors`` is above 1.
         n_neighbors: How many bank entries the image score is weighted by; with 1 it is
@@ -57,8 +57,7 @@ class AnomalibPatchcore(AnomalibDetector):
             ``PatchCore``.
 
     Attributes:
-        model_: anomalib's ``PatchcoreModel``, in evaluation mode.
-        backbone_: adlib's network, whose weights ``model_`` has.
+        model_: anomalib's ``PatchcoreModel``, with the weights of ``backbone_``.
 
     Other attributes are those of ``AnomalyDetector``.
 
@@ -68,9 +67,7 @@ class AnomalibPatchcore(AnomalibDetector):
         both are seeded for it and put back. It has not been run on a GPU yet.
 
     References:
-        1. K. Roth et al., "Towards total recall in industrial anomaly detection", CVPR
-           2022.
-        2. S. Akcay et al., "Anomalib: a deep learning library for anomaly detection",
+        1. S. Akcay et al., "Anomalib: a deep learning library for anomaly detection",
            ICIP 2022.
 
     Example:
@@ -136,6 +133,8 @@ class AnomalibPatchcore(AnomalibDetector):
     def _take_saved(self, model: Any, content: ModelContent) -> None:
         n_features = sum(stage.channels for stage in self.backbone_.stages)
         model.memory_bank = finite_tensor(content, "memory_bank", (None, n_features))
+        if len(model.memory_bank) > self.n_patches_:
+            raise damaged("memory_bank", f"at most {self.n_patches_} patches")
 
     def _check_parameters(self) -> Settings:
         owner = type(self).__name__
@@ -146,10 +145,8 @@ class AnomalibPatchcore(AnomalibDetector):
     def _options(self, backbone: Backbone) -> dict[str, Any]:
         return {"num_neighbors": int(self.n_neighbors)}
 
-    def _finish(
-        self, model: Any, n_images: int, n_patches: int, settings: Settings
-    ) -> None:
-        self._check_bank(int(n_patches * float(self.coreset)), n_patches)
+    def _fit(self, model: Any, n_kept: int, settings: Settings) -> None:
+        self._check_bank(int(n_kept * float(self.coreset)), n_kept)
         with (
             torch_seeded(settings.random_state, settings.device),
             numpy_seeded(settings.random_state),

@@ -9,7 +9,7 @@ import numpy as np
 
 from adlib._typing import Float32Array, Float64Array, Int64Array
 from adlib._validation import check_range, refusal
-from adlib.metrics._masked_maps import MaskedMaps
+from adlib.metrics._checks import MaskedMaps
 
 
 class Aupimo(NamedTuple):
@@ -44,9 +44,8 @@ def aupimo(
         pixels are found below the lower bound.
 
     Raises:
-        TypeError: Maps, masks or bounds are not numbers.
-        ValueError: As for ``PixelCurves.of``; there is no normal or no anomalous
-            image; or the bounds are not as stated.
+        TypeError, ValueError: As ``PixelCurves.of``; there is no normal or no anomalous
+            image; or ``fpr_bounds`` are not as stated.
 
     Note:
         The curve is a step at every score of a normal pixel, so the area is a sum and

@@ -18,7 +18,7 @@ from adlib._validation import (
     refusal,
 )
 from adlib.metrics._checks import check_labels, check_labels_and_scores
-from adlib.metrics._levels import LEVEL_METRICS, MetricName, measure_samples
+from adlib.metrics._image_metrics import LEVEL_METRICS, MetricName, measure_samples
 
 Method = Literal["bca", "percentile"]
 # Of rows of image indices: all images, resamples, or all but one.
@@ -85,8 +85,7 @@ def bootstrap_interval(
 
     References:
         1. Efron, "Better bootstrap confidence intervals", JASA 82, 1987.
-        2. Davison and Hinkley, "Bootstrap Methods and their Application", 1997, chapter
-           5: bias, and acceleration of several samples.
+        2. Davison and Hinkley, "Bootstrap Methods and their Application", 1997, ch. 5.
 
     Example:
         >>> import numpy as np

@@ -26,8 +26,7 @@ class Group(NamedTuple):
         auroc: Against all normal images.
         average_precision: Against all normal images.
         recall: Share found at the threshold; None: there is no threshold.
-        recall_low: Of its 95 % interval (Clopper and Pearson's, which is exact).
-        recall_high: Likewise.
+        recall_low, recall_high: Its 95 % interval, Clopper and Pearson's exact one.
     """
 
     n_images: int
@@ -56,8 +55,7 @@ def per_defect_type(
         A group for each type, by name, in alphabetical order.
 
     Raises:
-        TypeError: They are not of the kind stated.
-        ValueError: Shapes differ, a score is NaN or infinite, or a kind is missing.
+        TypeError, ValueError: As ``compute_auroc``; or ``threshold`` is no number.
 
     Example:
         >>> from adlib.metrics import per_defect_type
@@ -73,7 +71,8 @@ def per_defect_type(
         rule = f"({len(values)},), one for each image"
         raise ValueError(refusal("defect_types", owner, rule, describe(names)))
     groups = {name: anomalous & (names == name) for name in np.unique(names[anomalous])}
-    return _measure(groups, anomalous, values, threshold, owner)
+    limit = None if threshold is None else check_number(threshold, "threshold", owner)
+    return _measure(groups, anomalous, values, limit)
 
 
 def by_defect_size(
@@ -88,7 +87,7 @@ def by_defect_size(
     terciles = np.quantile(area_ratios[anomalous], [1 / 3, 2 / 3])
     size = np.searchsorted(terciles, area_ratios, side="left")
     groups = {name: anomalous & (size == i) for i, name in enumerate(SIZES)}
-    return _measure(groups, anomalous, values, threshold, "by_defect_size")
+    return _measure(groups, anomalous, values, threshold)
 
 
 def by_position(
@@ -97,7 +96,7 @@ def by_position(
     """Measure defects at the "border" of the image and in its "centre"; see above."""
     anomalous, values = check_labels_and_scores(y_true, scores, "by_position")
     groups = {"border": anomalous & at_border, "centre": anomalous & ~at_border}
-    return _measure(groups, anomalous, values, threshold, "by_position")
+    return _measure(groups, anomalous, values, threshold)
 
 
 def mask_area_ratio(mask: Any) -> float:
@@ -117,10 +116,8 @@ def _measure(
     anomalous: BoolArray,
     scores: Float64Array,
     threshold: float | None,
-    owner: str,
 ) -> dict[str, Group]:
     """Return what is found of each group of anomalous images that has some."""
-    limit = None if threshold is None else check_number(threshold, "threshold", owner)
     found = {}
     for name, chosen in groups.items():
         n_images = int(chosen.sum())
@@ -129,8 +126,8 @@ def _measure(
         with_normal = chosen | ~anomalous
         labels, values = anomalous[with_normal], scores[with_normal]
         recall: tuple[float | None, ...] = (None, None, None)
-        if limit is not None:
-            n_found = int((scores[chosen] > limit).sum())
+        if threshold is not None:
+            n_found = int((scores[chosen] > threshold).sum())
             test = stats.binomtest(n_found, n_images)
             low, high = test.proportion_ci(CONFIDENCE, "exact")
             recall = (n_found / n_images, float(low), float(high))

@@ -1,27 +1,25 @@
-"""Check labels, scores and maps in one place."""
+"""Check labels, scores, maps and masks in one place."""
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Iterator, Sequence
 from numbers import Real
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
+from scipy import ndimage
 
 from adlib._masks import count_values, marked_pixels, numbers_kinds
-from adlib._typing import AnyArray, BoolArray, Float32Array, Float64Array
+from adlib._typing import AnyArray, BoolArray, Float32Array, Float64Array, Int32Array
 from adlib._validation import describe, refusal
 
 PLANE = 2  # dimensions of a map
 UNKNOWN = 255  # MVTecDataset: an anomalous image without a mask
+EIGHT_CONNECTED = np.ones((3, 3), np.int8)  # pixels at a corner are one region
 
 
 def check_labels_and_scores(
-    y_true: Any,
-    scores: Any,
-    owner: str,
-    *,
-    fewest: int = 1,
-    parameter: str = "scores",
+    y_true: Any, scores: Any, owner: str, *, fewest: int = 1, parameter: str = "scores"
 ) -> tuple[BoolArray, Float64Array]:
     """Return which images are anomalous, and their scores, or raise.
 
@@ -107,20 +105,67 @@ def check_mask(mask: Any, number: int | None, parameter: str, owner: str) -> Boo
         return np.asarray(values)
     low, high = values.min(), values.max()
     whole = values.dtype.kind != "f" or bool((values == np.rint(values)).all())
-    remedy = "Pass mask > 0.5 or mask > 127, or what read_mask gives."
     if not (low >= 0 and high < np.inf and whole and numbers_kinds(values)):
         came = f"{values.dtype} from {low:g} to {high:g}"
         if whole and low >= 0:
             came = f"{count_values(values)} different values from {low:g} to {high:g}"
-        raise ValueError(refusal(parameter, owner, rule, came, remedy))
-    if 0 < low < high:
-        came = f"no 0 in {low:g} to {high:g}"
-        raise ValueError(refusal(parameter, owner, rule, came, f"Pass mask > {low:g}."))
-    if low == high == UNKNOWN:
+        remedy = "Pass mask > 0.5 or mask > 127, or what read_mask gives."
+    elif 0 < low < high:
+        came, remedy = f"no 0 in {low:g} to {high:g}", f"Pass mask > {low:g}."
+    elif low == high == UNKNOWN:
         came = f"{UNKNOWN} all over, as where nobody drew a mask"
         remedy = "Leave the image out; if the defect fills it, pass mask > 0."
-        raise ValueError(refusal(parameter, owner, rule, came, remedy))
-    return marked_pixels(values)
+    else:
+        return marked_pixels(values)
+    raise ValueError(refusal(parameter, owner, rule, came, remedy))
+
+
+class MaskedMap(NamedTuple):
+    """A map, (height, width), and the regions of its mask, from 1 on; 0: normal."""
+
+    scores: Float32Array
+    regions: Int32Array
+    n_regions: int
+
+
+class MaskedMaps:
+    """Checked maps with the regions of their masks, as often as they are asked for."""
+
+    def __init__(
+        self, masks_true: Iterable[Any], anomaly_maps: Iterable[Any], owner: str
+    ) -> None:
+        self._masks = as_sequence(masks_true)
+        self._maps = as_sequence(anomaly_maps)
+        self._owner = owner
+        if len(self._masks) != len(self._maps):
+            rule = f"as many as masks_true ({len(self._masks)})"
+            raise ValueError(refusal("anomaly_maps", owner, rule, f"{len(self._maps)}"))
+
+    def __len__(self) -> int:
+        return len(self._maps)
+
+    def __iter__(self) -> Iterator[MaskedMap]:
+        return (self.image(number) for number in range(len(self)))
+
+    def image(self, number: int) -> MaskedMap:
+        """Return one image's map and regions, or raise."""
+        scores = check_map(self._maps[number], number, "anomaly_maps", self._owner)
+        mask = np.asarray(self._masks[number])
+        if mask.shape != scores.shape:
+            rule = f"as large as the mask of image {number}, {mask.shape}"
+            came = str(scores.shape)
+            raise ValueError(refusal("anomaly_maps", self._owner, rule, came))
+        anomalous = check_mask(mask, number, "masks_true", self._owner)
+        if not anomalous.any():
+            return MaskedMap(scores, np.zeros(scores.shape, np.int32), 0)
+        return MaskedMap(scores, *ndimage.label(anomalous, EIGHT_CONNECTED))
+
+
+def as_sequence(images: Iterable[Any]) -> Sequence[Any]:
+    """Return what can be read twice: a sequence as it is, others as a list."""
+    if hasattr(images, "__getitem__") and hasattr(images, "__len__"):
+        return images  # type: ignore[return-value]
+    return list(images)
 
 
 def _numbers(

@@ -1,23 +1,30 @@
 """Metrics of image scores and of predicted labels; ties are exact.
 
-Names with ``compute_`` are those of the study's plan; each metric has one name.
+The distinct scores are levels, highest first. AUROC, average precision and F1 follow
+from the numbers of normal and anomalous images at each level; those of many samples,
+such as bootstrap resamples, are measured at once, along the last axis. Names with
+``compute_`` are those of the study's plan.
 """
 
 from __future__ import annotations
 
-from typing import Any, NamedTuple
+from collections.abc import Callable
+from typing import Any, Literal, NamedTuple
 
 import numpy as np
 
+from adlib._typing import AnyArray, BoolArray, Float64Array, Int64Array
 from adlib._validation import check_ratio, describe, refusal
 from adlib.metrics._checks import check_labels, check_labels_and_scores, check_number
-from adlib.metrics._levels import (
-    BestF1,
-    auroc,
-    average_precision,
-    f1_of_levels,
-    levels_of,
-)
+
+MetricName = Literal["auroc", "average_precision", "best_f1"]
+
+
+class BestF1(NamedTuple):
+    """The highest F1, in [0, 1], and its threshold."""
+
+    f1: float
+    threshold: float
 
 
 class Confusion(NamedTuple):
@@ -62,7 +69,7 @@ def compute_auroc(y_true: Any, scores: Any) -> float:
         0.875
     """
     checked = check_labels_and_scores(y_true, scores, "compute_auroc")
-    return float(auroc(*levels_of(*checked)[1:]))
+    return float(_auroc(*_levels(*checked)[1:]))
 
 
 def compute_auprc(y_true: Any, scores: Any) -> float:
@@ -87,7 +94,7 @@ def compute_auprc(y_true: Any, scores: Any) -> float:
         0.8333
     """
     checked = check_labels_and_scores(y_true, scores, "compute_auprc")
-    return float(average_precision(*levels_of(*checked)[1:]))
+    return float(_average_precision(*_levels(*checked)[1:]))
 
 
 def best_f1(y_true: Any, scores: Any) -> BestF1:
@@ -111,10 +118,15 @@ def best_f1(y_true: Any, scores: Any) -> BestF1:
         >>> best_f1([0, 0, 1, 1], [1.0, 3.0, 4.0, 6.0])
         BestF1(f1=1.0, threshold=3.5)
     """
-    levels = levels_of(*check_labels_and_scores(y_true, scores, "best_f1"))
-    f1 = f1_of_levels(*levels[1:])
+    checked = check_labels_and_scores(y_true, scores, "best_f1")
+    levels, n_normal, n_anomalous = _levels(*checked)
+    f1 = _f1(n_normal, n_anomalous)
     best = int(f1.argmax())
-    return BestF1(float(f1[best]), float(levels.thresholds[best]))
+    level, below = np.append(levels, np.nextafter(levels[-1], -np.inf))[best : best + 2]
+    middle = below / 2 + level / 2  # the sum could overflow
+    # Between neighbours there is no middle; it would be rounded to one of them.
+    threshold = middle if below < middle < level else below
+    return BestF1(float(f1[best]), float(threshold))
 
 
 def compute_f1_at_threshold(y_true: Any, scores: Any, threshold: float) -> float:
@@ -129,8 +141,8 @@ def compute_f1_at_threshold(y_true: Any, scores: Any, threshold: float) -> float
         In [0, 1]; NaN where no image is anomalous and none is predicted so.
 
     Raises:
-        TypeError: They are not numbers.
-        ValueError: Shapes differ, or a score or ``threshold`` is NaN.
+        TypeError, ValueError: As ``compute_auroc``, but one kind of images may be
+            missing; or ``threshold`` is NaN.
 
     Example:
         >>> from adlib.metrics import compute_f1_at_threshold
@@ -209,7 +221,7 @@ def fpr_at_tpr(y_true: Any, scores: Any, tpr: float = 0.95) -> float:
     """
     wanted = check_ratio(tpr, "tpr", "fpr_at_tpr", closed=True)
     checked = check_labels_and_scores(y_true, scores, "fpr_at_tpr")
-    _, normal, anomalous = levels_of(*checked)
+    _, normal, anomalous = _levels(*checked)
     # A share such as 19 / 20 must count as 0.95, however either was rounded.
     reached = np.cumsum(anomalous) / anomalous.sum() >= wanted - 1e-12
     return float((np.cumsum(normal) / normal.sum())[reached.argmax()])
@@ -217,3 +229,65 @@ def fpr_at_tpr(y_true: Any, scores: Any, tpr: float = 0.95) -> float:
 
 def _ratio(part: int, whole: int) -> float:
     return part / whole if whole else float("nan")
+
+
+def _levels(
+    anomalous: BoolArray, scores: Float64Array
+) -> tuple[Float64Array, Int64Array, Int64Array]:
+    """Return the scores, distinct and falling, and each kind's images, (n_levels,)."""
+    falling, place = np.unique(-scores, return_inverse=True)
+    n_normal, n_anomalous = (
+        np.bincount(place[kind], minlength=len(falling))
+        for kind in (~anomalous, anomalous)
+    )
+    return -falling, n_normal, n_anomalous
+
+
+def _auroc(n_normal: Int64Array, n_anomalous: Int64Array) -> Float64Array:
+    """Return AUROC; pairs are counted in whole numbers, and ties count half.
+
+    The normal and anomalous images at each level, (..., n_levels), are highest first.
+    """
+    found = np.cumsum(n_anomalous, axis=-1)
+    twice_won = np.sum(n_normal * (2 * found - n_anomalous), axis=-1)
+    return np.asarray(twice_won / (2 * found[..., -1] * n_normal.sum(axis=-1)))
+
+
+def _average_precision(n_normal: Int64Array, n_anomalous: Int64Array) -> Float64Array:
+    """Return average precision; see ``_auroc``."""
+    found = np.cumsum(n_anomalous, axis=-1)
+    flagged = found + np.cumsum(n_normal, axis=-1)
+    # Where nothing is flagged yet nothing is gained either, so any divisor does.
+    precision = found / np.maximum(flagged, 1)
+    return np.asarray(np.sum(precision * n_anomalous, axis=-1) / found[..., -1])
+
+
+def _f1(n_normal: Int64Array, n_anomalous: Int64Array) -> Float64Array:
+    """Return F1 of a threshold below each level, (..., n_levels); see ``_auroc``."""
+    found = np.cumsum(n_anomalous, axis=-1)
+    flagged = found + np.cumsum(n_normal, axis=-1)
+    return np.asarray(2 * found / (flagged + found[..., -1:]))
+
+
+LEVEL_METRICS: dict[MetricName, Callable[[Int64Array, Int64Array], Float64Array]] = {
+    "auroc": _auroc,
+    "average_precision": _average_precision,
+    "best_f1": lambda *counts: _f1(*counts).max(axis=-1),
+}
+
+
+def measure_samples(
+    name: MetricName, place: AnyArray, anomalous: AnyArray, n_levels: int
+) -> Float64Array:
+    """Return a metric of each sample of images, (n_samples,).
+
+    ``place`` is the level of each image, (n_samples, n); ``anomalous`` which images
+    are, likewise or (n,).
+    """
+    cells = place + n_levels * np.arange(len(place))[:, np.newaxis]
+    kinds = np.broadcast_to(anomalous, cells.shape)
+    n_normal, n_anomalous = (
+        np.bincount(cells[kind], minlength=n_levels * len(place)).reshape(-1, n_levels)
+        for kind in (~kinds, kinds)
+    )
+    return LEVEL_METRICS[name](n_normal, n_anomalous)

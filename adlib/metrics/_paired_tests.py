@@ -14,15 +14,10 @@ import numpy as np
 from scipy import special, stats
 
 from adlib._typing import BoolArray, Float64Array
-from adlib._validation import (
-    check_int,
-    check_option,
-    check_random_state,
-    check_ratio,
-)
+from adlib._validation import check_int, check_option, check_random_state, check_ratio
 from adlib.metrics._bootstrap import Interval
 from adlib.metrics._checks import check_labels_and_scores, check_scores
-from adlib.metrics._levels import LEVEL_METRICS, MetricName, measure_samples
+from adlib.metrics._image_metrics import LEVEL_METRICS, MetricName, measure_samples
 
 CONFIDENCE = 0.95  # of the bounds of a difference
 HALF = 0.5  # the chance of an exchange
@@ -37,10 +32,8 @@ class PairedTest(NamedTuple):
         standard_error: Of the difference.
         statistic: Difference / standard error; 0 where there is no difference, NaN
             where there is one without any spread.
-        p_value: Two-sided; 1 and NaN where the statistic is 0 and NaN for want of
-            spread.
-        low: Lower bound of the difference at 95 percent confidence.
-        high: Upper bound.
+        p_value: Two-sided; NaN where the statistic is.
+        low, high: Bounds of the difference at 95 percent confidence.
     """
 
     difference: float
@@ -52,7 +45,7 @@ class PairedTest(NamedTuple):
 
 
 def delong_interval(y_true: Any, scores: Any, confidence: float = 0.95) -> Interval:
-    """Return AUROC with its interval by DeLong's standard error.
+    """Return AUROC with its interval by DeLong's standard error, in O(n log n) [2].
 
     The bounds are symmetric and cut at 0 and 1. With few images they are somewhat too
     narrow: of 40 normal and 60 anomalous ones, 95 percent held the truth in 926 of 1000
@@ -69,9 +62,6 @@ def delong_interval(y_true: Any, scores: Any, confidence: float = 0.95) -> Inter
     Raises:
         TypeError, ValueError: As ``compute_auroc``; or ``confidence`` is out of range,
             or there are fewer than two normal or two anomalous images.
-
-    Note:
-        Takes O(n log n) by mid-ranks [2].
 
     References:
         1. DeLong, DeLong and Clarke-Pearson, "Comparing the areas under two or more

@@ -17,8 +17,8 @@ from adlib._compile import compiled
 from adlib._threads import SLICES_PER_THREAD, Threads, available_threads, run_in_slices
 from adlib._typing import Float32Array, Float64Array, Int64Array
 from adlib._validation import check_ratio, refusal
-from adlib.metrics._levels import BestF1
-from adlib.metrics._masked_maps import MaskedMaps
+from adlib.metrics._checks import MaskedMaps
+from adlib.metrics._image_metrics import BestF1
 
 LAST = 2**16 - 1  # bucket of the range of levels; each holds few to compare with
 
@@ -36,19 +36,17 @@ class PixelCurves:
 
     Attributes:
         levels: The distinct scores of anomalous pixels, (n_levels,) float32, falling.
-        n_anomalous: Anomalous pixels at or above each level, (n_levels,) int64.
-        n_normal: Normal pixels at or above each level, (n_levels,) int64.
-        n_normal_above: Those above it, (n_levels,) int64.
+        n_anomalous, n_normal: Pixels at or above each level, (n_levels,) int64.
+        n_normal_above: Normal pixels above it, (n_levels,) int64.
         n_normal_total: All normal pixels.
         overlaps: Mean over the regions of the share at or above each level, (n_levels,)
             float64.
         n_regions: 8-connected regions of all masks.
 
     Example:
-        >>> import numpy as np
         >>> from adlib.metrics import PixelCurves
-        >>> masks = np.array([[[1, 1, 0, 0]], [[0, 0, 0, 0]]])
-        >>> maps = np.array([[[4.0, 2.0, 3.0, 1.0]], [[1.0, 1.0, 0.0, 0.0]]])
+        >>> masks = [[[1, 1, 0, 0]], [[0, 0, 0, 0]]]
+        >>> maps = [[[4.0, 2.0, 3.0, 1.0]], [[1.0, 1.0, 0.0, 0.0]]]
         >>> curves = PixelCurves.of(masks, maps)
         >>> round(curves.auroc, 4), round(curves.aupro(0.3), 4)
         (0.9167, 0.7222)
@@ -255,9 +253,9 @@ def _count_normal(images: MaskedMaps, levels: Float32Array) -> Int64Array:
     scale = LAST / span if span > 0 else 0.0
     # As _count has it; each operation rounds in order, so that a bucket never falls as
     # scores rise, and only within a bucket levels are compared.
-    buckets = ((levels.astype(np.float64) - low) * scale).astype(np.int64)
+    buckets = np.minimum((levels.astype(np.float64) - low) * scale, LAST)
     # The first level of each bucket; one more, so that each bucket has an end.
-    starts = np.searchsorted(np.minimum(buckets, LAST), np.arange(LAST + 2))
+    starts = np.searchsorted(buckets.astype(np.int64), np.arange(LAST + 2))
     n_threads = min(available_threads(), len(images))
     totals: list[Int64Array] = []
 
@@ -285,16 +283,9 @@ def _count(
     counts: Int64Array,
 ) -> None:  # pragma: no cover - compiled
     """Count each score at its level or between two of them."""
-    low, high = np.float64(levels[0]), levels[-1]
-    n_below = n_above = 0
+    low = np.float64(levels[0])
     for score in scores:
-        if score < low:
-            n_below += 1
-            continue
-        if score > high:
-            n_above += 1
-            continue
-        bucket = min(np.int64((score - low) * scale), np.int64(LAST))
+        bucket = np.int64(min(max((score - low) * scale, 0.0), LAST))
         first, end = starts[bucket], starts[bucket + 1]
         while first < end:  # the first level that is not below the score
             middle = (first + end) // 2
@@ -304,5 +295,3 @@ def _count(
                 end = middle
         at_level = first < len(levels) and levels[first] == score
         counts[2 * first + at_level] += 1
-    counts[0] += n_below
-    counts[2 * len(levels)] += n_above

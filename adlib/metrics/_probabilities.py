@@ -72,9 +72,8 @@ def fit_probabilities(
         TypeError, ValueError: As ``compute_auroc``; or ``method`` is unknown.
 
     Note:
-        Probabilities hold for the share of anomalous images among ``y_true``; where
-        they are rarer, probabilities are lower. With n0 normal and n1 anomalous images
-        they stay within Platt's targets, [1 / (n0 + 2), (n1 + 1) / (n1 + 2)], on these
+        Probabilities hold for the share of anomalous images among ``y_true``. Platt's
+        targets are 1 / (n0 + 2) and (n1 + 1) / (n1 + 2) of n0 normal and n1 anomalous
         images: never 0 or 1, which a few dozen images cannot show.
 
     References:

@@ -14,8 +14,7 @@ import numpy as np
 
 from adlib._typing import Float32Array, Float64Array, Int64Array
 from adlib._validation import refusal
-from adlib.metrics._checks import check_map
-from adlib.metrics._masked_maps import as_sequence
+from adlib.metrics._checks import as_sequence, check_map
 from adlib.thresholds._scores import share_of
 
 HALF = 16  # bits

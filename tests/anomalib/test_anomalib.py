@@ -421,6 +421,7 @@ DAMAGES = [
     ("patchcore", tensor("memory_bank", lambda bank: bank[:, 1:]), "memory_bank"),
     ("patchcore", tensor("memory_bank", lambda bank: bank[:0]), "finite numbers"),
     ("patchcore", tensor("memory_bank", lambda bank: bank / 0), "finite numbers"),
+    ("patchcore", tensor("memory_bank", lambda bank: bank.repeat(9, 0)), "at most 384"),
     ("patchcore", entry("state", "grid", [4, 16]), r"'grid' must be \[8, 8\]"),
 ]
 

@@ -94,7 +94,7 @@ def test_areas_and_borders_of_masks():
     ("call", "error", "message"),
     [
         (lambda: per_defect_type(Y, SCORES, ["a"]), ValueError, r"must be \(75,\)"),
-        (lambda: by_position(Y, SCORES, BORDER, np.nan), ValueError, "threshold of"),
+        (lambda: per_defect_type(Y, SCORES, TYPES, np.nan), ValueError, "threshold of"),
         (lambda: by_position(Y * 0, SCORES, BORDER), ValueError, "normal ones alone"),
         (lambda: mask_area_ratio(np.ones(4)), ValueError, "mask of mask_area_ratio"),
     ],
