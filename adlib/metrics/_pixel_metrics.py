@@ -1,7 +1,7 @@
 """Metrics of anomaly maps, by pixel and by region, all from the same counts.
 
 Anomalous pixels are few, so their distinct scores are the levels; a normal pixel is
-only counted, at which level, or between which two, its score lies. Nothing is sorted.
+only counted: at which level, or between which two, its score lies.
 """
 
 from __future__ import annotations
