@@ -51,10 +51,9 @@ def compare_thresholds(
     validation images, ``calibrate_threshold``.
 
     Args:
-        scores_normal: Scores of normal validation images, (n_normal,) finite numbers,
-            at least two, higher = more anomalous.
-        scores_anomalous: Scores of anomalous validation images, (n_anomalous,) finite
-            numbers, or None.
+        scores_normal: Of normal validation images, (n_normal,) finite numbers, at least
+            two, higher = more anomalous.
+        scores_anomalous: Of anomalous ones, (n_anomalous,) finite numbers, or None.
         y_test: Labels of the test images, (n_test,), 0 normal and 1 anomalous, both.
         scores_test: Their scores, (n_test,) finite numbers. No rule sees them.
         false_positive_rate: What quantile and conformal aim at, in (0, 1).
@@ -65,8 +64,7 @@ def compare_thresholds(
         the normal images are too few for the rate.
 
     Raises:
-        TypeError: Scores, labels or numbers are of the wrong kind.
-        ValueError: They are of a wrong shape or out of range, NaN or infinite.
+        TypeError, ValueError: Scores, labels or numbers are not as stated.
 
     Example:
         >>> import numpy as np
@@ -93,17 +91,12 @@ def compare_thresholds(
         thresholds["conformal"] = conformal_threshold(normal, rate)
     if scores_anomalous is not None:
         thresholds["best_f1"] = calibrate_threshold(normal, scores_anomalous)
-    rows = []
-    for rule, threshold in thresholds.items():
+
+    def row(rule: ThresholdRule, threshold: float) -> ThresholdRow:
         tn, fp, fn, tp = confusion_counts(anomalous_test, test > threshold)
-        rows.append(
-            ThresholdRow(
-                rule,
-                threshold,
-                f1=2 * tp / (2 * tp + fp + fn),
-                precision=tp / (tp + fp) if tp + fp else 0.0,
-                recall=tp / (tp + fn),
-                false_positive_rate=fp / (tn + fp),
-            )
+        f1, precision = 2 * tp / (2 * tp + fp + fn), tp / (tp + fp) if tp + fp else 0.0
+        return ThresholdRow(
+            rule, threshold, f1, precision, tp / (tp + fn), fp / (tn + fp)
         )
-    return tuple(rows)
+
+    return tuple(row(*found) for found in thresholds.items())

@@ -7,8 +7,8 @@ from typing import Literal, TypeAlias, get_args
 
 import numpy as np
 from numpy.typing import ArrayLike
+from scipy.stats import median_abs_deviation
 
-from adlib._typing import Float64Array
 from adlib._validation import check_option, check_positive, check_ratio, refusal
 from adlib.metrics._checks import check_number, check_scores
 from adlib.metrics._levels import f1_of_levels, levels_of
@@ -25,9 +25,8 @@ def calibrate_threshold(
     """Return the threshold that maximises F1; of equals, the highest.
 
     Args:
-        scores_normal: Scores of normal images, (n_normal,) finite numbers, higher =
-            more anomalous.
-        scores_anomalous: Scores of anomalous images, (n_anomalous,) finite numbers.
+        scores_normal: (n_normal,) finite numbers, higher = more anomalous.
+        scores_anomalous: (n_anomalous,) finite numbers.
         candidates: Thresholds to choose among, (n_candidates,) finite numbers, as in a
             grid search. None: the middle between each two neighbouring scores.
 
@@ -36,8 +35,7 @@ def calibrate_threshold(
         number below the lowest score.
 
     Raises:
-        TypeError: Scores or candidates are not numbers.
-        ValueError: They are not (n,), empty, NaN or infinite.
+        TypeError, ValueError: Scores or candidates are not as stated, or none.
 
     Note:
         O(n log n). F1 of the same scores is optimistic: measure it on others, as
@@ -79,9 +77,7 @@ def quantile_threshold(scores_normal: ArrayLike, false_positive_rate: float) -> 
         One of the scores.
 
     Raises:
-        TypeError: Scores or the share are not numbers.
-        ValueError: Scores are not (n_normal,), empty, NaN or infinite, or the share is
-            out of its range.
+        TypeError, ValueError: Scores or the share are not as stated.
 
     Example:
         >>> from adlib.thresholds import quantile_threshold
@@ -102,17 +98,14 @@ def sigma_threshold(scores_normal: ArrayLike, k: float = 3.0) -> float:
     are, so that the rate can be far off.
 
     Args:
-        scores_normal: (n_normal,) finite numbers, at least two, higher = more
-            anomalous.
+        scores_normal: (n_normal,) finite numbers, at least two.
         k: Above 0.
 
     Returns:
         In the unit of the scores; the standard deviation has ``ddof=1``.
 
     Raises:
-        TypeError: Scores or ``k`` are not numbers.
-        ValueError: Scores are fewer than two, not (n_normal,), NaN or infinite, or
-            ``k`` is not above 0.
+        TypeError, ValueError: Scores or ``k`` are not as stated.
 
     Example:
         >>> from adlib.thresholds import sigma_threshold
@@ -147,18 +140,16 @@ def transfer_threshold(
 
     Args:
         threshold: Of the scores before.
-        scores_before: Of images where the threshold was set, (n_before,) finite
-            numbers.
-        scores_after: Of images where it will be used, (n_after,) finite numbers.
+        scores_before: Where the threshold was set, (n_before,) finite numbers.
+        scores_after: Where it will be used, (n_after,) finite numbers.
         rule: "location", "spread" or "quantile".
 
     Returns:
         The threshold for scores like ``scores_after``.
 
     Raises:
-        TypeError: Something is not a number.
-        ValueError: Scores are not (n,), empty, NaN or infinite; the rule is unknown; or
-            "spread" is asked for and half of the scores before are equal.
+        TypeError, ValueError: An argument is not as stated; or "spread" is asked for
+            and half of the scores before are equal.
 
     Note:
         "quantile" is the most sensitive to the share of anomalous images: if it falls
@@ -182,20 +173,14 @@ def transfer_threshold(
         return float(np.sort(after)[len(after) - 1 - n_above])
     factor = 1.0
     if rule == "spread":
-        spread = _deviation(before)
-        if spread == 0.0:
-            asked = "scores of which fewer than half are equal, for the rule 'spread'"
-            remedy = "Take the rule 'location'."
-            raise ValueError(
-                refusal("scores_before", owner, asked, "a spread of 0", remedy)
-            )
-        factor = _deviation(after) / spread
+        spreads = median_abs_deviation(before), median_abs_deviation(after)
+        if spreads[0] == 0.0:
+            asked = "scores of which fewer than half are equal, for rule='spread'"
+            remedy = "Pass rule='location'."
+            came = "a spread of 0"
+            raise ValueError(refusal("scores_before", owner, asked, came, remedy))
+        factor = spreads[1] / spreads[0]
     return float(np.median(after) + factor * (limit - np.median(before)))
-
-
-def _deviation(scores: Float64Array) -> float:
-    """Return the median absolute deviation."""
-    return float(np.median(np.abs(scores - np.median(scores))))
 
 
 def share_of(number: int, ratio: float) -> int:
