@@ -235,8 +235,8 @@ def restore_detector(
     detector.training_digests_ = digests
     detector.skipped_ = []
     detector.backbone_ = backbone
-    detector.learned_with_ = detector._frozen_parameters()
-    detector._calibrated_with = detector._aggregation()
+    detector.learned_with_ = detector._values_of(detector._frozen)
+    detector._calibrated_with = detector._values_of(detector._aggregated_by)
 
 
 def number(state: Mapping[str, Any], field: str, kind: type) -> Any:
