@@ -11,12 +11,7 @@ import numpy as np
 
 from adlib._threads import undivided
 from adlib._typing import AnyArray, Float32Array, Int64Array
-from adlib._validation import (
-    check_int,
-    check_option,
-    check_positive,
-    check_ratio,
-)
+from adlib._validation import check_int, check_option, check_positive, check_ratio
 from adlib.estimators._aggregation import top_mean_scores
 from adlib.estimators._detector import AnomalyDetector
 from adlib.estimators._gaussian import (
@@ -93,7 +88,7 @@ class PaDiM(AnomalyDetector):
         batch_size: Images a batch; changes speed and memory, not results.
         device: "auto" (the GPU where there is one), "cpu", "cuda" or "cuda:N".
         precision: What the backbone computes in: "float32", or "bfloat16", faster where
-            the processor has instructions for it. All else stays as it is.
+            the processor has instructions for it.
         runtime: What runs the backbone: "torch", or "openvino" (extra ``openvino``), on
             a CPU alone and faster there.
         n_workers: Threads that decode images; None: one a core, at most 8.
@@ -198,29 +193,26 @@ class PaDiM(AnomalyDetector):
         }
 
     def save(self, path: str | os.PathLike[str]) -> None:
-        """Write the model to one file, whole or not at all.
+        """Write the model to one file, whole or not at all; ``adlib.load`` reads it.
 
         The file holds parameters, threshold, Gaussians, channels and the backbone's
         tensors, so that it scores the same on a machine that can reach no model hub.
-        ``adlib.load`` reads it. Nothing in it is code.
+        Nothing in it is code.
 
         Args:
             path: The file, which is replaced if it is there; the folder must exist.
 
         Raises:
             NotFittedError: ``fit`` was not called.
-            OSError: The folder does not exist, is not writable, or the disk is full.
+            OSError: The file cannot be written.
         """
         self._check_fitted()
-        parts = {
+        tensors = {
             "gaussian.mean": self.gaussian_.mean,
             "gaussian.factors": self.gaussian_.factors,
             "gaussian.spread": self.gaussian_.spread,
             "channels": self.channels_,
             "directions": self.directions_,
-        }
-        tensors: dict[str, AnyArray] = {
-            name: part for name, part in parts.items() if part is not None
         }
         save_detector(self, path, {}, tensors)
 
@@ -301,7 +293,7 @@ class PaDiM(AnomalyDetector):
         if self.channels == "pca":
             first, batches = _split(batches, PCA_IMAGES)
             directions = _principal_components(first, self.n_channels)
-            batches = _projected(chain([first], batches), directions)
+            batches = (_project(batch, directions) for batch in chain([first], batches))
         fit = GaussianFit(self.regularization, settings.device)
         for embeddings in batches:
             grid = (embeddings.shape[1], embeddings.shape[2])
@@ -355,13 +347,9 @@ def _split(
     return first, chain([others], batches) if len(others) else batches
 
 
-def _projected(
-    batches: Iterator[Float32Array], directions: Float32Array
-) -> Iterator[Float32Array]:
-    for batch in batches:
-        with undivided():
-            projected = batch @ directions
-        yield projected
+@undivided()
+def _project(embeddings: Float32Array, directions: Float32Array) -> Float32Array:
+    return embeddings @ directions
 
 
 @undivided()

@@ -79,15 +79,13 @@ def load(
         FileNotFoundError: There is no such file.
         ModelFileError: The file is damaged, not adlib's, or of a later format.
         ImportError: FAISS, OpenVINO or anomalib is to run and is not installed.
-        ValueError: ``device`` asks for a GPU and there is none or OpenVINO is to run,
-            another argument is not as stated, or the detector has no ``precision`` or
-            ``runtime`` to choose.
+        TypeError, ValueError: An argument is not as stated; there is no such GPU, or
+            OpenVINO is to run on one; or the detector has no such choice.
 
     Note:
         Nothing in the file is run: it is read as safetensors and JSON, every field is
-        checked, and a checksum covers all of it. FAISS reads the index of a model whose
-        search is approximate, after the checksum, but does not check a manipulated
-        one: load such models only from sources that you trust.
+        checked, and a checksum covers all of it. But FAISS does not check a manipulated
+        index: load models of an approximate search only from sources that you trust.
 
     Example:
         >>> from tempfile import TemporaryDirectory
@@ -135,7 +133,7 @@ def save_detector(
     detector: AnomalyDetector,
     path: str | os.PathLike[str],
     state: Mapping[str, Any],
-    tensors: Mapping[str, AnyArray],
+    tensors: Mapping[str, AnyArray | None],
     packages: Sequence[str] = (),
 ) -> None:
     """Write a fitted detector: what all share, its own ``state`` and ``tensors``.
@@ -156,10 +154,9 @@ def save_detector(
         "mean": list(backbone.normalisation.mean),
         "std": list(backbone.normalisation.std),
     }
-    weights = {
-        BACKBONE_PREFIX + name: tensor.numpy()
-        for name, tensor in backbone.state().items()
-    }
+    arrays = {name: tensor for name, tensor in tensors.items() if tensor is not None}
+    for name, weight in backbone.state().items():
+        arrays[BACKBONE_PREFIX + name] = weight.numpy()
     versions = {package: version(package) for package in (*RECORDED, *packages)}
     parameters = detector.get_params(deep=False)
     header = {
@@ -169,17 +166,13 @@ def save_detector(
         "parameters": {name: _plain(value) for name, value in parameters.items()},
         "state": {**shared, **state},
     }
-    write_model(path, ModelContent(header, {**tensors, **weights}))
+    write_model(path, ModelContent(header, arrays))
 
 
 def restore_detector(
     detector: AnomalyDetector, content: ModelContent, device: str
 ) -> None:
-    """Give a detector, made with the saved parameters, the state that all share.
-
-    Raises:
-        ModelFileError: A parameter or a field is not what a detector can have.
-    """
+    """Give a detector, made with the saved parameters, the state that all share."""
     try:
         settings = detector._check_parameters()
     except (TypeError, ValueError) as error:
@@ -195,14 +188,10 @@ def restore_detector(
         scores = numbers(state, "left_out_scores", float)
         left_out = np.array(scores, np.float32)
     names = state.get("training_images")
-    if not isinstance(names, list) or not all(isinstance(name, str) for name in names):
+    if not _are_texts(names):
         raise damaged("training_images", "a list of names")
     digests = state.get("training_digests", [""] * len(names))  # older files know none
-    if (
-        not isinstance(digests, list)
-        or len(digests) != len(names)
-        or not all(isinstance(digest, str) for digest in digests)
-    ):
+    if not _are_texts(digests) or len(digests) != len(names):
         raise damaged("training_digests", f"{len(names)} texts")
     normalisation = Normalisation(
         *(tuple(numbers(state, field, float, length=3)) for field in ("mean", "std"))
@@ -227,16 +216,18 @@ def restore_detector(
         )
     except (ValueError, WeightsError) as error:
         raise ModelFileError(f"The model file is damaged: {error}") from error
-    detector.grid_ = (height, width)
+    detector._take_over(_calibration_of(state))
     detector.threshold_, detector.pixel_threshold_ = thresholds
-    detector.calibration_ = _calibration_of(state)
+    detector.grid_ = (height, width)
     detector.left_out_scores_ = left_out
-    detector.training_images_ = names
-    detector.training_digests_ = digests
+    detector.training_images_, detector.training_digests_ = names, digests
     detector.skipped_ = []
     detector.backbone_ = backbone
     detector.learned_with_ = detector._values_of(detector._frozen)
-    detector._calibrated_with = detector._values_of(detector._aggregated_by)
+
+
+def _are_texts(values: Any) -> bool:
+    return isinstance(values, list) and all(isinstance(text, str) for text in values)
 
 
 def number(state: Mapping[str, Any], field: str, kind: type) -> Any:
