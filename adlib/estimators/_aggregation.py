@@ -46,16 +46,8 @@ def reweighted_scores(
         s = (1 - exp |m - m*| / sum over m' in N_b(m*) of exp |m - m'|) |m - m*|,
 
     where N_b(m*) are the b bank entries nearest to m*, itself included (Roth et al.,
-    CVPR 2022, equation 7, where b = 9). A smaller bank lowers b to its size.
-
-    Args:
-        patch_scores: Distance of each patch to the bank, (n_images, n_patches).
-        nearest: Bank entry nearest to each patch, (n_images, n_patches).
-        embeddings: (n_images, n_patches, n_features).
-        bank: The memory bank.
-        n_neighbors: b, at least 2.
-        left_out: For each image the training image whose entries do not count,
-            (n_images,); None: all count.
+    CVPR 2022, equation 7, where b = 9). A smaller bank lowers b to its size. Entries
+    from the training image ``left_out``, one for each image, do not count.
     """
     if len(bank) < 2:  # noqa: PLR2004 - an entry and another beside it
         raise ValueError(
@@ -91,8 +83,8 @@ def aggregate_maps(
     Args:
         anomaly_maps: (height, width) each, higher = more anomalous; taken in float32,
             one at a time. Images may differ in size.
-        aggregation: "max", the highest value; "mean", of all pixels; "percentile",
-            interpolated between pixels; "top_mean", the mean of the highest pixels.
+        aggregation: "max"; "mean" of all pixels; "percentile", interpolated between
+            pixels; or "top_mean", the mean of the highest pixels.
         percentile: Which one, in (0, 100].
         top_ratio: Share of the pixels of "top_mean", in (0, 1]; at least one pixel.
 

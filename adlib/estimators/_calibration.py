@@ -29,6 +29,7 @@ from adlib.thresholds import (
 CalibrationKind: TypeAlias = Literal["conformal", "leave-one-out", "F1"]
 FEWEST_IMAGES = 3  # two others, of which a covariance can be made
 MOST_NAMED = 3  # images that a message names
+CHANCE = 0.5  # the AUROC of scores that tell nothing
 NAMELESS = re.compile(r"image \d+")  # names of images without a path
 CALLER = 4  # stack levels from a warning here to who called the estimator
 
@@ -43,8 +44,7 @@ class Calibration(NamedTuple):
         kind: "conformal" (good images that ``fit`` did not see, with a guarantee),
             "leave-one-out" (training images, each scored without itself) or "F1" (good
             and anomalous images).
-        false_positive_rate: Share of good parts that may be predicted anomalous, in
-            (0, 1); None with "F1".
+        false_positive_rate: The rate that was asked for, in (0, 1); None with "F1".
         n_normal: Good images that the threshold was set from.
         n_anomalous: Anomalous images that it was set from.
     """
@@ -85,8 +85,8 @@ class Candidates(NamedTuple):
             peaks.append(scored.anomaly_maps(size).max(axis=(1, 2)))
         return cls(
             np.array(images.positions, np.int64),
-            np.array(images.names, object),
-            np.array(images.digests, object),
+            np.array(images.names, np.str_),
+            np.array(images.digests, np.str_),
             np.concatenate(scores).astype(np.float64),
             np.concatenate(peaks).astype(np.float64),
         )
@@ -137,19 +137,14 @@ def _new_ones(
     Content is compared, not names; only where a model of an earlier version knows no
     digest of an image are paths.
     """
-    digests = set(training_digests) - {""}
+    learned = np.isin(candidates.digests, training_digests)
     paths = {
         Path(name).resolve()
         for name, digest in zip(training_images, training_digests, strict=True)
         if not digest and not NAMELESS.fullmatch(name)
     }
-    learned = np.array(
-        [
-            digest in digests or (bool(paths) and Path(name).resolve() in paths)
-            for name, digest in zip(candidates.names, candidates.digests, strict=True)
-        ],
-        np.bool_,
-    )
+    if paths:
+        learned |= [Path(name).resolve() in paths for name in candidates.names]
     remedy = (
         "They score too low to set a threshold. Pass other images; or have fit score "
         "each training image as if it had not been learned from (false_positive_rate "
@@ -178,13 +173,13 @@ def _new_ones(
 
 def _first_ones(candidates: Candidates, anomalous: BoolArray, owner: str) -> Int64Array:
     """Return which candidates differ from all before, or raise if labels contradict."""
-    good = set(candidates.digests[~anomalous])
-    torn = anomalous & np.array([one in good for one in candidates.digests], np.bool_)
+    digests = candidates.digests
+    torn = anomalous & np.isin(digests, digests[~anomalous])
     if torn.any():
         rule = "one label for each image"
         came = f"copies labelled normal and anomalous: {_named(candidates.names[torn])}"
         raise ValueError(refusal("y", owner, rule, came))
-    _, first = np.unique(candidates.digests.astype(str), return_index=True)
+    _, first = np.unique(digests, return_index=True)
     if len(first) < len(anomalous):
         copies = np.delete(candidates.names, first)
         warnings.warn(
@@ -200,10 +195,8 @@ def left_out_calibration(
     candidates: Candidates, rate: float, owner: str
 ) -> Calibration:
     """Return the threshold of training images that were scored without themselves."""
-    _, place, counts = np.unique(
-        candidates.digests.astype(str), return_inverse=True, return_counts=True
-    )
-    copied = counts[place] > 1
+    different, counts = np.unique(candidates.digests, return_counts=True)
+    copied = np.isin(candidates.digests, different[counts > 1])
     alone = candidates.only(~copied)
     if not len(alone.scores) or np.ptp(alone.scores) == 0:
         rule = "images that differ, to score each as if it had not been learned from"
@@ -295,7 +288,10 @@ def _f1_calibration(
     threshold = calibrate_threshold(normal, defective)
     takes_all = threshold < scores.min()
     auroc = compute_auroc(anomalous, scores)
-    if auroc < 0.5 and (takes_all or _surely_backwards(anomalous, scores)):  # noqa: PLR2004 - chance
+    few = 1 in (len(normal), len(defective))  # one has no spread
+    if auroc < CHANCE and (
+        takes_all or (not few and delong_interval(anomalous, scores).high < CHANCE)
+    ):
         rule = (
             "such that anomalous images score above normal ones (+1 normal and -1 "
             "anomalous, or 0 normal and 1 anomalous)"
@@ -321,12 +317,6 @@ def _f1_calibration(
     rank = max(0, int(np.count_nonzero(normal <= threshold)) - 1)
     highest = float(np.sort(candidates.peaks[~anomalous])[rank])
     return Calibration(threshold, highest, "F1", None, len(normal), len(defective))
-
-
-def _surely_backwards(anomalous: BoolArray, scores: Float64Array) -> bool:
-    """Ask whether the AUROC's interval lies below one half."""
-    few = min(anomalous.sum(), (~anomalous).sum()) < 2  # noqa: PLR2004 - for a spread
-    return not few and delong_interval(anomalous, scores).high < 0.5  # noqa: PLR2004 - chance
 
 
 def threshold_text(threshold: float | None, calibration: Calibration | None) -> str:
@@ -358,7 +348,7 @@ def threshold_text(threshold: float | None, calibration: Calibration | None) -> 
 
 def _named(names: Iterable[str]) -> str:
     """Return the first few names, and how many more there are."""
-    listed = list(names)
+    listed = list(map(str, names))
     text = ", ".join(map(repr, listed[:MOST_NAMED]))
     more = len(listed) - MOST_NAMED
     return f"{text} and {more} more" if more > 0 else text

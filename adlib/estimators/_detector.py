@@ -188,8 +188,7 @@ class AnomalyDetector(BaseEstimator, metaclass=ABCMeta):
             The estimator. A failed fit leaves it as it was.
 
         Raises:
-            ImageError: An image is unusable and ``on_error`` is "raise", or none is
-                left.
+            ImageError: No image is usable.
             TypeError, ValueError: A parameter, ``X`` or ``y`` is not as stated; or
                 ``X`` cannot be read twice, or is too small, for
                 ``false_positive_rate``.
@@ -216,9 +215,8 @@ class AnomalyDetector(BaseEstimator, metaclass=ABCMeta):
             random_state=settings.random_state,
         )
         embedder = self._new_embedder(backbone, settings)
-        images = Pass(
-            embed(source, embedder, settings, "Reading features", digests=True), owner
-        )
+        reading = embed(source, embedder, settings, "Reading features", digests=True)
+        images = Pass(reading, owner)
         with closing(iter(images)) as batches:
             learned = self._learn(batches, source.n_items, embedder, settings)
         # All on a copy, so that whatever fails from here on changes nothing.
@@ -296,14 +294,12 @@ class AnomalyDetector(BaseEstimator, metaclass=ABCMeta):
     def decision_function(self, X: Images) -> Float64Array:
         """Return ``threshold_ - score``: negative = anomalous, as scikit-learn has it.
 
-        Before ``calibrate`` the threshold is taken as 0: the values then rank images,
-        and their sign has no meaning.
-
         Args:
             X: Images, as in ``fit``.
 
         Returns:
-            (n_images,) float64.
+            (n_images,) float64. Before ``calibrate`` the threshold is taken as 0, and
+            their sign has no meaning.
 
         Raises:
             NotFittedError: ``fit`` was not called.
@@ -343,8 +339,7 @@ class AnomalyDetector(BaseEstimator, metaclass=ABCMeta):
         Returns:
             (n_images, height, width) float32; with "original" a list of (height, width)
             float32. NaN where an image was skipped, at ``image_size`` where its own
-            size is asked for. ``inspect`` gives the same maps one by one, in bounded
-            memory.
+            size is asked for. ``inspect`` gives the same maps one by one.
 
         Raises:
             TypeError, ValueError: ``size`` is not as stated.
@@ -396,10 +391,10 @@ class AnomalyDetector(BaseEstimator, metaclass=ABCMeta):
             One ``Inspection`` an image. A skipped image has an ``error`` and no map.
 
         Note:
-            Memory is bounded by a batch, however many images there are. Up to
-            ``batch_size + 2 * n_workers`` images are read before the first result: for
-            a live camera set both to 1. With a ``batch_size`` up to 4 and a source
-            of known length the next batch is embedded while one is searched.
+            Memory is bounded by a batch. Up to ``batch_size + 2 * n_workers`` images
+            are read before the first result: for a live camera set both to 1. With a
+            ``batch_size`` up to 4 the next batch of a source of known length is
+            embedded while one is searched.
         """
         return self._inspect(self._embed(X, "inspect", "Inspecting"))
 
@@ -454,8 +449,7 @@ class AnomalyDetector(BaseEstimator, metaclass=ABCMeta):
     def fit_predict(self, X: Images, y: ArrayLike | None = None) -> Int64Array:
         """Fit, and return a verdict on each image: +1 normal, -1 anomalous.
 
-        For training images the verdict is that of their ``left_out_scores_``, each as
-        if ``fit`` had not seen it.
+        That on a training image follows from ``left_out_scores_``.
 
         Args:
             X: Images, as in ``fit``; they are read three times.
@@ -517,8 +511,7 @@ class AnomalyDetector(BaseEstimator, metaclass=ABCMeta):
 
         Note:
             Training images are recognised by their pixels. Fewer than half are left out
-            with a warning, and so are copies. Of the maps only the highest
-            values are kept: memory is bounded by a batch.
+            with a warning, and so are copies. Memory is bounded by a batch.
         """
         owner = f"{type(self).__name__}.calibrate"
         rate = 0.05 if false_positive_rate is None else false_positive_rate
@@ -534,9 +527,8 @@ class AnomalyDetector(BaseEstimator, metaclass=ABCMeta):
         source = open_source(X, owner, settings.pixel_format, good_alone=good_alone)
         if labels is not None:
             check_one_each(labels, source.n_items, owner)
-        images = Pass(
-            embed(source, self._embedder(), settings, "Calibrating", digests=True)
-        )
+        embedder = self._embedder()
+        images = Pass(embed(source, embedder, settings, "Calibrating", digests=True))
         candidates = Candidates.of(
             images, lambda some, _: self._score_patches(some.embeddings), self._size
         )
@@ -551,8 +543,7 @@ class AnomalyDetector(BaseEstimator, metaclass=ABCMeta):
     ) -> Float32Array:
         """Score each training image as if ``fit`` had not seen it.
 
-        The image's own patches do not count. So good images need not be held out to
-        know how good images score.
+        So good images need not be held out to know how good images score.
 
         Args:
             X: The training images, in the same order.
@@ -565,10 +556,9 @@ class AnomalyDetector(BaseEstimator, metaclass=ABCMeta):
             ValueError: ``X`` holds other images, or there are too few.
 
         Note:
-            The coreset or the principal components were still selected with the image.
-            So these scores are not exactly those of a new image, and a threshold from
-            them has no guarantee, unlike one of ``calibrate``. Images of the same part
-            lower each other's scores.
+            The coreset or the principal components were still selected with the image,
+            and images of the same part lower each other's scores. So a threshold from
+            these scores has no guarantee, unlike one of ``calibrate``.
         """
         owner = f"{type(self).__name__}.leave_one_out_scores"
         settings = self._ready()
@@ -589,10 +579,9 @@ class AnomalyDetector(BaseEstimator, metaclass=ABCMeta):
             check_same_images(patches, first, names, self.training_digests_, owner)
             return self._score_left_out(patches.embeddings, numbers)
 
-        batches = embed(
-            source, self._embedder(), settings, "Leaving one out", digests=True
-        )
-        found = Candidates.of(Pass(batches), score, settings.image_size)
+        embedder = self._embedder()
+        reading = embed(source, embedder, settings, "Leaving one out", digests=True)
+        found = Candidates.of(Pass(reading), score, settings.image_size)
         if len(found.scores) < len(names):
             raise others(names, f"{len(found.scores)} images", owner)
         return found

@@ -19,21 +19,13 @@ _LOADING = threading.Lock()
 
 
 def load_solvers(device: str) -> None:
-    """Have torch load its solvers for a GPU, once.
-
-    It does so at their first use, and fails where two threads are first at once.
-    """
+    """Have torch load its solvers for a GPU; two threads that do it at once fail."""
     with _LOADING:
         torch.linalg.cholesky_ex(torch.eye(1, dtype=torch.float64, device=device))
 
 
 class SumsTorch:
-    """Running sums of x and x x' at every position, about a fixed ``shift``.
-
-    Args:
-        shift: Subtracted from all x, (n_positions, n_features).
-        device: Where the sums are kept.
-    """
+    """Running sums of x and x x' at every position, about a fixed ``shift``."""
 
     @undisturbed()
     def __init__(self, shift: Float32Array, device: str) -> None:
@@ -68,12 +60,7 @@ class SumsTorch:
 
 
 class MahalanobisTorch:
-    """Squared Mahalanobis distances on a GPU.
-
-    Args:
-        gaussian: The Gaussians.
-        device: Where they are kept, unpacked: twice the memory of the packed form.
-    """
+    """Squared Mahalanobis distances on a GPU, by factors that are not packed."""
 
     @undisturbed()
     def __init__(self, gaussian: Gaussian, device: str) -> None:

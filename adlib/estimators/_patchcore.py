@@ -80,8 +80,7 @@ class PatchCore(AnomalyDetector):
         weights: "pretrained", the path of a local state dict, or None for random ones.
         stages: timm's stage indices; None takes those at strides 8 and 16.
         image_size: Side in pixels to which images are resized, or (height, width).
-        color: Order of the channels of arrays and tensors: "rgb", or "bgr" as OpenCV
-            has it. In files and PIL images it is known.
+        color: Channel order of arrays and tensors: "rgb", or "bgr" as OpenCV has it.
         max_value: What counts as white in 16-bit images and in floats, such as 4095 for
             a camera of 12 bits; None: 65535 and 1.
         embedding: "concat" (3x3 means side by side), "paper" (1024 features as the
@@ -93,10 +92,9 @@ class PatchCore(AnomalyDetector):
             the selection of the coreset alone; None selects in full.
         search: How the nearest entry is found: "exact", or by FAISS (extra ``faiss``):
             "faiss-flat", brute force in float32; approximate, for banks far above
-            10,000 entries, "faiss-ivf" (inverted lists), "faiss-sq" (with 8-bit codes),
-            "faiss-ivfpq" (with product-quantised codes, slow to train), "faiss-hnsw" (a
-            graph). Distances are exact in any case; ``search_recall_`` says how many
-            nearest entries an index finds. The model file holds the trained index.
+            10,000 entries, "faiss-ivf", "faiss-sq", "faiss-ivfpq" or "faiss-hnsw" (see
+            ``MemoryBank``). Distances are exact in any case; ``search_recall_`` says
+            how many nearest entries an index finds.
         aggregation: Image score: "top_mean", the mean of the ``top_ratio`` highest
             patch scores; "max"; or "reweighted", the paper's equation 7: with x the
             patch of the highest score, m* its nearest entry and N the ``n_neighbors``
@@ -106,13 +104,11 @@ class PatchCore(AnomalyDetector):
         n_neighbors: Size of N in "reweighted" (the paper's b), at least 2.
         false_positive_rate: None, or the share of good images that may be predicted
             anomalous, in (0, 1): ``fit`` then reads ``X`` twice and sets the threshold
-            from ``leave_one_out_scores``, with no image held out and no guarantee.
+            from ``leave_one_out_scores``, without a guarantee.
         batch_size: Images a batch; changes speed and memory, not results.
         device: "auto" (the GPU where there is one), "cpu", "cuda" or "cuda:N".
-        precision: What the backbone computes in: "float32", or "bfloat16", faster where
-            the processor has instructions for it.
-        runtime: What runs the backbone: "torch", or "openvino" (extra ``openvino``), on
-            a CPU alone and faster there.
+        precision: Of the backbone: "float32", or "bfloat16", faster on some processors.
+        runtime: Of the backbone: "torch", or "openvino" (an extra; faster, CPU alone).
         n_workers: Threads that decode images; None: one a core, at most 8.
         on_error: "raise" at an unusable image, or "skip" it and warn.
         progress: Show bars on a terminal for what takes longer than two seconds.
@@ -124,8 +120,7 @@ class PatchCore(AnomalyDetector):
         n_patches_: How many patches the coreset was chosen from.
         search_recall_: How well a FAISS ``search`` finds the nearest entries, a
             ``Recall``, measured by ``fit`` on up to 2,000 training patches that are not
-            in the bank (their image may be). None where the search is exact or every
-            patch is in the bank.
+            in the bank (their image may be); or None.
 
     Other attributes are those of ``AnomalyDetector``.
 
@@ -135,11 +130,10 @@ class PatchCore(AnomalyDetector):
         in all under 1.5 times the embeddings for the default at 320 images. The same
         images, seed and versions give the same model. On a CPU the scores do not depend
         on batches, and on the number of threads only by the rounding of the backbone,
-        under 1e-5 relative. With one memory bank, image scores of ``precision`` and
-        ``runtime`` differ from torch's in float32 by at most 1e-4 relative with
-        OpenVINO in float32, and by 5e-2 in bfloat16. In bfloat16 ``fit`` selects
-        another bank, whose scores may differ more. Neither can therefore be changed
-        after ``fit``; ``load`` may choose others.
+        under 1e-5 relative. With one memory bank, image scores differ from torch's in
+        float32 by at most 1e-4 relative with OpenVINO in float32, and by 5e-2 in
+        bfloat16, where ``fit`` also selects another bank. Neither can therefore be
+        changed after ``fit``; ``load`` may choose others.
 
     References:
         1. K. Roth et al., "Towards total recall in industrial anomaly detection", CVPR
@@ -223,9 +217,6 @@ class PatchCore(AnomalyDetector):
             The estimator, with ``threshold_`` None, since scores change. An estimator
             that is not fitted is fitted.
 
-        Raises:
-            ImageError, TypeError, ValueError: As ``fit``.
-
         Note:
             All entries are kept, so that no patch score rises. The coreset is selected
             from the new patches alone, whatever the bank holds. The images are appended
@@ -240,7 +231,6 @@ class PatchCore(AnomalyDetector):
         anomalous = None if y is None else as_anomalous(y, owner)
         zero_one = self._one_is_anomalous or (y is not None and one_is_anomalous(y))
         if anomalous is not None and zero_one and np.all(np.asarray(y) == 1):
-            # After labels of 0 and 1, ones mean anomalous.
             anomalous = np.ones_like(anomalous)
         source = open_normal(X, anomalous, owner, settings.pixel_format)
         batches = embed(

@@ -37,13 +37,9 @@ SMALL_BATCH = 4
 class Patches(NamedTuple):
     """The images of one batch, n of them without those that were skipped.
 
-    Attributes:
-        embeddings: (n, grid_height, grid_width, n_features) float32.
-        positions: Which images of the source these are.
-        names: Their paths, or "image 7" for the eighth of those that have no path.
-        sizes: (height, width) of each before it was resized.
-        digests: Of their pixels, to recognise an image; empty unless asked for.
-        failures: The images of this batch that were skipped.
+    ``embeddings`` are (n, grid_height, grid_width, n_features), ``positions`` those in
+    the source, ``sizes`` (height, width) before resizing; ``digests`` are empty unless
+    asked for; ``failures`` are the images that were skipped.
     """
 
     embeddings: Float32Array
@@ -239,9 +235,6 @@ def gather(batches: Iterable[Patches], n_images: int | None) -> Float32Array:
 
     Where the number of images is known, skipped ones included, the array is made at
     once; memory that is never filled is never touched. Otherwise it grows in place.
-
-    Returns:
-        (n, grid_height, grid_width, n_features).
     """
     whole, n_stored = np.empty(0, np.float32), 0
     for batch in batches:

@@ -47,15 +47,8 @@ def anomaly_maps(patch_scores: Float32Array, size: tuple[int, int]) -> Float32Ar
     """Upsample patch scores bilinearly and blur them, as the paper does.
 
     Both steps are linear and separable, so together they are one small matrix for the
-    rows and one for the columns: a map costs two matrix products, without any loop over
-    pixels, and rounds the same in every batch.
-
-    The blur is Gaussian with sigma 4 at 224 pixels, scaled with the size, cut at 4
-    sigma, reflecting at the borders.
-
-    Args:
-        patch_scores: (n_images, grid_height, grid_width) float32.
-        size: (height, width) of the maps.
+    rows and one for the columns: a map costs two matrix products and rounds the same in
+    every batch. The blur is Gaussian with sigma 4 at 224 pixels, scaled with the size.
     """
     rows = _upsample_and_blur(patch_scores.shape[1], size[0])
     columns = _upsample_and_blur(patch_scores.shape[2], size[1]).T
@@ -101,19 +94,18 @@ def _text(value: Any) -> str:
 class Inspection(Short):
     """One image, inspected.
 
+    Of a skipped image the score is NaN, the verdict -1, and all but ``error`` None.
+
     Attributes:
         path: The image's path, or "image 7" for the eighth of those that have none.
-        score: Image score, higher = more anomalous; NaN where the image was skipped.
-        verdict: +1 normal, -1 anomalous, as ``predict`` has it (-1 where the image was
-            skipped); None before ``calibrate``.
-        map: Anomaly map, (height, width) float32, same direction as the score; None
-            where the image was skipped.
+        score: Image score, higher = more anomalous.
+        verdict: +1 normal, -1 anomalous; None before ``calibrate``.
+        map: Anomaly map, (height, width) float32, same direction as the score.
         error: Why the image was skipped, or None.
-        size: (height, width) of the image itself, as EXIF turns it upright; None where
-            it was skipped.
+        size: (height, width) of the image itself, as EXIF turns it upright.
         worst_pixel: (row, column) in the image itself of the centre of the patch with
             the highest score (of the map's highest value, where image scores are taken
-            from the map); None where the image was skipped.
+            from the map).
     """
 
     path: str

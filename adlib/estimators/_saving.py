@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import inspect
 import os
+import sys
 from collections.abc import Mapping, Sequence
 from importlib import import_module
 from importlib.metadata import version
-from math import isfinite
 from typing import TYPE_CHECKING, Any, get_args
 
 import numpy as np
@@ -35,7 +34,7 @@ if TYPE_CHECKING:
 
 RECORDED = ("torch", "timm", "numpy", "scikit-learn")
 BACKBONE_PREFIX = "backbone."
-LARGEST = 2**63 - 1
+MAX_FLOAT = sys.float_info.max
 # Where the detectors are that a model file may hold; imported only when needed.
 DETECTORS = {
     "PaDiM": "adlib.estimators",
@@ -66,8 +65,7 @@ def load(
 
     Args:
         path: The model file.
-        device: Where it shall run now: "auto", "cpu", "cuda" or "cuda:N". Any device,
-            whatever it was fitted on.
+        device: "auto", "cpu", "cuda" or "cuda:N", whatever it was fitted on.
         precision: "float32" or "bfloat16" for the backbone; None: as in ``fit``.
         runtime: "torch" or "openvino" for the backbone; None: as in ``fit``.
 
@@ -117,7 +115,7 @@ def _construct(content: ModelContent, asked: dict[str, Any]) -> AnomalyDetector:
             f"The model file holds a {name!r}; this adlib knows {known_names}."
         )
     kind: type[AnomalyDetector] = getattr(import_module(DETECTORS[name]), name)
-    known = set(inspect.signature(kind).parameters)
+    known = set(kind._get_param_names())
     added = {name: value for name, value in ADDED_LATER.items() if name in known}
     parameters: dict[str, Any] = added | content.header["parameters"]
     if set(parameters) != known:
@@ -126,7 +124,7 @@ def _construct(content: ModelContent, asked: dict[str, Any]) -> AnomalyDetector:
     for name in sorted(set(asked) - known):
         rule = f"None for a model of {kind.__name__}, which has no such parameter"
         raise ValueError(refusal(name, "load", rule, repr(asked[name])))
-    return kind(**{**values, **asked})
+    return kind(**(values | asked))
 
 
 def save_detector(
@@ -185,8 +183,7 @@ def restore_detector(
     ]
     left_out = None
     if state.get("left_out_scores") is not None:  # older files know none
-        scores = numbers(state, "left_out_scores", float)
-        left_out = np.array(scores, np.float32)
+        left_out = np.array(numbers(state, "left_out_scores", float), np.float32)
     names = state.get("training_images")
     if not _are_texts(names):
         raise damaged("training_images", "a list of names")
@@ -204,15 +201,10 @@ def restore_detector(
         if name.startswith(BACKBONE_PREFIX)
     }
     stages = numbers(state, "stages", int)
+    how = device, settings.precision, settings.runtime
     try:
         backbone = Backbone.from_weights(
-            detector.backbone,
-            weights,
-            stages,
-            normalisation,
-            device,
-            settings.precision,
-            settings.runtime,
+            detector.backbone, weights, stages, normalisation, *how
         )
     except (ValueError, WeightsError) as error:
         raise ModelFileError(f"The model file is damaged: {error}") from error
@@ -240,17 +232,14 @@ def numbers(
 ) -> list[Any]:
     """Return a field that must be a list of finite numbers, or raise."""
     values = state.get(field)
-    rule = f"{'' if length is None else f'{length} '}numbers"
-    if not isinstance(values, list) or (length is not None and len(values) != length):
-        raise damaged(field, rule)
-    allowed = (int,) if kind is int else (int, float)
-    for value in values:
-        if isinstance(value, bool) or not isinstance(value, allowed):
-            raise damaged(field, rule)
+    kinds, most = ((int,), 2**63 - 1) if kind is int else ((int, float), MAX_FLOAT)
+    if (
+        not isinstance(values, list)
+        or length not in (None, len(values))
         # JSON's integers may be longer than any number that an array can hold.
-        finite = abs(value) <= LARGEST if isinstance(value, int) else isfinite(value)
-        if not finite:
-            raise damaged(field, rule)
+        or not all(type(value) in kinds and abs(value) <= most for value in values)
+    ):
+        raise damaged(field, f"{'' if length is None else f'{length} '}numbers")
     return [kind(value) for value in values]
 
 
@@ -259,17 +248,11 @@ def tensor_of(
 ) -> AnyArray:
     """Return a tensor that must have this dtype and shape (None: any), or raise."""
     tensor = content.tensors.get(name)
-    fits = (
-        tensor is not None
-        and tensor.dtype == dtype
-        and tensor.ndim == len(shape)
-        and all(
-            want in (None, got) for want, got in zip(shape, tensor.shape, strict=True)
-        )
-    )
-    if tensor is None or not fits:
-        raise damaged(name, f"a tensor of kind {dtype.__name__} and shape {shape}")
-    return tensor
+    if tensor is not None and tensor.dtype == dtype and tensor.ndim == len(shape):
+        sides = zip(shape, tensor.shape, strict=True)
+        if all(want in (None, got) for want, got in sides):
+            return tensor
+    raise damaged(name, f"a tensor of kind {dtype.__name__} and shape {shape}")
 
 
 def damaged(field: str, rule: str) -> ModelFileError:
@@ -285,20 +268,20 @@ def _calibration_of(state: Mapping[str, Any]) -> Calibration | None:
     rule = f"None or an object of {', '.join(Calibration._fields)}, as they can be"
     if not isinstance(saved, dict) or saved.keys() != set(Calibration._fields):
         raise damaged("calibration", rule)
-    threshold, pixel_threshold = (
-        number(saved, field, float) for field in ("threshold", "pixel_threshold")
-    )
+    found = Calibration(**saved)
     n_normal, n_anomalous = (number(saved, f, int) for f in ("n_normal", "n_anomalous"))
-    kind, rate = saved["kind"], saved["false_positive_rate"]
-    fits = kind in get_args(CalibrationKind) and n_normal > 0
-    if kind == "F1":
-        fits = fits and rate is None and n_anomalous > 0
+    fits = found.kind in get_args(CalibrationKind) and n_normal > 0
+    if found.kind == "F1":
+        fits = fits and found.false_positive_rate is None and n_anomalous > 0
     elif fits:
         rate = number(saved, "false_positive_rate", float)
         fits = n_anomalous == 0 and lowest_rate(n_normal) <= rate < 1.0
     if not fits:
         raise damaged("calibration", rule)
-    return Calibration(threshold, pixel_threshold, kind, rate, n_normal, n_anomalous)
+    return found._replace(
+        threshold=number(saved, "threshold", float),
+        pixel_threshold=number(saved, "pixel_threshold", float),
+    )
 
 
 def _plain(value: Any) -> Any:

@@ -60,8 +60,7 @@ def plan_calibration(
         n_images: Good images that can be trained on, at least 1.
         n_good: Other good images that set the threshold, in place of held-out ones.
         n_anomalous: Anomalous images; with them the threshold maximises F1.
-        holdout: Share of the images to hold out, in [0, 1); 0 sets no threshold. None:
-            0.2, or leave-one-out as said above.
+        holdout: Share to hold out, in [0, 1); 0 sets no threshold. None: as above.
         false_positive_rate: Share of good images that may be predicted anomalous, in
             (0, 1); None: 0.05, or the lowest that so few images can promise.
         leave_one_out: Train on all images and set the threshold by leave-one-out.

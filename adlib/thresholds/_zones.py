@@ -60,8 +60,8 @@ def zone_thresholds(
     """Set a threshold for each zone from anomaly maps of normal images.
 
     With ``rate_of="pixels"`` a zone's threshold is the lowest value that at most the
-    share of its pixels exceed, over these maps: exact, without a guarantee for new
-    ones. ``zones=(1, 1)`` gives one threshold for all pixels.
+    share of its pixels exceed, over these maps, without a guarantee for new ones.
+    ``zones=(1, 1)`` gives one threshold for all pixels.
 
     With ``rate_of="images"`` the probability that a new normal image shows a pixel
     above its threshold in any zone is at most the rate, if it and these images are
@@ -70,9 +70,9 @@ def zone_thresholds(
     (maximum - m) / s. A zone's threshold is m + c s. A rate of 5 % needs 37 maps.
 
     Args:
-        anomaly_maps: Anomaly maps of normal images, (height, width) each, higher =
-            more anomalous; compared in float32. For the guarantee, of images that were
-            not trained on. Images may differ in size.
+        anomaly_maps: Of normal images, (height, width) each, higher = more anomalous;
+            compared in float32. For the guarantee, of images that were not trained on.
+            They may differ in size.
         zones: Rows and columns of zones.
         false_positive_rate: Share of the pixels or images, in (0, 1).
         rate_of: "pixels" or "images".
@@ -82,10 +82,8 @@ def zone_thresholds(
         width)`` and ``defect_mask(anomaly_map)``.
 
     Raises:
-        TypeError: Maps or numbers are of the wrong kind.
-        ValueError: There is no map; a map is not (height, width), has fewer pixels than
-            zones, or holds NaN or infinity; a number or name is out of its range; or
-            there are too few maps for the rate.
+        TypeError, ValueError: An argument is not as stated; a map has fewer pixels than
+            zones; or there are too few maps for the rate.
 
     Note:
         A sequence is read one map at a time (for pixels twice); of other iterables the
