@@ -215,14 +215,15 @@ class PatchCore(AnomalyDetector):
 
         Returns:
             The estimator, with ``threshold_`` None, since scores change. An estimator
-            that is not fitted is fitted.
+            that is not fitted is fitted. A failed call changes nothing.
+
+        Raises:
+            ImageError, TypeError, ValueError: As ``fit``.
 
         Note:
-            All entries are kept, so that no patch score rises. The coreset is selected
-            from the new patches alone, whatever the bank holds. The images are appended
+            All entries are kept, so that no patch score rises. The images are appended
             to ``training_images_``, and ``leave_one_out_scores`` needs all of them,
-            from files: arrays are numbered from 0 in each call. A failed call changes
-            nothing.
+            from files: arrays are numbered from 0 in each call.
         """
         if not hasattr(self, "backbone_"):
             return self.fit(X, y)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from typing import NamedTuple
 
 import numpy as np
@@ -10,7 +11,6 @@ from scipy import stats
 
 from adlib._validation import check_int, check_ratio
 from adlib.metrics._checks import check_scores
-from adlib.thresholds._scores import share_of
 
 
 class RateInterval(NamedTuple):
@@ -135,3 +135,11 @@ def _rank(n_normal: int, rate: float, owner: str) -> int:
             f"{n_normal}, which allow {lowest_rate(n_normal):.3g} and above."
         )
     return rank
+
+
+def share_of(number: int, ratio: float) -> int:
+    """Return how many of ``number`` are at most a share of them.
+
+    The product may round to just under an integer; that must not cost one.
+    """
+    return math.floor(number * ratio + 1e-9)

@@ -17,8 +17,7 @@ from adlib._typing import BoolArray, Float32Array, Float64Array, Int64Array
 from adlib._validation import check_int, check_option, check_ratio, describe, refusal
 from adlib.metrics._checks import PLANE, check_map
 from adlib.metrics._masked_maps import as_sequence
-from adlib.thresholds._conformal import conformal_threshold
-from adlib.thresholds._scores import share_of
+from adlib.thresholds._conformal import conformal_threshold, share_of
 
 RateOf: TypeAlias = Literal["pixels", "images"]
 
