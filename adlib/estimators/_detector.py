@@ -71,13 +71,11 @@ class AnomalyDetector(BaseEstimator, metaclass=ABCMeta):
         backbone_: The frozen network.
         grid_: (height, width) of the patch grid.
         training_images_: Names of the training images, in order.
-        training_digests_: Digests of their pixels, by which ``calibrate`` finds
-            training images among its own; empty in models of earlier versions.
+        training_digests_: Digests of their pixels; empty in models of earlier versions.
         skipped_: Images that ``fit`` skipped (``on_error="skip"``), with reasons.
         threshold_: What ``calibrate``, or ``fit`` with ``false_positive_rate``, set; or
             None. It may be set by hand, to a finite number.
-        pixel_threshold_: Set with it: above it a pixel of an anomaly map is drawn as
-            anomalous; or None.
+        pixel_threshold_: Set with it, for the pixels of anomaly maps; or None.
         calibration_: How both were set, a ``Calibration``; or None.
         left_out_scores_: With ``false_positive_rate``, what ``leave_one_out_scores``
             gave in ``fit``, (n_images,) float32; else None.

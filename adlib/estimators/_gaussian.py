@@ -63,15 +63,6 @@ class Gaussian(NamedTuple):
     spread: Float32Array | None
     regularization: float
 
-    @property
-    def size(self) -> int:
-        """Rows of F: features, or columns of A."""
-        n_features: int = self.mean.shape[1]
-        if self.spread is None:
-            return n_features
-        n_numbers: int = self.spread.shape[1]
-        return n_numbers // n_features
-
 
 class GaussianFit:
     """Learns Gaussians from images as they come.

@@ -68,17 +68,18 @@ class MahalanobisTorch:
         self._mean = torch.from_numpy(gaussian.mean).to(device)
         n_positions, n_features = gaussian.mean.shape
         packed = unblocked(gaussian.factors)[:n_positions]
-        size = gaussian.size
+        spread = gaussian.spread
+        size = n_features if spread is None else spread.shape[1] // n_features
         rows, columns = torch.tril_indices(size, size, device=device)
         shape = (n_positions, size, size)
         self._factors = torch.zeros(shape, dtype=torch.float32, device=device)
         self._factors[:, rows, columns] = torch.from_numpy(packed.copy()).to(device)
         self._rest = 1.0 / gaussian.regularization
         self._spread: torch.Tensor | None = None
-        if gaussian.spread is not None:
-            spread = unblocked(gaussian.spread)[:n_positions].copy()
+        if spread is not None:
+            columns_of_a = torch.from_numpy(unblocked(spread)[:n_positions].copy())
             shape = (n_positions, size, n_features)
-            self._spread = torch.from_numpy(spread).view(shape).to(device)
+            self._spread = columns_of_a.view(shape).to(device)
 
     def __reduce__(self) -> tuple[Any, ...]:
         return _again, (self._gaussian, self._device)

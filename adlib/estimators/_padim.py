@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterator
-from itertools import chain
+from itertools import chain, islice
 from typing import Any, Literal, TypeAlias, get_args
 
 import numpy as np
@@ -283,9 +283,10 @@ class PaDiM(AnomalyDetector):
         batches: Iterator[Float32Array] = (batch.embeddings for batch in patches)
         directions = None
         if self.channels == "pca":
-            first, batches = _split(batches, PCA_IMAGES)
+            images = (image[None] for batch in batches for image in batch)
+            first = np.concatenate(list(islice(images, PCA_IMAGES)))
             directions = _principal_components(first, self.n_channels)
-            batches = (_project(batch, directions) for batch in chain([first], batches))
+            batches = (_project(part, directions) for part in chain([first], images))
         fit = GaussianFit(self.regularization, settings.device)
         for embeddings in batches:
             grid = (embeddings.shape[1], embeddings.shape[2])
@@ -322,21 +323,6 @@ class PaDiM(AnomalyDetector):
             return Scored(top_mean_scores(distances, self.top_ratio), patch_scores)
         maps = anomaly_maps(patch_scores, self._size)
         return Scored(maps.max(axis=(1, 2)), patch_scores, maps)
-
-
-def _split(
-    batches: Iterator[Float32Array], n_images: int
-) -> tuple[Float32Array, Iterator[Float32Array]]:
-    """Return the first images, however they are batched, and all that follow."""
-    parts: list[Float32Array] = []
-    while sum(map(len, parts)) < n_images:
-        part = next(batches, None)
-        if part is None:
-            break
-        parts.append(part)
-    joined = np.concatenate(parts)
-    first, others = joined[:n_images], joined[n_images:]
-    return first, chain([others], batches) if len(others) else batches
 
 
 @undivided()

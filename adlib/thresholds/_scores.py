@@ -10,9 +10,9 @@ from numpy.typing import ArrayLike
 from scipy.stats import median_abs_deviation
 
 from adlib._validation import check_option, check_positive, check_ratio, refusal
+from adlib.metrics import best_f1
 from adlib.metrics._checks import check_labels_and_scores, check_number, check_scores
 from adlib.metrics._image_metrics import confusion_counts
-from adlib.metrics._levels import f1_of_levels, levels_of
 from adlib.thresholds._conformal import conformal_threshold, share_of
 
 TransferRule: TypeAlias = Literal["location", "spread", "quantile"]
@@ -62,8 +62,7 @@ def calibrate_threshold(
         )
         return float(tried[np.argmax(2 * found / (found + wrong + len(anomalous)))])
     labels = np.repeat([False, True], [len(normal), len(anomalous)])
-    levels = levels_of(labels, np.concatenate([normal, anomalous]))
-    return float(levels.thresholds[f1_of_levels(*levels[1:]).argmax()])
+    return best_f1(labels, np.concatenate([normal, anomalous])).threshold
 
 
 def quantile_threshold(scores_normal: ArrayLike, false_positive_rate: float) -> float:
