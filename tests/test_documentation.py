@@ -29,7 +29,7 @@ from adlib import PaDiM, PatchCore
 from adlib.cli import main
 from adlib.cli._arguments import spread
 from adlib.cli._main import app
-from adlib.estimators import _base
+from adlib.estimators import _detector
 from adlib.features import Backbone, use_feature_cache
 from adlib.study import Config, compare_conditions
 from adlib.study._tables import figures, joined, row, write_figures, write_table
@@ -122,7 +122,7 @@ def place(pictures, tmp_path, monkeypatch, tmp_path_factory):
     monkeypatch.setenv("ADLIB_CACHE", str(tmp_path_factory.getbasetemp() / "cache"))
     for kind in (PatchCore, PaDiM):
         monkeypatch.setitem(kind.__init__.__kwdefaults__, "image_size", SMALL)
-    monkeypatch.setattr(_base, "Backbone", MADE_ONCE)
+    monkeypatch.setattr(_detector, "Backbone", MADE_ONCE)
     # Images are so small that threads would mostly wait for each other.
     monkeypatch.setenv("OMP_NUM_THREADS", "1")
     n_threads = torch.get_num_threads()

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from typing import Any, Literal, NamedTuple, TypeAlias, get_args
 
 import numpy as np
@@ -16,19 +16,12 @@ from adlib.metrics._checks import check_labels, check_map
 from adlib.neighbors import MemoryBank
 
 Aggregation: TypeAlias = Literal["top_mean", "max", "reweighted"]
-AGGREGATIONS: tuple[Aggregation, ...] = ("top_mean", "max", "reweighted")
 MapAggregation: TypeAlias = Literal["max", "mean", "percentile", "top_mean"]
 HIGHEST_PERCENTILE = 100.0
 
 
 def top_mean_scores(patch_scores: Float32Array, top_ratio: float) -> Float32Array:
-    """Return the mean of each image's highest patch scores, (n_images,).
-
-    Args:
-        patch_scores: (n_images, n_patches).
-        top_ratio: Share of an image's patches that counts, in (0, 1]; at least one
-            patch does.
-    """
+    """Return the mean of each image's highest patch scores, one at least."""
     n_patches = patch_scores.shape[1]
     n_top = max(1, math.floor(top_ratio * n_patches))
     top = np.partition(patch_scores, n_patches - n_top, axis=1)[:, -n_top:]
@@ -52,26 +45,9 @@ def reweighted_scores(
 
         s = (1 - exp |m - m*| / sum over m' in N_b(m*) of exp |m - m'|) |m - m*|,
 
-    where N_b(m*) are the b bank entries nearest to m*, itself included.
-
-    Args:
-        patch_scores: Distance of each patch to the bank, (n_images, n_patches).
-        nearest: Bank entry nearest to each patch, (n_images, n_patches).
-        embeddings: (n_images, n_patches, n_features).
-        bank: The memory bank.
-        n_neighbors: b, at least 2; a smaller bank lowers it to its size.
-        left_out: For each image the training image whose entries do not count,
-            (n_images,); None: all count.
-
-    Returns:
-        (n_images,) float32.
-
-    Raises:
-        ValueError: The bank has a single entry, beside which nothing is dense.
-
-    References:
-        Roth et al., "Towards total recall in industrial anomaly detection", CVPR 2022,
-        equation 7 (there b = 9).
+    where N_b(m*) are the b bank entries nearest to m*, itself included (Roth et al.,
+    CVPR 2022, equation 7, where b = 9). A smaller bank lowers b to its size. Entries
+    from the training image ``left_out``, one for each image, do not count.
     """
     if len(bank) < 2:  # noqa: PLR2004 - an entry and another beside it
         raise ValueError(
@@ -107,8 +83,8 @@ def aggregate_maps(
     Args:
         anomaly_maps: (height, width) each, higher = more anomalous; taken in float32,
             one at a time. Images may differ in size.
-        aggregation: "max", the highest value; "mean", of all pixels; "percentile",
-            interpolated between pixels; "top_mean", the mean of the highest pixels.
+        aggregation: "max"; "mean" of all pixels; "percentile", interpolated between
+            pixels; or "top_mean", the mean of the highest pixels.
         percentile: Which one, in (0, 100].
         top_ratio: Share of the pixels of "top_mean", in (0, 1]; at least one pixel.
 
@@ -116,9 +92,7 @@ def aggregate_maps(
         (n_images,), in the order of the maps, higher = more anomalous.
 
     Raises:
-        TypeError: Maps or numbers are of the wrong kind.
-        ValueError: A map is not (height, width), is empty, or holds NaN or infinity;
-            there is none; or a number or name is out of its range.
+        TypeError, ValueError: There is no map, or an argument is not as stated.
 
     Example:
         >>> import numpy as np
@@ -179,21 +153,19 @@ def _aggregate(
         rule = "a number in (0, 100]"
         raise ValueError(refusal("percentile", owner, rule, percentile))
     top_ratio = check_ratio(top_ratio, "top_ratio", owner, closed=True)
-
-    def score(anomaly_map: Float32Array, aggregation: MapAggregation) -> float:
-        if aggregation == "max":
-            return float(anomaly_map.max())
-        if aggregation == "mean":
-            return float(anomaly_map.mean(dtype=np.float64))
-        if aggregation == "percentile":
-            return float(np.percentile(anomaly_map.astype(np.float64), percentile))
-        return float(top_mean_scores(anomaly_map.reshape(1, -1), top_ratio)[0])
-
+    score_by: dict[MapAggregation, Callable[[Float32Array], Any]] = {
+        "max": np.max,
+        "mean": lambda values: values.mean(dtype=np.float64),
+        "percentile": lambda values: np.percentile(
+            values.astype(np.float64), percentile
+        ),
+        "top_mean": lambda values: top_mean_scores(values.reshape(1, -1), top_ratio)[0],
+    }
     rows = []
     for number, values in enumerate(anomaly_maps):
         anomaly_map = check_map(values, number, "anomaly_maps", owner)
-        rows.append([score(anomaly_map, aggregation) for aggregation in chosen])
+        rows.append([score_by[aggregation](anomaly_map) for aggregation in chosen])
     if not rows:
         raise ValueError(refusal("anomaly_maps", owner, "at least one map", "none"))
-    columns = np.array(rows).T
+    columns = np.array(rows, np.float64).T
     return dict(zip(chosen, columns, strict=True))

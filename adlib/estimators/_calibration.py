@@ -29,6 +29,7 @@ from adlib.thresholds import (
 CalibrationKind: TypeAlias = Literal["conformal", "leave-one-out", "F1"]
 FEWEST_IMAGES = 3  # two others, of which a covariance can be made
 MOST_NAMED = 3  # images that a message names
+CHANCE = 0.5  # the AUROC of scores that tell nothing
 NAMELESS = re.compile(r"image \d+")  # names of images without a path
 CALLER = 4  # stack levels from a warning here to who called the estimator
 
@@ -43,8 +44,7 @@ class Calibration(NamedTuple):
         kind: "conformal" (good images that ``fit`` did not see, with a guarantee),
             "leave-one-out" (training images, each scored without itself) or "F1" (good
             and anomalous images).
-        false_positive_rate: Share of good parts that may be predicted anomalous, in
-            (0, 1); None with "F1".
+        false_positive_rate: The rate that was asked for, in (0, 1); None with "F1".
         n_normal: Good images that the threshold was set from.
         n_anomalous: Anomalous images that it was set from.
     """
@@ -58,14 +58,9 @@ class Calibration(NamedTuple):
 
 
 class Candidates(NamedTuple):
-    """What is known of images that may set a threshold, n of them.
+    """What is known of images that may set a threshold, (n,) each.
 
-    Attributes:
-        positions: Where in their source they are, (n,) int64.
-        names: (n,) text.
-        digests: Of their pixels, (n,) text.
-        scores: (n,) float64.
-        peaks: The highest value of each one's anomaly map, (n,) float64.
+    ``peaks`` are the highest values of their anomaly maps.
     """
 
     positions: Int64Array
@@ -81,25 +76,17 @@ class Candidates(NamedTuple):
         score: Callable[[Patches, Int64Array], Scored],
         size: tuple[int, int],
     ) -> Candidates:
-        """Score images in one pass, of whose maps only the highest values are kept.
-
-        Args:
-            images: The images, with digests.
-            score: Scores a batch, given the numbers of its images.
-            size: (height, width) of the anomaly maps.
-        """
-        scores = [np.empty(0, np.float32)]
-        peaks = [np.empty(0, np.float32)]
+        """Score images in one pass; ``score`` is also given the numbers of a batch."""
+        scores, peaks = [np.empty(0, np.float32)], [np.empty(0, np.float32)]
         for patches in images:
             last = len(images.names)
-            numbers = np.arange(last - len(patches.names), last)
-            scored = score(patches, numbers)
+            scored = score(patches, np.arange(last - len(patches.names), last))
             scores.append(scored.image_scores)
             peaks.append(scored.anomaly_maps(size).max(axis=(1, 2)))
         return cls(
             np.array(images.positions, np.int64),
-            np.array(images.names, object),
-            np.array(images.digests, object),
+            np.array(images.names, np.str_),
+            np.array(images.digests, np.str_),
             np.concatenate(scores).astype(np.float64),
             np.concatenate(peaks).astype(np.float64),
         )
@@ -119,37 +106,26 @@ def calibration(
 ) -> Calibration:
     """Return the threshold of images that were not learned from.
 
-    Args:
-        candidates: Those that could be used.
-        n_images: How many there were, skipped ones included.
-        labels: Which of them are anomalous, (n_images,); None: all are good.
-        rate: The false-positive rate where there are no labels.
-        known: Names and digests of the images that were learned from.
-        owner: What errors call the method that was given them.
-
-    Raises:
-        ImageError: No image could be used.
-        ValueError: The labels do not fit, lack a kind or are the wrong way round; most
-            images of a kind were learned from; or there are too few for the rate.
+    ``labels`` say which of the ``n_images`` are anomalous, skipped ones included; None:
+    all are good. ``known`` are names and digests of the images that were learned from.
     """
-    n_usable = len(candidates.scores)
-    if not n_usable:
+    if not len(candidates.scores):
         raise ImageError(f"X of {owner} must hold at least one usable image.")
-    anomalous = np.zeros(n_usable, np.bool_)
+    anomalous = np.zeros(len(candidates.scores), np.bool_)
     if labels is not None:
         check_one_each(labels, n_images, owner)
         anomalous = labels[candidates.positions]
         check_both_classes(anomalous, owner)
-    new = without_learned(candidates, anomalous, *known, owner)
+    new = _new_ones(candidates, anomalous, *known, owner)
     candidates, anomalous = candidates.only(new), anomalous[new]
-    first = without_copies(candidates, anomalous, owner)
+    first = _first_ones(candidates, anomalous, owner)
     candidates, anomalous = candidates.only(first), anomalous[first]
     if labels is None:
         return _at_rate(candidates, rate, "conformal", "calibrate")
-    return f1_calibration(candidates, anomalous, owner)
+    return _f1_calibration(candidates, anomalous, owner)
 
 
-def without_learned(
+def _new_ones(
     candidates: Candidates,
     anomalous: BoolArray,
     training_images: Sequence[str],
@@ -161,27 +137,21 @@ def without_learned(
     Content is compared, not names; only where a model of an earlier version knows no
     digest of an image are paths.
     """
-    digests = set(training_digests) - {""}
+    learned = np.isin(candidates.digests, training_digests)
     paths = {
         Path(name).resolve()
         for name, digest in zip(training_images, training_digests, strict=True)
         if not digest and not NAMELESS.fullmatch(name)
     }
-    learned = np.array(
-        [
-            digest in digests or (bool(paths) and Path(name).resolve() in paths)
-            for name, digest in zip(candidates.names, candidates.digests, strict=True)
-        ],
-        np.bool_,
+    if paths:
+        learned |= [Path(name).resolve() in paths for name in candidates.names]
+    remedy = (
+        "They score too low to set a threshold. Pass other images; or have fit score "
+        "each training image as if it had not been learned from (false_positive_rate "
+        "of the estimator, --leave-one-out of the command)."
     )
-    for of_kind, kind, remedy in (
-        (
-            ~anomalous,
-            "good",
-            "They score too low to set a threshold. Pass other images; or have fit "
-            "score each training image as if it had not been learned from "
-            "(false_positive_rate of the estimator, --leave-one-out of the command).",
-        ),
+    for of_kind, kind, advice in (
+        (~anomalous, "good", remedy),
         (anomalous, "anomalous", "Fit without them."),
     ):
         both = learned & of_kind
@@ -189,7 +159,7 @@ def without_learned(
             rule = f"{kind} images that fit did not learn from"
             named = _named(candidates.names[both])
             came = f"{both.sum()} of {of_kind.sum()} that it learned from: {named}"
-            raise ValueError(refusal("X", owner, rule, came, remedy))
+            raise ValueError(refusal("X", owner, rule, came, advice))
     if learned.any():
         warnings.warn(
             f"{learned.sum()} of {len(learned)} images given to {owner} were learned "
@@ -201,17 +171,15 @@ def without_learned(
     return ~learned
 
 
-def without_copies(
-    candidates: Candidates, anomalous: BoolArray, owner: str
-) -> Int64Array:
+def _first_ones(candidates: Candidates, anomalous: BoolArray, owner: str) -> Int64Array:
     """Return which candidates differ from all before, or raise if labels contradict."""
-    good = set(candidates.digests[~anomalous])
-    torn = anomalous & np.array([one in good for one in candidates.digests], np.bool_)
+    digests = candidates.digests
+    torn = anomalous & np.isin(digests, digests[~anomalous])
     if torn.any():
         rule = "one label for each image"
         came = f"copies labelled normal and anomalous: {_named(candidates.names[torn])}"
         raise ValueError(refusal("y", owner, rule, came))
-    _, first = np.unique(candidates.digests.astype(str), return_index=True)
+    _, first = np.unique(digests, return_index=True)
     if len(first) < len(anomalous):
         copies = np.delete(candidates.names, first)
         warnings.warn(
@@ -226,15 +194,9 @@ def without_copies(
 def left_out_calibration(
     candidates: Candidates, rate: float, owner: str
 ) -> Calibration:
-    """Return the threshold of training images that were scored without themselves.
-
-    Raises:
-        ValueError: They are all alike, or too few differ for the rate.
-    """
-    _, place, counts = np.unique(
-        candidates.digests.astype(str), return_inverse=True, return_counts=True
-    )
-    copied = counts[place] > 1
+    """Return the threshold of training images that were scored without themselves."""
+    different, counts = np.unique(candidates.digests, return_counts=True)
+    copied = np.isin(candidates.digests, different[counts > 1])
     alone = candidates.only(~copied)
     if not len(alone.scores) or np.ptp(alone.scores) == 0:
         rule = "images that differ, to score each as if it had not been learned from"
@@ -257,20 +219,13 @@ def left_out_calibration(
             f"scores too low; the threshold is set from the other {len(alone.scores)}. "
             "Pass one image of each part.",
             InputWarning,
-            stacklevel=CALLER,
+            stacklevel=3,  # the caller of fit
         )
     return found
 
 
 def check_left_out(X: Images, n_images: int | None, rate: float, owner: str) -> None:
-    """Raise unless images can be left out, and are enough for a rate.
-
-    Args:
-        X: The training images; they are read a second time.
-        n_images: How many there are, where that is known.
-        rate: The false-positive rate asked for.
-        owner: What errors call the method that was given them.
-    """
+    """Raise unless images can be left out, and are enough for a rate if counted."""
     if not isinstance(X, str | os.PathLike) and not hasattr(X, "__getitem__"):
         rule = "images in a fixed order that can be read twice, to leave each one out"
         remedy = "Pass a list or a folder, or call calibrate with images held out."
@@ -292,31 +247,18 @@ def check_same_images(
     digests: Sequence[str],
     owner: str,
 ) -> None:
-    """Raise unless a batch holds the training images from number ``first`` on.
-
-    Args:
-        patches: The batch, with digests.
-        first: Number of its first image.
-        names: Of the training images.
-        digests: Of their pixels; empty where a model of an earlier version knows none.
-        owner: What errors call the method that was given the images.
-    """
+    """Raise unless a batch holds the training images from number ``first`` on."""
     read = zip(patches.names, patches.digests, strict=True)
     for number, (name, digest) in enumerate(read, start=first):
         came = f"{name!r} as number {number}"
         if number >= len(names) or name != names[number]:
-            raise _others(names, came, owner)
-        if digests[number] not in ("", digest):
-            raise _others(names, f"{came}, other pixels", owner)
+            raise others(names, came, owner)
+        if digests[number] not in ("", digest):  # an earlier version knew none
+            raise others(names, f"{came}, other pixels", owner)
 
 
-def check_all_read(n_read: int, names: Sequence[str], owner: str) -> None:
-    """Raise unless as many images were read as there are training images."""
-    if n_read < len(names):
-        raise _others(names, f"{n_read} images", owner)
-
-
-def _others(names: Sequence[str], came: str, owner: str) -> ValueError:
+def others(names: Sequence[str], came: str, owner: str) -> ValueError:
+    """Return the error for images that are not the training images."""
     rule = f"the {len(names)} images that fit learned from, in the same order"
     return ValueError(refusal("X", owner, rule, came))
 
@@ -333,23 +275,23 @@ def _at_rate(
     )
 
 
-def f1_calibration(
+def _f1_calibration(
     candidates: Candidates, anomalous: BoolArray, owner: str
 ) -> Calibration:
     """Return the threshold with the highest F1.
 
     As many good images show a pixel above the pixel threshold as are predicted
     anomalous.
-
-    Raises:
-        ValueError: The anomalous images score below the good ones.
     """
     scores = candidates.scores
     normal, defective = scores[~anomalous], scores[anomalous]
     threshold = calibrate_threshold(normal, defective)
     takes_all = threshold < scores.min()
     auroc = compute_auroc(anomalous, scores)
-    if auroc < 0.5 and (takes_all or _surely_backwards(anomalous, scores)):  # noqa: PLR2004 - chance
+    few = 1 in (len(normal), len(defective))  # one has no spread
+    if auroc < CHANCE and (
+        takes_all or (not few and delong_interval(anomalous, scores).high < CHANCE)
+    ):
         rule = (
             "such that anomalous images score above normal ones (+1 normal and -1 "
             "anomalous, or 0 normal and 1 anomalous)"
@@ -374,14 +316,7 @@ def f1_calibration(
         )
     rank = max(0, int(np.count_nonzero(normal <= threshold)) - 1)
     highest = float(np.sort(candidates.peaks[~anomalous])[rank])
-    n_each = len(normal), len(defective)
-    return Calibration(threshold, highest, "F1", None, *n_each)
-
-
-def _surely_backwards(anomalous: BoolArray, scores: Float64Array) -> bool:
-    """Ask whether the AUROC's interval lies below one half."""
-    few = min(anomalous.sum(), (~anomalous).sum()) < 2  # noqa: PLR2004 - for a spread
-    return not few and delong_interval(anomalous, scores).high < 0.5  # noqa: PLR2004 - chance
+    return Calibration(threshold, highest, "F1", None, len(normal), len(defective))
 
 
 def threshold_text(threshold: float | None, calibration: Calibration | None) -> str:
@@ -413,7 +348,7 @@ def threshold_text(threshold: float | None, calibration: Calibration | None) -> 
 
 def _named(names: Iterable[str]) -> str:
     """Return the first few names, and how many more there are."""
-    listed = list(names)
+    listed = list(map(str, names))
     text = ", ".join(map(repr, listed[:MOST_NAMED]))
     more = len(listed) - MOST_NAMED
     return f"{text} and {more} more" if more > 0 else text

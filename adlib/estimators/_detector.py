@@ -2,24 +2,34 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from typing import Any, Self
+import copy
+import os
+from abc import ABCMeta, abstractmethod
+from collections.abc import Generator, Iterator, Sequence
+from contextlib import closing
+from typing import Any, Literal, Self, overload
 
 import numpy as np
 from numpy.typing import ArrayLike
+from sklearn.base import BaseEstimator
 from sklearn.exceptions import NotFittedError
 
 from adlib._typing import Float32Array, Float64Array, Int64Array
-from adlib._validation import check_finite, check_ratio, refusal
-from adlib.estimators._base import BaseDetector
+from adlib._validation import (
+    check_finite,
+    check_image_size,
+    check_ratio,
+    describe,
+    refusal,
+)
 from adlib.estimators._calibration import (
     Calibration,
     Candidates,
     calibration,
-    check_all_read,
     check_left_out,
     check_same_images,
     left_out_calibration,
+    others,
     threshold_text,
 )
 from adlib.estimators._labels import (
@@ -28,31 +38,44 @@ from adlib.estimators._labels import (
     as_anomalous,
     check_both_classes,
     check_one_each,
+    one_is_anomalous,
+    warn_of_few_normal,
     warn_of_scorers,
 )
-from adlib.estimators._patches import Pass, Patches, embed, open_normal, warn_of_skipped
-from adlib.estimators._results import Inspection, Scored
+from adlib.estimators._model_file import ModelContent
+from adlib.estimators._patches import (
+    Embed,
+    Pass,
+    Patches,
+    embed,
+    open_normal,
+    warn_of_skipped,
+)
+from adlib.estimators._results import ImageEmbeddings, Inspection, Scored, stretched
 from adlib.estimators._settings import Settings
-from adlib.images import Images, Source, open_source
+from adlib.features import Backbone
+from adlib.features._backbone import DEFAULT_STRIDES, Precision, Runtime
+from adlib.images import Failure, Images, Source, open_source
+from adlib.images._pixels import ColorOrder
 
 
-class AnomalyDetector(BaseDetector):
+class AnomalyDetector(BaseEstimator, metaclass=ABCMeta):
     """An estimator that is fitted to images of good parts and scores new ones.
 
     ``PatchCore`` and ``PaDiM`` are the detectors; they share all methods that are
-    documented here.
+    documented here. Those that take images ``X`` raise ``ImageError`` where one is
+    unusable and ``on_error`` is "raise"; all but ``fit`` raise ``NotFittedError``
+    before it.
 
     Attributes:
         backbone_: The frozen network.
         grid_: (height, width) of the patch grid.
         training_images_: Names of the training images, in order.
-        training_digests_: Digests of their pixels, by which ``calibrate`` finds
-            training images among its own; empty in models of earlier versions.
+        training_digests_: Digests of their pixels; empty in models of earlier versions.
         skipped_: Images that ``fit`` skipped (``on_error="skip"``), with reasons.
         threshold_: What ``calibrate``, or ``fit`` with ``false_positive_rate``, set; or
             None. It may be set by hand, to a finite number.
-        pixel_threshold_: Set with it: above it a pixel of an anomaly map is drawn as
-            anomalous; or None.
+        pixel_threshold_: Set with it, for the pixels of anomaly maps; or None.
         calibration_: How both were set, a ``Calibration``; or None.
         left_out_scores_: With ``false_positive_rate``, what ``leave_one_out_scores``
             gave in ``fit``, (n_images,) float32; else None.
@@ -63,18 +86,159 @@ class AnomalyDetector(BaseDetector):
         or calibrated.
     """
 
+    _frozen: tuple[str, ...] = (
+        "backbone",
+        "stages",
+        "embedding",
+        "image_size",
+        "precision",
+        "runtime",
+    )
     _aggregated_by: tuple[str, ...] = ("aggregation", "top_ratio")
+    _strides: tuple[int, ...] = DEFAULT_STRIDES  # of the stages that None means
+    backbone: str
+    weights: str | None
+    stages: tuple[int, ...] | None
+    image_size: int | tuple[int, int]
+    color: ColorOrder
+    max_value: float | None
+    precision: Precision
+    runtime: Runtime
     false_positive_rate: float | None = None
+    backbone_: Backbone
+    grid_: tuple[int, int]
+    training_images_: list[str]
+    training_digests_: list[str]
+    skipped_: list[Failure]
     threshold_: float | None
     pixel_threshold_: float | None
     calibration_: Calibration | None
     left_out_scores_: Float32Array | None
+    learned_with_: dict[str, Any]
+    _one_is_anomalous: bool = False  # in the labels that fit was given
+
+    @abstractmethod
+    def _check_parameters(self) -> Settings:
+        """Return the checked shared parameters; raise for any that is wrong."""
+
+    @abstractmethod
+    def _new_embedder(self, backbone: Backbone, settings: Settings) -> Embed:
+        """Return what turns images into the embeddings that ``_learn`` is given."""
+
+    @abstractmethod
+    def _embedder(self) -> Embed:
+        """Return what turns images into the embeddings that are scored."""
+
+    @abstractmethod
+    def _learn(
+        self,
+        patches: Iterator[Patches],
+        n_images: int | None,
+        embedder: Embed,
+        settings: Settings,
+    ) -> dict[str, Any]:
+        """Return the learned attributes, ``grid_`` among them, and set none of them.
+
+        ``n_images`` counts skipped images too; it is None where that is not known.
+        """
+
+    @abstractmethod
+    def _score_patches(self, embeddings: Float32Array) -> Scored:
+        """Score the patches and images of one batch of embeddings."""
+
+    @abstractmethod
+    def _score_left_out(self, embeddings: Float32Array, images: Int64Array) -> Scored:
+        """Score training images, (n,) numbers, as if each had not been in ``fit``."""
+
+    @abstractmethod
+    def _restore(self, content: ModelContent, device: str) -> None:
+        """Take over the learned state of a model file, or raise ModelFileError."""
+
+    @abstractmethod
+    def _describe(self) -> dict[str, str]:
+        """Return what was learned, as short texts by name."""
+
+    @abstractmethod
+    def save(self, path: str | os.PathLike[str]) -> None:
+        """Write everything that scoring needs to one file.
+
+        Args:
+            path: The file, which is replaced if it is there; the folder must exist.
+        """
 
     def __sklearn_tags__(self) -> Any:
         # Not by OutlierMixin: its fit_predict scores training images as new ones.
         tags = super().__sklearn_tags__()
         tags.estimator_type = "outlier_detector"
         return tags
+
+    def fit(self, X: Images, y: ArrayLike | None = None) -> Self:
+        """Fit the detector to images of good parts.
+
+        Args:
+            X: Images of good parts: a folder, a glob, paths, uint8, uint16 or float
+                arrays (n, h, w) or (n, h, w, 3), tensors (n, 3, h, w), PIL images, or
+                a list, DataLoader or iterator of these.
+            y: Labels, (n_images,): +1 normal and -1 anomalous, or numbers 0 normal and
+                1 anomalous, or bool. Anomalous images are left out. None: all are good.
+
+        Returns:
+            The estimator. A failed fit leaves it as it was.
+
+        Raises:
+            ImageError: No image is usable.
+            TypeError, ValueError: A parameter, ``X`` or ``y`` is not as stated; or
+                ``X`` cannot be read twice, or is too small, for
+                ``false_positive_rate``.
+            WeightsError: The backbone's weights are not available.
+            ImportError: A library that the parameters ask for is not installed.
+        """
+        settings = self._check_parameters()
+        owner = f"{type(self).__name__}.fit"
+        anomalous = None if y is None else as_anomalous(y, owner)
+        source = open_normal(X, anomalous, owner, settings.pixel_format)
+        zero_one = y is not None and one_is_anomalous(y)
+        rate = self.false_positive_rate
+        if rate is not None:
+            rate = check_ratio(rate, "false_positive_rate", owner, closed=False)
+            check_left_out(X, source.n_items, rate, owner)
+        backbone = Backbone(
+            self.backbone,
+            weights=self.weights,
+            stages=self.stages,
+            strides=self._strides,
+            device=settings.device,
+            precision=settings.precision,
+            runtime=settings.runtime,
+            random_state=settings.random_state,
+        )
+        embedder = self._new_embedder(backbone, settings)
+        reading = embed(source, embedder, settings, "Reading features", digests=True)
+        images = Pass(reading, owner)
+        with closing(iter(images)) as batches:
+            learned = self._learn(batches, source.n_items, embedder, settings)
+        # All on a copy, so that whatever fails from here on changes nothing.
+        fitted = copy.copy(self)
+        fitted.__dict__.update(
+            learned,
+            backbone_=backbone,
+            training_images_=images.names,
+            training_digests_=images.digests,
+            skipped_=images.skipped,
+            learned_with_=self._values_of(self._frozen),
+            left_out_scores_=None,
+            _one_is_anomalous=zero_one,
+        )
+        fitted._take_over(None)
+        if rate is not None:
+            left_out = fitted._leave_one_out(source, settings, owner)
+            fitted.left_out_scores_ = left_out.scores.astype(np.float32)
+            fitted._take_over(left_out_calibration(left_out, rate, owner))
+        warn_of_skipped(images.skipped)
+        if anomalous is not None and zero_one:
+            warn_of_few_normal(anomalous, owner)
+        self.__dict__.update(fitted.__dict__)
+        return self
 
     def describe(self) -> dict[str, str]:
         """Return what was learned and how the threshold was set, as texts by name.
@@ -86,6 +250,232 @@ class AnomalyDetector(BaseDetector):
         self._check_fitted()
         text = threshold_text(self._threshold(), self.calibration_)
         return {**self._describe(), "threshold": text}
+
+    def score(self, X: Images, y: object = None) -> Float32Array:
+        """Return one anomaly score an image; higher = more anomalous.
+
+        This deviates from scikit-learn, whose ``score`` returns one number for all.
+
+        Args:
+            X: Images, as in ``fit``.
+            y: Ignored; there for scikit-learn.
+
+        Returns:
+            (n_images,) float32; NaN where an image was skipped (``on_error="skip"``),
+            with one warning that lists them.
+        """
+        scores, skipped = self._scores(X)
+        warn_of_skipped(skipped)
+        return scores
+
+    def _scores(self, X: Images) -> tuple[Float32Array, list[Failure]]:
+        """Return scores, NaN where skipped, and what was skipped."""
+        images = Pass(self._embed(X, "score", "Scoring"))
+        scores: list[Float32Array] = []
+        for patches in images:  # a comprehension's frame would keep the loop open
+            scores.append(self._score_patches(patches.embeddings).image_scores)  # noqa: PERF401
+        in_place = np.full(self._count(images), np.nan, np.float32)
+        in_place[images.positions] = np.concatenate([*scores, np.empty(0, np.float32)])
+        return in_place, images.skipped
+
+    def score_samples(self, X: Images) -> Float64Array:
+        """Return ``-score``: higher = more normal, as scikit-learn has it.
+
+        Args:
+            X: Images, as in ``fit``.
+
+        Returns:
+            (n_images,) float64; NaN where an image was skipped.
+        """
+        return -self.score(X).astype(np.float64)
+
+    def decision_function(self, X: Images) -> Float64Array:
+        """Return ``threshold_ - score``: negative = anomalous, as scikit-learn has it.
+
+        Args:
+            X: Images, as in ``fit``.
+
+        Returns:
+            (n_images,) float64. Before ``calibrate`` the threshold is taken as 0, and
+            their sign has no meaning.
+
+        Raises:
+            NotFittedError: ``fit`` was not called.
+
+        Note:
+            scikit-learn's scorers call this and expect higher values for the label 1.
+            So it warns where ``fit`` was given labels 0 and 1: see ``auroc_scorer``.
+        """
+        self._check_fitted()
+        threshold = self._threshold() or 0.0
+        scores = self.score(X).astype(np.float64)
+        if self._one_is_anomalous:
+            warn_of_scorers(f"{type(self).__name__}.decision_function")
+        return threshold - scores
+
+    @overload
+    def anomaly_maps(
+        self, X: Images, size: tuple[int, int] | None = None
+    ) -> Float32Array: ...
+
+    @overload
+    def anomaly_maps(
+        self, X: Images, size: Literal["original"]
+    ) -> list[Float32Array]: ...
+
+    def anomaly_maps(
+        self, X: Images, size: tuple[int, int] | Literal["original"] | None = None
+    ) -> Float32Array | list[Float32Array]:
+        """Return where each image is anomalous; higher = more anomalous.
+
+        Args:
+            X: Images, as in ``fit``.
+            size: None: maps at ``image_size``; (height, width): stretched to this
+                size; "original": each stretched to the size of its own image, as EXIF
+                turns it upright. Stretching is bilinear, as overlays show it.
+
+        Returns:
+            (n_images, height, width) float32; with "original" a list of (height, width)
+            float32. NaN where an image was skipped, at ``image_size`` where its own
+            size is asked for. ``inspect`` gives the same maps one by one.
+
+        Raises:
+            TypeError, ValueError: ``size`` is not as stated.
+        """
+        owner = f"{type(self).__name__}.anomaly_maps"
+        if size is not None and not (isinstance(size, str) and size == "original"):
+            if not isinstance(size, Sequence) or isinstance(size, str):
+                rule = 'None, "original" or a pair (height, width)'
+                raise ValueError(refusal("size", owner, rule, describe(size)))
+            size = check_image_size(size, "size", owner)
+        images = Pass(self._embed(X, "anomaly_maps", "Scoring"))
+        maps: dict[int, Float32Array] = {}
+        for patches in images:
+            drawn = self._score_patches(patches.embeddings).anomaly_maps(self._size)
+            for position, own, one in zip(
+                patches.positions, patches.sizes, drawn, strict=True
+            ):
+                maps[position] = stretched(one, own if size == "original" else size)
+        unseen = size if isinstance(size, tuple) else self._size
+        for failure in images.skipped:
+            maps[failure.position] = np.full(unseen, np.nan, np.float32)
+        in_order = [maps[position] for position in range(self._count(images))]
+        warn_of_skipped(images.skipped)
+        return in_order if size == "original" else np.stack(in_order)
+
+    def embeddings(self, X: Images) -> Iterator[ImageEmbeddings]:
+        """Yield the patch embeddings of each image, in order, in one pass.
+
+        Args:
+            X: Images, as in ``fit``.
+
+        Yields:
+            One ``ImageEmbeddings`` an image. A skipped image has none, and its position
+            is missing.
+        """
+        return (
+            ImageEmbeddings(*one)
+            for read in self._embed(X, "embeddings", "Reading")
+            for one in zip(read.names, read.positions, read.embeddings, strict=False)
+        )
+
+    def inspect(self, X: Images) -> Iterator[Inspection]:
+        """Yield path, score, verdict and map of each image, in order, in one pass.
+
+        Args:
+            X: Images, as in ``fit``; a stream may be endless.
+
+        Yields:
+            One ``Inspection`` an image. A skipped image has an ``error`` and no map.
+
+        Note:
+            Memory is bounded by a batch. Up to ``batch_size + 2 * n_workers`` images
+            are read before the first result: for a live camera set both to 1. With a
+            ``batch_size`` up to 4 the next batch of a source of known length is
+            embedded while one is searched.
+        """
+        return self._inspect(self._embed(X, "inspect", "Inspecting"))
+
+    def _inspect(self, batches: Iterator[Patches]) -> Iterator[Inspection]:
+        for patches in batches:
+            unseen = None if self.threshold_ is None else OUTLIER
+            results = {
+                failure.position: Inspection(
+                    failure.name, float("nan"), unseen, None, failure.reason
+                )
+                for failure in patches.failures
+            }
+            if patches.names:
+                scored = self._score_patches(patches.embeddings)
+                maps = scored.anomaly_maps(self._size)
+                worst = (scored.worst_places() * patches.sizes).astype(int).tolist()
+                verdicts = self._verdicts(scored.image_scores)
+                for i, position in enumerate(patches.positions):
+                    results[position] = Inspection(
+                        path=patches.names[i],
+                        score=float(scored.image_scores[i]),
+                        verdict=None if verdicts is None else int(verdicts[i]),
+                        map=maps[i],
+                        size=patches.sizes[i],
+                        worst_pixel=(worst[i][0], worst[i][1]),
+                    )
+            for position in sorted(results):
+                yield results[position]
+
+    def predict(self, X: Images) -> Int64Array:
+        """Return a verdict on each image: +1 normal, -1 anomalous.
+
+        Args:
+            X: Images, as in ``fit``.
+
+        Returns:
+            (n_images,) int64. A skipped image gets -1, since nothing is known about it.
+
+        Raises:
+            NotFittedError: ``fit`` was not called, or nothing has set a threshold.
+        """
+        self._check_fitted()
+        if self.threshold_ is None:
+            raise NotFittedError(
+                f"{type(self).__name__} has no threshold yet. Call calibrate with good "
+                "images it has not seen, or with labelled ones."
+            )
+        verdicts = self._verdicts(self.score(X))
+        assert verdicts is not None  # there is a threshold
+        return verdicts
+
+    def fit_predict(self, X: Images, y: ArrayLike | None = None) -> Int64Array:
+        """Fit, and return a verdict on each image: +1 normal, -1 anomalous.
+
+        That on a training image follows from ``left_out_scores_``.
+
+        Args:
+            X: Images, as in ``fit``; they are read three times.
+            y: Labels, (n_images,), as in ``fit``; or None.
+
+        Returns:
+            (n_images,) int64; -1 for a skipped image.
+
+        Raises:
+            ImageError, TypeError, ValueError: As ``fit``; or ``false_positive_rate`` is
+                None, so that ``fit`` would set no threshold.
+        """
+        owner = f"{type(self).__name__}.fit_predict"
+        if self.false_positive_rate is None:
+            rule = "a number in (0, 1), so that fit sets a threshold"
+            remedy = "Or call fit, then calibrate, then predict."
+            came = "None"
+            raise ValueError(refusal("false_positive_rate", owner, rule, came, remedy))
+        self.fit(X, y)  # which warns of skipped images
+        scores = self._scores(X)[0]
+        learned = np.ones(len(scores), np.bool_)
+        learned[[failure.position for failure in self.skipped_]] = False
+        if y is not None:
+            learned &= ~as_anomalous(y, owner)
+        scores[learned] = self.left_out_scores_
+        verdicts = self._verdicts(scores)
+        assert verdicts is not None  # fit has set a threshold
+        return verdicts
 
     def calibrate(
         self,
@@ -111,18 +501,15 @@ class AnomalyDetector(BaseDetector):
 
         Raises:
             TypeError: ``false_positive_rate`` is no number.
-            ImageError: An image is unusable and ``on_error`` is "raise", or none is
-                left.
+            ImageError: No image is usable.
             ValueError: ``y`` lacks one of the classes, does not fit ``X`` or is the
                 wrong way round; half of the good or of the anomalous images are
                 training images; both ``y`` and ``false_positive_rate`` are given; or
                 there are too few images for the rate.
-            NotFittedError: ``fit`` was not called.
 
         Note:
             Training images are recognised by their pixels. Fewer than half are left out
-            with a warning, and so are copies. Of the maps only the highest
-            values are kept: memory is bounded by a batch.
+            with a warning, and so are copies. Memory is bounded by a batch.
         """
         owner = f"{type(self).__name__}.calibrate"
         rate = 0.05 if false_positive_rate is None else false_positive_rate
@@ -134,14 +521,12 @@ class AnomalyDetector(BaseDetector):
                 raise ValueError(refusal("false_positive_rate", owner, rule, f"{rate}"))
             check_both_classes(labels, owner)
         settings = self._ready()
-        if labels is None:
-            source = open_normal(X, None, owner, settings.pixel_format)
-        else:
-            source = open_source(X, owner, settings.pixel_format)
+        good_alone = labels is None
+        source = open_source(X, owner, settings.pixel_format, good_alone=good_alone)
+        if labels is not None:
             check_one_each(labels, source.n_items, owner)
-        images = Pass(
-            embed(source, self._embedder(), settings, "Calibrating", digests=True)
-        )
+        embedder = self._embedder()
+        images = Pass(embed(source, embedder, settings, "Calibrating", digests=True))
         candidates = Candidates.of(
             images, lambda some, _: self._score_patches(some.embeddings), self._size
         )
@@ -151,94 +536,12 @@ class AnomalyDetector(BaseDetector):
         self._take_over(found)
         return self
 
-    def predict(self, X: Images) -> Int64Array:
-        """Return a verdict on each image: +1 normal, -1 anomalous.
-
-        Args:
-            X: Images, as in ``fit``.
-
-        Returns:
-            (n_images,) int64. A skipped image gets -1, since nothing is known about it.
-
-        Raises:
-            ImageError: An image is unusable and ``on_error`` is "raise".
-            NotFittedError: ``fit`` or ``calibrate`` was not called.
-        """
-        self._check_fitted()
-        if self.threshold_ is None:
-            raise NotFittedError(
-                f"{type(self).__name__} has no threshold yet. Call calibrate with good "
-                "images it has not seen, or with labelled ones."
-            )
-        return self._verdicts(self.score(X))
-
-    def decision_function(self, X: Images) -> Float64Array:
-        """Return ``threshold_ - score``: negative = anomalous, as scikit-learn has it.
-
-        Before ``calibrate`` the threshold is taken as 0: the values then rank images,
-        and their sign has no meaning.
-
-        Args:
-            X: Images, as in ``fit``.
-
-        Returns:
-            (n_images,) float64.
-
-        Raises:
-            ImageError: An image is unusable and ``on_error`` is "raise".
-            NotFittedError: ``fit`` was not called.
-
-        Note:
-            scikit-learn's scorers call this and expect higher values for the label 1.
-            So it warns where ``fit`` was given labels 0 and 1: see ``auroc_scorer``.
-        """
-        self._check_fitted()
-        threshold = self._threshold() or 0.0
-        scores = self.score(X).astype(np.float64)
-        if self._one_is_anomalous:
-            warn_of_scorers(f"{type(self).__name__}.decision_function")
-        return threshold - scores
-
-    def fit_predict(self, X: Images, y: ArrayLike | None = None) -> Int64Array:
-        """Fit, and return a verdict on each image: +1 normal, -1 anomalous.
-
-        For training images the verdict is that of their ``left_out_scores_``, each as
-        if ``fit`` had not seen it.
-
-        Args:
-            X: Images, as in ``fit``; they are read three times.
-            y: Labels, (n_images,), as in ``fit``; or None.
-
-        Returns:
-            (n_images,) int64; -1 for a skipped image.
-
-        Raises:
-            ImageError, TypeError, ValueError: As ``fit``; or ``false_positive_rate`` is
-                None, so that ``fit`` would set no threshold.
-        """
-        owner = f"{type(self).__name__}.fit_predict"
-        if self.false_positive_rate is None:
-            rule = "a number in (0, 1), so that fit sets a threshold"
-            remedy = "Or call fit, then calibrate, then predict."
-            came = "None"
-            raise ValueError(refusal("false_positive_rate", owner, rule, came, remedy))
-        self.fit(X, y)  # which warns of skipped images
-        verdicts = self._verdicts(self._scores(X)[0])
-        learned = np.ones(len(verdicts), np.bool_)
-        learned[[failure.position for failure in self.skipped_]] = False
-        if y is not None:
-            learned &= ~as_anomalous(y, owner)
-        assert self.left_out_scores_ is not None  # fit has a rate
-        verdicts[learned] = self._verdicts(self.left_out_scores_)
-        return verdicts
-
     def leave_one_out_scores(
         self, X: Images, y: ArrayLike | None = None
     ) -> Float32Array:
         """Score each training image as if ``fit`` had not seen it.
 
-        The image's own patches do not count. So good images need not be held out to
-        know how good images score.
+        So good images need not be held out to know how good images score.
 
         Args:
             X: The training images, in the same order.
@@ -249,14 +552,11 @@ class AnomalyDetector(BaseDetector):
 
         Raises:
             ValueError: ``X`` holds other images, or there are too few.
-            ImageError: An image is unusable and ``on_error`` is "raise".
-            NotFittedError: ``fit`` was not called.
 
         Note:
-            The coreset or the principal components were still selected with the image.
-            So these scores are not exactly those of a new image, and a threshold from
-            them has no guarantee, unlike one of ``calibrate``. Images of the same part
-            lower each other's scores.
+            The coreset or the principal components were still selected with the image,
+            and images of the same part lower each other's scores. So a threshold from
+            these scores has no guarantee, unlike one of ``calibrate``.
         """
         owner = f"{type(self).__name__}.leave_one_out_scores"
         settings = self._ready()
@@ -266,89 +566,74 @@ class AnomalyDetector(BaseDetector):
         left_out = self._leave_one_out(source, settings, owner)
         return left_out.scores.astype(np.float32)
 
-    def inspect(self, X: Images) -> Iterator[Inspection]:
-        """Yield path, score, verdict and map of each image, in order, in one pass.
-
-        Args:
-            X: Images, as in ``fit``; a stream may be endless.
-
-        Yields:
-            One ``Inspection`` an image. A skipped image has an ``error`` and no map.
-
-        Raises:
-            ImageError: An image is unusable and ``on_error`` is "raise".
-            NotFittedError: ``fit`` was not called; raised at once, not when iterated.
-
-        Note:
-            Memory is bounded by a batch, however many images there are. Up to
-            ``batch_size + 2 * n_workers`` images are read before the first result: for
-            a live camera set both to 1. With a ``batch_size`` up to 4 and a source
-            of known length the next batch is embedded while one is searched.
-        """
-        return self._inspect(self._embed(X, "inspect", "Inspecting"))
-
-    def _inspect(self, batches: Iterator[Patches]) -> Iterator[Inspection]:
-        for patches in batches:
-            unseen = None if self.threshold_ is None else OUTLIER
-            results = {
-                failure.position: Inspection(
-                    failure.name, float("nan"), unseen, None, failure.reason
-                )
-                for failure in patches.failures
-            }
-            if patches.names:
-                scored = self._score_patches(patches.embeddings)
-                maps = scored.anomaly_maps(self._size)
-                worst = (scored.worst_places() * patches.sizes).astype(int).tolist()
-                for i, position in enumerate(patches.positions):
-                    score = float(scored.image_scores[i])
-                    results[position] = Inspection(
-                        path=patches.names[i],
-                        score=score,
-                        verdict=self._verdict(score),
-                        map=maps[i],
-                        size=patches.sizes[i],
-                        worst_pixel=(worst[i][0], worst[i][1]),
-                    )
-            for position in sorted(results):
-                yield results[position]
-
-    def _plan_threshold(self, X: Images, n_images: int | None, owner: str) -> None:
-        if self.false_positive_rate is not None:
-            rate = check_ratio(
-                self.false_positive_rate, "false_positive_rate", owner, closed=False
-            )
-            check_left_out(X, n_images, rate, owner)
-
-    def _set_threshold(self, source: Source, settings: Settings, owner: str) -> None:
-        self.left_out_scores_ = None
-        self._take_over(None)
-        if self.false_positive_rate is not None:
-            left_out = self._leave_one_out(source, settings, owner)
-            self.left_out_scores_ = left_out.scores.astype(np.float32)
-            rate = float(self.false_positive_rate)
-            self._take_over(left_out_calibration(left_out, rate, owner))
-
     def _leave_one_out(
         self, source: Source, settings: Settings, owner: str
     ) -> Candidates:
-        known = self.training_images_, self.training_digests_
+        """Return the training images, each scored as if it had not been in ``fit``."""
+        names = self.training_images_
 
         def score(patches: Patches, numbers: Int64Array) -> Scored:
-            check_same_images(patches, int(numbers[0]), *known, owner)
+            first = int(numbers[0])
+            check_same_images(patches, first, names, self.training_digests_, owner)
             return self._score_left_out(patches.embeddings, numbers)
 
-        batches = embed(
-            source, self._embedder(), settings, "Leaving one out", digests=True
-        )
-        found = Candidates.of(Pass(batches), score, settings.image_size)
-        check_all_read(len(found.scores), known[0], owner)
+        embedder = self._embedder()
+        reading = embed(source, embedder, settings, "Leaving one out", digests=True)
+        found = Candidates.of(Pass(reading), score, settings.image_size)
+        if len(found.scores) < len(names):
+            raise others(names, f"{len(found.scores)} images", owner)
         return found
+
+    def _embed(self, X: Images, method: str, description: str) -> Generator[Patches]:
+        """Yield the patches to score, batch by batch; check everything at once."""
+        settings = self._ready()
+        owner = f"{type(self).__name__}.{method}"
+        source = open_source(X, owner, settings.pixel_format)
+        return embed(source, self._embedder(), settings, description)
+
+    @property
+    def _size(self) -> tuple[int, int]:
+        """(height, width) of images and maps."""
+        return check_image_size(self.image_size, "image_size", type(self).__name__)
+
+    def _count(self, images: Pass) -> int:
+        """Return how many images there were, or raise for none."""
+        if not images.n_images:
+            owner, rule = type(self).__name__, "at least one image"
+            raise ValueError(refusal("X", owner, rule, "an empty stream"))
+        return images.n_images
+
+    def _check_fitted(self) -> None:
+        if not hasattr(self, "backbone_"):
+            raise NotFittedError(
+                f"This {type(self).__name__} has not learned anything yet. "
+                "Call fit with images of good parts first."
+            )
+
+    def _ready(self) -> Settings:
+        """Return the checked parameters of a fitted detector, or raise."""
+        self._check_fitted()
+        settings = self._check_parameters()
+        self._check_unchanged(self.learned_with_, "it was fitted", "fit")
+        return settings
+
+    def _values_of(self, names: Sequence[str]) -> dict[str, Any]:
+        return {name: getattr(self, name) for name in names}
+
+    def _check_unchanged(self, then: dict[str, Any], done: str, again: str) -> None:
+        """Raise unless parameters are what they were when something was done."""
+        for name, value in then.items():
+            now = getattr(self, name)
+            if now != value:
+                rule = f"{value!r}, with which {done}"
+                remedy = f"Call {again} again, or set it back."
+                owner = type(self).__name__
+                raise ValueError(refusal(name, owner, rule, describe(now), remedy))
 
     def _take_over(self, calibration: Calibration | None) -> None:
         """Set what a calibration found."""
         self.calibration_ = calibration
-        self._calibrated_with = self._aggregation()
+        self._calibrated_with = self._values_of(self._aggregated_by)
         self.threshold_ = self.pixel_threshold_ = None
         if calibration is not None:
             self.threshold_ = calibration.threshold
@@ -357,32 +642,21 @@ class AnomalyDetector(BaseDetector):
     def _threshold(self) -> float | None:
         """Return the threshold, which may have been set by hand, or raise.
 
-        Raises:
-            ValueError: It was set for scores that are aggregated otherwise.
+        It must not have been set for scores that are aggregated otherwise.
         """
         threshold = self._finite("threshold_")
-        if self.calibration_ is None or threshold != self.calibration_.threshold:
-            return threshold
-        for name, then in self._calibrated_with.items():
-            rule = f"{then!r}, with which the threshold was set"
-            self._check_unchanged(name, then, rule, "calibrate again")
+        if self.calibration_ is not None and threshold == self.calibration_.threshold:
+            done = "the threshold was set"
+            self._check_unchanged(self._calibrated_with, done, "calibrate")
         return threshold
-
-    def _aggregation(self) -> dict[str, Any]:
-        """Return the parameters that make image scores of patch scores."""
-        return {name: getattr(self, name) for name in self._aggregated_by}
 
     def _finite(self, name: str) -> float | None:
         value = getattr(self, name)
         return None if value is None else check_finite(value, name, type(self).__name__)
 
-    def _verdicts(self, scores: Float32Array) -> Int64Array:
-        threshold = self._threshold()
-        assert threshold is not None  # callers have checked
-        return np.where(scores.astype(np.float64) <= threshold, INLIER, OUTLIER)
-
-    def _verdict(self, score: float) -> int | None:
+    def _verdicts(self, scores: Float32Array) -> Int64Array | None:
+        """Return the verdicts on scores, or None where there is no threshold."""
         threshold = self._threshold()
         if threshold is None:
             return None
-        return INLIER if score <= threshold else OUTLIER
+        return np.where(scores.astype(np.float64) <= threshold, INLIER, OUTLIER)

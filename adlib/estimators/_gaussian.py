@@ -63,15 +63,6 @@ class Gaussian(NamedTuple):
     spread: Float32Array | None
     regularization: float
 
-    @property
-    def size(self) -> int:
-        """Rows of F: features, or columns of A."""
-        n_features: int = self.mean.shape[1]
-        if self.spread is None:
-            return n_features
-        n_numbers: int = self.spread.shape[1]
-        return n_numbers // n_features
-
 
 class GaussianFit:
     """Learns Gaussians from images as they come.
@@ -80,10 +71,6 @@ class GaussianFit:
     is learned does not depend on batches, and memory not on the number of images. With
     p positions and d features it takes 1.6 p d^2 bytes for those that wait and, once
     there are more than that, 4 p d^2 for the sums (on a GPU 8 p d^2).
-
-    Args:
-        regularization: Added to the diagonal of every covariance, above 0.
-        device: "cpu" or "cuda:N"; where sums are kept and factorised.
     """
 
     def __init__(self, regularization: float, device: str) -> None:
@@ -110,12 +97,7 @@ class GaussianFit:
             self._n_images += len(some)
 
     def finish(self, *, progress: bool) -> Gaussian:
-        """Return the Gaussians; nothing can be added afterwards.
-
-        Raises:
-            ValueError: ``regularization`` is so small, compared with the data, that a
-                covariance is not positive definite in float64.
-        """
+        """Return the Gaussians; nothing can be added afterwards."""
         assert self._waiting is not None  # there is at least one image
         n_positions, n_features = self._waiting.shape[1:]
         few = self._sums is None
@@ -124,17 +106,11 @@ class GaussianFit:
             self._waiting = None  # its memory is needed for the factors
         size = self._n_images if few else n_features
         blocks = n_blocks(n_positions)
+        mean = np.empty((n_positions, n_features), np.float32)
         factors = np.zeros((blocks, n_packed(size), SIDE_BY_SIDE), np.float32)
-        spread = None
-        if few:
-            shape = (blocks, size * n_features, SIDE_BY_SIDE)
-            spread = np.empty(shape, np.float32)
-        gaussian = Gaussian(
-            np.empty((n_positions, n_features), np.float32),
-            factors,
-            spread,
-            self._regularization,
-        )
+        shape = (blocks, size * n_features, SIDE_BY_SIDE)
+        spread = np.empty(shape, np.float32) if few else None
+        gaussian = Gaussian(mean, factors, spread, self._regularization)
         chunk = max(1, CHUNK_BYTES // (8 * n_features**2 * SIDE_BY_SIDE))
         chunks = range(0, blocks, chunk)
         n_threads = min(available_threads(), len(chunks))
@@ -157,7 +133,12 @@ class GaussianFit:
         assert self._waiting is not None
         if self._sums is None:
             shift = self._waiting[0].copy()
-            self._sums = _sums(shift, self._device)
+            if self._device == "cpu":
+                self._sums = SumsCPU(shift)
+            else:
+                from adlib.estimators._gaussian_torch import SumsTorch  # noqa: PLC0415
+
+                self._sums = SumsTorch(shift, self._device)
         self._sums.add(self._waiting[: self._n_waiting])
         self._n_waiting = 0
 
@@ -216,22 +197,11 @@ def left_out_squared(squared: Float32Array, n_images: int) -> Float32Array:
 
         n^2 (n - 2) q / ((n - 1)^3 - n (n - 1) q),
 
-    where the regulariser e of the others is taken as e (n - 1) / (n - 2).
-
-    Args:
-        squared: q, any shape.
-        n_images: n, at least 3.
+    where the regulariser e of the others is taken as e (n - 1) / (n - 2). n is at
+    least 3.
     """
     n = float(n_images)
     q = squared.astype(np.float64)
     # q stays below (n - 1)^2 / n; the floor holds where float32 has rounded it up.
     rest = np.maximum((n - 1) ** 3 - n * (n - 1) * q, 1e-6 * (n - 1) ** 3)
     return (n**2 * (n - 2) * q / rest).astype(np.float32)
-
-
-def _sums(shift: Float32Array, device: str) -> SumsCPU | SumsTorch:
-    if device == "cpu":
-        return SumsCPU(shift)
-    from adlib.estimators._gaussian_torch import SumsTorch  # noqa: PLC0415
-
-    return SumsTorch(shift, device)

@@ -7,6 +7,7 @@ nor threads change a bit. Matrices are packed: of the lower triangle, row by row
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -49,9 +50,8 @@ def n_packed(n_features: int) -> int:
 class SumsCPU:
     """Running sums of x and x x' at every position, about a fixed ``shift``.
 
-    Args:
-        shift: Subtracted from all x, (n_positions, n_features): the sums then hold few
-            digits that cancel, however far from zero the data lies.
+    Subtracted from all x, it leaves the sums few digits that cancel, however far from
+    zero the data lies.
     """
 
     def __init__(self, shift: Float32Array) -> None:
@@ -59,34 +59,31 @@ class SumsCPU:
         blocks = n_blocks(n_positions)
         self._shift = shift
         self._sums = np.zeros((blocks, n_features, SIDE_BY_SIDE))
-        packed = n_packed(n_features)
-        self._products = np.zeros((blocks, packed, SIDE_BY_SIDE))
+        self._products = np.zeros((blocks, n_packed(n_features), SIDE_BY_SIDE))
 
     def add(self, images: Float32Array) -> None:
         """Add images, (n_images, n_positions, n_features)."""
-        n_threads = available_threads()
 
         def work(first: int, last: int) -> None:
             _add(images, self._shift, self._sums, self._products, first, last)
 
-        with Threads(n_threads) as pool:
-            n_slices = n_threads * SLICES_PER_THREAD
-            run_in_slices(pool, n_slices, len(self._sums), work)
+        _over_blocks(work, len(self._sums))
 
     def moments(
         self, first: int, last: int, n_images: int
     ) -> tuple[torch.Tensor, torch.Tensor]:
-        """Return means and covariances of the positions in some blocks.
+        """Return means and covariances of the positions in some blocks, float64.
 
-        Returns:
-            (n, n_features) and (n, n_features, n_features) float64; of the covariances
-            the lower triangle alone.
+        Of the covariances the lower triangle alone.
         """
         shift = self._shift[first * SIDE_BY_SIDE : last * SIDE_BY_SIDE]
         count, n_features = shift.shape
         means = unblocked(self._sums[first:last])[:count] / n_images
+        rows, columns = np.tril_indices(n_features)
+        products = unblocked(self._products[first:last])[:count]
+        products = products - n_images * means[:, rows] * means[:, columns]
         covariances = np.zeros((count, n_features, n_features))
-        _unpack(self._products[first:last], means, n_images, covariances)
+        covariances[:, rows, columns] = products / max(n_images - 1, 1)
         return torch.from_numpy(means + shift), torch.from_numpy(covariances)
 
 
@@ -97,14 +94,9 @@ class MahalanobisCPU:
         self._gaussian = gaussian
 
     def squared(self, images: Float32Array) -> Float32Array:
-        """Return squared distances, (n_images, n_positions) float32.
-
-        Args:
-            images: (n_images, n_positions, n_features) float32.
-        """
+        """Return (n_images, n_positions) float32 for images of embeddings."""
         mean, factors, spread, regularization = self._gaussian
         squared = np.empty(images.shape[:2], np.float32)
-        n_threads = available_threads()
 
         def work(first: int, last: int) -> None:
             if spread is None:
@@ -115,10 +107,14 @@ class MahalanobisCPU:
                     images, mean, spread, factors, rest, squared, first, last
                 )
 
-        with Threads(n_threads) as pool:
-            n_slices = n_threads * SLICES_PER_THREAD
-            run_in_slices(pool, n_slices, len(factors), work)
+        _over_blocks(work, len(factors))
         return squared
+
+
+def _over_blocks(work: Callable[[int, int], None], n_blocks: int) -> None:
+    n_threads = available_threads()
+    with Threads(n_threads) as pool:
+        run_in_slices(pool, n_threads * SLICES_PER_THREAD, n_blocks, work)
 
 
 @compiled(fastmath={"contract"})
@@ -154,36 +150,11 @@ def _add(
                 k += 1
 
 
-@compiled()
-def _unpack(
-    products: Float64Array,
-    means: Float64Array,
-    n_images: int,
-    covariances: Float64Array,
-) -> None:  # pragma: no cover - compiled
-    """Write the lower triangles of the covariances that packed sums amount to."""
-    degrees = max(n_images - 1, 1)
-    for position in range(len(means)):
-        block, lane = divmod(position, SIDE_BY_SIDE)
-        mean = means[position]
-        k = 0
-        for i in range(len(mean)):
-            for j in range(i + 1):
-                product = products[block, k, lane] - n_images * mean[i] * mean[j]
-                covariances[position, i, j] = product / degrees
-                k += 1
-
-
 @compiled(fastmath={"contract"})
 def pack_inverses(
     lower: Float64Array, factors: Float32Array
 ) -> None:  # pragma: no cover - compiled
-    """Invert lower triangles by substitution, row by row, and pack what comes.
-
-    Args:
-        lower: (n_positions, n, n), of which the upper half is not read.
-        factors: Packed inverses, (n_blocks, n_packed(n), 16); written to.
-    """
+    """Write the packed inverses of lower triangles, row by row, to ``factors``."""
     size = lower.shape[1]
     inverse = np.zeros((size, size))
     for position in range(len(lower)):
@@ -211,16 +182,7 @@ def squared_by_factors(
     first: int,
     last: int,
 ) -> None:  # pragma: no cover - compiled
-    """Write |F (x - mean)|^2 for packed triangles F, (n_blocks, n_packed, 16).
-
-    Args:
-        images: (n_images, n_positions, n_features).
-        mean: (n_positions, n_features).
-        factors: Packed inverse Cholesky factors.
-        squared: (n_images, n_positions); written to.
-        first: First block of positions.
-        last: Before this block.
-    """
+    """Write |F (x - mean)|^2 of the blocks from ``first`` to before ``last``."""
     n_images, n_positions, n_features = images.shape
     x = np.zeros((n_features, SIDE_BY_SIDE), np.float32)
     y = np.zeros(SIDE_BY_SIDE, np.float32)
@@ -253,18 +215,7 @@ def squared_by_spread(
     first: int,
     last: int,
 ) -> None:  # pragma: no cover - compiled
-    """Write |w|^2 + rest |r - A w|^2 with w = F'F A'r and r = x - mean.
-
-    Args:
-        images: (n_images, n_positions, n_features).
-        mean: (n_positions, n_features).
-        spread: A, column by column, (n_blocks, n_columns * n_features, 16).
-        factors: Packed triangles F, (n_blocks, n_packed(n_columns), 16).
-        rest: Weight of what A w leaves of r.
-        squared: (n_images, n_positions); written to.
-        first: First block of positions.
-        last: Before this block.
-    """
+    """Write |w|^2 + rest |r - A w|^2 with w = F'F A'r and r = x - mean."""
     n_images, n_positions, n_features = images.shape
     n_columns = spread.shape[1] // n_features
     x = np.zeros((n_features, SIDE_BY_SIDE), np.float32)

@@ -19,21 +19,13 @@ _LOADING = threading.Lock()
 
 
 def load_solvers(device: str) -> None:
-    """Have torch load its solvers for a GPU, once.
-
-    It does so at their first use, and fails where two threads are first at once.
-    """
+    """Have torch load its solvers for a GPU; two threads that do it at once fail."""
     with _LOADING:
         torch.linalg.cholesky_ex(torch.eye(1, dtype=torch.float64, device=device))
 
 
 class SumsTorch:
-    """Running sums of x and x x' at every position, about a fixed ``shift``.
-
-    Args:
-        shift: Subtracted from all x, (n_positions, n_features).
-        device: Where the sums are kept.
-    """
+    """Running sums of x and x x' at every position, about a fixed ``shift``."""
 
     @undisturbed()
     def __init__(self, shift: Float32Array, device: str) -> None:
@@ -68,12 +60,7 @@ class SumsTorch:
 
 
 class MahalanobisTorch:
-    """Squared Mahalanobis distances on a GPU.
-
-    Args:
-        gaussian: The Gaussians.
-        device: Where they are kept, unpacked: twice the memory of the packed form.
-    """
+    """Squared Mahalanobis distances on a GPU, by factors that are not packed."""
 
     @undisturbed()
     def __init__(self, gaussian: Gaussian, device: str) -> None:
@@ -81,17 +68,18 @@ class MahalanobisTorch:
         self._mean = torch.from_numpy(gaussian.mean).to(device)
         n_positions, n_features = gaussian.mean.shape
         packed = unblocked(gaussian.factors)[:n_positions]
-        size = gaussian.size
+        spread = gaussian.spread
+        size = n_features if spread is None else spread.shape[1] // n_features
         rows, columns = torch.tril_indices(size, size, device=device)
         shape = (n_positions, size, size)
         self._factors = torch.zeros(shape, dtype=torch.float32, device=device)
         self._factors[:, rows, columns] = torch.from_numpy(packed.copy()).to(device)
         self._rest = 1.0 / gaussian.regularization
         self._spread: torch.Tensor | None = None
-        if gaussian.spread is not None:
-            spread = unblocked(gaussian.spread)[:n_positions].copy()
+        if spread is not None:
+            columns_of_a = torch.from_numpy(unblocked(spread)[:n_positions].copy())
             shape = (n_positions, size, n_features)
-            self._spread = torch.from_numpy(spread).view(shape).to(device)
+            self._spread = columns_of_a.view(shape).to(device)
 
     def __reduce__(self) -> tuple[Any, ...]:
         return _again, (self._gaussian, self._device)

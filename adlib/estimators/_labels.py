@@ -18,16 +18,10 @@ INLIER, OUTLIER = 1, -1  # scikit-learn's outlier convention
 
 
 def as_anomalous(y: ArrayLike, owner: str) -> BoolArray:
-    """Return which labels say anomalous, (n_images,) bool.
+    """Return which labels say anomalous, (n_images,) bool, or raise.
 
-    Args:
-        y: (n_images,) of +1 normal and -1 anomalous as ``predict`` gives, or of 0
-            normal and 1 anomalous as data sets have it, or of bool, True anomalous.
-            Where there are only ones, they mean normal.
-        owner: What errors call the function that was given ``y``.
-
-    Raises:
-        ValueError: The values belong to neither convention, or ``y`` is not 1-D.
+    ``y`` holds +1 normal and -1 anomalous as ``predict`` gives, or 0 normal and 1
+    anomalous as data sets have it, or bool, True anomalous. Only ones mean normal.
     """
     rule = "+1 normal and -1 anomalous, or 0 normal and 1 anomalous, one an image"
     labels = np.asarray(y)
@@ -99,15 +93,13 @@ def auroc_scorer(estimator: Any, X: Images, y: ArrayLike) -> float:
     """Return the image AUROC, for labels of either convention.
 
     Pass it as ``scoring`` to ``cross_val_score``, ``GridSearchCV`` and so on. Their
-    "roc_auc" takes the label 1 as normal, as +1 is, and gives 1 - AUROC for labels 0
-    normal and 1 anomalous.
+    "roc_auc" takes the label 1 as normal and gives 1 - AUROC for labels 0 and 1.
 
     Args:
         estimator: Fitted, with ``score_samples``: a detector of adlib's or of
             scikit-learn's, or a pipeline that ends in one.
         X: Images, as in ``fit``.
-        y: Labels, (n_images,): +1 normal and -1 anomalous, or 0 normal and 1 anomalous,
-            or bool, True anomalous.
+        y: Labels, (n_images,), as in ``fit``.
 
     Returns:
         In [0, 1]; 1 where all anomalous images score above all normal ones.

@@ -30,23 +30,14 @@ FIELDS: dict[str, type] = {
 
 
 class ModelContent(NamedTuple):
-    """What a model file holds.
-
-    Attributes:
-        header: ``format``, ``estimator``, ``versions``, ``parameters``, ``state``.
-        tensors: Arrays by name.
-    """
+    """What a model file holds: a header of ``FIELDS``, and arrays by name."""
 
     header: dict[str, Any]
     tensors: dict[str, AnyArray]
 
 
 def write_model(path: str | os.PathLike[str], content: ModelContent) -> None:
-    """Write a model file; a crash leaves the old file whole.
-
-    Raises:
-        OSError: The folder does not exist, is not writable, or the disk is full.
-    """
+    """Write a model file; a crash leaves the old file whole."""
     from safetensors import SafetensorError  # noqa: PLC0415 - not needed to fit
     from safetensors.numpy import save_file  # noqa: PLC0415
 
@@ -65,14 +56,8 @@ def write_model(path: str | os.PathLike[str], content: ModelContent) -> None:
 def read_model(path: str | os.PathLike[str]) -> ModelContent:
     """Read and check a model file.
 
-    Raises:
-        FileNotFoundError: There is no such file.
-        ModelFileError: It is no model file of adlib's, damaged, or of a later format.
-
-    Note:
-        Takes the memory of the tensors twice, and of the header, which safetensors
-        limits to 100 MB, at most 30 times; no memory is allocated for sizes that the
-        file states without holding the bytes.
+    It takes the memory of the tensors twice, and of the header, at most 100 MB, at most
+    30 times; none for sizes that are stated without the bytes.
     """
     from safetensors import SafetensorError, safe_open  # noqa: PLC0415
 

@@ -4,19 +4,14 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterator
-from itertools import chain
+from itertools import chain, islice
 from typing import Any, Literal, TypeAlias, get_args
 
 import numpy as np
 
 from adlib._threads import undivided
 from adlib._typing import AnyArray, Float32Array, Int64Array
-from adlib._validation import (
-    check_int,
-    check_option,
-    check_positive,
-    check_ratio,
-)
+from adlib._validation import check_int, check_option, check_positive, check_ratio
 from adlib.estimators._aggregation import top_mean_scores
 from adlib.estimators._detector import AnomalyDetector
 from adlib.estimators._gaussian import (
@@ -55,9 +50,9 @@ class PaDiM(AnomalyDetector):
     patch grid a Gaussian with mean m and covariance S is fitted to the embeddings. The
     score of a patch x is its Mahalanobis distance, the root of
     (x - m)' (S + e I)^-1 (x - m), with e the ``regularization``; that of an image its
-    highest patch score (or the highest value of its map, or the mean of its highest
-    patch scores). The time to score does not depend on the number of training images.
-    Parts must be at the same place in every image; if not, use ``PatchCore``.
+    highest patch score (see ``aggregation``). The time to score does not depend on the
+    number of training images. Parts must be at the same place in every image; if not,
+    use ``PatchCore``.
 
     ``score`` returns one value per image, unlike scikit-learn's ``score``.
 
@@ -68,8 +63,7 @@ class PaDiM(AnomalyDetector):
         stages: timm's stage indices; None takes those at strides 8 and 16. The paper
             takes three, for the default backbone (1, 2, 3).
         image_size: Side in pixels to which images are resized, or (height, width).
-        color: Order of the channels of arrays and tensors: "rgb", or "bgr" as OpenCV
-            has it. In files and PIL images it is known.
+        color: Channel order of arrays and tensors: "rgb", or "bgr" as OpenCV has it.
         max_value: What counts as white in 16-bit images and in floats, such as 4095 for
             a camera of 12 bits; None: 65535 and 1.
         embedding: "concat" (3x3 means side by side), "nearest" (no neighbourhood and
@@ -89,13 +83,11 @@ class PaDiM(AnomalyDetector):
         top_ratio: Fraction of patches for "top_mean", (0, 1].
         false_positive_rate: None, or the share of good images that may be predicted
             anomalous, in (0, 1): ``fit`` then reads ``X`` twice and sets the threshold
-            from ``leave_one_out_scores``, with no image held out and no guarantee.
+            from ``leave_one_out_scores``, without a guarantee.
         batch_size: Images a batch; changes speed and memory, not results.
         device: "auto" (the GPU where there is one), "cpu", "cuda" or "cuda:N".
-        precision: What the backbone computes in: "float32", or "bfloat16", faster where
-            the processor has instructions for it. All else stays as it is.
-        runtime: What runs the backbone: "torch", or "openvino" (extra ``openvino``), on
-            a CPU alone and faster there.
+        precision: Of the backbone: "float32", or "bfloat16", faster on some processors.
+        runtime: Of the backbone: "torch", or "openvino" (an extra; faster, CPU alone).
         n_workers: Threads that decode images; None: one a core, at most 8.
         on_error: "raise" at an unusable image, or "skip" it and warn.
         progress: Show bars on a terminal for what takes longer than two seconds.
@@ -114,16 +106,14 @@ class PaDiM(AnomalyDetector):
         ``fit`` reads images in one pass; its memory does not grow with their number:
         with p positions and d features at most 6 p d^2 bytes on a CPU (9.6 on a GPU)
         beyond the network and a batch of images; the model then takes 2 p d^2 bytes.
-        Sums and factors are computed in float64, distances from them in float32 with an
-        error of about 1e-6. The same images, seed and versions give the same model; on
-        a CPU neither batches nor threads change what is computed from the embeddings.
-        On a GPU ``fit`` failed when it was tried; the cause is fixed, but it has not
-        been run there since.
+        Distances have an error of about 1e-6. The same images, seed and versions give
+        the same model; on a CPU neither batches nor threads change what is computed
+        from the embeddings. On a GPU ``fit`` failed when it was tried; the cause is
+        fixed, but it has not been run there since.
 
     References:
         1. T. Defard et al., "PaDiM: a patch distribution modeling framework for anomaly
-           detection and localization", ICPR 2021: equation 1 is the covariance with its
-           regulariser, equation 2 the distance.
+           detection and localization", ICPR 2021, equations 1 and 2.
 
     Example:
         >>> import numpy as np
@@ -198,29 +188,26 @@ class PaDiM(AnomalyDetector):
         }
 
     def save(self, path: str | os.PathLike[str]) -> None:
-        """Write the model to one file, whole or not at all.
+        """Write the model to one file, whole or not at all; ``adlib.load`` reads it.
 
         The file holds parameters, threshold, Gaussians, channels and the backbone's
         tensors, so that it scores the same on a machine that can reach no model hub.
-        ``adlib.load`` reads it. Nothing in it is code.
+        Nothing in it is code.
 
         Args:
             path: The file, which is replaced if it is there; the folder must exist.
 
         Raises:
             NotFittedError: ``fit`` was not called.
-            OSError: The folder does not exist, is not writable, or the disk is full.
+            OSError: The file cannot be written.
         """
         self._check_fitted()
-        parts = {
+        tensors = {
             "gaussian.mean": self.gaussian_.mean,
             "gaussian.factors": self.gaussian_.factors,
             "gaussian.spread": self.gaussian_.spread,
             "channels": self.channels_,
             "directions": self.directions_,
-        }
-        tensors: dict[str, AnyArray] = {
-            name: part for name, part in parts.items() if part is not None
         }
         save_detector(self, path, {}, tensors)
 
@@ -229,6 +216,7 @@ class PaDiM(AnomalyDetector):
         n_embedded = self._n_embedded(self.backbone_)
         self.channels_ = self.directions_ = None
         n_features = n_embedded
+        shape: tuple[int | None, ...]
         if self.channels == "random":
             self.channels_ = tensor_of(content, "channels", np.int64, (None,))
             n_features = len(self.channels_)
@@ -236,20 +224,17 @@ class PaDiM(AnomalyDetector):
             if not n_features or (np.diff(limits) <= 0).any():
                 raise damaged("channels", f"ascending numbers below {n_embedded}")
         elif self.channels == "pca":
-            self.directions_ = tensor_of(
-                content, "directions", np.float32, (n_embedded, None)
-            )
+            shape = (n_embedded, None)
+            self.directions_ = tensor_of(content, "directions", np.float32, shape)
             n_features = self.directions_.shape[1]
         n_positions = self.grid_[0] * self.grid_[1]
-        mean = tensor_of(
-            content, "gaussian.mean", np.float32, (n_positions, n_features)
-        )
+        shape = (n_positions, n_features)
+        mean = tensor_of(content, "gaussian.mean", np.float32, shape)
         blocks, spread = n_blocks(n_positions), None
         size = n_features
         if "gaussian.spread" in content.tensors:
-            spread = tensor_of(
-                content, "gaussian.spread", np.float32, (blocks, None, SIDE_BY_SIDE)
-            )
+            shape = (blocks, None, SIDE_BY_SIDE)
+            spread = tensor_of(content, "gaussian.spread", np.float32, shape)
             size, rest = divmod(spread.shape[1], n_features)
             if not size or rest:
                 raise damaged("gaussian.spread", f"columns of {n_features} numbers")
@@ -263,9 +248,8 @@ class PaDiM(AnomalyDetector):
         check_option(self.channels, "channels", owner, get_args(Channels))
         check_int(self.n_channels, "n_channels", owner, low=1)
         check_positive(self.regularization, "regularization", owner)
-        check_option(
-            self.aggregation, "aggregation", owner, get_args(GaussianAggregation)
-        )
+        aggregations = get_args(GaussianAggregation)
+        check_option(self.aggregation, "aggregation", owner, aggregations)
         check_ratio(self.top_ratio, "top_ratio", owner, closed=True)
         return check_settings(self)
 
@@ -299,9 +283,10 @@ class PaDiM(AnomalyDetector):
         batches: Iterator[Float32Array] = (batch.embeddings for batch in patches)
         directions = None
         if self.channels == "pca":
-            first, batches = _split(batches, PCA_IMAGES)
+            images = (image[None] for batch in batches for image in batch)
+            first = np.concatenate(list(islice(images, PCA_IMAGES)))
             directions = _principal_components(first, self.n_channels)
-            batches = _projected(chain([first], batches), directions)
+            batches = (_project(part, directions) for part in chain([first], images))
         fit = GaussianFit(self.regularization, settings.device)
         for embeddings in batches:
             grid = (embeddings.shape[1], embeddings.shape[2])
@@ -340,28 +325,9 @@ class PaDiM(AnomalyDetector):
         return Scored(maps.max(axis=(1, 2)), patch_scores, maps)
 
 
-def _split(
-    batches: Iterator[Float32Array], n_images: int
-) -> tuple[Float32Array, Iterator[Float32Array]]:
-    """Return the first images, however they are batched, and all that follow."""
-    parts: list[Float32Array] = []
-    while sum(map(len, parts)) < n_images:
-        part = next(batches, None)
-        if part is None:
-            break
-        parts.append(part)
-    joined = np.concatenate(parts)
-    first, others = joined[:n_images], joined[n_images:]
-    return first, chain([others], batches) if len(others) else batches
-
-
-def _projected(
-    batches: Iterator[Float32Array], directions: Float32Array
-) -> Iterator[Float32Array]:
-    for batch in batches:
-        with undivided():
-            projected = batch @ directions
-        yield projected
+@undivided()
+def _project(embeddings: Float32Array, directions: Float32Array) -> Float32Array:
+    return embeddings @ directions
 
 
 @undivided()

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator, Mapping
-from typing import Any, Literal, NamedTuple, Self, TypeAlias, get_args
+from collections.abc import Iterator
+from contextlib import closing
+from typing import Any, Literal, Self, TypeAlias, get_args
 
 import numpy as np
 from numpy.typing import ArrayLike
@@ -18,7 +19,6 @@ from adlib._validation import (
     coreset_size,
 )
 from adlib.estimators._aggregation import (
-    AGGREGATIONS,
     Aggregation,
     reweighted_scores,
     top_mean_scores,
@@ -30,8 +30,8 @@ from adlib.estimators._patches import (
     Embed,
     Pass,
     Patches,
-    PatchStore,
     embed,
+    gather,
     open_normal,
     origins_of,
     warn_of_skipped,
@@ -62,13 +62,6 @@ Selection: TypeAlias = Literal["greedy", "random"]
 RECALL_QUERIES = 2_000  # patches that an index's recall is measured on
 
 
-class _Lookup(NamedTuple):
-    """Distance to and index of the entry nearest to each patch, (n, n_patches)."""
-
-    distances: Float32Array
-    nearest: Int64Array
-
-
 class PatchCore(AnomalyDetector):
     """Detect anomalies by the distance of patches to a memory bank of good ones.
 
@@ -87,8 +80,7 @@ class PatchCore(AnomalyDetector):
         weights: "pretrained", the path of a local state dict, or None for random ones.
         stages: timm's stage indices; None takes those at strides 8 and 16.
         image_size: Side in pixels to which images are resized, or (height, width).
-        color: Order of the channels of arrays and tensors: "rgb", or "bgr" as OpenCV
-            has it. In files and PIL images it is known.
+        color: Channel order of arrays and tensors: "rgb", or "bgr" as OpenCV has it.
         max_value: What counts as white in 16-bit images and in floats, such as 4095 for
             a camera of 12 bits; None: 65535 and 1.
         embedding: "concat" (3x3 means side by side), "paper" (1024 features as the
@@ -100,10 +92,9 @@ class PatchCore(AnomalyDetector):
             the selection of the coreset alone; None selects in full.
         search: How the nearest entry is found: "exact", or by FAISS (extra ``faiss``):
             "faiss-flat", brute force in float32; approximate, for banks far above
-            10,000 entries, "faiss-ivf" (inverted lists), "faiss-sq" (with 8-bit codes),
-            "faiss-ivfpq" (with product-quantised codes, slow to train), "faiss-hnsw" (a
-            graph). Distances are exact in any case; ``search_recall_`` says how many
-            nearest entries an index finds. The model file holds the trained index.
+            10,000 entries, "faiss-ivf", "faiss-sq", "faiss-ivfpq" or "faiss-hnsw" (see
+            ``MemoryBank``). Distances are exact in any case; ``search_recall_`` says
+            how many nearest entries an index finds.
         aggregation: Image score: "top_mean", the mean of the ``top_ratio`` highest
             patch scores; "max"; or "reweighted", the paper's equation 7: with x the
             patch of the highest score, m* its nearest entry and N the ``n_neighbors``
@@ -113,13 +104,11 @@ class PatchCore(AnomalyDetector):
         n_neighbors: Size of N in "reweighted" (the paper's b), at least 2.
         false_positive_rate: None, or the share of good images that may be predicted
             anomalous, in (0, 1): ``fit`` then reads ``X`` twice and sets the threshold
-            from ``leave_one_out_scores``, with no image held out and no guarantee.
+            from ``leave_one_out_scores``, without a guarantee.
         batch_size: Images a batch; changes speed and memory, not results.
         device: "auto" (the GPU where there is one), "cpu", "cuda" or "cuda:N".
-        precision: What the backbone computes in: "float32", or "bfloat16", faster where
-            the processor has instructions for it. All else stays in float32.
-        runtime: What runs the backbone: "torch", or "openvino" (extra ``openvino``), on
-            a CPU alone and faster there.
+        precision: Of the backbone: "float32", or "bfloat16", faster on some processors.
+        runtime: Of the backbone: "torch", or "openvino" (an extra; faster, CPU alone).
         n_workers: Threads that decode images; None: one a core, at most 8.
         on_error: "raise" at an unusable image, or "skip" it and warn.
         progress: Show bars on a terminal for what takes longer than two seconds.
@@ -131,8 +120,7 @@ class PatchCore(AnomalyDetector):
         n_patches_: How many patches the coreset was chosen from.
         search_recall_: How well a FAISS ``search`` finds the nearest entries, a
             ``Recall``, measured by ``fit`` on up to 2,000 training patches that are not
-            in the bank (their image may be). None where the search is exact or every
-            patch is in the bank.
+            in the bank (their image may be); or None.
 
     Other attributes are those of ``AnomalyDetector``.
 
@@ -142,11 +130,10 @@ class PatchCore(AnomalyDetector):
         in all under 1.5 times the embeddings for the default at 320 images. The same
         images, seed and versions give the same model. On a CPU the scores do not depend
         on batches, and on the number of threads only by the rounding of the backbone,
-        under 1e-5 relative. With one memory bank, image scores of ``precision`` and
-        ``runtime`` differ from torch's in float32 by at most 1e-4 relative with
-        OpenVINO in float32, and by 5e-2 in bfloat16. In bfloat16 ``fit`` selects
-        another bank, whose scores may differ more. Neither can therefore be changed
-        after ``fit``; ``load`` may choose others.
+        under 1e-5 relative. With one memory bank, image scores differ from torch's in
+        float32 by at most 1e-4 relative with OpenVINO in float32, and by 5e-2 in
+        bfloat16, where ``fit`` also selects another bank. Neither can therefore be
+        changed after ``fit``; ``load`` may choose others.
 
     References:
         1. K. Roth et al., "Towards total recall in industrial anomaly detection", CVPR
@@ -223,23 +210,20 @@ class PatchCore(AnomalyDetector):
 
         Args:
             X: Images of good parts, as in ``fit``.
-            y: Labels, (n_images,): +1 or 0 normal, -1 or 1 anomalous, as in ``fit``;
-                None: all images are good. After labels of 0 and 1, labels that are
-                all 1 mean anomalous.
+            y: Labels, (n_images,), as in ``fit``. After labels of 0 and 1, labels that
+                are all 1 mean anomalous.
 
         Returns:
             The estimator, with ``threshold_`` None, since scores change. An estimator
-            that is not fitted is fitted.
+            that is not fitted is fitted. A failed call changes nothing.
 
         Raises:
             ImageError, TypeError, ValueError: As ``fit``.
 
         Note:
-            All entries are kept, so that no patch score rises. The coreset is selected
-            from the new patches alone, whatever the bank holds. The images are appended
+            All entries are kept, so that no patch score rises. The images are appended
             to ``training_images_``, and ``leave_one_out_scores`` needs all of them,
-            from files: arrays are numbered from 0 in each call. A failed call changes
-            nothing.
+            from files: arrays are numbered from 0 in each call.
         """
         if not hasattr(self, "backbone_"):
             return self.fit(X, y)
@@ -248,17 +232,15 @@ class PatchCore(AnomalyDetector):
         anomalous = None if y is None else as_anomalous(y, owner)
         zero_one = self._one_is_anomalous or (y is not None and one_is_anomalous(y))
         if anomalous is not None and zero_one and np.all(np.asarray(y) == 1):
-            # After labels of 0 and 1, ones mean anomalous.
             anomalous = np.ones_like(anomalous)
         source = open_normal(X, anomalous, owner, settings.pixel_format)
         batches = embed(
             source, self._embedder(), settings, "Reading features", digests=True
         )
         images = Pass(batches, owner)
-        store = PatchStore(source.n_items)
-        for patches in images:
-            store.append(patches.embeddings)
-        points = store.take().reshape(-1, self.memory_bank_.embeddings.shape[1])
+        with closing(iter(images)) as coming:
+            points = gather(coming, source.n_items)
+        points = points.reshape(-1, points.shape[-1])
         share = len(self.memory_bank_) / self.n_patches_
         kept = self._select(points, max(1, round(share * len(points))), settings)
         origins = origins_of(kept, self.grid_)
@@ -268,7 +250,7 @@ class PatchCore(AnomalyDetector):
             np.concatenate([self._origins(), origins]),
             settings.device,
         )
-        recall = self._measure_recall(bank, points, kept, settings.random_state)
+        recall = self._measure_recall(bank, points, kept, settings)
         warn_of_skipped(images.skipped)
         self.__dict__.update(
             memory_bank_=bank,
@@ -291,37 +273,25 @@ class PatchCore(AnomalyDetector):
 
         Returns:
             One ``Explanation`` an image; skipped images have none, and one warning
-            lists them.
-
-        Raises:
-            ImageError: An image is unusable and ``on_error`` is "raise".
-            NotFittedError: ``fit`` was not called.
-
-        Note:
-            Of patches equally far from the bank the first of the grid, row by row, is
-            named; of equally near entries, in an exact search, the first.
+            lists them. Of equal patches or entries the first is named.
         """
         images = Pass(self._embed(X, "explain", "Explaining"))
         explanations: list[Explanation] = []
         for patches in images:
-            explanations += self._explain(patches)
+            distances, nearest = self._nearest(patches.embeddings)
+            worst = distances.argmax(axis=1).tolist()
+            for i, name in enumerate(patches.names):
+                image, row, column = self._origins()[nearest[i, worst[i]]].tolist()
+                explanation = Explanation(
+                    path=name,
+                    patch=divmod(worst[i], self.grid_[1]),
+                    distance=float(distances[i, worst[i]]),
+                    compared_with=self.training_images_[image],
+                    compared_patch=(row, column),
+                )
+                explanations.append(explanation)
         warn_of_skipped(images.skipped)
         return explanations
-
-    def _explain(self, patches: Patches) -> Iterator[Explanation]:
-        origins = self._origins()
-        lookup = self._look_up(patches.embeddings)
-        worst = lookup.distances.argmax(axis=1)
-        for i, name in enumerate(patches.names):
-            image, row, column = origins[lookup.nearest[i, worst[i]]].tolist()
-            place = divmod(int(worst[i]), self.grid_[1])
-            yield Explanation(
-                path=name,
-                patch=place,
-                distance=float(lookup.distances[i, worst[i]]),
-                compared_with=self.training_images_[image],
-                compared_patch=(row, column),
-            )
 
     def _describe(self) -> dict[str, str]:
         n_bank, n_features = self.memory_bank_.embeddings.shape
@@ -330,37 +300,42 @@ class PatchCore(AnomalyDetector):
             "memory bank": f"{n_bank:,} of {self.n_patches_:,} patches "
             f"({share:.3g} %), {n_features} features, {self.search} search",
         }
-        if self.search_recall_ is not None:
-            texts["search"] = f"{self.search}, {_recall_text(self.search_recall_)}"
+        recall = self.search_recall_
+        if recall is not None:
+            texts["search"] = (
+                f"{self.search}, recall@1 {recall.recall:.4f} of {recall.n_queries:,} "
+                "training patches that the bank does not hold (the images they came "
+                "from left in)"
+            )
+            if recall.mean_exact > 0.0:
+                excess = 100 * (recall.mean_distance / recall.mean_exact - 1)
+                texts["search"] += f", distances {excess:.2g} % too long on average"
         return texts
 
     def save(self, path: str | os.PathLike[str]) -> None:
-        """Write the model to one file, whole or not at all.
+        """Write the model to one file, whole or not at all; ``adlib.load`` reads it.
 
-        The file holds parameters, threshold, memory bank, origins, the trained index of
-        an approximate ``search`` and the backbone's tensors, so that it scores the same
-        on a machine that can reach no model hub. ``adlib.load`` reads it. Nothing in it
-        is code.
+        The file holds parameters, threshold, memory bank, the trained index of an
+        approximate ``search`` and the backbone's tensors, so that it scores the same on
+        a machine that can reach no model hub. Nothing in it is code.
 
         Args:
             path: The file, which is replaced if it is there; the folder must exist.
 
         Raises:
             NotFittedError: ``fit`` was not called.
-            OSError: The folder does not exist, is not writable, or the disk is full.
+            OSError: The file cannot be written.
         """
         self._check_fitted()
         state: dict[str, Any] = {"n_patches": self.n_patches_}
         if self.search_recall_ is not None:
             state["search_recall"] = list(self.search_recall_)
         bank = self.memory_bank_
-        tensors: dict[str, AnyArray] = {
+        tensors: dict[str, AnyArray | None] = {
             "bank.embeddings": bank.embeddings,
             "bank.origins": self._origins(),
+            "bank.index": bank.index_bytes(),
         }
-        index = bank.index_bytes()
-        if index is not None:
-            tensors["bank.index"] = index
         save_detector(self, path, state, tensors)
 
     def _restore(self, content: ModelContent, device: str) -> None:
@@ -370,17 +345,20 @@ class PatchCore(AnomalyDetector):
         embeddings = tensor_of(
             content, "bank.embeddings", np.float32, (None, n_features)
         )
-        shape = (len(embeddings), 3)
-        origins = tensor_of(content, "bank.origins", np.int64, shape)
+        origins = tensor_of(content, "bank.origins", np.int64, (len(embeddings), 3))
         limits = np.array([len(self.training_images_), *self.grid_])
         if (origins < 0).any() or (origins >= limits).any():
             raise damaged("bank.origins", f"image, row and column below {limits}")
-        self.n_patches_ = number(content.header["state"], "n_patches", int)
+        state = content.header["state"]
+        self.n_patches_ = number(state, "n_patches", int)
         if self.n_patches_ < len(embeddings):
             raise damaged("n_patches", f"at least {len(embeddings)}, the bank's size")
         self.search_recall_ = None
-        if "search_recall" in content.header["state"]:
-            self.search_recall_ = _recall_of(content.header["state"])
+        if "search_recall" in state:
+            n, share, found, exact = numbers(state, "search_recall", float, length=4)
+            if n < 1 or not 0.0 <= share <= 1.0 or min(found, exact) < 0.0:
+                raise damaged("search_recall", "a count, a share and two distances")
+            self.search_recall_ = Recall(int(n), share, found, exact)
         index = None
         if self.search not in UNTRAINED:
             index = tensor_of(content, "bank.index", np.uint8, (None,))
@@ -396,7 +374,7 @@ class PatchCore(AnomalyDetector):
             check_int(self.projection, "projection", owner, low=1)
         check_option(self.selection, "selection", owner, get_args(Selection))
         check_option(self.search, "search", owner, get_args(SearchKind))
-        check_option(self.aggregation, "aggregation", owner, AGGREGATIONS)
+        check_option(self.aggregation, "aggregation", owner, get_args(Aggregation))
         check_ratio(self.top_ratio, "top_ratio", owner, closed=True)
         check_int(self.n_neighbors, "n_neighbors", owner, low=2)
         return check_settings(self)
@@ -414,10 +392,7 @@ class PatchCore(AnomalyDetector):
         embedder: Embed,
         settings: Settings,
     ) -> dict[str, Any]:
-        store = PatchStore(n_images)
-        for batch in patches:
-            store.append(batch.embeddings)
-        embeddings = store.take()
+        embeddings = gather(patches, n_images)
         grid = (embeddings.shape[1], embeddings.shape[2])
         points = embeddings.reshape(-1, embeddings.shape[3])
         kept = self._select(points, coreset_size(self.coreset, len(points)), settings)
@@ -428,9 +403,7 @@ class PatchCore(AnomalyDetector):
             "grid_": grid,
             "memory_bank_": bank,
             "n_patches_": len(points),
-            "search_recall_": self._measure_recall(
-                bank, points, kept, settings.random_state
-            ),
+            "search_recall_": self._measure_recall(bank, points, kept, settings),
         }
 
     def _measure_recall(
@@ -438,14 +411,14 @@ class PatchCore(AnomalyDetector):
         bank: MemoryBank,
         points: Float32Array,
         kept: Int64Array,
-        seed: int | None,
+        settings: Settings,
     ) -> Recall | None:
         """Measure an approximate search on training patches outside of the bank."""
         others = np.delete(np.arange(len(points)), kept)
         if self.search == "exact" or not len(others):
             return None
         if len(others) > RECALL_QUERIES:
-            rng = np.random.default_rng(seed)
+            rng = np.random.default_rng(settings.random_state)
             others = np.sort(rng.choice(others, RECALL_QUERIES, replace=False))
         return bank.recall(points[others])
 
@@ -475,12 +448,9 @@ class PatchCore(AnomalyDetector):
         device: str,
         index: AnyArray | None = None,
     ) -> MemoryBank:
+        kind = self.search
         return MemoryBank(
-            embeddings,
-            search=self.search,
-            origins=origins,
-            device=device,
-            index=index,
+            embeddings, search=kind, origins=origins, device=device, index=index
         )
 
     def _origins(self) -> Int64Array:
@@ -488,67 +458,40 @@ class PatchCore(AnomalyDetector):
         assert origins is not None  # PatchCore's own banks always know them
         return origins
 
-    def _look_up(
+    def _nearest(
         self, embeddings: Float32Array, left_out: Int64Array | None = None
-    ) -> _Lookup:
-        """Find the bank entry nearest to each patch of (n, height, width, features).
+    ) -> tuple[Float32Array, Int64Array]:
+        """Return distance to and index of the entry nearest to each patch.
 
-        Entries that came from the training image ``left_out``, one for each of the n,
-        do not count.
+        Both are (n, n_patches) for (n, height, width, features). Entries that came from
+        the training image ``left_out``, one for each of the n, do not count.
         """
         n_images = len(embeddings)
         queries = embeddings.reshape(-1, embeddings.shape[3])
-        without = None
         if left_out is not None:
-            without = np.repeat(left_out, len(queries) // n_images)
-        distances, nearest = self.memory_bank_.kneighbors(queries, left_out=without)
-        return _Lookup(distances.reshape(n_images, -1), nearest.reshape(n_images, -1))
+            left_out = np.repeat(left_out, len(queries) // n_images)
+        distances, nearest = self.memory_bank_.kneighbors(queries, left_out=left_out)
+        return distances.reshape(n_images, -1), nearest.reshape(n_images, -1)
 
     def _score_patches(self, embeddings: Float32Array) -> Scored:
-        lookup = self._look_up(embeddings)
-        grid_scores = lookup.distances.reshape(embeddings.shape[:3])
-        return Scored(self._score_images(lookup, embeddings), grid_scores)
+        return self._score(embeddings, None)
 
     def _score_left_out(self, embeddings: Float32Array, images: Int64Array) -> Scored:
-        lookup = self._look_up(embeddings, images)
-        grid_scores = lookup.distances.reshape(embeddings.shape[:3])
-        return Scored(self._score_images(lookup, embeddings, images), grid_scores)
+        return self._score(embeddings, images)
 
-    def _score_images(
-        self,
-        lookup: _Lookup,
-        embeddings: Float32Array,
-        left_out: Int64Array | None = None,
-    ) -> Float32Array:
+    def _score(self, embeddings: Float32Array, left_out: Int64Array | None) -> Scored:
+        distances, nearest = self._nearest(embeddings, left_out)
         if self.aggregation == "max":
-            return np.asarray(lookup.distances.max(axis=1))
-        if self.aggregation == "top_mean":
-            return top_mean_scores(lookup.distances, self.top_ratio)
-        return reweighted_scores(
-            lookup.distances,
-            lookup.nearest,
-            embeddings.reshape(*lookup.distances.shape, -1),
-            self.memory_bank_,
-            self.n_neighbors,
-            left_out,
-        )
-
-
-def _recall_text(recall: Recall) -> str:
-    """Return the recall of a search in words."""
-    text = (
-        f"recall@1 {recall.recall:.4f} of {recall.n_queries:,} training patches that "
-        "the bank does not hold (the images they came from left in)"
-    )
-    if recall.mean_exact == 0.0:
-        return text
-    excess = 100 * (recall.mean_distance / recall.mean_exact - 1)
-    return f"{text}, distances {excess:.2g} % too long on average"
-
-
-def _recall_of(state: Mapping[str, Any]) -> Recall:
-    """Return the recall in a model file, or raise."""
-    n_queries, share, found, exact = numbers(state, "search_recall", float, length=4)
-    if n_queries < 1 or not 0.0 <= share <= 1.0 or min(found, exact) < 0.0:
-        raise damaged("search_recall", "a count, a share and two distances")
-    return Recall(int(n_queries), share, found, exact)
+            image_scores = np.asarray(distances.max(axis=1))
+        elif self.aggregation == "top_mean":
+            image_scores = top_mean_scores(distances, self.top_ratio)
+        else:
+            image_scores = reweighted_scores(
+                distances,
+                nearest,
+                embeddings.reshape(*distances.shape, -1),
+                self.memory_bank_,
+                self.n_neighbors,
+                left_out,
+            )
+        return Scored(image_scores, distances.reshape(embeddings.shape[:3]))

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import warnings
-from collections.abc import Callable, Generator, Iterator
+from collections.abc import Callable, Generator, Iterable, Iterator
 from contextlib import closing, suppress
 from dataclasses import replace
 from typing import NamedTuple, TypeAlias
@@ -16,6 +16,8 @@ from adlib._progress import ProgressBar
 from adlib._threads import Process, Threads
 from adlib._torch import undisturbed
 from adlib._typing import BoolArray, Float32Array, Int64Array
+from adlib._validation import refusal
+from adlib.estimators._labels import check_one_each
 from adlib.estimators._settings import Settings
 from adlib.exceptions import ImageError, SkippedImagesWarning
 from adlib.images import Failure, Images, Source, open_source, read_batches
@@ -35,13 +37,9 @@ SMALL_BATCH = 4
 class Patches(NamedTuple):
     """The images of one batch, n of them without those that were skipped.
 
-    Attributes:
-        embeddings: (n, grid_height, grid_width, n_features) float32.
-        positions: Which images of the source these are.
-        names: Their paths, or "image 7" for the eighth of those that have no path.
-        sizes: (height, width) of each before it was resized.
-        digests: Of their pixels, to recognise an image; empty unless asked for.
-        failures: The images of this batch that were skipped.
+    ``embeddings`` are (n, grid_height, grid_width, n_features), ``positions`` those in
+    the source, ``sizes`` (height, width) before resizing; ``digests`` are empty unless
+    asked for; ``failures`` are the images that were skipped.
     """
 
     embeddings: Float32Array
@@ -63,14 +61,8 @@ def embed(
     """Yield the patches of a source's images in order, small batches one ahead.
 
     Streams are read in the caller's thread, and no sooner than they are asked for: the
-    next part may be minutes away, and a camera may belong to its thread.
-
-    Args:
-        source: The images.
-        embedder: Turns images into embeddings.
-        settings: Size, batches, threads, what to do with unusable images, progress.
-        description: Of the progress bar.
-        digests: Whether to make digests, which take a few percent of the time.
+    next part may be minutes away, and a camera may belong to its thread. ``digests``
+    take a few percent of the time.
     """
     batches = _embed_in_turn(source, embedder, settings, description, digests)
     begun = Process("An iterator over results", "Call the method again there.")
@@ -119,15 +111,8 @@ def _embed_in_turn(
 class Pass:
     """The usable images of one pass, batch by batch, with a list of all of them.
 
-    Args:
-        batches: What ``embed`` gives.
-        owner: What errors call the method, where one image at least must be usable.
-
-    Attributes:
-        positions: Which images of the source could be used so far.
-        names: Their names.
-        digests: Of their pixels, where they were asked for.
-        skipped: The images that could not be used.
+    Of what ``embed`` gives. ``owner`` is what errors call the method, where one image
+    at least must be usable.
     """
 
     def __init__(self, batches: Generator[Patches], owner: str | None = None) -> None:
@@ -168,37 +153,30 @@ def open_normal(
     Without labels a folder must not hold folders of defects, as far as names tell.
     """
     source = open_source(X, owner, pixel_format, good_alone=anomalous is None)
-    return source if anomalous is None else _keep_normal(source, anomalous, owner)
-
-
-def _keep_normal(source: Source, anomalous: BoolArray, owner: str) -> Source:
-    """Return the items that labels call normal; raise if the numbers differ."""
-    if source.n_items is not None and source.n_items != len(anomalous):
-        raise _wrong_length(len(anomalous), source.n_items, owner)
+    if anomalous is None:
+        return source
+    n_labels = len(anomalous)
+    check_one_each(anomalous, source.n_items, owner)
     if anomalous.all():
         raise ImageError(
             f"X of {owner} must hold at least one usable normal image; got none: y "
-            f"labels all {len(anomalous)} anomalous."
+            f"labels all {n_labels} anomalous."
         )
 
     def items() -> Iterator[Item]:
         n_items = 0
         for n_items, item in enumerate(source.items, start=1):
-            if n_items > len(anomalous):
-                raise _wrong_length(len(anomalous), n_items, owner)
+            if n_items > n_labels:
+                break
             if not anomalous[n_items - 1]:
                 yield item
-        if n_items < len(anomalous):
-            raise _wrong_length(len(anomalous), n_items, owner)
+        if n_items != n_labels:
+            rule = "one label for each image of X"
+            more = " or more" if n_items > n_labels else ""
+            came = f"{n_labels} labels and {n_items} images{more}"
+            raise ValueError(refusal("y", owner, rule, came))
 
     return replace(source, items=Again(items), n_items=int((~anomalous).sum()))
-
-
-def _wrong_length(n_labels: int, n_images: int, owner: str) -> ValueError:
-    return ValueError(
-        f"y of {owner} must hold one label for each image of X; got {n_labels} labels "
-        f"and {n_images} images or more."
-    )
 
 
 def warn_of_skipped(skipped: list[Failure]) -> None:
@@ -216,11 +194,9 @@ def warn_of_skipped(skipped: list[Failure]) -> None:
 
 
 def _digest(image: Float32Array) -> str:
-    """Return a digest of an image's pixels, (3, height, width) as they are embedded.
+    """Return a digest of pixels, the same for a file and an array of one picture.
 
-    It is the same for a file, an array and a tensor of one picture. 64 bits of SHA-256,
-    the quickest here where the processor has instructions for it: two of a million
-    different images agree with a chance of 3e-8.
+    64 bits of SHA-256: two of a million different images agree with a chance of 3e-8.
     """
     pixels = np.ascontiguousarray(image.transpose(1, 2, 0))  # as they lie in memory
     return hashlib.sha256(pixels.data).hexdigest()[:DIGEST_LENGTH]
@@ -232,22 +208,16 @@ def _embed_batch(images: Float32Array, embedder: Embed, device: str) -> Float32A
     if device != "cpu":
         return _embed_in_parts(images, embedder)
     # One at a time: what lies between image and embeddings is several times their size.
-    whole: Float32Array | None = None
-    for i in range(len(images)):
-        one = embedder(torch.from_numpy(images[i : i + 1])).numpy()
-        if whole is None:
-            whole = np.empty((len(images), *one.shape[1:]), np.float32)
-        whole[i] = one[0]
-    assert whole is not None  # there is at least one image
+    first = embedder(torch.from_numpy(images[:1])).numpy()
+    whole = np.empty((len(images), *first.shape[1:]), np.float32)
+    whole[0] = first[0]
+    for i in range(1, len(images)):
+        whole[i] = embedder(torch.from_numpy(images[i : i + 1])).numpy()[0]
     return whole
 
 
 def _embed_in_parts(images: Float32Array, embedder: Embed) -> Float32Array:
-    """Embed a batch on a GPU; where its memory does not suffice, each half alone.
-
-    Raises:
-        torch.OutOfMemoryError: There is no room for one image.
-    """
+    """Embed a batch on a GPU; where its memory does not suffice, each half alone."""
     try:
         return np.asarray(embedder(torch.from_numpy(images)).cpu())
     except torch.OutOfMemoryError:
@@ -260,45 +230,22 @@ def _embed_in_parts(images: Float32Array, embedder: Embed) -> Float32Array:
     return np.concatenate(parts)
 
 
-class PatchStore:
-    """All patch embeddings of a set of images in one array, without a second copy.
+def gather(batches: Iterable[Patches], n_images: int | None) -> Float32Array:
+    """Return the embeddings of all batches, without a second copy of them.
 
-    Where the number of images is known the array is made at once; memory that is never
-    filled is never touched. Otherwise batches wait in a list, and each is freed as soon
-    as it has been copied.
+    Where the number of images is known, skipped ones included, the array is made at
+    once; memory that is never filled is never touched. Otherwise it grows in place.
     """
-
-    def __init__(self, n_images: int | None) -> None:
-        self._n_images = n_images
-        self._whole: Float32Array | None = None
-        self._parts: list[Float32Array] = []
-        self.n_stored = 0
-
-    def append(self, embeddings: Float32Array) -> None:
-        """Add the embeddings of a batch, (n, grid_height, grid_width, n_features)."""
-        first, last = self.n_stored, self.n_stored + len(embeddings)
-        self.n_stored = last
-        if self._n_images is None:
-            self._parts.append(embeddings)
-            return
-        if self._whole is None:
-            shape = (self._n_images, *embeddings.shape[1:])
-            self._whole = np.empty(shape, np.float32)
-        self._whole[first:last] = embeddings
-
-    def take(self) -> Float32Array:
-        """Hand over everything, (n_images, grid_height, grid_width, n_features)."""
-        if self._whole is None:
-            shape = (self.n_stored, *self._parts[0].shape[1:])
-            self._whole = np.empty(shape, np.float32)
-            first = 0
-            self._parts.reverse()
-            while self._parts:
-                part = self._parts.pop()
-                self._whole[first : first + len(part)] = part
-                first += len(part)
-        whole, self._whole = self._whole, None
-        return whole[: self.n_stored]
+    whole, n_stored = np.empty(0, np.float32), 0
+    for batch in batches:
+        first, n_stored = n_stored, n_stored + len(batch.embeddings)
+        if not first:
+            shape = batch.embeddings.shape[1:]
+            whole = np.empty((n_images or n_stored, *shape), np.float32)
+        if n_stored > len(whole):
+            whole.resize((n_stored, *shape), refcheck=False)  # nobody else has seen it
+        whole[first:n_stored] = batch.embeddings
+    return whole[:n_stored]
 
 
 def origins_of(indices: Int64Array, grid: tuple[int, int]) -> Int64Array:

@@ -19,12 +19,9 @@ SIGMA, REFERENCE_SIZE = 4.0, 224  # the paper's blur, in pixels of its image siz
 
 
 class Scored(NamedTuple):
-    """Scores of one batch.
+    """Scores of one batch: (n,) of images, (n, grid_height, grid_width) of patches.
 
-    Attributes:
-        image_scores: (n,).
-        patch_scores: (n, grid_height, grid_width); not read where there are maps.
-        maps: (n, height, width), where image scores are taken from the maps; else None.
+    ``maps``, (n, height, width), are there where image scores are taken from them.
     """
 
     image_scores: Float32Array
@@ -38,10 +35,7 @@ class Scored(NamedTuple):
         return anomaly_maps(self.patch_scores, size)
 
     def worst_places(self) -> Float64Array:
-        """Return the centre of each image's highest value, (n, 2).
-
-        Rows and columns are shares of the image's height and width, in (0, 1).
-        """
+        """Return the centre of each image's highest value as shares of its sides."""
         values = self.patch_scores if self.maps is None else self.maps
         n_images, *grid = values.shape
         flat = values.reshape(n_images, -1).argmax(axis=1)
@@ -53,16 +47,8 @@ def anomaly_maps(patch_scores: Float32Array, size: tuple[int, int]) -> Float32Ar
     """Upsample patch scores bilinearly and blur them, as the paper does.
 
     Both steps are linear and separable, so together they are one small matrix for the
-    rows and one for the columns: a map costs two matrix products, without any loop over
-    pixels, and rounds the same in every batch.
-
-    Args:
-        patch_scores: (n_images, grid_height, grid_width) float32.
-        size: (height, width) of the maps.
-
-    Returns:
-        (n_images, height, width) float32. The blur is Gaussian with sigma 4 at 224
-        pixels, scaled with the size, cut at 4 sigma, reflecting at the borders.
+    rows and one for the columns: a map costs two matrix products and rounds the same in
+    every batch. The blur is Gaussian with sigma 4 at 224 pixels, scaled with the size.
     """
     rows = _upsample_and_blur(patch_scores.shape[1], size[0])
     columns = _upsample_and_blur(patch_scores.shape[2], size[1]).T
@@ -75,12 +61,7 @@ def anomaly_maps(patch_scores: Float32Array, size: tuple[int, int]) -> Float32Ar
 
 
 def stretched(anomaly_map: Float32Array, size: tuple[int, int] | None) -> Float32Array:
-    """Return a map at another (height, width), bilinear, as overlays show it.
-
-    Args:
-        anomaly_map: (height, width) float32.
-        size: (height, width); None: the map's own.
-    """
+    """Return a map at another (height, width), bilinear; None: as it is."""
     return anomaly_map if size is None else np.array(resize(anomaly_map, size))
 
 
@@ -113,19 +94,18 @@ def _text(value: Any) -> str:
 class Inspection(Short):
     """One image, inspected.
 
+    Of a skipped image the score is NaN, the verdict -1, and all but ``error`` None.
+
     Attributes:
         path: The image's path, or "image 7" for the eighth of those that have none.
-        score: Image score, higher = more anomalous; NaN where the image was skipped.
-        verdict: +1 normal, -1 anomalous, as ``predict`` has it (-1 where the image was
-            skipped); None before ``calibrate``.
-        map: Anomaly map, (height, width) float32, same direction as the score; None
-            where the image was skipped.
+        score: Image score, higher = more anomalous.
+        verdict: +1 normal, -1 anomalous; None before ``calibrate``.
+        map: Anomaly map, (height, width) float32, same direction as the score.
         error: Why the image was skipped, or None.
-        size: (height, width) of the image itself, as EXIF turns it upright; None where
-            it was skipped.
+        size: (height, width) of the image itself, as EXIF turns it upright.
         worst_pixel: (row, column) in the image itself of the centre of the patch with
             the highest score (of the map's highest value, where image scores are taken
-            from the map); None where the image was skipped.
+            from the map).
     """
 
     path: str
@@ -144,15 +124,6 @@ class Inspection(Short):
 
         Raises:
             ValueError: The image was skipped.
-
-        Example:
-            >>> import numpy as np
-            >>> from adlib import PatchCore
-            >>> images = np.random.default_rng(0).random((3, 90, 50), dtype=np.float32)
-            >>> model = PatchCore(image_size=64, coreset=0.5).fit(images)
-            >>> (result,) = model.inspect(images[:1])
-            >>> result.map.shape, result.full_map().shape
-            ((64, 64), (90, 50))
         """
         if self.map is None:
             raise ValueError(f"There is no map of a skipped image: {self.error}")

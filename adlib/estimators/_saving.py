@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import inspect
 import os
+import sys
 from collections.abc import Mapping, Sequence
 from importlib import import_module
 from importlib.metadata import version
-from math import isfinite
 from typing import TYPE_CHECKING, Any, get_args
 
 import numpy as np
@@ -35,7 +34,7 @@ if TYPE_CHECKING:
 
 RECORDED = ("torch", "timm", "numpy", "scikit-learn")
 BACKBONE_PREFIX = "backbone."
-LARGEST = 2**63 - 1
+MAX_FLOAT = sys.float_info.max
 # Where the detectors are that a model file may hold; imported only when needed.
 DETECTORS = {
     "PaDiM": "adlib.estimators",
@@ -66,8 +65,7 @@ def load(
 
     Args:
         path: The model file.
-        device: Where it shall run now: "auto", "cpu", "cuda" or "cuda:N". Any device,
-            whatever it was fitted on.
+        device: "auto", "cpu", "cuda" or "cuda:N", whatever it was fitted on.
         precision: "float32" or "bfloat16" for the backbone; None: as in ``fit``.
         runtime: "torch" or "openvino" for the backbone; None: as in ``fit``.
 
@@ -79,15 +77,13 @@ def load(
         FileNotFoundError: There is no such file.
         ModelFileError: The file is damaged, not adlib's, or of a later format.
         ImportError: FAISS, OpenVINO or anomalib is to run and is not installed.
-        ValueError: ``device`` asks for a GPU and there is none or OpenVINO is to run,
-            another argument is not as stated, or the detector has no ``precision`` or
-            ``runtime`` to choose.
+        TypeError, ValueError: An argument is not as stated; there is no such GPU, or
+            OpenVINO is to run on one; or the detector has no such choice.
 
     Note:
         Nothing in the file is run: it is read as safetensors and JSON, every field is
-        checked, and a checksum covers all of it. FAISS reads the index of a model whose
-        search is approximate, after the checksum, but does not check a manipulated
-        one: load such models only from sources that you trust.
+        checked, and a checksum covers all of it. But FAISS does not check a manipulated
+        index: load models of an approximate search only from sources that you trust.
 
     Example:
         >>> from tempfile import TemporaryDirectory
@@ -119,7 +115,7 @@ def _construct(content: ModelContent, asked: dict[str, Any]) -> AnomalyDetector:
             f"The model file holds a {name!r}; this adlib knows {known_names}."
         )
     kind: type[AnomalyDetector] = getattr(import_module(DETECTORS[name]), name)
-    known = set(inspect.signature(kind).parameters)
+    known = set(kind._get_param_names())
     added = {name: value for name, value in ADDED_LATER.items() if name in known}
     parameters: dict[str, Any] = added | content.header["parameters"]
     if set(parameters) != known:
@@ -128,14 +124,14 @@ def _construct(content: ModelContent, asked: dict[str, Any]) -> AnomalyDetector:
     for name in sorted(set(asked) - known):
         rule = f"None for a model of {kind.__name__}, which has no such parameter"
         raise ValueError(refusal(name, "load", rule, repr(asked[name])))
-    return kind(**{**values, **asked})
+    return kind(**(values | asked))
 
 
 def save_detector(
     detector: AnomalyDetector,
     path: str | os.PathLike[str],
     state: Mapping[str, Any],
-    tensors: Mapping[str, AnyArray],
+    tensors: Mapping[str, AnyArray | None],
     packages: Sequence[str] = (),
 ) -> None:
     """Write a fitted detector: what all share, its own ``state`` and ``tensors``.
@@ -156,10 +152,9 @@ def save_detector(
         "mean": list(backbone.normalisation.mean),
         "std": list(backbone.normalisation.std),
     }
-    weights = {
-        BACKBONE_PREFIX + name: tensor.numpy()
-        for name, tensor in backbone.state().items()
-    }
+    arrays = {name: tensor for name, tensor in tensors.items() if tensor is not None}
+    for name, weight in backbone.state().items():
+        arrays[BACKBONE_PREFIX + name] = weight.numpy()
     versions = {package: version(package) for package in (*RECORDED, *packages)}
     parameters = detector.get_params(deep=False)
     header = {
@@ -169,17 +164,13 @@ def save_detector(
         "parameters": {name: _plain(value) for name, value in parameters.items()},
         "state": {**shared, **state},
     }
-    write_model(path, ModelContent(header, {**tensors, **weights}))
+    write_model(path, ModelContent(header, arrays))
 
 
 def restore_detector(
     detector: AnomalyDetector, content: ModelContent, device: str
 ) -> None:
-    """Give a detector, made with the saved parameters, the state that all share.
-
-    Raises:
-        ModelFileError: A parameter or a field is not what a detector can have.
-    """
+    """Give a detector, made with the saved parameters, the state that all share."""
     try:
         settings = detector._check_parameters()
     except (TypeError, ValueError) as error:
@@ -192,17 +183,12 @@ def restore_detector(
     ]
     left_out = None
     if state.get("left_out_scores") is not None:  # older files know none
-        scores = numbers(state, "left_out_scores", float)
-        left_out = np.array(scores, np.float32)
+        left_out = np.array(numbers(state, "left_out_scores", float), np.float32)
     names = state.get("training_images")
-    if not isinstance(names, list) or not all(isinstance(name, str) for name in names):
+    if not _are_texts(names):
         raise damaged("training_images", "a list of names")
     digests = state.get("training_digests", [""] * len(names))  # older files know none
-    if (
-        not isinstance(digests, list)
-        or len(digests) != len(names)
-        or not all(isinstance(digest, str) for digest in digests)
-    ):
+    if not _are_texts(digests) or len(digests) != len(names):
         raise damaged("training_digests", f"{len(names)} texts")
     normalisation = Normalisation(
         *(tuple(numbers(state, field, float, length=3)) for field in ("mean", "std"))
@@ -215,28 +201,25 @@ def restore_detector(
         if name.startswith(BACKBONE_PREFIX)
     }
     stages = numbers(state, "stages", int)
+    how = device, settings.precision, settings.runtime
     try:
         backbone = Backbone.from_weights(
-            detector.backbone,
-            weights,
-            stages,
-            normalisation,
-            device,
-            settings.precision,
-            settings.runtime,
+            detector.backbone, weights, stages, normalisation, *how
         )
     except (ValueError, WeightsError) as error:
         raise ModelFileError(f"The model file is damaged: {error}") from error
-    detector.grid_ = (height, width)
+    detector._take_over(_calibration_of(state))
     detector.threshold_, detector.pixel_threshold_ = thresholds
-    detector.calibration_ = _calibration_of(state)
+    detector.grid_ = (height, width)
     detector.left_out_scores_ = left_out
-    detector.training_images_ = names
-    detector.training_digests_ = digests
+    detector.training_images_, detector.training_digests_ = names, digests
     detector.skipped_ = []
     detector.backbone_ = backbone
-    detector.learned_with_ = detector._frozen_parameters()
-    detector._calibrated_with = detector._aggregation()
+    detector.learned_with_ = detector._values_of(detector._frozen)
+
+
+def _are_texts(values: Any) -> bool:
+    return isinstance(values, list) and all(isinstance(text, str) for text in values)
 
 
 def number(state: Mapping[str, Any], field: str, kind: type) -> Any:
@@ -249,17 +232,14 @@ def numbers(
 ) -> list[Any]:
     """Return a field that must be a list of finite numbers, or raise."""
     values = state.get(field)
-    rule = f"{'' if length is None else f'{length} '}numbers"
-    if not isinstance(values, list) or (length is not None and len(values) != length):
-        raise damaged(field, rule)
-    allowed = (int,) if kind is int else (int, float)
-    for value in values:
-        if isinstance(value, bool) or not isinstance(value, allowed):
-            raise damaged(field, rule)
+    kinds, most = ((int,), 2**63 - 1) if kind is int else ((int, float), MAX_FLOAT)
+    if (
+        not isinstance(values, list)
+        or length not in (None, len(values))
         # JSON's integers may be longer than any number that an array can hold.
-        finite = abs(value) <= LARGEST if isinstance(value, int) else isfinite(value)
-        if not finite:
-            raise damaged(field, rule)
+        or not all(type(value) in kinds and abs(value) <= most for value in values)
+    ):
+        raise damaged(field, f"{'' if length is None else f'{length} '}numbers")
     return [kind(value) for value in values]
 
 
@@ -268,17 +248,11 @@ def tensor_of(
 ) -> AnyArray:
     """Return a tensor that must have this dtype and shape (None: any), or raise."""
     tensor = content.tensors.get(name)
-    fits = (
-        tensor is not None
-        and tensor.dtype == dtype
-        and tensor.ndim == len(shape)
-        and all(
-            want in (None, got) for want, got in zip(shape, tensor.shape, strict=True)
-        )
-    )
-    if tensor is None or not fits:
-        raise damaged(name, f"a tensor of kind {dtype.__name__} and shape {shape}")
-    return tensor
+    if tensor is not None and tensor.dtype == dtype and tensor.ndim == len(shape):
+        sides = zip(shape, tensor.shape, strict=True)
+        if all(want in (None, got) for want, got in sides):
+            return tensor
+    raise damaged(name, f"a tensor of kind {dtype.__name__} and shape {shape}")
 
 
 def damaged(field: str, rule: str) -> ModelFileError:
@@ -294,20 +268,20 @@ def _calibration_of(state: Mapping[str, Any]) -> Calibration | None:
     rule = f"None or an object of {', '.join(Calibration._fields)}, as they can be"
     if not isinstance(saved, dict) or saved.keys() != set(Calibration._fields):
         raise damaged("calibration", rule)
-    threshold, pixel_threshold = (
-        number(saved, field, float) for field in ("threshold", "pixel_threshold")
-    )
+    found = Calibration(**saved)
     n_normal, n_anomalous = (number(saved, f, int) for f in ("n_normal", "n_anomalous"))
-    kind, rate = saved["kind"], saved["false_positive_rate"]
-    fits = kind in get_args(CalibrationKind) and n_normal > 0
-    if kind == "F1":
-        fits = fits and rate is None and n_anomalous > 0
+    fits = found.kind in get_args(CalibrationKind) and n_normal > 0
+    if found.kind == "F1":
+        fits = fits and found.false_positive_rate is None and n_anomalous > 0
     elif fits:
         rate = number(saved, "false_positive_rate", float)
         fits = n_anomalous == 0 and lowest_rate(n_normal) <= rate < 1.0
     if not fits:
         raise damaged("calibration", rule)
-    return Calibration(threshold, pixel_threshold, kind, rate, n_normal, n_anomalous)
+    return found._replace(
+        threshold=number(saved, "threshold", float),
+        pixel_threshold=number(saved, "pixel_threshold", float),
+    )
 
 
 def _plain(value: Any) -> Any:

@@ -42,7 +42,7 @@ class Settings(NamedTuple):
 def check_settings(detector: Any) -> Settings:
     """Return a detector's shared parameters, or raise for the first that is wrong."""
     owner = type(detector).__name__
-    check_backbone(detector.backbone, detector.weights, detector.stages, owner)
+    _check_backbone(detector.backbone, detector.weights, detector.stages, owner)
     workers, white = detector.n_workers, detector.max_value
     if workers is not None:
         workers = check_int(workers, "n_workers", owner, low=1)
@@ -76,10 +76,7 @@ def check_runtime(
 
 
 def resolve_place(device: object, runtime: Runtime, owner: str) -> str:
-    """Return "cpu" or "cuda:N": what ``device`` asks, as far as ``runtime`` runs there.
-
-    "auto" means the CPU where OpenVINO runs; a GPU that is asked for is refused.
-    """
+    """Return "cpu" or "cuda:N"; OpenVINO runs on the CPU alone."""
     if runtime == "openvino" and device == "auto":
         return "cpu"
     place = resolve_device(device, owner)
@@ -90,8 +87,7 @@ def resolve_place(device: object, runtime: Runtime, owner: str) -> str:
     return place
 
 
-def check_backbone(backbone: Any, weights: Any, stages: Any, owner: str) -> None:
-    """Raise for the first of a backbone's three parameters that is of a wrong kind."""
+def _check_backbone(backbone: Any, weights: Any, stages: Any, owner: str) -> None:
     if not isinstance(backbone, str):
         rule = "the name of a timm network"
         raise TypeError(refusal("backbone", owner, rule, describe(backbone)))

@@ -3,7 +3,6 @@
 Above a threshold, not at it, an image or a pixel is predicted anomalous.
 """
 
-from adlib.thresholds._comparison import compare_thresholds
 from adlib.thresholds._conformal import (
     conformal_rate_interval,
     conformal_threshold,
@@ -12,6 +11,7 @@ from adlib.thresholds._conformal import (
 from adlib.thresholds._plan import CalibrationPlan, plan_calibration
 from adlib.thresholds._scores import (
     calibrate_threshold,
+    compare_thresholds,
     quantile_threshold,
     sigma_threshold,
     transfer_threshold,

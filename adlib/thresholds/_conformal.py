@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from typing import NamedTuple
 
 import numpy as np
@@ -10,16 +11,13 @@ from scipy import stats
 
 from adlib._validation import check_int, check_ratio
 from adlib.metrics._checks import check_scores
-from adlib.thresholds._scores import share_of
 
 
 class RateInterval(NamedTuple):
     """The false-positive rates to expect of a conformal threshold.
 
-    Attributes:
-        mean: Over all calibrations; the chance that a new normal image is above.
-        low: A calibration's own rate is as likely below this ...
-        high: ... as it is above this.
+    ``mean`` is over all calibrations: the chance that a new normal image is above. The
+    rate of one calibration is as likely below ``low`` as above ``high``.
     """
 
     mean: float
@@ -50,9 +48,8 @@ def conformal_threshold(
         One of the scores.
 
     Raises:
-        TypeError: Scores or the rate are not numbers.
-        ValueError: Scores are not (n_normal,), empty, NaN or infinite; the rate is out
-            of its range; or there are too few scores to promise it.
+        TypeError, ValueError: Scores or the rate are not as stated, or there are too
+            few scores to promise it.
 
     References:
         1. V. Vovk, A. Gammerman and G. Shafer, "Algorithmic learning in a random
@@ -74,7 +71,7 @@ def lowest_rate(n_normal: int) -> float:
     """Return the lowest false-positive rate that so many normal images can promise.
 
     Args:
-        n_normal: Normal images that calibrate, at least 1; it is not checked here.
+        n_normal: Normal images that calibrate, at least 1.
 
     Returns:
         1 / (n_normal + 1), in (0, 0.5]: ``conformal_threshold`` refuses lower rates.
@@ -99,16 +96,14 @@ def conformal_rate_interval(
     Args:
         n_normal: Images that calibrate, n.
         false_positive_rate: The rate that is asked for, in (0, 1).
-        confidence: How often a calibration's rate lies in the interval, in (0, 1); half
-            of the rest is below it and half above.
+        confidence: How often a calibration's rate lies in the interval, in (0, 1).
 
     Returns:
         The mean rate, at most the one that is asked for, and the bounds, in (0, 1).
 
     Raises:
-        TypeError: A number is of the wrong kind.
-        ValueError: A number is out of its range, or the rate cannot be promised by so
-            few images.
+        TypeError, ValueError: A number is not as stated, or so few images cannot
+            promise the rate.
 
     References:
         1. V. Vovk, "Conditional validity of inductive conformal predictors", ACML 2012,
@@ -140,3 +135,11 @@ def _rank(n_normal: int, rate: float, owner: str) -> int:
             f"{n_normal}, which allow {lowest_rate(n_normal):.3g} and above."
         )
     return rank
+
+
+def share_of(number: int, ratio: float) -> int:
+    """Return how many of ``number`` are at most a share of them.
+
+    The product may round to just under an integer; that must not cost one.
+    """
+    return math.floor(number * ratio + 1e-9)

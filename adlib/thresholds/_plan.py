@@ -30,8 +30,7 @@ class CalibrationPlan(NamedTuple):
         held_out: Those of the images to calibrate with, (n_held_out,) int64, ascending.
         leave_one_out: The training images set the threshold, each scored without
             itself; ``false_positive_rate`` then goes to the estimator.
-        false_positive_rate: For ``calibrate``, or the estimator; None where anomalous
-            images set the threshold, or nothing does.
+        false_positive_rate: None where anomalous images set the threshold, or nothing.
     """
 
     training: Int64Array
@@ -52,18 +51,16 @@ def plan_calibration(
 ) -> CalibrationPlan:
     """Decide which good images to train on and which set the threshold.
 
-    n good images that were not trained on can promise a false-positive rate of
-    1 / (n + 1) and above (``lowest_rate``). So by default a fifth of the images is held
-    out where that is enough for 0.05, at least 19 images. Else all are trained on, and
-    each is scored without itself (leave-one-out), which gives about the rate without a
-    guarantee. ``adlib fit`` follows these rules.
+    By default a fifth of the images is held out where that is enough to promise 0.05,
+    at least 19 images (``lowest_rate``). Else all are trained on, and each is scored
+    without itself (leave-one-out), which gives about the rate without a guarantee.
+    ``adlib fit`` follows these rules.
 
     Args:
         n_images: Good images that can be trained on, at least 1.
         n_good: Other good images that set the threshold, in place of held-out ones.
         n_anomalous: Anomalous images; with them the threshold maximises F1.
-        holdout: Share of the images to hold out, in [0, 1); 0 sets no threshold. None:
-            0.2, or leave-one-out as said above.
+        holdout: Share to hold out, in [0, 1); 0 sets no threshold. None: as above.
         false_positive_rate: Share of good images that may be predicted anomalous, in
             (0, 1); None: 0.05, or the lowest that so few images can promise.
         leave_one_out: Train on all images and set the threshold by leave-one-out.
@@ -73,9 +70,8 @@ def plan_calibration(
         The indices to train on and to hold out, and the rate.
 
     Raises:
-        TypeError: An argument is of the wrong kind.
-        ValueError: An argument is out of its range or contradicts another; or so few
-            images cannot promise the rate.
+        TypeError, ValueError: An argument is not as stated or contradicts another; or
+            so few images cannot promise the rate.
 
     Note:
         Fewer than three images set no threshold, and too few for 0.05 a higher rate;

@@ -1,19 +1,22 @@
-"""Thresholds of image scores: by F1, by normal images, or from an earlier threshold."""
+"""Thresholds of image scores, and rules for one side by side."""
 
 from __future__ import annotations
 
 import math
-from typing import Literal, TypeAlias, get_args
+from typing import Literal, NamedTuple, TypeAlias, get_args
 
 import numpy as np
 from numpy.typing import ArrayLike
+from scipy.stats import median_abs_deviation
 
-from adlib._typing import Float64Array
 from adlib._validation import check_option, check_positive, check_ratio, refusal
 from adlib.metrics import best_f1
-from adlib.metrics._checks import check_number, check_scores
+from adlib.metrics._checks import check_labels_and_scores, check_number, check_scores
+from adlib.metrics._image_metrics import confusion_counts
+from adlib.thresholds._conformal import conformal_threshold, share_of
 
 TransferRule: TypeAlias = Literal["location", "spread", "quantile"]
+ThresholdRule: TypeAlias = Literal["max", "quantile", "sigma", "conformal", "best_f1"]
 
 
 def calibrate_threshold(
@@ -25,9 +28,8 @@ def calibrate_threshold(
     """Return the threshold that maximises F1; of equals, the highest.
 
     Args:
-        scores_normal: Scores of normal images, (n_normal,) finite numbers, higher =
-            more anomalous.
-        scores_anomalous: Scores of anomalous images, (n_anomalous,) finite numbers.
+        scores_normal: (n_normal,) finite numbers, higher = more anomalous.
+        scores_anomalous: (n_anomalous,) finite numbers.
         candidates: Thresholds to choose among, (n_candidates,) finite numbers, as in a
             grid search. None: the middle between each two neighbouring scores.
 
@@ -36,8 +38,7 @@ def calibrate_threshold(
         number below the lowest score.
 
     Raises:
-        TypeError: Scores or candidates are not numbers.
-        ValueError: They are not (n,), empty, NaN or infinite.
+        TypeError, ValueError: Scores or candidates are not as stated, or none.
 
     Note:
         O(n log n). F1 of the same scores is optimistic: measure it on others, as
@@ -78,9 +79,7 @@ def quantile_threshold(scores_normal: ArrayLike, false_positive_rate: float) -> 
         One of the scores.
 
     Raises:
-        TypeError: Scores or the share are not numbers.
-        ValueError: Scores are not (n_normal,), empty, NaN or infinite, or the share is
-            out of its range.
+        TypeError, ValueError: Scores or the share are not as stated.
 
     Example:
         >>> from adlib.thresholds import quantile_threshold
@@ -101,17 +100,14 @@ def sigma_threshold(scores_normal: ArrayLike, k: float = 3.0) -> float:
     are, so that the rate can be far off.
 
     Args:
-        scores_normal: (n_normal,) finite numbers, at least two, higher = more
-            anomalous.
+        scores_normal: (n_normal,) finite numbers, at least two.
         k: Above 0.
 
     Returns:
         In the unit of the scores; the standard deviation has ``ddof=1``.
 
     Raises:
-        TypeError: Scores or ``k`` are not numbers.
-        ValueError: Scores are fewer than two, not (n_normal,), NaN or infinite, or
-            ``k`` is not above 0.
+        TypeError, ValueError: Scores or ``k`` are not as stated.
 
     Example:
         >>> from adlib.thresholds import sigma_threshold
@@ -146,18 +142,16 @@ def transfer_threshold(
 
     Args:
         threshold: Of the scores before.
-        scores_before: Of images where the threshold was set, (n_before,) finite
-            numbers.
-        scores_after: Of images where it will be used, (n_after,) finite numbers.
+        scores_before: Where the threshold was set, (n_before,) finite numbers.
+        scores_after: Where it will be used, (n_after,) finite numbers.
         rule: "location", "spread" or "quantile".
 
     Returns:
         The threshold for scores like ``scores_after``.
 
     Raises:
-        TypeError: Something is not a number.
-        ValueError: Scores are not (n,), empty, NaN or infinite; the rule is unknown; or
-            "spread" is asked for and half of the scores before are equal.
+        TypeError, ValueError: An argument is not as stated; or "spread" is asked for
+            and half of the scores before are equal.
 
     Note:
         "quantile" is the most sensitive to the share of anomalous images: if it falls
@@ -181,25 +175,92 @@ def transfer_threshold(
         return float(np.sort(after)[len(after) - 1 - n_above])
     factor = 1.0
     if rule == "spread":
-        spread = _deviation(before)
-        if spread == 0.0:
-            asked = "scores of which fewer than half are equal, for the rule 'spread'"
-            remedy = "Take the rule 'location'."
-            raise ValueError(
-                refusal("scores_before", owner, asked, "a spread of 0", remedy)
-            )
-        factor = _deviation(after) / spread
+        spreads = median_abs_deviation(before), median_abs_deviation(after)
+        if spreads[0] == 0.0:
+            asked = "scores of which fewer than half are equal, for rule='spread'"
+            remedy = "Pass rule='location'."
+            came = "a spread of 0"
+            raise ValueError(refusal("scores_before", owner, asked, came, remedy))
+        factor = spreads[1] / spreads[0]
     return float(np.median(after) + factor * (limit - np.median(before)))
 
 
-def _deviation(scores: Float64Array) -> float:
-    """Return the median absolute deviation."""
-    return float(np.median(np.abs(scores - np.median(scores))))
+class ThresholdRow(NamedTuple):
+    """The threshold of one rule, and its metrics on the test images.
 
-
-def share_of(number: int, ratio: float) -> int:
-    """Return how many of ``number`` are at most a share of them.
-
-    The product may round to just under an integer; that must not cost one.
+    ``precision`` is 0 where no image is predicted anomalous.
     """
-    return math.floor(number * ratio + 1e-9)
+
+    rule: ThresholdRule
+    threshold: float
+    f1: float
+    precision: float
+    recall: float
+    false_positive_rate: float
+
+
+def compare_thresholds(
+    scores_normal: ArrayLike,
+    scores_anomalous: ArrayLike | None,
+    y_test: ArrayLike,
+    scores_test: ArrayLike,
+    *,
+    false_positive_rate: float = 0.05,
+    k: float = 3.0,
+) -> tuple[ThresholdRow, ...]:
+    """Set a threshold by each rule on validation images; measure it on test images.
+
+    The rules: the highest score of the normal images; ``quantile_threshold``;
+    ``sigma_threshold``; ``conformal_threshold``; and, where there are anomalous
+    validation images, ``calibrate_threshold``.
+
+    Args:
+        scores_normal: Of normal validation images, (n_normal,) finite numbers, at least
+            two, higher = more anomalous.
+        scores_anomalous: Of anomalous ones, (n_anomalous,) finite numbers, or None.
+        y_test: Labels of the test images, (n_test,), 0 normal and 1 anomalous, both.
+        scores_test: Their scores, (n_test,) finite numbers. No rule sees them.
+        false_positive_rate: What quantile and conformal aim at, in (0, 1).
+        k: Standard deviations of the sigma rule, above 0.
+
+    Returns:
+        One row a rule, in the order above. The conformal threshold is infinite where
+        the normal images are too few for the rate.
+
+    Raises:
+        TypeError, ValueError: Scores, labels or numbers are not as stated.
+
+    Example:
+        >>> import numpy as np
+        >>> from adlib.thresholds import compare_thresholds
+        >>> rng = np.random.default_rng(0)
+        >>> normal, anomalous = rng.normal(0, 1, 239), rng.normal(3, 1, 80)
+        >>> rows = compare_thresholds(
+        ...     normal[:39], anomalous[:20], np.repeat([0, 1], [200, 60]),
+        ...     np.concatenate([normal[39:], anomalous[20:]]))
+        >>> [(row.rule, round(row.f1, 2)) for row in rows][-2:]
+        [('conformal', 0.81), ('best_f1', 0.87)]
+    """
+    owner = "compare_thresholds"
+    normal = check_scores(scores_normal, "scores_normal", owner)
+    rate = check_ratio(false_positive_rate, "false_positive_rate", owner, closed=False)
+    anomalous_test, test = check_labels_and_scores(y_test, scores_test, owner)
+    thresholds: dict[ThresholdRule, float] = {
+        "max": float(normal.max()),
+        "quantile": quantile_threshold(normal, rate),
+        "sigma": sigma_threshold(normal, k),
+        "conformal": math.inf,
+    }
+    if share_of(len(normal) + 1, rate):
+        thresholds["conformal"] = conformal_threshold(normal, rate)
+    if scores_anomalous is not None:
+        thresholds["best_f1"] = calibrate_threshold(normal, scores_anomalous)
+
+    def row(rule: ThresholdRule, threshold: float) -> ThresholdRow:
+        tn, fp, fn, tp = confusion_counts(anomalous_test, test > threshold)
+        f1, precision = 2 * tp / (2 * tp + fp + fn), tp / (tp + fp) if tp + fp else 0.0
+        return ThresholdRow(
+            rule, threshold, f1, precision, tp / (tp + fn), fp / (tn + fp)
+        )
+
+    return tuple(row(*found) for found in thresholds.items())

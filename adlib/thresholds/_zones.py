@@ -6,63 +6,37 @@ likewise. Maps of any size thus have the same zones.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
-from typing import Any, Literal, TypeAlias
+from typing import Any, Literal, TypeAlias, get_args
 
 import numpy as np
 from numpy.typing import ArrayLike
 
-from adlib._typing import BoolArray, Float32Array, Float64Array
+from adlib._typing import BoolArray, Float32Array, Float64Array, Int64Array
 from adlib._validation import check_int, check_option, check_ratio, describe, refusal
-from adlib.metrics._checks import PLANE, check_map
-from adlib.thresholds._conformal import conformal_threshold
-from adlib.thresholds._quantiles import (
-    CheckedMaps,
-    zone_maxima,
-    zone_of,
-    zone_quantiles,
-)
+from adlib.metrics._checks import PLANE, as_sequence, check_map
+from adlib.thresholds._conformal import conformal_threshold, share_of
 
 RateOf: TypeAlias = Literal["pixels", "images"]
-RATES_OF: tuple[RateOf, ...] = ("pixels", "images")
 
 
 @dataclass(frozen=True, eq=False)
 class ZoneThresholds:
-    """A threshold for each zone of an anomaly map, (rows, columns) float64, finite."""
+    """A threshold for each zone of an anomaly map, (rows, columns) float64."""
 
     thresholds: Float64Array
-
-    def __post_init__(self) -> None:
-        """Keep a checked copy, read-only."""
-        thresholds = np.array(self.thresholds, dtype=np.float64)
-        if (
-            thresholds.ndim != PLANE
-            or not thresholds.size
-            or not np.isfinite(thresholds).all()
-        ):
-            rule = "(rows, columns) finite numbers"
-            came = describe(thresholds)
-            raise ValueError(refusal("thresholds", "ZoneThresholds", rule, came))
-        thresholds.setflags(write=False)
-        object.__setattr__(self, "thresholds", thresholds)
-
-    @property
-    def zones(self) -> tuple[int, int]:
-        """Rows and columns of zones."""
-        rows, columns = self.thresholds.shape
-        return rows, columns
 
     def threshold_map(self, height: int, width: int) -> Float64Array:
         """Return the threshold of each pixel, (height, width), constant in a zone.
 
         Either side has at least as many pixels as there are zones along it.
         """
-        rows, columns = self.zones
+        rows, columns = self.thresholds.shape
         height = check_int(height, "height", "threshold_map", low=rows)
         width = check_int(width, "width", "threshold_map", low=columns)
-        return self.thresholds[np.ix_(zone_of(height, rows), zone_of(width, columns))]
+        by_rows = self.thresholds.repeat(np.diff(_bounds(height, rows)), axis=0)
+        return by_rows.repeat(np.diff(_bounds(width, columns)), axis=1)
 
     def defect_mask(self, anomaly_map: ArrayLike) -> BoolArray:
         """Return where a map is above its zone's threshold, (height, width).
@@ -84,20 +58,19 @@ def zone_thresholds(
     """Set a threshold for each zone from anomaly maps of normal images.
 
     With ``rate_of="pixels"`` a zone's threshold is the lowest value that at most the
-    share of its pixels exceed, over these maps: exact, without a guarantee for new
-    ones. ``zones=(1, 1)`` gives one threshold for all pixels.
+    share of its pixels exceed, over these maps, without a guarantee for new ones.
+    ``zones=(1, 1)`` gives one threshold for all pixels.
 
     With ``rate_of="images"`` the probability that a new normal image shows a pixel
     above its threshold in any zone is at most the rate, if it and these images are
     exchangeable. Every second map gives the mean m and standard deviation s of each
     zone's maxima; of the others, c = ``conformal_threshold`` of max over the zones of
-    (maximum - m) / s. A zone's threshold is m + c s. A rate of 5 % needs 37 maps, since
-    half of them set c.
+    (maximum - m) / s. A zone's threshold is m + c s. A rate of 5 % needs 37 maps.
 
     Args:
-        anomaly_maps: Anomaly maps of normal images, (height, width) each, higher =
-            more anomalous; compared in float32. For the guarantee, of images that were
-            not trained on. Images may differ in size.
+        anomaly_maps: Of normal images, (height, width) each, higher = more anomalous;
+            compared in float32. For the guarantee, of images that were not trained on.
+            They may differ in size.
         zones: Rows and columns of zones.
         false_positive_rate: Share of the pixels or images, in (0, 1).
         rate_of: "pixels" or "images".
@@ -107,14 +80,12 @@ def zone_thresholds(
         width)`` and ``defect_mask(anomaly_map)``.
 
     Raises:
-        TypeError: Maps or numbers are of the wrong kind.
-        ValueError: There is no map; a map is not (height, width), has fewer pixels than
-            zones, or holds NaN or infinity; a number or name is out of its range; or
-            there are too few maps for the rate.
+        TypeError, ValueError: An argument is not as stated; a map has fewer pixels than
+            zones; or there are too few maps for the rate.
 
     Note:
-        A sequence is read twice (once for images), one map at a time, and beside that
-        half a megabyte a zone is used; of other iterables the maps are kept.
+        A sequence is read one map at a time (for pixels twice); of other iterables the
+        maps are kept. For pixels up to three times the share of all pixels is kept.
 
     Example:
         >>> import numpy as np
@@ -128,23 +99,76 @@ def zone_thresholds(
         512
     """
     owner = "zone_thresholds"
-    grid = _check_zones(zones, owner)
+    if not isinstance(zones, Sequence) or len(zones) != PLANE:
+        rule = "a pair, rows and columns of zones"
+        raise TypeError(refusal("zones", owner, rule, describe(zones)))
+    rows, columns = (check_int(number, "zones", owner, low=1) for number in zones)
     rate = check_ratio(false_positive_rate, "false_positive_rate", owner, closed=False)
-    rate_of = check_option(rate_of, "rate_of", owner, RATES_OF)
-    checked = CheckedMaps(anomaly_maps, owner, grid)
-    if rate_of == "pixels":
-        return ZoneThresholds(zone_quantiles(checked, grid, rate))
-    maxima = np.array([zone_maxima(anomaly_map, grid) for anomaly_map in checked])
-    return ZoneThresholds(_conformal_thresholds(maxima, rate, owner))
+    maps = as_sequence(anomaly_maps)
+    if not len(maps):
+        raise ValueError(refusal("anomaly_maps", owner, "at least one map", "none"))
+    if check_option(rate_of, "rate_of", owner, get_args(RateOf)) == "pixels":
+        return ZoneThresholds(_quantiles(maps, (rows, columns), rate, owner))
+    maxima = [
+        [[zone.max() for zone in row] for row in parts]
+        for parts in _zones_of(maps, (rows, columns), owner)
+    ]
+    return ZoneThresholds(_conformal_thresholds(np.array(maxima), rate, owner))
+
+
+def _bounds(size: int, n_zones: int) -> Int64Array:
+    """Return where each zone of ``size`` rows or columns begins, and the end."""
+    return -(-np.arange(n_zones + 1, dtype=np.int64) * size // n_zones)
+
+
+def _zones_of(
+    maps: Sequence[Any], zones: tuple[int, int], owner: str
+) -> Iterator[list[list[Float32Array]]]:
+    """Yield each map's pixels by row and column of zones, or raise."""
+    for number in range(len(maps)):
+        whole = check_map(maps[number], number, "anomaly_maps", owner)
+        if min(np.subtract(whole.shape, zones)) < 0:
+            rule = "at least as high and wide as there are zones"
+            came = f"{whole.shape} for zones {zones}"
+            raise ValueError(refusal("anomaly_maps", owner, rule, came))
+        rows, columns = map(_bounds, whole.shape, zones)
+        yield [
+            np.split(part, columns[1:-1], axis=1)
+            for part in np.split(whole, rows[1:-1])
+        ]
+
+
+def _quantiles(
+    maps: Sequence[Any], zones: tuple[int, int], rate: float, owner: str
+) -> Float64Array:
+    """Return each zone's lowest value that at most a share of its pixels exceed."""
+    n_pixels = np.zeros(zones, np.int64)
+    for parts in _zones_of(maps, zones, owner):
+        n_pixels += [[zone.size for zone in row] for row in parts]
+    highest = {place: np.empty(0, np.float32) for place in np.ndindex(zones)}
+    # As many of the highest values as may be exceeded, and the one that may not.
+    n_kept = {
+        place: min(1 + share_of(int(n_pixels[place]), rate), int(n_pixels[place]))
+        for place in highest
+    }
+    for parts in _zones_of(maps, zones, owner):
+        for (row, column), n in n_kept.items():
+            joined = np.append(highest[row, column], parts[row][column])
+            if len(joined) > 2 * n:
+                joined = np.partition(joined, len(joined) - n)[-n:]
+            highest[row, column] = joined
+    thresholds = np.empty(zones)
+    for place, n in n_kept.items():
+        thresholds[place] = np.partition(highest[place], -n)[-n]
+    return thresholds + 0.0  # makes of -0.0 a 0.0
 
 
 def _conformal_thresholds(
-    maxima: Float64Array, rate: float, owner: str
+    maxima: Float32Array, rate: float, owner: str
 ) -> Float64Array:
     """Return the thresholds, (rows, columns), from maxima (n_images, rows, columns)."""
-    describing, calibrating = maxima[1::2], maxima[0::2]
-    fewest = 2  # a standard deviation needs as many
-    if len(describing) < fewest:
+    describing, calibrating = maxima[1::2].astype(np.float64), maxima[0::2]
+    if len(describing) < 2:  # noqa: PLR2004 - a standard deviation needs as many
         rule = 'at least four maps with rate_of="images"'
         raise ValueError(refusal("anomaly_maps", owner, rule, f"{len(maxima)}"))
     mean, deviation = describing.mean(axis=0), describing.std(axis=0, ddof=1)
@@ -157,11 +181,3 @@ def _conformal_thresholds(
     # Rounding up to float32 keeps the guarantee.
     above: Float32Array = np.nextafter(thresholds.astype(np.float32), np.float32("inf"))
     return above.astype(np.float64)
-
-
-def _check_zones(zones: object, owner: str) -> tuple[int, int]:
-    if not isinstance(zones, Sequence) or len(zones) != PLANE:
-        rule = "a pair, rows and columns of zones"
-        raise TypeError(refusal("zones", owner, rule, describe(zones)))
-    rows, columns = (check_int(number, "zones", owner, low=1) for number in zones)
-    return rows, columns

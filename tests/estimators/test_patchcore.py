@@ -414,7 +414,10 @@ def test_labels_leave_anomalous_images_out(y, as_stream, good):
 @pytest.mark.parametrize("as_stream", [False, True])
 def test_the_wrong_number_of_labels_is_refused(n_labels, as_stream, good):
     X = (image for image in good) if as_stream else good
-    with pytest.raises(ValueError, match=f"got {n_labels} labels and"):
+    message = rf"\(6,\), one label for each image of X; got .*\({n_labels},\)"
+    if as_stream:
+        message = f"one label for each image of X; got {n_labels} labels and"
+    with pytest.raises(ValueError, match=message):
         small().fit(X, [1] * n_labels)
 
 

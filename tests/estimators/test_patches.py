@@ -8,7 +8,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from adlib.estimators._patches import PatchStore, embed, origins_of
+from adlib.estimators._patches import Patches, embed, gather, origins_of
 from adlib.estimators._settings import check_settings
 from adlib.exceptions import ImageError
 from adlib.images import open_source
@@ -20,33 +20,13 @@ def batches(*sizes):
 
 
 @pytest.mark.parametrize("n_images", [None, 9, 12])
-def test_a_store_gives_back_all_batches(n_images):
-    parts = batches(4, 4, 1)
-    store = PatchStore(n_images)
-    for part in parts:
-        store.append(part)
-    assert store.n_stored == 9
-    whole = store.take()
+def test_all_batches_are_gathered(n_images):
+    parts = [Patches(part, [], [], [], [], []) for part in batches(4, 4, 1)]
+    whole = gather(iter(parts), n_images)
     assert whole.dtype == np.float32
-    np.testing.assert_array_equal(whole, np.concatenate(parts))
-
-
-def test_a_store_of_unknown_length_frees_its_batches():
-    store = PatchStore(None)
-    for part in batches(2, 2):
-        store.append(part)
-    store.take()
-    assert store._parts == []
-    assert store._whole is None
-
-
-def test_a_store_of_known_length_copies_what_it_is_given():
-    [part] = batches(2)
-    store = PatchStore(2)
-    store.append(part)
-    kept = part.copy()
-    part[:] = 0
-    np.testing.assert_array_equal(store.take(), kept)
+    np.testing.assert_array_equal(whole, np.concatenate(batches(4, 4, 1)))
+    parts[0].embeddings[:] = 0  # a copy of what it was given
+    np.testing.assert_array_equal(whole, np.concatenate(batches(4, 4, 1)))
 
 
 def test_origins_are_image_row_and_column():

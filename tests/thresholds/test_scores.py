@@ -162,7 +162,7 @@ def test_every_image_can_stay_above():
 
 
 def test_scores_without_spread_are_refused_where_it_counts():
-    with pytest.raises(ValueError, match="Take the rule 'location'"):
+    with pytest.raises(ValueError, match="Pass rule='location'"):
         transfer_threshold(1.0, [2.0, 2.0, 2.0, 5.0], [1.0, 2.0])
     assert transfer_threshold(1.0, [2.0, 2.0], [5.0], rule="location") == 4.0
 
