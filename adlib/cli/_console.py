@@ -1,4 +1,4 @@
-"""What every command shares: output, exit codes, and the names in errors."""
+"""What commands share: options, output, exit codes, and the names in errors."""
 
 from __future__ import annotations
 
@@ -8,12 +8,10 @@ import re
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import Annotated, Literal, TypeAlias
 
+import typer
 from rich.console import Console
-
-if TYPE_CHECKING:
-    from adlib.estimators import AnomalyDetector
 
 DONE, FAILED, FOUND_ANOMALIES = 0, 1, 3  # typer ends with 2 on wrong usage
 OUTPUT_CLOSED = 141  # what shells report of a program whose reader has gone
@@ -21,6 +19,36 @@ EXIT_CODES = (
     "Exit codes: 0 done, 1 failed, 2 wrong usage, 3 images anomalous or skipped "
     "(score --fail-on-anomaly), 141 output closed early, as by head."
 )
+
+# As in adlib.features, whose import loads torch.
+Precision: TypeAlias = Literal["float32", "bfloat16"]
+Runtime: TypeAlias = Literal["torch", "openvino"]
+ImagePlaces = Annotated[
+    list[str],
+    typer.Argument(help="Folders of images (read recursively), globs, or files."),
+]
+ModelFile = Annotated[Path, typer.Argument(help="Model file that `adlib fit` wrote.")]
+Device = Annotated[
+    str, typer.Option(help="auto (the GPU where there is one), cpu, cuda or cuda:N.")
+]
+Errors = Annotated[
+    Literal["raise", "skip"],
+    typer.Option(help="At an unusable image: stop, or skip it and report."),
+]
+Classes = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--classes",
+        help="Classes, one or several, up to the next option or `--`. Default: all.",
+    ),
+]
+
+# The options of the library's parameters.
+OPTIONS = ["aggregation", "backbone", "coreset", "device", "image_size", "precision"]
+OPTIONS += ["runtime", "on_error", "false_positive_rate", "holdout", "leave_one_out"]
+TYPED = {name: "--" + name.replace("_", "-") for name in OPTIONS}
+TYPED |= {"random_state": "--seed", "folder": "--overlays"}
+TYPED |= {"n_good": "--good", "n_anomalous": "--defects"}
 
 
 class Shown(Console):
@@ -30,25 +58,12 @@ class Shown(Console):
         raise BrokenPipeError(errno.EPIPE, "standard output is closed")
 
 
-# The options of the library's parameters.
-OPTIONS = ["aggregation", "backbone", "coreset", "device", "image_size", "precision"]
-OPTIONS += ["runtime", "on_error", "false_positive_rate"]
-TYPED = {name: "--" + name.replace("_", "-") for name in OPTIONS}
-TYPED |= {"random_state": "--seed", "folder": "--overlays", "holdout": "--holdout"}
-TYPED |= {"n_good": "--good", "n_anomalous": "--defects"}
-TYPED |= {"leave_one_out": "--leave-one-out"}
-
 show = Shown(highlight=False)
 tell = Console(stderr=True, highlight=False)
 
 
 def as_typed(text: str, **names: str) -> str:
-    """Replace a parameter's name in an error by its option.
-
-    Args:
-        text: Of the error.
-        names: Further names of parameters, by parameter.
-    """
+    """Replace a parameter's name in an error by its option, or by one of ``names``."""
 
     def typed(match: re.Match[str]) -> str:
         parameter, owner = match.groups()
@@ -73,20 +88,8 @@ def naming(**names: str) -> Iterator[None]:
         raise type(error)(text) from error
 
 
-def threshold_text(model: AnomalyDetector) -> str:
-    """Return a model's threshold as text."""
-    if model.threshold_ is None:
-        return "no threshold"
-    return f"threshold {model.threshold_:.6g}"
-
-
 def file_to_write(text: str, example: str) -> Path:
-    """Return the path that --output names, or raise before any work.
-
-    Args:
-        text: What was typed.
-        example: A file name to propose.
-    """
+    """Return the path that --output names, or raise and propose ``example``."""
     from adlib.images._folders import is_image_name
 
     path = Path(text)

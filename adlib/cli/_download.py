@@ -8,8 +8,7 @@ from typing import Annotated, Literal
 
 import typer
 
-from adlib.cli._console import FAILED, tell
-from adlib.cli._options import Classes
+from adlib.cli._console import FAILED, Classes, tell
 
 
 def download(

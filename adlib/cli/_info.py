@@ -5,8 +5,7 @@ from __future__ import annotations
 from rich.table import Table
 from rich.text import Text
 
-from adlib.cli._console import show
-from adlib.cli._options import ModelFile
+from adlib.cli._console import ModelFile, show
 
 
 def info(model_file: ModelFile) -> None:

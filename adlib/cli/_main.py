@@ -8,14 +8,13 @@ import io
 import os
 import sys
 import warnings
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
 from typing import Annotated, Any
 
 import typer
 
 from adlib._version import __version__
-from adlib.cli._arguments import spread
 from adlib.cli._console import (
     DONE,
     EXIT_CODES,
@@ -56,6 +55,7 @@ data.command(epilog=EXIT_CODES)(download)
 data.command(epilog=EXIT_CODES)(verify)
 app.add_typer(data)
 
+TAKING_SEVERAL = ("--classes", "--defects", "--good")
 FAILURES = ImportError, MemoryError, OSError, RuntimeError, TypeError, ValueError
 
 
@@ -81,7 +81,7 @@ def main(arguments: list[str] | None = None) -> int:
     """
     given = sys.argv[1:] if arguments is None else arguments
     debug = "--debug" in given
-    given = spread(argument for argument in given if argument != "--debug")
+    given = spread([argument for argument in given if argument != "--debug"])
     streams = sys.stdout, sys.stderr
     code = DONE
     try:
@@ -108,6 +108,26 @@ def main(arguments: list[str] | None = None) -> int:
         tell.print(f"error: {as_typed(str(error))}", markup=False, soft_wrap=True)
         return FAILED
     return code
+
+
+def spread(arguments: Sequence[str]) -> list[str]:
+    """Repeat an option before each of its values, as typer wants it.
+
+    ``--classes a b -o out`` becomes ``--classes a --classes b -o out``. Values end at
+    the next option, or at ``--``, after which nothing is changed.
+    """
+    result: list[str] = []
+    option = ""  # one that takes the values that follow
+    for number, argument in enumerate(arguments):
+        if argument == "--":
+            return [*result, *arguments[number:]]
+        if argument.startswith("-"):
+            name = argument.partition("=")[0]
+            option = name if name in TAKING_SEVERAL else ""
+        elif option and result[-1] != option:  # its first value has come
+            result.append(option)
+        result.append(argument)
+    return result
 
 
 @contextmanager

@@ -9,8 +9,7 @@ import typer
 from rich.table import Table
 from rich.text import Text
 
-from adlib.cli._console import FAILED, show
-from adlib.cli._options import Classes
+from adlib.cli._console import FAILED, Classes, show
 
 if TYPE_CHECKING:
     from adlib.datasets._verify import ClassReport, VerifyReport
