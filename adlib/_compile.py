@@ -58,11 +58,7 @@ class _Cache(FunctionCache):
 
 
 def compiled(**options: Any) -> Callable[[Kernel], Kernel]:
-    """Return a decorator that compiles a kernel which releases Python's lock.
-
-    Args:
-        options: Further options of ``numba.njit``.
-    """
+    """Return numba's decorator for a kernel that releases Python's lock."""
 
     def decorate(function: Kernel) -> Kernel:
         kernel: Any = numba.njit(nogil=True, **options)(function)

@@ -36,12 +36,7 @@ def replacing(path: str | os.PathLike[str]) -> Iterator[Path]:
 
 
 def check_replaceable(path: str | os.PathLike[str]) -> None:
-    """Raise what ``replacing`` would raise, before long work is done.
-
-    Raises:
-        FileNotFoundError: The folder does not exist.
-        OSError: ``path`` is a folder or a device, or the folder cannot be written to.
-    """
+    """Raise what ``replacing`` would raise, before long work is done."""
     _begin(path)[1].unlink()
 
 

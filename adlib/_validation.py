@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import math
 import re
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from numbers import Integral, Real
 from typing import TypeVar
 
@@ -62,29 +62,20 @@ def check_int(
 def check_ratio(value: object, parameter: str, owner: str, *, closed: bool) -> float:
     """Return a real number of (0, 1], or of (0, 1) where not ``closed``, or raise."""
     rule = "a number in (0, 1]" if closed else "a number in (0, 1)"
-    number = _real(value, parameter, owner, rule)
-    inside = 0.0 < number <= 1.0 if closed else 0.0 < number < 1.0
-    if not inside:
-        raise ValueError(refusal(parameter, owner, rule, describe(value)))
-    return number
+    return _real(
+        value, parameter, owner, rule, lambda x: 0.0 < x < 1.0 or (closed and x == 1.0)
+    )
 
 
 def check_positive(value: object, parameter: str, owner: str) -> float:
     """Return a finite real number above 0, or raise."""
     rule = "a finite number above 0"
-    number = _real(value, parameter, owner, rule)
-    if not 0.0 < number < float("inf"):
-        raise ValueError(refusal(parameter, owner, rule, describe(value)))
-    return number
+    return _real(value, parameter, owner, rule, lambda x: 0.0 < x < math.inf)
 
 
 def check_finite(value: object, parameter: str, owner: str) -> float:
     """Return a finite real number, or raise."""
-    rule = "a finite number"
-    number = _real(value, parameter, owner, rule)
-    if not math.isfinite(number):
-        raise ValueError(refusal(parameter, owner, rule, describe(value)))
-    return number
+    return _real(value, parameter, owner, "a finite number", math.isfinite)
 
 
 def check_range(
@@ -94,20 +85,29 @@ def check_range(
     rule = f"two numbers in [{low:g}, {high:g}], the lower one first"
     if isinstance(value, str) or not isinstance(value, Sequence):
         raise TypeError(refusal(parameter, owner, rule, describe(value)))
-    numbers = [_real(number, parameter, owner, rule) for number in value]
+    numbers = [_real(x, parameter, owner, rule, lambda _: True) for x in value]
     if len(numbers) != 2 or not low <= numbers[0] <= numbers[1] <= high:  # noqa: PLR2004 - a pair
         raise ValueError(refusal(parameter, owner, rule, describe(value)))
     return numbers[0], numbers[1]
 
 
-def _real(value: object, parameter: str, owner: str, rule: str) -> float:
-    """Return a real number, or raise; a bool is none here."""
+def _real(
+    value: object,
+    parameter: str,
+    owner: str,
+    rule: str,
+    fits: Callable[[float], bool],
+) -> float:
+    """Return a real number that fits the rule, or raise; a bool is none here."""
     if isinstance(value, bool) or not isinstance(value, Real):
         raise TypeError(refusal(parameter, owner, rule, describe(value)))
     try:
-        return float(value)
+        number = float(value)
     except OverflowError:  # an integer of more digits than a float has
-        return math.inf
+        number = math.inf
+    if not fits(number):
+        raise ValueError(refusal(parameter, owner, rule, describe(value)))
+    return number
 
 
 def check_option(

@@ -7,7 +7,7 @@ import stat
 from importlib import import_module
 from importlib.util import find_spec
 from pathlib import Path
-from typing import IO, Any, NamedTuple
+from typing import Any
 
 import numpy as np
 from PIL import Image, ImageOps, UnidentifiedImageError, features
@@ -17,26 +17,18 @@ from adlib._validation import describe, refusal
 from adlib.exceptions import ImageError
 from adlib.images._deep import deep_pixels, is_tiff, read_tiff, sixteen_bits
 
-
-class Plugin(NamedTuple):
-    """What lets Pillow read a format: a module to import, a package to install."""
-
-    module: str
-    package: str
-
-
-PLUGINS = {
-    ".heic": Plugin("pillow_heif.HeifImagePlugin", "pillow-heif"),
-    ".heif": Plugin("pillow_heif.HeifImagePlugin", "pillow-heif"),
-    ".jxl": Plugin("pillow_jxl.JpegXLImagePlugin", "pillow-jxl-plugin"),
-    ".avif": Plugin("PIL.AvifImagePlugin", "pillow>=11.3"),
+PLUGINS = {  # the module that lets Pillow read the format, the package that has it
+    ".heic": ("pillow_heif.HeifImagePlugin", "pillow-heif"),
+    ".heif": ("pillow_heif.HeifImagePlugin", "pillow-heif"),
+    ".jxl": ("pillow_jxl.JpegXLImagePlugin", "pillow-jxl-plugin"),
+    ".avif": ("PIL.AvifImagePlugin", "pillow>=11.3"),
 }
 
 
 def _readable(suffix: str) -> bool:
     if suffix == ".avif":  # part of Pillow from 11.3 on, where libavif was there
         return "avif" in features.modules and bool(features.check("avif"))
-    return find_spec(PLUGINS[suffix].module.partition(".")[0]) is not None
+    return find_spec(PLUGINS[suffix][0].partition(".")[0]) is not None
 
 
 SUFFIXES = frozenset(
@@ -80,13 +72,23 @@ def read_image(path: str | os.PathLike[str]) -> AnyArray:
         ...     read_image(path).shape
         (4, 6)
     """
-    path = as_path(path, "read_image")
+    try:
+        path = Path(path)
+    except TypeError:
+        remedy = "Decode bytes by PIL.Image.open(io.BytesIO(data))."
+        raise TypeError(
+            refusal("path", "read_image", "a path", describe(path), remedy)
+        ) from None
+    suffix = path.suffix.lower()
     try:
         mode = path.stat().st_mode
         if not stat.S_ISREG(mode):  # a pipe would be waited for
             kind = "a folder" if stat.S_ISDIR(mode) else "something else"
             raise ImageError(f"must be a regular file; it is {kind}.")
-        _import_plugin(path.suffix.lower())
+        if suffix in PLUGINS:
+            if not _readable(suffix):
+                raise ImageError(f"cannot be read here. {plugin_remedy(suffix)}")
+            import_module(PLUGINS[suffix][0])
         # Not by path: Pillow then maps uncompressed TIFFs and turns them wrongly.
         with path.open("rb") as file:
             return _decode_file(file)
@@ -102,8 +104,9 @@ def read_image(path: str | os.PathLike[str]) -> AnyArray:
             f"{kind})."
         ) from None
     except (Image.DecompressionBombError, Image.DecompressionBombWarning) as error:
+        most = 2 * (Image.MAX_IMAGE_PIXELS or 0)  # with None there is no such error
         raise ImageError(
-            f"{path} must be an image of at most {_most_pixels()} pixels: {error} If "
+            f"{path} must be an image of at most {most:,} pixels: {error} If "
             "you trust it, raise PIL.Image.MAX_IMAGE_PIXELS."
         ) from error
     except Exception as error:  # decoders raise many kinds on broken files
@@ -111,14 +114,6 @@ def read_image(path: str | os.PathLike[str]) -> AnyArray:
             f"{path} must be a readable image; it cannot be decoded "
             f"({type(error).__name__}: {error})."
         ) from error
-
-
-def as_path(path: Any, owner: str) -> Path:
-    """Return a path, or raise for what is none."""
-    if isinstance(path, str | os.PathLike):
-        return Path(path)
-    remedy = "Decode bytes by PIL.Image.open(io.BytesIO(data))."
-    raise TypeError(refusal("path", owner, "a path", describe(path), remedy))
 
 
 def decode(image: Image.Image) -> AnyArray:
@@ -140,10 +135,10 @@ def decode(image: Image.Image) -> AnyArray:
 
 def plugin_remedy(suffix: str) -> str:
     """Say how Pillow learns to read a format that it does not know by itself."""
-    return f"For {suffix} files: pip install '{PLUGINS[suffix].package}'."
+    return f"For {suffix} files: pip install '{PLUGINS[suffix][1]}'."
 
 
-def _decode_file(file: IO[bytes]) -> AnyArray:
+def _decode_file(file: Any) -> AnyArray:
     try:
         image = Image.open(file)
     except UnidentifiedImageError:
@@ -152,18 +147,3 @@ def _decode_file(file: IO[bytes]) -> AnyArray:
         raise
     with image:
         return decode(image)
-
-
-def _import_plugin(suffix: str) -> None:
-    """Let Pillow know a format that a package of its own reads, or raise."""
-    if suffix not in PLUGINS:
-        return
-    if not _readable(suffix):
-        raise ImageError(f"cannot be read here. {plugin_remedy(suffix)}")
-    import_module(PLUGINS[suffix].module)
-
-
-def _most_pixels() -> str:
-    """Return Pillow's limit in words: it warns at the number and refuses twice it."""
-    limit = Image.MAX_IMAGE_PIXELS
-    return "so many" if limit is None else f"{2 * limit:,}"

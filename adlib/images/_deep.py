@@ -23,16 +23,10 @@ TRANSPOSED = 5  # EXIF orientations from here on swap height and width
 
 
 def deep_pixels(image: Any) -> AnyArray | None:
-    """Return the pixels of an image whose file is deeper than what Pillow makes of it.
+    """Return (h, w) or (h, w, c) uint16 or floats, upright; None where Pillow suffices.
 
-    Args:
-        image: A PIL image as ``Image.open`` gave it, not loaded yet.
-
-    Returns:
-        (h, w) or (h, w, c) uint16 or floats, upright; None where Pillow loses nothing.
-
-    Raises:
-        ImageError: It is deep and of a format that is not read in full.
+    ``image`` is as ``Image.open`` gave it. Raises ImageError where it is deep and of a
+    format that is not read in full.
     """
     file: IO[bytes] | None = getattr(image, "fp", None)
     if file is None or file.closed or not image.tile:
@@ -49,17 +43,9 @@ def deep_pixels(image: Any) -> AnyArray | None:
 
 
 def read_tiff(file: IO[bytes], number: int = 0) -> AnyArray:
-    """Return one page of a TIFF, grey values from black to white.
+    """Return a page of a TIFF: (h, w) or (h, w, c), uint16 or floats, upright.
 
-    Args:
-        file: From its beginning.
-        number: Which page, 0 the first.
-
-    Returns:
-        (h, w) or (h, w, c), uint16 or floats, upright.
-
-    Raises:
-        ImageError: Its colours are not grey or RGB, or its values not in 16 bits.
+    Raises ImageError unless it is grey or RGB, with values that 16 bits hold.
     """
     import tifffile  # noqa: PLC0415 - for few files
 
@@ -77,15 +63,15 @@ def read_tiff(file: IO[bytes], number: int = 0) -> AnyArray:
         values = np.asarray(page.asarray())
         if page.axes == "SYX":
             values = np.moveaxis(values, 0, 2)
-        if values.dtype.kind != "f":
-            white = 2**page.bitspersample - 1 if values.dtype.kind == "u" else None
-            if white is not None and page.photometric == kinds.MINISWHITE:
-                values = white - values
+        inverted = page.photometric == kinds.MINISWHITE
+        if values.dtype.kind == "f":
+            values = 1 - values if inverted else values
+        elif values.dtype.kind == "u":
+            white = 2**page.bitspersample - 1
+            values = sixteen_bits(white - values if inverted else values)
+            values = _spread(values, white)
+        else:
             values = sixteen_bits(values)
-            if white is not None and white < UINT16_MAX:
-                values = _spread(values, white)
-        elif page.photometric == kinds.MINISWHITE:
-            values = 1 - values
         if page.extrasamples and page.extrasamples[-1] in ALPHA:
             values = _without_alpha(values)
         turned = page.tags.get(ExifTags.Base.Orientation)
@@ -180,8 +166,8 @@ def _without_alpha(values: AnyArray) -> AnyArray:
 
 
 def _spread(values: AnyArray, white: int) -> AnyArray:
-    """Spread values from [0, white] over 16 bits, no two of them falling together."""
-    if white == UINT16_MAX:
+    """Spread uint16 values from [0, white] over 16 bits, if they use fewer."""
+    if white >= UINT16_MAX:
         return values
     scaled = values.astype(np.float64) * (UINT16_MAX / white)
     return np.round(scaled).astype(np.uint16)
