@@ -24,7 +24,6 @@ from adlib.exceptions import InputWarning
 Kernel = TypeVar("Kernel", bound=Callable[..., Any])
 
 WHY = "since neither the package nor the home folder can be written to"
-REMEDY = "Set NUMBA_CACHE_DIR to a folder of your own that can be written to."
 _settings: Any = numba.config
 _warned = False
 
@@ -117,5 +116,6 @@ def _warn(happened: str) -> None:
     global _warned  # noqa: PLW0603 - once for all kernels
     if not _warned:
         _warned = True
-        text = f"adlib's compiled code {happened}. {REMEDY}"
+        text = f"adlib's compiled code {happened}. Set NUMBA_CACHE_DIR to a folder of "
+        text += "your own that can be written to."
         warnings.warn(text, InputWarning, stacklevel=2)

@@ -133,11 +133,7 @@ def check_random_state(value: object, parameter: str, owner: str) -> int | None:
     """Return a seed or None, or raise."""
     if value is None:
         return None
-    seed = check_int(value, parameter, owner, low=0)
-    if seed > HIGHEST_SEED:
-        rule = f"an integer of at most {HIGHEST_SEED}"
-        raise ValueError(refusal(parameter, owner, rule, describe(value)))
-    return seed
+    return check_int(value, parameter, owner, low=0, high=HIGHEST_SEED)
 
 
 def check_coreset(value: object, parameter: str, owner: str) -> int | float:

@@ -140,8 +140,8 @@ def fit(
     target = file_to_write(output, "part.adlib")
     model = _new_model(
         method,
-        coreset,
-        aggregation,
+        coreset=coreset,
+        aggregation=aggregation,
         backbone=backbone,
         image_size=image_size,
         device=device,
@@ -175,23 +175,17 @@ def fit(
         )
 
 
-def _new_model(
-    method: Method,
-    coreset: float | None,
-    aggregation: Aggregation | None,
-    **parameters: Any,
-) -> AnomalyDetector:
-    """Return the detector; what was not typed stays at the method's own default."""
+def _new_model(method: Method, **parameters: Any) -> AnomalyDetector:
+    """Return the detector; parameters of None stay at the method's own defaults."""
     from adlib.estimators import PaDiM, PatchCore
 
-    if method == "padim" and coreset is not None:
+    typed = {name: value for name, value in parameters.items() if value is not None}
+    coreset = typed.get("coreset", 0.0)
+    if method == "padim" and "coreset" in typed:
         raise ValueError("--coreset belongs to --method patchcore; padim has none.")
-    if coreset is not None:
-        is_count = coreset > 1 and coreset.is_integer()
-        parameters["coreset"] = int(coreset) if is_count else coreset
-    if aggregation is not None:
-        parameters["aggregation"] = aggregation
-    return PatchCore(**parameters) if method == "patchcore" else PaDiM(**parameters)
+    if coreset > 1 and coreset.is_integer():
+        typed["coreset"] = int(coreset)
+    return PatchCore(**typed) if method == "patchcore" else PaDiM(**typed)
 
 
 def _plan(

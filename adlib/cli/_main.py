@@ -13,6 +13,8 @@ from contextlib import contextmanager, suppress
 from typing import Annotated, Any
 
 import typer
+from rich.table import Table
+from rich.text import Text
 
 from adlib._version import __version__
 from adlib.cli._console import (
@@ -20,17 +22,49 @@ from adlib.cli._console import (
     EXIT_CODES,
     FAILED,
     OUTPUT_CLOSED,
+    ModelFile,
     as_typed,
+    show,
     tell,
 )
 from adlib.cli._demo import demo
 from adlib.cli._download import download
 from adlib.cli._fit import fit
-from adlib.cli._info import info
 from adlib.cli._score import score
 from adlib.cli._study import study
 from adlib.cli._verify import verify
 from adlib.exceptions import InputWarning
+
+
+def info(model_file: ModelFile) -> None:
+    """Show what a model file holds.
+
+    Example: adlib info part.adlib
+    """
+    from adlib.estimators import load
+
+    model = load(model_file, device="cpu")
+    stages = ", ".join(
+        f"{stage.channels} channels at stride {stage.stride}"
+        for stage in model.backbone_.stages
+    )
+    rows = {
+        "file": f"{model_file} ({model_file.stat().st_size / 1e6:.1f} MB)",
+        "detector": type(model).__name__,
+        "backbone": f"{model.backbone} ({stages})",
+        "learned from": f"{len(model.training_images_)} images",
+        "patch grid": "{} x {}".format(*model.grid_),
+        **model.describe(),
+    }
+    table = Table(show_header=False, box=None)
+    for name, value in rows.items():
+        text = value.removeprefix(f"{name} ")
+        table.add_row(name, Text(text, overflow="fold"))  # no path is cut
+    parameters = model.get_params(deep=False)
+    listed = ", ".join(f"{name}={value!r}" for name, value in parameters.items())
+    table.add_row("parameters", Text(listed, overflow="fold"))
+    show.print(table)
+
 
 app = typer.Typer(
     name="adlib",

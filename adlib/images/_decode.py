@@ -15,7 +15,7 @@ from PIL import Image, ImageOps, UnidentifiedImageError, features
 from adlib._typing import AnyArray
 from adlib._validation import describe, refusal
 from adlib.exceptions import ImageError
-from adlib.images._deep import deep_pixels, is_tiff, read_tiff, sixteen_bits
+from adlib.images._deep import TIFF_MAGIC, deep_pixels, read_tiff, sixteen_bits
 
 PLUGINS = {  # the module that lets Pillow read the format, the package that has it
     ".heic": ("pillow_heif.HeifImagePlugin", "pillow-heif"),
@@ -142,7 +142,8 @@ def _decode_file(file: Any) -> AnyArray:
     try:
         image = Image.open(file)
     except UnidentifiedImageError:
-        if is_tiff(file):  # such as one of floats in colour
+        file.seek(0)
+        if file.read(4) in TIFF_MAGIC:  # such as one of floats in colour
             return read_tiff(file)
         raise
     with image:

@@ -89,12 +89,6 @@ def sixteen_bits(values: AnyArray) -> AnyArray:
     return values.astype(np.uint16)
 
 
-def is_tiff(file: IO[bytes]) -> bool:
-    """Ask whether a file is a TIFF, by how it begins."""
-    file.seek(0)
-    return file.read(4) in TIFF_MAGIC
-
-
 def _tiff(file: IO[bytes], image: Any) -> AnyArray | None:
     bits = image.tag_v2.get(ExifTags.Base.BitsPerSample, (1,))
     return read_tiff(file, image.tell()) if max(bits) > 8 else None  # noqa: PLR2004 - bits

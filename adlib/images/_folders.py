@@ -136,10 +136,10 @@ def _left_out(path: Path) -> str:
 def _check_good_alone(folder: Path, folders: list[str], root: Path, owner: str) -> None:
     """Raise where folders of others lie beside or among good parts, by their names."""
     names = {name.lower(): name for name in folders}
-    others = sorted(set(names) & BAD_NAMES)
+    others = sorted(names.keys() & BAD_NAMES)
     good = [names[name] for name in GOOD_NAMES if name in names]
-    if good and len(names) > 1:
-        others = sorted(set(names) - {name.lower() for name in good})
+    if good:
+        others = sorted(names.keys() - set(GOOD_NAMES))
     elif "train" in names and "test" in names:
         others = ["test"]
         inside = folder / names["train"]

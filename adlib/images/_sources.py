@@ -286,7 +286,7 @@ def _expand(entry: Any, position: int, stacks: set[tuple[int, ...]]) -> Iterator
     elif isinstance(entry, list) and entry and all(map(_is_single, entry)):
         for offset, image in enumerate(entry):
             yield from _expand(image, position + offset, stacks)
-    elif isinstance(entry, list) and len(entry) > 1 and all(map(_is_array, entry)):
+    elif isinstance(entry, list) and len(entry) > 1 and all(map(_is_one, entry)):
         # [frame, frame] or [image, mask]? What cannot be known is not guessed.
         raise TypeError(
             f"image {position} of X must not be a list of single arrays; got "
@@ -337,7 +337,7 @@ def _is_single(entry: Any) -> bool:
     return isinstance(entry, str | os.PathLike | Image.Image)
 
 
-def _is_array(entry: Any) -> bool:
+def _is_one(entry: Any) -> bool:
     """Ask whether an entry is one image as an array or a tensor."""
     return _is_dense(entry) and entry.ndim > 1 and not _is_batch(entry)
 
