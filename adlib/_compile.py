@@ -61,9 +61,7 @@ def compiled(**options: Any) -> Callable[[Kernel], Kernel]:
 
     def decorate(function: Kernel) -> Kernel:
         kernel: Any = numba.njit(nogil=True, **options)(function)
-        cache = _cache_of(function)
-        if cache is not None:
-            kernel._cache = cache
+        kernel._cache = _cache_of(function) or kernel._cache
         return kernel  # type: ignore[no-any-return]
 
     return decorate

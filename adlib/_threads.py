@@ -29,11 +29,9 @@ SLICES_PER_THREAD = 8  # so that a thread that is done early has more to do
 
 
 def available_threads() -> int:
-    """Return how many threads to use: ``OMP_NUM_THREADS``, else the usable cores.
-
-    joblib knows the limits of affinity, of containers (cgroups) and of
-    ``LOKY_MAX_CPU_COUNT``, but not ``OMP_NUM_THREADS``.
-    """
+    """Return how many threads to use: ``OMP_NUM_THREADS``, else the usable cores."""
+    # joblib knows the limits of affinity, of containers (cgroups) and of
+    # LOKY_MAX_CPU_COUNT, but not OMP_NUM_THREADS.
     asked = os.environ.get("OMP_NUM_THREADS", "").partition(",")[0]
     if asked.isdecimal() and int(asked) > 0:
         return int(asked)

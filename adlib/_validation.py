@@ -40,12 +40,7 @@ def refusal(
 
 
 def check_int(
-    value: object,
-    parameter: str,
-    owner: str,
-    *,
-    low: int,
-    high: int | None = None,
+    value: object, parameter: str, owner: str, *, low: int, high: int | None = None
 ) -> int:
     """Return an integer of [low, high], or raise; a bool is no integer here."""
     rule = f"an integer of at least {low}"
@@ -92,11 +87,7 @@ def check_range(
 
 
 def _real(
-    value: object,
-    parameter: str,
-    owner: str,
-    rule: str,
-    fits: Callable[[float], bool],
+    value: object, parameter: str, owner: str, rule: str, fits: Callable[[float], bool]
 ) -> float:
     """Return a real number that fits the rule, or raise; a bool is none here."""
     if isinstance(value, bool) or not isinstance(value, Real):
@@ -140,11 +131,8 @@ def check_coreset(value: object, parameter: str, owner: str) -> int | float:
     """Return a coreset's size as asked: a ratio in (0, 1] or a count of at least 1."""
     if isinstance(value, Integral):  # check_int refuses a bool
         return check_int(value, parameter, owner, low=1)
-    try:
-        return check_ratio(value, parameter, owner, closed=True)
-    except (TypeError, ValueError) as error:
-        rule = "a ratio in (0, 1] or a count of patches (an integer of at least 1)"
-        raise type(error)(refusal(parameter, owner, rule, describe(value))) from None
+    rule = "a ratio in (0, 1] or a count of patches (an integer of at least 1)"
+    return _real(value, parameter, owner, rule, lambda x: 0.0 < x <= 1.0)
 
 
 def coreset_size(coreset: float | Integral, n_patches: int) -> int:
@@ -162,13 +150,8 @@ def check_image_size(value: object, parameter: str, owner: str) -> tuple[int, in
         pair = numbers[0] if len(numbers) == 1 else f"({', '.join(numbers)})"
         remedy = f"Pass {parameter}={pair}." if numbers else ""
         raise TypeError(refusal(parameter, owner, rule, describe(value), remedy))
-    if isinstance(value, Sequence):
-        if len(value) != 2:  # noqa: PLR2004 - height and width
-            raise ValueError(refusal(parameter, owner, rule, describe(value)))
-        height, width = value
-    else:
-        height = width = value
-    return (
-        check_int(height, parameter, owner, low=16),
-        check_int(width, parameter, owner, low=16),
-    )
+    sides = value if isinstance(value, Sequence) else (value, value)
+    if len(sides) != 2:  # noqa: PLR2004 - height and width
+        raise ValueError(refusal(parameter, owner, rule, describe(value)))
+    height, width = (check_int(side, parameter, owner, low=16) for side in sides)
+    return height, width

@@ -157,32 +157,26 @@ def _ranked(results: Iterator[Inspection], by_score: bool) -> Iterator[Inspectio
 @contextmanager
 def _opened(path: Path | None) -> Iterator[TextIO]:
     """Give a file that appears whole at the end, or standard output."""
-    if path is not None:
-        # Excel takes a file for UTF-8 only if it begins with a byte-order mark.
-        with (
-            replacing(path) as temporary,
-            temporary.open(
-                "w", newline="", encoding="utf-8-sig", errors="surrogateescape"
-            ) as file,
-        ):
-            yield file
-    elif sys.stdout is None:
+    if path is None and sys.stdout is None:
         raise ValueError("Standard output is closed. Pass --output FILE.")
-    else:
+    if path is None:
         yield sys.stdout
+        return
+    # Excel takes a file for UTF-8 only if it begins with a byte-order mark.
+    coding = "utf-8-sig"
+    with (
+        replacing(path) as new,
+        new.open("w", newline="", encoding=coding, errors="surrogateescape") as file,
+    ):
+        yield file
 
 
 class _Table:
-    """The table. A run that fails before the first row writes nothing.
-
-    Attributes:
-        counts: How many images got each verdict.
-        escaped: Whether the output's encoding lacked letters.
-    """
+    """The table. A run that fails before the first row writes nothing."""
 
     def __init__(self, file: TextIO, threshold: float | None) -> None:
-        self.counts: Counter[str] = Counter()
-        self.escaped = False
+        self.counts: Counter[str] = Counter()  # images of each verdict
+        self.escaped = False  # whether the output's encoding lacked letters
         self._file = file
         self._threshold = "" if threshold is None else f"{threshold:.6g}"
 

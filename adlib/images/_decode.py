@@ -58,8 +58,7 @@ def read_image(path: str | os.PathLike[str]) -> AnyArray:
     Raises:
         TypeError: ``path`` is no path.
         ImageError: The file is missing, unreadable, no image that can be decoded
-            without loss, or of more pixels than twice ``PIL.Image.MAX_IMAGE_PIXELS``,
-            which are more than a camera has: a small file can state any number.
+            without loss, or of more pixels than twice ``PIL.Image.MAX_IMAGE_PIXELS``.
 
     Example:
         >>> from pathlib import Path

@@ -1,8 +1,7 @@
 """Pixels of more than 8 bits a channel, which Pillow cuts to 8 in colour.
 
-Pillow reads 16-bit grey and no 16-bit colour. PNG and JPEG 2000 are decoded by
-imagecodecs, TIFF by tifffile: both are maintained, and unlike OpenCV they do not clash
-with another build of the same module.
+PNG and JPEG 2000 are decoded by imagecodecs, TIFF by tifffile: unlike OpenCV they do
+not clash with another build of the same module.
 """
 
 from __future__ import annotations
@@ -74,8 +73,7 @@ def read_tiff(file: IO[bytes], number: int = 0) -> AnyArray:
             values = sixteen_bits(values)
         if page.extrasamples and page.extrasamples[-1] in ALPHA:
             values = _without_alpha(values)
-        turned = page.tags.get(ExifTags.Base.Orientation)
-        return _upright(values, 1 if turned is None else int(turned.value))
+        return _upright(values, page.tags.valueof(ExifTags.Base.Orientation, 1))
 
 
 def sixteen_bits(values: AnyArray) -> AnyArray:
@@ -133,9 +131,8 @@ def _ppm(file: IO[bytes], image: Any) -> AnyArray | None:
 def _refuse(file: IO[bytes], image: Any) -> None:
     """Raise where a format that only Pillow reads here is cut to 8 bits."""
     file.seek(0)
-    start = file.read(4096) if image.format == "AVIF" else b""
-    setting = start.find(b"av1C")
-    ten_bits = setting >= 0 and bool(start[setting + 6] & 0x40)
+    setting = file.read(4096).partition(b"av1C")[2] if image.format == "AVIF" else b""
+    ten_bits = setting != b"" and bool(setting[2] & 0x40)
     if _is_cut(image) or ten_bits or image.info.get("bit_depth", 8) > 8:  # noqa: PLR2004
         raise _cut(str(image.format))
 

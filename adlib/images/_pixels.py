@@ -110,20 +110,16 @@ def as_pixels(
         ImageError: The shape, the dtype or a value is not as stated, or it is a NumPy
             masked array that hides pixels.
     """
-    shape_fits = image.ndim == GREY or (
-        image.ndim == COLOUR and image.shape[2] in CHANNELS
-    )
-    if not shape_fits or 0 in image.shape:
+    is_colour = image.ndim == COLOUR and image.shape[2] in CHANNELS
+    if not (image.ndim == GREY or is_colour) or 0 in image.shape:
         raise ImageError(
             f"{name} must be (height, width) or (height, width, 1, 3 or 4), not empty; "
             f"got {describe(image)}."
         )
     if np.ma.is_masked(image):
-        raise ImageError(
-            f"{name} must not hide pixels; got a masked array. Fill it: "
-            "image.filled(0), or leave the image out."
-        )
-    if image.ndim == COLOUR:
+        remedy = "Fill it: image.filled(0), or leave the image out."
+        raise ImageError(f"{name} must not hide pixels; got a masked array. {remedy}")
+    if is_colour:
         image = image[:, :, 0] if image.shape[2] == 1 else image[:, :, :3]
         if image.ndim == COLOUR and pixel_format.color == "bgr":
             image = image[:, :, ::-1]
@@ -142,13 +138,12 @@ def as_pixels(
             f"{name} must be uint8, uint16 or float in [0, 1]; got {describe(image)}. "
             f"{remedy}"
         )
-    if white is not None:
-        image = image / white
-    slack = ROUNDING_HALF if image.dtype.itemsize == 2 else ROUNDING  # noqa: PLR2004 - bytes
-    low, high = float(image.min()), float(image.max())
+    shares = image if white is None else image / white
+    slack = ROUNDING_HALF if shares.dtype.itemsize == 2 else ROUNDING  # noqa: PLR2004 - bytes
+    low, high = float(shares.min()), float(shares.max())
     if not (low >= -slack and high <= 1.0 + slack):  # so that NaN fails too
         raise _outside(name, image, white)
-    return np.clip(image.astype(np.float32), 0.0, 1.0)
+    return np.clip(shares.astype(np.float32), 0.0, 1.0)
 
 
 def _is_sixteen_bit(image: AnyArray) -> bool:
@@ -157,20 +152,16 @@ def _is_sixteen_bit(image: AnyArray) -> bool:
 
 def _outside(name: str, image: AnyArray, white: float | None) -> ImageError:
     """Return the error for values that no pixel has, which it prints exactly."""
-    scale = 1.0 if white is None or image.dtype.kind == "u" else white
-    low, high = float(image.min()) * scale, float(image.max()) * scale
+    low, high = float(image.min()), float(image.max())
     remedy = "Pass pixels as they are: adlib normalises them for its backbone."
     if white is not None:
         remedy = "Raise max_value to what counts as white."
     elif 1.0 < high < np.inf and low >= -ROUNDING:
-        remedy = (
-            "Divide by the largest possible value, set max_value to it, or pass uint8 "
-            "or uint16."
-        )
+        remedy = "Divide by the largest possible value, set max_value to it, or pass "
+        remedy += "uint8 or uint16."
     kind = "floats" if image.dtype.kind == "f" else "values"
-    limit = 1 if white is None else white
     return ImageError(
-        f"{name} must be finite and in [0, {limit}]; got {kind} from {low!r} to "
+        f"{name} must be finite and in [0, {white or 1}]; got {kind} from {low!r} to "
         f"{high!r}. {remedy}"
     )
 

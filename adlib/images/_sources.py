@@ -221,12 +221,9 @@ def _are_labels(entry: Any, images: Any) -> bool:
     if not _is_dense(images) or not _is_batch(images):
         return False
     if _is_dense(entry):
-        return bool(entry.ndim == 1 and len(entry) == len(images))
-    return (
-        isinstance(entry, Sequence)
-        and len(entry) == len(images)
-        and all(isinstance(label, Real) for label in entry)
-    )
+        return tuple(entry.shape) == (len(images),)
+    is_list = isinstance(entry, Sequence) and len(entry) == len(images)
+    return is_list and all(isinstance(label, Real) for label in entry)
 
 
 def _expand_place(entry: Any, find: Find) -> list[Any]:
@@ -244,16 +241,15 @@ def _expand_place(entry: Any, find: Find) -> list[Any]:
 def _check_stack(X: Any, owner: str) -> int:
     """Return how many images an array or a tensor stacks, or raise."""
     if isinstance(X, np.ndarray):
-        rule = "an array (n, h, w) or (n, h, w, 3 or 4)"
+        rule, order = "an array (n, h, w) or (n, h, w, 3 or 4)", "last in arrays"
         # (h, w, 3) is one colour image far more often than h images three wide.
         grey = X.ndim == COLOUR and X.shape[2] not in CHANNELS
         fits = grey or (X.ndim == BATCH and X.shape[3] in CHANNELS)
-        remedy = "For one image pass X[None]; channels come last in arrays."
     else:
-        rule = "a tensor (n, 1, 3 or 4, h, w)"
+        rule, order = "a tensor (n, 1, 3 or 4, h, w)", "second in tensors"
         fits = X.ndim == BATCH and X.shape[1] in CHANNELS
-        remedy = "For one image pass X[None]; channels come second in tensors."
     if not fits or 0 in X.shape:
+        remedy = f"For one image pass X[None]; channels come {order}."
         raise ValueError(refusal("X", owner, rule, describe(X), remedy))
     return len(X)
 
