@@ -5,8 +5,6 @@ from __future__ import annotations
 import errno
 import os
 import re
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 from typing import Annotated, Literal, TypeAlias
 
@@ -48,7 +46,7 @@ OPTIONS = ["aggregation", "backbone", "coreset", "device", "image_size", "precis
 OPTIONS += ["runtime", "on_error", "false_positive_rate", "holdout", "leave_one_out"]
 TYPED = {name: "--" + name.replace("_", "-") for name in OPTIONS}
 TYPED |= {"random_state": "--seed", "folder": "--overlays"}
-TYPED |= {"n_good": "--good", "n_anomalous": "--defects"}
+TYPED |= {"n_good": "--good", "n_anomalous": "--defects", "y": "--good and --defects"}
 
 
 class Shown(Console):
@@ -58,34 +56,24 @@ class Shown(Console):
         raise BrokenPipeError(errno.EPIPE, "standard output is closed")
 
 
-show = Shown(highlight=False)
-tell = Console(stderr=True, highlight=False)
+show = Shown(highlight=False, markup=False)
+tell = Console(stderr=True, highlight=False, markup=False, soft_wrap=True)
 
 
-def as_typed(text: str, **names: str) -> str:
-    """Replace a parameter's name in an error by its option, or by one of ``names``."""
+def as_typed(text: str) -> str:
+    """Replace a parameter's name in an error by its option."""
 
     def typed(match: re.Match[str]) -> str:
         parameter, owner = match.groups()
-        if parameter == "X" and parameter not in names:
-            return str(owner) if owner.startswith("--") else "IMAGES"
-        return (TYPED | names).get(parameter, match[0])
+        if parameter != "X":
+            return TYPED.get(parameter, match[0])
+        if owner.endswith(".calibrate"):
+            return "The images that set the threshold"
+        return str(owner) if owner.startswith("--") else "IMAGES"
 
     text = re.sub(r"^(\w+) of (\S+)(?= must)", typed, text)
     # What a remedy names, as in "hold some out (holdout)".
     return re.sub(r"(?<=\()\w+(?=\))", lambda m: TYPED.get(m[0], m[0]), text)
-
-
-@contextmanager
-def naming(**names: str) -> Iterator[None]:
-    """Replace parameters' names in an error of the block, as ``as_typed`` does."""
-    try:
-        yield
-    except (TypeError, ValueError) as error:
-        text = as_typed(str(error), **names)
-        if text == str(error):
-            raise
-        raise type(error)(text) from error
 
 
 def file_to_write(text: str, example: str) -> Path:

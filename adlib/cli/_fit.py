@@ -18,7 +18,6 @@ from adlib.cli._console import (
     Precision,
     Runtime,
     file_to_write,
-    naming,
     tell,
 )
 from adlib.exceptions import InputWarning
@@ -152,26 +151,20 @@ def fit(
     )
     model._check_parameters()  # before anything is read
     check_replaceable(target)
-    given = {
-        "IMAGES": _paths(images, "IMAGES", good_alone=True),
-        "--good": _paths(good, "--good", good_alone=True),
-        "--defects": _paths(defects, "--defects"),
-    }
+    typed = {"IMAGES": images, "--good": good, "--defects": defects}
+    given = {name: _paths(places, name) for name, places in typed.items()}
     plan = _plan(given, holdout, false_positive_rate, seed, leave_one_out)
     if plan.leave_one_out:
         model.set_params(false_positive_rate=plan.false_positive_rate)
     model.fit([given["IMAGES"][i] for i in plan.training])
     try:
-        with naming(X="The images that set the threshold", y="--good and --defects"):
-            held_out = [given["IMAGES"][i] for i in plan.held_out]
-            _calibrate(model, held_out + given["--good"], given["--defects"], plan)
+        held_out = [given["IMAGES"][i] for i in plan.held_out]
+        _calibrate(model, held_out + given["--good"], given["--defects"], plan)
     finally:  # the model is not lost if no threshold can be set
         model.save(target)
         tell.print(
             f"Wrote {target} ({target.stat().st_size / 1e6:.1f} MB): "
-            f"{'; '.join(model.describe().values())}.",
-            markup=False,
-            soft_wrap=True,
+            f"{'; '.join(model.describe().values())}."
         )
 
 
@@ -219,21 +212,18 @@ def _plan(
     if plan.leave_one_out and not leave_one_out:
         tell.print(
             f"{len(images)} images are too few to hold some out for a rate of 5 %. How "
-            "many defects are found, only images of defects can tell (--defects).",
-            soft_wrap=True,
+            "many defects are found, only images of defects can tell (--defects)."
         )
     text = f"Learning {len(plan.training)} images"
     if plan.leave_one_out:
-        text += (
-            "; leave-one-out scores set the threshold: about "
-            f"{_percent(plan)} % of good parts predicted anomalous, without a guarantee"
-        )
-    tell.print(f"{text} ...", soft_wrap=True)
+        text += f"; leave-one-out scores set the threshold: about {_percent(plan)} of "
+        text += "good parts predicted anomalous, without a guarantee"
+    tell.print(f"{text} ...")
     return plan
 
 
 def _percent(plan: CalibrationPlan) -> str:
-    return f"{100 * (plan.false_positive_rate or 0.0):.3g}"
+    return f"{100 * (plan.false_positive_rate or 0.0):.3g} %"
 
 
 def _calibrate(
@@ -249,23 +239,19 @@ def _calibrate(
     elif good:
         tell.print(
             f"Setting the threshold on {len(good)} good images: at most "
-            f"{_percent(plan)} % of good parts will be predicted anomalous ...",
-            soft_wrap=True,
+            f"{_percent(plan)} of good parts will be predicted anomalous ..."
         )
         model.calibrate(good, false_positive_rate=plan.false_positive_rate)
 
 
-def _paths(
-    places: list[str] | None, name: str, *, good_alone: bool = False
-) -> list[str]:
+def _paths(places: list[str] | None, name: str) -> list[str]:
     """Return the image files of folders, globs and files, as an option names them."""
     from adlib.images import open_source
 
     if not places:
         return []
-    found = open_source(
-        places if len(places) > 1 else places[0], name, good_alone=good_alone
-    )
+    place = places if len(places) > 1 else places[0]
+    found = open_source(place, name, good_alone=name != "--defects")
     names = [item.name for item in found.items]
     once = list({Path(path).resolve(): path for path in reversed(names)}.values())[::-1]
     if len(once) < len(names):

@@ -139,7 +139,7 @@ def main(arguments: list[str] | None = None) -> int:
     except FAILURES as error:
         if debug:
             raise
-        tell.print(f"error: {as_typed(str(error))}", markup=False, soft_wrap=True)
+        tell.print(f"error: {as_typed(str(error))}")
         return FAILED
     return code
 
@@ -189,4 +189,4 @@ def _tell_warning(
     message: Warning | str, category: type[Warning], *place: Any, **more: Any
 ) -> None:
     """Show a warning as a line, without its place in the code."""
-    tell.print(f"warning: {as_typed(str(message))}", markup=False, soft_wrap=True)
+    tell.print(f"warning: {as_typed(str(message))}")

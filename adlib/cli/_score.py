@@ -98,15 +98,13 @@ def score(
         _check_order(model_file, images)
         raise
     model.set_params(on_error=on_error)
-    for option, given in (
-        ("--overlays", overlays is not None),
-        ("--fail-on-anomaly", fail_on_anomaly),
-    ):
-        if given and model.threshold_ is None:
-            raise ValueError(
-                f"{option} needs a model with a threshold. "
-                "Fit it with --holdout above 0, --good or --defects."
-            )
+    needing = [("--overlays", overlays), ("--fail-on-anomaly", fail_on_anomaly)]
+    typed = [option for option, given in needing if given]
+    if typed and model.threshold_ is None:
+        raise ValueError(
+            f"{typed[0]} needs a model with a threshold. "
+            "Fit it with --holdout above 0, --good or --defects."
+        )
     places = images if len(images) > 1 else images[0]
     with _opened(table_file) as file:
         table = _Table(file, model.threshold_)
@@ -115,7 +113,8 @@ def score(
 
             save_overlays(model, places, overlays, by_score=by_score, each=table.add)
         else:
-            for result in _ranked(model.inspect(places), by_score):
+            results = model.inspect(places)
+            for result in _most_anomalous_first(results) if by_score else results:
                 table.add(result)
     if table.escaped:
         warnings.warn(
@@ -145,13 +144,10 @@ def _check_order(first: Path, others: list[str]) -> None:
                 )
 
 
-def _ranked(results: Iterator[Inspection], by_score: bool) -> Iterator[Inspection]:
-    """Return the results, on demand the most anomalous first and without their maps."""
-    if not by_score:
-        return results
+def _most_anomalous_first(results: Iterator[Inspection]) -> list[Inspection]:
+    """Return the results in order of their scores, without their maps."""
     kept = [dataclasses.replace(result, map=None) for result in results]
-    kept.sort(key=lambda one: -one.score if one.error is None else math.inf)
-    return iter(kept)
+    return sorted(kept, key=lambda one: -one.score if one.error is None else math.inf)
 
 
 @contextmanager

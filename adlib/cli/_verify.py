@@ -34,15 +34,12 @@ def verify(
     report = datasets.verify(root, classes)
     show.print(_table(report), crop=False)
     for problem in report.problems:
-        show.print(
-            f"{problem.severity}: {problem.class_name}: {problem.kind}: {problem.path} "
-            f"{problem.text}. {problem.remedy}",
-            markup=False,
-            soft_wrap=True,
-        )
+        text = f"{problem.severity}: {problem.class_name}: {problem.kind}: "
+        text += f"{problem.path} {problem.text}. {problem.remedy}"
+        show.print(text, soft_wrap=True)
     verdict = "sound" if report.sound else "broken"
     counts = f"{len(report.errors)} errors, {len(report.warnings)} warnings"
-    show.print(f"{root} is {verdict}: {counts}.", markup=False, soft_wrap=True)
+    show.print(f"{root} is {verdict}: {counts}.", soft_wrap=True)
     if not report.sound:
         raise typer.Exit(FAILED)
 

@@ -35,7 +35,6 @@ SUFFIXES = frozenset(
     ".bmp .dib .gif .jfif .jp2 .jpe .jpeg .jpg .pbm .pgm .png .pnm .ppm .tga .tif "  # noqa: SIM905 - a list of names
     ".tiff .webp".split()
 ) | frozenset(filter(_readable, PLUGINS))
-SIXTEEN_BIT_MODES = ("I;16", "I;16L", "I;16B", "I;16N")
 GREY_MODES = ("1", "L", "LA", "La")
 
 
@@ -78,6 +77,7 @@ def read_image(path: str | os.PathLike[str]) -> AnyArray:
         raise TypeError(
             refusal("path", "read_image", "a path", describe(path), remedy)
         ) from None
+    readable = f"{path} must be a readable image; it"
     suffix = path.suffix.lower()
     try:
         mode = path.stat().st_mode
@@ -95,24 +95,20 @@ def read_image(path: str | os.PathLike[str]) -> AnyArray:
         raise ImageError(f"{path}: {error}") from None
     except FileNotFoundError:
         kind = "a link to nothing" if path.is_symlink() else "not there"
-        raise ImageError(f"{path} must be a readable image; it is {kind}.") from None
+        raise ImageError(f"{readable} is {kind}.") from None
     except UnidentifiedImageError:
         kind = "of no kind that Pillow knows" if path.stat().st_size else "empty"
-        raise ImageError(
-            f"{path} must be a readable image; it cannot be decoded (its content is "
-            f"{kind})."
-        ) from None
+        text = f"{readable} cannot be decoded (its content is {kind})."
+        raise ImageError(text) from None
     except (Image.DecompressionBombError, Image.DecompressionBombWarning) as error:
         most = 2 * (Image.MAX_IMAGE_PIXELS or 0)  # with None there is no such error
         raise ImageError(
-            f"{path} must be an image of at most {most:,} pixels: {error} If "
-            "you trust it, raise PIL.Image.MAX_IMAGE_PIXELS."
+            f"{path} must be an image of at most {most:,} pixels: {error} If you trust "
+            "it, raise PIL.Image.MAX_IMAGE_PIXELS."
         ) from error
     except Exception as error:  # decoders raise many kinds on broken files
-        raise ImageError(
-            f"{path} must be a readable image; it cannot be decoded "
-            f"({type(error).__name__}: {error})."
-        ) from error
+        text = f"{readable} cannot be decoded ({type(error).__name__}: {error})."
+        raise ImageError(text) from error
 
 
 def decode(image: Image.Image) -> AnyArray:
@@ -122,7 +118,7 @@ def decode(image: Image.Image) -> AnyArray:
         return deep
     upright = ImageOps.exif_transpose(image)
     mode = upright.mode
-    if mode in SIXTEEN_BIT_MODES or mode == "F":
+    if mode.startswith("I;16") or mode == "F":
         return np.asarray(upright)
     if mode == "I":  # 32-bit integers, as some readers return 16 bits
         return sixteen_bits(np.asarray(upright))
