@@ -33,12 +33,11 @@ from adlib.images._pixels import (
 if TYPE_CHECKING:
     import torch
 
-ImageLike: TypeAlias = Union[
-    str, "os.PathLike[str]", Image.Image, AnyArray, "torch.Tensor"
+Images: TypeAlias = Union[
+    str, "os.PathLike[str]", Image.Image, "torch.Tensor", Iterable[Any], "Source"
 ]
-Images: TypeAlias = Union[ImageLike, Iterable[Any], "Source"]
-
 Find: TypeAlias = Callable[[str], list[Path]]  # the images of a folder or a glob
+Stacks: TypeAlias = set[tuple[int, ...]]  # sizes of grey images that came stacked
 
 BATCH = 4  # dimensions of a stack of images with channels
 KINDS = (
@@ -136,8 +135,7 @@ def open_source(
             its items.
         owner: What errors call the function that was given ``X``.
         pixel_format: What the numbers of arrays and of 16-bit images mean.
-        good_alone: Whether to refuse folders of defects among the images, as far as
-            their names tell.
+        good_alone: Refuse folders of defects among the images, as far as names tell.
 
     Returns:
         The items, and their number where each entry of ``X`` is surely one image.
@@ -151,8 +149,7 @@ def open_source(
         ImageError: A folder inside of ``X`` cannot be read.
 
     Warns:
-        InputWarning: A folder or a glob holds other files than images, or linked
-            folders; it counts them.
+        InputWarning: A folder or glob holds other files or linked folders; counts them.
 
     Note:
         Arrays of an iterator are copied, since it may reuse one buffer; those of a list
@@ -260,7 +257,7 @@ def _stream_items(X: Any, find: Find) -> Iterator[Item]:
     # A stream may fill one buffer again and again; a sequence's entries are its own.
     reused = not isinstance(X, Sequence)
     position = 0
-    stacks: set[tuple[int, ...]] = set()  # sizes of grey images that came stacked
+    stacks: Stacks = set()
     for entry in entries:
         for place in _expand_place(entry, find) if reused else [entry]:
             for item in _expand(place, position, stacks):
@@ -268,7 +265,7 @@ def _stream_items(X: Any, find: Find) -> Iterator[Item]:
                 position += 1
 
 
-def _expand(entry: Any, position: int, stacks: set[tuple[int, ...]]) -> Iterator[Item]:
+def _expand(entry: Any, position: int, stacks: Stacks) -> Iterator[Item]:
     """Yield the images of one entry of a list or a stream: one, or a batch of them."""
     if _is_dense(entry) and _is_batch(entry):
         _check_channels_last(entry, position, stacks)
@@ -302,9 +299,7 @@ def _expand(entry: Any, position: int, stacks: set[tuple[int, ...]]) -> Iterator
         )
 
 
-def _check_channels_last(
-    batch: Any, position: int, stacks: set[tuple[int, ...]]
-) -> None:
+def _check_channels_last(batch: Any, position: int, stacks: Stacks) -> None:
     """Refuse (3, h, w) in a stream: a colour image rather than three grey ones.
 
     Behind stacks of another number of images it is the last of them.

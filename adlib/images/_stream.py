@@ -70,8 +70,7 @@ def read_batches(
             it among the failures.
 
     Yields:
-        One ``Batch`` of at most ``batch_size`` images, failures included, which are the
-        caller's to keep or to change.
+        One ``Batch`` of at most ``batch_size`` images, which the caller may change.
 
     Raises:
         ImageError: An image is unusable and ``on_error`` is "raise".
@@ -83,10 +82,8 @@ def read_batches(
             all others are nearly black.
 
     Note:
-        At most ``batch_size + 2 * n_workers`` images are held at any time, besides the
-        current batch: resized ones, those that workers are decoding and, of streams
-        of arrays or PIL images, those that they will take next. The source itself is
-        read in the caller's thread, no further ahead than that.
+        Besides the current batch at most ``batch_size + 2 * n_workers`` images are
+        held. The source is read in the caller's thread, no further ahead than that.
 
     Example:
         >>> import numpy as np
