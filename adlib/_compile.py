@@ -23,7 +23,6 @@ from adlib.exceptions import InputWarning
 
 Kernel = TypeVar("Kernel", bound=Callable[..., Any])
 
-WHY = "since neither the package nor the home folder can be written to"
 _settings: Any = numba.config
 _warned = False
 
@@ -74,10 +73,10 @@ def _cache_of(function: Callable[..., Any]) -> _Cache | None:
     except (RuntimeError, OSError):  # neither numba's folder nor the home folder
         pass
     folder = _private_folder()
+    where = "compiled again in every process" if folder is None else f"kept in {folder}"
+    _warn(f"is {where}, since neither package nor home folder can be written to")
     if folder is None:
-        _warn(f"is compiled again in every process, {WHY}")
         return None
-    _warn(f"is kept in {str(folder)!r}, {WHY}")
     before, _settings.CACHE_DIR = _settings.CACHE_DIR, str(folder)
     try:
         return _Cache(function)
@@ -92,8 +91,6 @@ def _private_folder() -> Path | None:
 
     Its content is executed, so a folder that another user made first is not used.
     """
-    if os.name != "posix":
-        return None
     try:
         folder = Path(tempfile.gettempdir()) / f"adlib-numba-{os.geteuid()}"
         if folder.parent == Path.cwd():  # where Python looks last
@@ -101,7 +98,7 @@ def _private_folder() -> Path | None:
         with suppress(FileExistsError):
             folder.mkdir(mode=0o700)
         found, above = folder.lstat(), folder.parent.stat()
-    except OSError:
+    except (OSError, AttributeError):  # AttributeError: Windows has no user numbers
         return None
     own = stat.S_ISDIR(found.st_mode) and found.st_uid == os.geteuid()
     # Where others may rename what they do not own, the folder could be exchanged.

@@ -1,8 +1,6 @@
 """Split work over threads: how many, and which rows each takes.
 
-Also what threads need when the process forks or ends: a forked child must not wait for
-threads that it does not have, and a daemon thread must not be stopped inside C++ code
-of a library, which aborts the process.
+Also what threads need when the process forks or ends.
 """
 
 from __future__ import annotations

@@ -91,6 +91,4 @@ def file_to_write(text: str, example: str) -> Path:
             f"--output must be a file to write; got {text!r}, which is the name of an "
             f"image. Pass another, such as {example!r}."
         )
-    if not path.parent.is_dir():
-        raise FileNotFoundError(f"The folder {str(path.parent)!r} does not exist.")
     return path

@@ -138,10 +138,8 @@ def _check_order(first: Path, others: list[str]) -> None:
     for word in others:
         with suppress(OSError), Path(word).open("rb") as file:
             if b'"adlib"' in file.read(64):
-                raise ValueError(
-                    "The model file comes before the images: adlib score "
-                    f"{word} {first}"
-                )
+                rule = "The model file comes before the images"
+                raise ValueError(f"{rule}: adlib score {word} {first}")
 
 
 def _most_anomalous_first(results: Iterator[Inspection]) -> list[Inspection]:
