@@ -27,7 +27,6 @@ if TYPE_CHECKING:
     from adlib.thresholds import CalibrationPlan
 
 Method: TypeAlias = Literal["patchcore", "padim"]
-Aggregation: TypeAlias = Literal["top_mean", "max", "reweighted", "map_max"]
 
 
 def _image_size(text: str) -> int | tuple[int, int]:
@@ -113,7 +112,7 @@ def fit(
         str, typer.Option(help="Name of a timm network.")
     ] = "tf_efficientnet_lite0",
     aggregation: Annotated[
-        Aggregation | None,
+        Literal["top_mean", "max", "reweighted", "map_max"] | None,
         typer.Option(
             help="How patch scores become an image score: top_mean (patchcore's "
             "default), max (padim's), reweighted (patchcore), map_max (padim)."

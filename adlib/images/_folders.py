@@ -14,19 +14,11 @@ from adlib._validation import refusal
 from adlib.exceptions import ImageError, InputWarning
 from adlib.images._decode import PLUGINS, SUFFIXES, plugin_remedy
 
-# What systems and tools leave beside images, in lower case; names that start with a dot
-# (._a.png, .ipynb_checkpoints, .Trash-1000, .DS_Store) are hidden everywhere.
+# What systems leave beside images, in lower case: disk stations, Macs, Windows, Linux.
+# Names that start with a dot (._a.png, .Trash-1000, .DS_Store) are hidden everywhere.
 SYSTEM_NAMES = frozenset(
-    [
-        "@eadir",  # Synology's thumbnails
-        "__macosx",  # archives packed on a Mac
-        "thumbs.db",
-        "desktop.ini",
-        "$recycle.bin",
-        "system volume information",
-        "lost+found",
-    ]
-)
+    ("@eadir", "__macosx", "thumbs.db", "desktop.ini", "$recycle.bin", "lost+found")
+) | {"system volume information"}
 GOOD_NAMES = ("good", "ok", "normal")
 BAD_NAMES = frozenset(
     "bad ng nok defect defects defective anomaly anomalies anomalous reject rejects "  # noqa: SIM905 - a list of names
