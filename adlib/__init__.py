@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 from adlib._version import __version__
@@ -10,20 +9,14 @@ from adlib._version import __version__
 if TYPE_CHECKING:
     from adlib.estimators import PaDiM, PatchCore, load
 
-# Looked up on first use, so that importing adlib does not load torch.
-_LAZY = dict.fromkeys(("PaDiM", "PatchCore", "load"), "adlib.estimators")
-
-__all__ = [
-    "PaDiM",
-    "PatchCore",
-    "__version__",
-    "load",
-]
+__all__ = ["PaDiM", "PatchCore", "__version__", "load"]
 
 
 def __getattr__(name: str) -> Any:
-    if name in _LAZY:
-        return getattr(import_module(_LAZY[name]), name)
+    if name in __all__:  # on first use, so that importing adlib does not load torch
+        from adlib import estimators  # noqa: PLC0415
+
+        return getattr(estimators, name)
     raise AttributeError(f"module 'adlib' has no attribute {name!r}")
 
 

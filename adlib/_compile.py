@@ -23,8 +23,6 @@ from adlib.exceptions import InputWarning
 
 Kernel = TypeVar("Kernel", bound=Callable[..., Any])
 
-WHY = "since neither the package nor the home folder can be written to"
-REMEDY = "Set NUMBA_CACHE_DIR to a folder of your own that can be written to."
 _settings: Any = numba.config
 _warned = False
 
@@ -58,17 +56,11 @@ class _Cache(FunctionCache):
 
 
 def compiled(**options: Any) -> Callable[[Kernel], Kernel]:
-    """Return a decorator that compiles a kernel which releases Python's lock.
-
-    Args:
-        options: Further options of ``numba.njit``.
-    """
+    """Return numba's decorator for a kernel that releases Python's lock."""
 
     def decorate(function: Kernel) -> Kernel:
         kernel: Any = numba.njit(nogil=True, **options)(function)
-        cache = _cache_of(function)
-        if cache is not None:
-            kernel._cache = cache
+        kernel._cache = _cache_of(function) or kernel._cache
         return kernel  # type: ignore[no-any-return]
 
     return decorate
@@ -81,10 +73,10 @@ def _cache_of(function: Callable[..., Any]) -> _Cache | None:
     except (RuntimeError, OSError):  # neither numba's folder nor the home folder
         pass
     folder = _private_folder()
+    where = "compiled again in every process" if folder is None else f"kept in {folder}"
+    _warn(f"is {where}, since neither package nor home folder can be written to")
     if folder is None:
-        _warn(f"is compiled again in every process, {WHY}")
         return None
-    _warn(f"is kept in {str(folder)!r}, {WHY}")
     before, _settings.CACHE_DIR = _settings.CACHE_DIR, str(folder)
     try:
         return _Cache(function)
@@ -99,8 +91,6 @@ def _private_folder() -> Path | None:
 
     Its content is executed, so a folder that another user made first is not used.
     """
-    if os.name != "posix":
-        return None
     try:
         folder = Path(tempfile.gettempdir()) / f"adlib-numba-{os.geteuid()}"
         if folder.parent == Path.cwd():  # where Python looks last
@@ -108,7 +98,7 @@ def _private_folder() -> Path | None:
         with suppress(FileExistsError):
             folder.mkdir(mode=0o700)
         found, above = folder.lstat(), folder.parent.stat()
-    except OSError:
+    except (OSError, AttributeError):  # AttributeError: Windows has no user numbers
         return None
     own = stat.S_ISDIR(found.st_mode) and found.st_uid == os.geteuid()
     # Where others may rename what they do not own, the folder could be exchanged.
@@ -121,5 +111,6 @@ def _warn(happened: str) -> None:
     global _warned  # noqa: PLW0603 - once for all kernels
     if not _warned:
         _warned = True
-        text = f"adlib's compiled code {happened}. {REMEDY}"
+        text = f"adlib's compiled code {happened}. Set NUMBA_CACHE_DIR to a folder of "
+        text += "your own that can be written to."
         warnings.warn(text, InputWarning, stacklevel=2)

@@ -11,17 +11,11 @@ def still_there(device: str) -> str:
     """Return a resolved device if this machine has it too, else "cpu"."""
     if device == "cpu":
         return device
-    import torch  # noqa: PLC0415 - heavy; "cpu" does not need it
-
-    n_devices = torch.cuda.device_count() if torch.cuda.is_available() else 0
-    return device if int(device.partition(":")[2]) < n_devices else "cpu"
+    return device if int(device.partition(":")[2]) < _n_gpus() else "cpu"
 
 
 def resolve_device(device: object, owner: str) -> str:
-    """Return "cpu" or "cuda:N" for a ``device`` parameter, or raise.
-
-    torch is imported only where the answer needs it.
-    """
+    """Return "cpu" or "cuda:N" for a ``device`` parameter, or raise."""
     rule = '"auto", "cpu", "cuda" or "cuda:N"'
     if not isinstance(device, str):
         raise TypeError(refusal("device", owner, rule, describe(device)))
@@ -29,15 +23,18 @@ def resolve_device(device: object, owner: str) -> str:
         return device
     if device != "auto" and not re.fullmatch(r"cuda(:\d+)?", device):
         raise ValueError(refusal("device", owner, rule, describe(device)))
-
-    import torch  # noqa: PLC0415 - heavy; "cpu" does not need it
-
+    n_gpus = _n_gpus()
     if device == "auto":
-        return "cuda:0" if torch.cuda.is_available() else "cpu"
+        return "cuda:0" if n_gpus else "cpu"
     index = int(device.partition(":")[2] or 0)
-    n_devices = torch.cuda.device_count() if torch.cuda.is_available() else 0
-    if index >= n_devices:
-        rule = f"a device of this machine, which shows {n_devices} CUDA devices"
+    if index >= n_gpus:
+        rule = f"a device of this machine, which shows {n_gpus} CUDA devices"
         remedy = 'Pass device="auto" to take the GPU only where there is one.'
         raise ValueError(refusal("device", owner, rule, describe(device), remedy))
     return f"cuda:{index}"
+
+
+def _n_gpus() -> int:
+    import torch  # noqa: PLC0415 - heavy; "cpu" does not need it
+
+    return torch.cuda.device_count() if torch.cuda.is_available() else 0

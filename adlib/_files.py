@@ -15,11 +15,8 @@ def replacing(path: str | os.PathLike[str]) -> Iterator[Path]:
 
     ``path`` is the old file or the complete new one, even if the process or the machine
     stops. If the block raises, the old file stays and the temporary one is deleted.
-    Where ``path`` is a link, the file that it points to is replaced.
-
-    Raises:
-        FileNotFoundError: The folder does not exist.
-        OSError: ``path`` is a folder or a device, or the folder cannot be written to.
+    Where ``path`` is a link, the file that it points to is replaced. Raises OSError
+    where the folder does not exist or takes no file, or ``path`` is no file.
     """
     target, temporary = _begin(path)
     permissions = temporary.stat().st_mode
@@ -36,12 +33,7 @@ def replacing(path: str | os.PathLike[str]) -> Iterator[Path]:
 
 
 def check_replaceable(path: str | os.PathLike[str]) -> None:
-    """Raise what ``replacing`` would raise, before long work is done.
-
-    Raises:
-        FileNotFoundError: The folder does not exist.
-        OSError: ``path`` is a folder or a device, or the folder cannot be written to.
-    """
+    """Raise what ``replacing`` would raise, before long work is done."""
     _begin(path)[1].unlink()
 
 

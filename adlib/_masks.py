@@ -41,15 +41,11 @@ def half_of_range(values: AnyArray) -> float:
 
 
 def marked_pixels(values: AnyArray, *, lossy: bool = False) -> BoolArray:
-    """Return which pixels are anomalous.
+    """Return which pixels of a (height, width) mask are anomalous.
 
-    Where values number kinds of defects: all above the lowest. Elsewhere, and after
-    ``lossy`` compression: those above the middle of the range. A mask with one value
-    marks everything, or nothing if the value is 0.
-
-    Args:
-        values: (height, width), finite, not empty.
-        lossy: Values may have been changed a little.
+    Where values number kinds of defects: all above the lowest. Elsewhere, and where
+    ``lossy`` compression may have changed them a little: those above the middle of the
+    range. A mask with one value marks everything, or nothing if the value is 0.
     """
     low = values.min()
     if low == values.max():

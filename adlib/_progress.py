@@ -54,32 +54,22 @@ class ProgressBar:
 
 def _bar(unit: Unit) -> Progress | None:
     """Return rich's bar, or None where it cannot be drawn."""
-    from rich.console import Console  # noqa: PLC0415 - not needed to import adlib
-    from rich.progress import (  # noqa: PLC0415
-        BarColumn,
-        DownloadColumn,
-        MofNCompleteColumn,
-        Progress,
-        TextColumn,
-        TimeElapsedColumn,
-        TimeRemainingColumn,
-        TransferSpeedColumn,
-    )
+    from rich import progress  # noqa: PLC0415 - not needed to import adlib
+    from rich.console import Console  # noqa: PLC0415
 
     console = Console(stderr=True)
     if not (console.is_terminal or console.is_jupyter):
         return None
-    return Progress(
-        TextColumn("{task.description}"),
-        BarColumn(),
-        *(
-            (DownloadColumn(), TransferSpeedColumn())
-            if unit == "bytes"
-            else (MofNCompleteColumn(),)
-        ),
-        TimeElapsedColumn(),
-        TimeRemainingColumn(),
-        TextColumn("{task.fields[note]}"),
+    done: list[progress.ProgressColumn] = [progress.MofNCompleteColumn()]
+    if unit == "bytes":
+        done = [progress.DownloadColumn(), progress.TransferSpeedColumn()]
+    return progress.Progress(
+        progress.TextColumn("{task.description}"),
+        progress.BarColumn(),
+        *done,
+        progress.TimeElapsedColumn(),
+        progress.TimeRemainingColumn(),
+        progress.TextColumn("{task.fields[note]}"),
         console=console,
         transient=True,
     )

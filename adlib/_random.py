@@ -11,25 +11,20 @@ import torch
 
 @contextmanager
 def torch_seeded(random_state: int | None, device: str = "cpu") -> Iterator[None]:
-    """Seed torch's global generators for the block, and restore them.
+    """Seed torch's generators of the CPU and of ``device`` (None: newly) for the block.
 
-    Args:
-        random_state: The seed; None: a new one each time.
-        device: "cpu", or "cuda:N" to seed that GPU's generator too.
+    Where ``device`` is "cuda:N", the generators of the other GPUs are left alone.
     """
     place = torch.device(device)
-    on_gpu = place.type == "cuda"
-    with torch.random.fork_rng(devices=[place] if on_gpu else []):
-        if random_state is None:
-            torch.default_generator.seed()
-        else:
-            torch.default_generator.manual_seed(random_state)
-        if on_gpu:
-            with torch.cuda.device(place):
-                if random_state is None:
-                    torch.cuda.seed()
-                else:
-                    torch.cuda.manual_seed(random_state)
+    gpus = [place] if place.type == "cuda" else []
+    with torch.random.fork_rng(devices=gpus):
+        generators = [torch.default_generator]
+        generators += [torch.cuda.default_generators[gpu.index] for gpu in gpus]
+        for generator in generators:
+            if random_state is None:
+                generator.seed()
+            else:
+                generator.manual_seed(random_state)
         yield
 
 

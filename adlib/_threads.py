@@ -1,8 +1,6 @@
 """Split work over threads: how many, and which rows each takes.
 
-Also what threads need when the process forks or ends: a forked child must not wait for
-threads that it does not have, and a daemon thread must not be stopped inside C++ code
-of a library, which aborts the process.
+Also what threads need when the process forks or ends.
 """
 
 from __future__ import annotations
@@ -29,11 +27,9 @@ SLICES_PER_THREAD = 8  # so that a thread that is done early has more to do
 
 
 def available_threads() -> int:
-    """Return how many threads to use: ``OMP_NUM_THREADS``, else the usable cores.
-
-    joblib knows the limits of affinity, of containers (cgroups) and of
-    ``LOKY_MAX_CPU_COUNT``, but not ``OMP_NUM_THREADS``.
-    """
+    """Return how many threads to use: ``OMP_NUM_THREADS``, else the usable cores."""
+    # joblib knows the limits of affinity, of containers (cgroups) and of
+    # LOKY_MAX_CPU_COUNT, but not OMP_NUM_THREADS.
     asked = os.environ.get("OMP_NUM_THREADS", "").partition(",")[0]
     if asked.isdecimal() and int(asked) > 0:
         return int(asked)
@@ -58,16 +54,10 @@ def run_in_slices(
     *,
     grain: int = 1,
 ) -> None:
-    """Call ``work(first, last)`` for even slices of the rows, and wait.
+    """Call ``work(first, last)`` for at most ``n_slices`` even slices, and wait.
 
-    Each slice writes only its own rows, so the order does not matter.
-
-    Args:
-        pool: The threads.
-        n_slices: How many slices there are at most.
-        n_rows: How many rows there are.
-        work: What to do with the rows from first to before last.
-        grain: All slices but the last hold a multiple of so many rows.
+    Each slice writes only its own rows, from first to before last, so the order does
+    not matter. All slices but the last hold a multiple of ``grain`` rows.
     """
     n_grains = -(-n_rows // grain)
     n_slices = min(n_slices, n_grains)
@@ -111,17 +101,13 @@ class Threads(ThreadPoolExecutor):
 
 
 class _Work:
-    """Which threads are inside ``undivided``, and which must not enter now.
-
-    Attributes:
-        last_end: When threads that may have run torch ended last, in seconds.
-    """
+    """Which threads are inside ``undivided``, and which must not enter now."""
 
     def __init__(self) -> None:
         self._begin()
 
     def _begin(self) -> None:
-        self.last_end = -math.inf
+        self.last_end = -math.inf  # of threads that may have run torch, in seconds
         self._changed = threading.Condition()
         self._inside: set[int] = set()
         self._over = self._watched = False
@@ -129,7 +115,14 @@ class _Work:
 
     @contextmanager
     def undivided(self) -> Iterator[None]:
-        """See the function of this name."""
+        """Keep the interpreter from ending, and the process from forking.
+
+        At its end Python stops daemon threads, which inside torch's C++ code aborts the
+        process; here a daemon thread that enters later waits for ever. A forked child
+        would keep the locks of the parent's other threads; and OpenBLAS ends its
+        threads before a fork, so that NumPy's products in other threads would never
+        end.
+        """
         mine = threading.get_ident()
         if mine in self._inside:
             yield
@@ -187,6 +180,7 @@ class _Work:
 
 
 _work = _Work()
+undivided = _work.undivided
 if hasattr(os, "register_at_fork"):
     os.register_at_fork(
         before=_work.before_fork,
@@ -195,26 +189,8 @@ if hasattr(os, "register_at_fork"):
     )
 
 
-@contextmanager
-def undivided() -> Iterator[None]:
-    """Keep the interpreter from ending, and the process from forking, in the block.
-
-    At its end Python stops daemon threads, which inside torch's C++ code aborts the
-    process; here a daemon thread that enters later waits for ever. A forked child would
-    keep the locks of the parent's other threads; and OpenBLAS ends its threads before
-    a fork, so that NumPy's products in other threads would never end.
-    """
-    with _work.undivided():
-        yield
-
-
 class Process:
-    """Knows which process it was made in.
-
-    Args:
-        what: What belongs to that process; the error begins with it.
-        remedy: What to do instead, a sentence.
-    """
+    """Knows which process ``what`` was made in."""
 
     def __init__(self, what: str, remedy: str) -> None:
         self._what, self._remedy = what, remedy

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from typing import Any
 
 import torch
@@ -24,37 +24,29 @@ class _Products:
     def __init__(self) -> None:
         self._lock = threading.Lock()
         self._n_inside = 0
-        self._before: list[tuple[Any, str]] = []
-        self._by_name = "highest"
+        self._undo = ExitStack()
 
-    def enter(self) -> None:
-        """Change the setting, if no thread has."""
+    def __enter__(self) -> None:
         with self._lock:
             self._n_inside += 1
             if self._n_inside > 1:
                 return
             kinds = _kinds_of_products()
-            self._before = [
-                (kind, kind.fp32_precision)
-                for kind in kinds
-                if kind.fp32_precision in COARSE
-            ]
-            for kind, _ in self._before:
-                kind.fp32_precision = "ieee"
+            for kind in kinds:
+                before = kind.fp32_precision
+                if before in COARSE:
+                    self._undo.callback(setattr, kind, "fp32_precision", before)
+                    kind.fp32_precision = "ieee"
             if not kinds:
-                self._by_name = torch.get_float32_matmul_precision()
+                by_name = torch.get_float32_matmul_precision()
+                self._undo.callback(torch.set_float32_matmul_precision, by_name)
                 torch.set_float32_matmul_precision("highest")
 
-    def leave(self) -> None:
-        """Restore the setting, if no other thread is inside."""
+    def __exit__(self, *error: object) -> None:
         with self._lock:
             self._n_inside -= 1
-            if self._n_inside:
-                return
-            for kind, precision in self._before:
-                kind.fp32_precision = precision
-            if not _kinds_of_products():
-                torch.set_float32_matmul_precision(self._by_name)
+            if not self._n_inside:
+                self._undo.close()
 
 
 def _kinds_of_products() -> list[Any]:
@@ -77,12 +69,9 @@ def exact() -> Iterator[None]:
     with (
         torch.autocast("cuda", enabled=False),
         torch.autocast("cpu", enabled=False),
+        _products,
     ):
-        _products.enter()
-        try:
-            yield
-        finally:
-            _products.leave()
+        yield
 
 
 @contextmanager
@@ -101,11 +90,7 @@ def undisturbed() -> Iterator[None]:
 
 @contextmanager
 def as_imported(device: str = "cpu") -> Iterator[None]:
-    """Make tensors by torch's own defaults: float32, on the CPU.
-
-    Args:
-        device: Where they are made instead.
-    """
+    """Make tensors by torch's own defaults: float32, on the CPU or on ``device``."""
     before = torch.get_default_dtype()
     torch.set_default_dtype(torch.float32)
     try:

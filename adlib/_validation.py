@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import math
 import re
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from numbers import Integral, Real
 from typing import TypeVar
 
@@ -40,12 +40,7 @@ def refusal(
 
 
 def check_int(
-    value: object,
-    parameter: str,
-    owner: str,
-    *,
-    low: int,
-    high: int | None = None,
+    value: object, parameter: str, owner: str, *, low: int, high: int | None = None
 ) -> int:
     """Return an integer of [low, high], or raise; a bool is no integer here."""
     rule = f"an integer of at least {low}"
@@ -62,29 +57,20 @@ def check_int(
 def check_ratio(value: object, parameter: str, owner: str, *, closed: bool) -> float:
     """Return a real number of (0, 1], or of (0, 1) where not ``closed``, or raise."""
     rule = "a number in (0, 1]" if closed else "a number in (0, 1)"
-    number = _real(value, parameter, owner, rule)
-    inside = 0.0 < number <= 1.0 if closed else 0.0 < number < 1.0
-    if not inside:
-        raise ValueError(refusal(parameter, owner, rule, describe(value)))
-    return number
+    return _real(
+        value, parameter, owner, rule, lambda x: 0.0 < x < 1.0 or (closed and x == 1.0)
+    )
 
 
 def check_positive(value: object, parameter: str, owner: str) -> float:
     """Return a finite real number above 0, or raise."""
     rule = "a finite number above 0"
-    number = _real(value, parameter, owner, rule)
-    if not 0.0 < number < float("inf"):
-        raise ValueError(refusal(parameter, owner, rule, describe(value)))
-    return number
+    return _real(value, parameter, owner, rule, lambda x: 0.0 < x < math.inf)
 
 
 def check_finite(value: object, parameter: str, owner: str) -> float:
     """Return a finite real number, or raise."""
-    rule = "a finite number"
-    number = _real(value, parameter, owner, rule)
-    if not math.isfinite(number):
-        raise ValueError(refusal(parameter, owner, rule, describe(value)))
-    return number
+    return _real(value, parameter, owner, "a finite number", math.isfinite)
 
 
 def check_range(
@@ -94,20 +80,25 @@ def check_range(
     rule = f"two numbers in [{low:g}, {high:g}], the lower one first"
     if isinstance(value, str) or not isinstance(value, Sequence):
         raise TypeError(refusal(parameter, owner, rule, describe(value)))
-    numbers = [_real(number, parameter, owner, rule) for number in value]
+    numbers = [_real(x, parameter, owner, rule, lambda _: True) for x in value]
     if len(numbers) != 2 or not low <= numbers[0] <= numbers[1] <= high:  # noqa: PLR2004 - a pair
         raise ValueError(refusal(parameter, owner, rule, describe(value)))
     return numbers[0], numbers[1]
 
 
-def _real(value: object, parameter: str, owner: str, rule: str) -> float:
-    """Return a real number, or raise; a bool is none here."""
+def _real(
+    value: object, parameter: str, owner: str, rule: str, fits: Callable[[float], bool]
+) -> float:
+    """Return a real number that fits the rule, or raise; a bool is none here."""
     if isinstance(value, bool) or not isinstance(value, Real):
         raise TypeError(refusal(parameter, owner, rule, describe(value)))
     try:
-        return float(value)
+        number = float(value)
     except OverflowError:  # an integer of more digits than a float has
-        return math.inf
+        number = math.inf
+    if not fits(number):
+        raise ValueError(refusal(parameter, owner, rule, describe(value)))
+    return number
 
 
 def check_option(
@@ -133,22 +124,15 @@ def check_random_state(value: object, parameter: str, owner: str) -> int | None:
     """Return a seed or None, or raise."""
     if value is None:
         return None
-    seed = check_int(value, parameter, owner, low=0)
-    if seed > HIGHEST_SEED:
-        rule = f"an integer of at most {HIGHEST_SEED}"
-        raise ValueError(refusal(parameter, owner, rule, describe(value)))
-    return seed
+    return check_int(value, parameter, owner, low=0, high=HIGHEST_SEED)
 
 
 def check_coreset(value: object, parameter: str, owner: str) -> int | float:
     """Return a coreset's size as asked: a ratio in (0, 1] or a count of at least 1."""
     if isinstance(value, Integral):  # check_int refuses a bool
         return check_int(value, parameter, owner, low=1)
-    try:
-        return check_ratio(value, parameter, owner, closed=True)
-    except (TypeError, ValueError) as error:
-        rule = "a ratio in (0, 1] or a count of patches (an integer of at least 1)"
-        raise type(error)(refusal(parameter, owner, rule, describe(value))) from None
+    rule = "a ratio in (0, 1] or a count of patches (an integer of at least 1)"
+    return _real(value, parameter, owner, rule, lambda x: 0.0 < x <= 1.0)
 
 
 def coreset_size(coreset: float | Integral, n_patches: int) -> int:
@@ -166,13 +150,8 @@ def check_image_size(value: object, parameter: str, owner: str) -> tuple[int, in
         pair = numbers[0] if len(numbers) == 1 else f"({', '.join(numbers)})"
         remedy = f"Pass {parameter}={pair}." if numbers else ""
         raise TypeError(refusal(parameter, owner, rule, describe(value), remedy))
-    if isinstance(value, Sequence):
-        if len(value) != 2:  # noqa: PLR2004 - height and width
-            raise ValueError(refusal(parameter, owner, rule, describe(value)))
-        height, width = value
-    else:
-        height = width = value
-    return (
-        check_int(height, parameter, owner, low=16),
-        check_int(width, parameter, owner, low=16),
-    )
+    sides = value if isinstance(value, Sequence) else (value, value)
+    if len(sides) != 2:  # noqa: PLR2004 - height and width
+        raise ValueError(refusal(parameter, owner, rule, describe(value)))
+    height, width = (check_int(side, parameter, owner, low=16) for side in sides)
+    return height, width

@@ -12,7 +12,7 @@ from PIL import Image
 
 import adlib
 from adlib.cli import main
-from adlib.cli._arguments import spread
+from adlib.cli._main import spread
 from adlib.datasets._elpv import elpv_cells
 from tests.conftest import texture
 from tests.features.test_runtimes import openvino_or_skip

@@ -27,8 +27,7 @@ from threadpoolctl import threadpool_limits
 
 from adlib import PaDiM, PatchCore
 from adlib.cli import main
-from adlib.cli._arguments import spread
-from adlib.cli._main import app
+from adlib.cli._main import app, spread
 from adlib.estimators import _detector
 from adlib.features import Backbone, use_feature_cache
 from adlib.study import Config, compare_conditions

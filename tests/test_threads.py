@@ -13,7 +13,7 @@ import numpy as np
 import pytest
 
 from adlib import _threads
-from adlib._threads import Process, Threads, available_threads, run_in_slices, undivided
+from adlib._threads import Process, Threads, available_threads, run_in_slices
 
 
 @pytest.fixture
@@ -90,16 +90,15 @@ def test_a_process_knows_itself(monkeypatch):
 
 
 @pytest.mark.parametrize("daemon", [True, False])
-def test_the_end_waits_for_daemon_threads_and_lets_none_begin(monkeypatch, daemon):
+def test_the_end_waits_for_daemon_threads_and_lets_none_begin(daemon):
     work = _threads._Work()
-    monkeypatch.setattr(_threads, "_work", work)
     inside, leave, again = threading.Event(), threading.Event(), threading.Event()
 
     def enter():
-        with undivided(), undivided():
+        with work.undivided(), work.undivided():
             inside.set()
             leave.wait()
-        with undivided():
+        with work.undivided():
             again.set()
 
     thread = threading.Thread(target=enter, daemon=daemon)
@@ -118,13 +117,12 @@ def test_the_end_waits_for_daemon_threads_and_lets_none_begin(monkeypatch, daemo
     atexit.unregister(work.end)
 
 
-def test_a_fork_waits_for_what_threads_are_at(monkeypatch):
+def test_a_fork_waits_for_what_threads_are_at():
     work = _threads._Work()
-    monkeypatch.setattr(_threads, "_work", work)
     inside, leave = threading.Event(), threading.Event()
 
     def enter():
-        with undivided():
+        with work.undivided():
             inside.set()
             leave.wait()
 

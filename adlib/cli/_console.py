@@ -1,19 +1,15 @@
-"""What every command shares: output, exit codes, and the names in errors."""
+"""What commands share: options, output, exit codes, and the names in errors."""
 
 from __future__ import annotations
 
 import errno
 import os
 import re
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import Annotated, Literal, TypeAlias
 
+import typer
 from rich.console import Console
-
-if TYPE_CHECKING:
-    from adlib.estimators import AnomalyDetector
 
 DONE, FAILED, FOUND_ANOMALIES = 0, 1, 3  # typer ends with 2 on wrong usage
 OUTPUT_CLOSED = 141  # what shells report of a program whose reader has gone
@@ -21,6 +17,36 @@ EXIT_CODES = (
     "Exit codes: 0 done, 1 failed, 2 wrong usage, 3 images anomalous or skipped "
     "(score --fail-on-anomaly), 141 output closed early, as by head."
 )
+
+# As in adlib.features, whose import loads torch.
+Precision: TypeAlias = Literal["float32", "bfloat16"]
+Runtime: TypeAlias = Literal["torch", "openvino"]
+ImagePlaces = Annotated[
+    list[str],
+    typer.Argument(help="Folders of images (read recursively), globs, or files."),
+]
+ModelFile = Annotated[Path, typer.Argument(help="Model file that `adlib fit` wrote.")]
+Device = Annotated[
+    str, typer.Option(help="auto (the GPU where there is one), cpu, cuda or cuda:N.")
+]
+Errors = Annotated[
+    Literal["raise", "skip"],
+    typer.Option(help="At an unusable image: stop, or skip it and report."),
+]
+Classes = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--classes",
+        help="Classes, one or several, up to the next option or `--`. Default: all.",
+    ),
+]
+
+# The options of the library's parameters.
+OPTIONS = ["aggregation", "backbone", "coreset", "device", "image_size", "precision"]
+OPTIONS += ["runtime", "on_error", "false_positive_rate", "holdout", "leave_one_out"]
+TYPED = {name: "--" + name.replace("_", "-") for name in OPTIONS}
+TYPED |= {"random_state": "--seed", "folder": "--overlays"}
+TYPED |= {"n_good": "--good", "n_anomalous": "--defects", "y": "--good and --defects"}
 
 
 class Shown(Console):
@@ -30,63 +56,28 @@ class Shown(Console):
         raise BrokenPipeError(errno.EPIPE, "standard output is closed")
 
 
-# The options of the library's parameters.
-OPTIONS = ["aggregation", "backbone", "coreset", "device", "image_size", "precision"]
-OPTIONS += ["runtime", "on_error", "false_positive_rate"]
-TYPED = {name: "--" + name.replace("_", "-") for name in OPTIONS}
-TYPED |= {"random_state": "--seed", "folder": "--overlays", "holdout": "--holdout"}
-TYPED |= {"n_good": "--good", "n_anomalous": "--defects"}
-TYPED |= {"leave_one_out": "--leave-one-out"}
-
-show = Shown(highlight=False)
-tell = Console(stderr=True, highlight=False)
+show = Shown(highlight=False, markup=False)
+tell = Console(stderr=True, highlight=False, markup=False, soft_wrap=True)
 
 
-def as_typed(text: str, **names: str) -> str:
-    """Replace a parameter's name in an error by its option.
-
-    Args:
-        text: Of the error.
-        names: Further names of parameters, by parameter.
-    """
+def as_typed(text: str) -> str:
+    """Replace a parameter's name in an error by its option."""
 
     def typed(match: re.Match[str]) -> str:
         parameter, owner = match.groups()
-        if parameter == "X" and parameter not in names:
-            return str(owner) if owner.startswith("--") else "IMAGES"
-        return (TYPED | names).get(parameter, match[0])
+        if parameter != "X":
+            return TYPED.get(parameter, match[0])
+        if owner.endswith(".calibrate"):
+            return "The images that set the threshold"
+        return str(owner) if owner.startswith("--") else "IMAGES"
 
     text = re.sub(r"^(\w+) of (\S+)(?= must)", typed, text)
     # What a remedy names, as in "hold some out (holdout)".
     return re.sub(r"(?<=\()\w+(?=\))", lambda m: TYPED.get(m[0], m[0]), text)
 
 
-@contextmanager
-def naming(**names: str) -> Iterator[None]:
-    """Replace parameters' names in an error of the block, as ``as_typed`` does."""
-    try:
-        yield
-    except (TypeError, ValueError) as error:
-        text = as_typed(str(error), **names)
-        if text == str(error):
-            raise
-        raise type(error)(text) from error
-
-
-def threshold_text(model: AnomalyDetector) -> str:
-    """Return a model's threshold as text."""
-    if model.threshold_ is None:
-        return "no threshold"
-    return f"threshold {model.threshold_:.6g}"
-
-
 def file_to_write(text: str, example: str) -> Path:
-    """Return the path that --output names, or raise before any work.
-
-    Args:
-        text: What was typed.
-        example: A file name to propose.
-    """
+    """Return the path that --output names, or raise and propose ``example``."""
     from adlib.images._folders import is_image_name
 
     path = Path(text)
@@ -100,6 +91,4 @@ def file_to_write(text: str, example: str) -> Path:
             f"--output must be a file to write; got {text!r}, which is the name of an "
             f"image. Pass another, such as {example!r}."
         )
-    if not path.parent.is_dir():
-        raise FileNotFoundError(f"The folder {str(path.parent)!r} does not exist.")
     return path

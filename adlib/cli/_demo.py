@@ -9,8 +9,7 @@ from typing import Annotated
 import typer
 from rich.table import Table
 
-from adlib.cli._console import show, tell
-from adlib.cli._options import Device
+from adlib.cli._console import Device, show, tell
 
 
 class CellKind(StrEnum):

@@ -8,8 +8,7 @@ from typing import Annotated, Literal
 
 import typer
 
-from adlib.cli._console import FAILED, tell
-from adlib.cli._options import Classes
+from adlib.cli._console import FAILED, Classes, tell
 
 
 def download(
@@ -63,6 +62,6 @@ def download(
         classes,
         accept_license=True,
         base_url=base_url,
-        say=lambda text: tell.print(text, markup=False, soft_wrap=True),
+        say=tell.print,
     )
-    tell.print(f"The classes are in {root}.", markup=False, soft_wrap=True)
+    tell.print(f"The classes are in {root}.")

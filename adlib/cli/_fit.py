@@ -4,28 +4,29 @@ from __future__ import annotations
 
 import re
 import warnings
+from itertools import combinations
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, Literal, NamedTuple, TypeAlias
+from typing import TYPE_CHECKING, Annotated, Any, Literal, TypeAlias
 
 import typer
 
 from adlib._files import check_replaceable
-from adlib.cli._console import file_to_write, naming, tell
-from adlib.cli._options import (
+from adlib.cli._console import (
     Device,
     Errors,
     ImagePlaces,
     Precision,
     Runtime,
+    file_to_write,
+    tell,
 )
 from adlib.exceptions import InputWarning
 
 if TYPE_CHECKING:
     from adlib.estimators import AnomalyDetector
-
+    from adlib.thresholds import CalibrationPlan
 
 Method: TypeAlias = Literal["patchcore", "padim"]
-Aggregation: TypeAlias = Literal["top_mean", "max", "reweighted", "map_max"]
 
 
 def _image_size(text: str) -> int | tuple[int, int]:
@@ -37,24 +38,6 @@ def _image_size(text: str) -> int | tuple[int, int]:
             "as 160x640."
         )
     return int(found[1]) if found[2] is None else (int(found[1]), int(found[2]))
-
-
-class Plan(NamedTuple):
-    """What is learned, and what sets the threshold.
-
-    Attributes:
-        training: Images to learn from.
-        good: Good images that are not learned from, to set the threshold.
-        defects: Images of defects, to set it with.
-        rate: The false-positive rate, where there are no defects.
-        leave_one_out: The training images set the threshold.
-    """
-
-    training: list[str]
-    good: list[str]
-    defects: list[str]
-    rate: float
-    leave_one_out: bool
 
 
 def fit(
@@ -129,7 +112,7 @@ def fit(
         str, typer.Option(help="Name of a timm network.")
     ] = "tf_efficientnet_lite0",
     aggregation: Annotated[
-        Aggregation | None,
+        Literal["top_mean", "max", "reweighted", "map_max"] | None,
         typer.Option(
             help="How patch scores become an image score: top_mean (patchcore's "
             "default), max (padim's), reweighted (patchcore), map_max (padim)."
@@ -153,8 +136,10 @@ def fit(
     Example: adlib fit parts/good -o part.adlib
     """
     target = file_to_write(output, "part.adlib")
-    model = _new_model(method, coreset, aggregation)
-    model.set_params(
+    model = _new_model(
+        method,
+        coreset=coreset,
+        aggregation=aggregation,
         backbone=backbone,
         image_size=image_size,
         device=device,
@@ -165,79 +150,48 @@ def fit(
     )
     model._check_parameters()  # before anything is read
     check_replaceable(target)
-    places = (
-        _paths(images, "IMAGES", good_alone=True),
-        _paths(good, "--good", good_alone=True),
-    )
-    plan = _plan(
-        *places,
-        _paths(defects, "--defects"),
-        holdout,
-        false_positive_rate,
-        seed,
-        leave_one_out=leave_one_out,
-    )
+    typed = {"IMAGES": images, "--good": good, "--defects": defects}
+    given = {name: _paths(places, name) for name, places in typed.items()}
+    plan = _plan(given, holdout, false_positive_rate, seed, leave_one_out)
     if plan.leave_one_out:
-        model.set_params(false_positive_rate=plan.rate)
-    tell.print(_announced(plan), soft_wrap=True)
-    model.fit(plan.training)
+        model.set_params(false_positive_rate=plan.false_positive_rate)
+    model.fit([given["IMAGES"][i] for i in plan.training])
     try:
-        with naming(X="The images that set the threshold", y="--good and --defects"):
-            _calibrate(model, plan)
+        held_out = [given["IMAGES"][i] for i in plan.held_out]
+        _calibrate(model, held_out + given["--good"], given["--defects"], plan)
     finally:  # the model is not lost if no threshold can be set
         model.save(target)
         tell.print(
             f"Wrote {target} ({target.stat().st_size / 1e6:.1f} MB): "
-            f"{'; '.join(model.describe().values())}.",
-            markup=False,
-            soft_wrap=True,
+            f"{'; '.join(model.describe().values())}."
         )
 
 
-def _new_model(
-    method: Method, coreset: float | None, aggregation: Aggregation | None
-) -> AnomalyDetector:
-    """Return the detector with what is its own; the rest is set alike for all."""
+def _new_model(method: Method, **parameters: Any) -> AnomalyDetector:
+    """Return the detector; parameters of None stay at the method's own defaults."""
     from adlib.estimators import PaDiM, PatchCore
 
-    if method == "padim" and coreset is not None:
+    typed = {name: value for name, value in parameters.items() if value is not None}
+    coreset = typed.get("coreset", 0.0)
+    if method == "padim" and "coreset" in typed:
         raise ValueError("--coreset belongs to --method patchcore; padim has none.")
-    own: dict[str, Any] = {}
-    if coreset is not None:
-        own["coreset"] = (
-            int(coreset) if coreset > 1 and coreset.is_integer() else coreset
-        )
-    if aggregation is not None:
-        own["aggregation"] = aggregation
-    return PatchCore(**own) if method == "patchcore" else PaDiM(**own)
+    if coreset > 1 and coreset.is_integer():
+        typed["coreset"] = int(coreset)
+    return PatchCore(**typed) if method == "patchcore" else PaDiM(**typed)
 
 
 def _plan(
-    images: list[str],
-    good: list[str],
-    defects: list[str],
+    given: dict[str, list[str]],
     holdout: float | None,
     asked: float | None,
     seed: int,
-    *,
     leave_one_out: bool,
-) -> Plan:
-    """Return what is learned and what sets the threshold, or raise for what cannot be.
-
-    Args:
-        images: The files of IMAGES.
-        good: Those of --good.
-        defects: Those of --defects.
-        holdout: As typed.
-        asked: The false-positive rate, as typed.
-        seed: Draws the images that are held out.
-        leave_one_out: As typed.
-    """
+) -> CalibrationPlan:
+    """Decide what is learned and what sets the threshold, say so, or raise."""
     from adlib.thresholds import plan_calibration
 
-    for name, found in (("--good", good), ("--defects", defects)):
-        _check_apart(found, name, images, "IMAGES")
-    _check_apart(defects, "--defects", good, "--good")
+    _check_apart(given)
+    images, good, defects = given.values()
     if leave_one_out and (holdout or good or defects):
         raise ValueError(
             "--leave-one-out learns all IMAGES and sets the threshold from them; it "
@@ -257,60 +211,46 @@ def _plan(
     if plan.leave_one_out and not leave_one_out:
         tell.print(
             f"{len(images)} images are too few to hold some out for a rate of 5 %. How "
-            "many defects are found, only images of defects can tell (--defects).",
-            soft_wrap=True,
+            "many defects are found, only images of defects can tell (--defects)."
         )
-    return Plan(
-        [images[i] for i in plan.training],
-        [*(images[i] for i in plan.held_out), *good],
-        defects,
-        plan.false_positive_rate or 0.0,
-        plan.leave_one_out,
-    )
-
-
-def _announced(plan: Plan) -> str:
-    """Say what is learned, and what sets the threshold if that is not held out."""
     text = f"Learning {len(plan.training)} images"
     if plan.leave_one_out:
-        text += (
-            "; leave-one-out scores set the threshold: about "
-            f"{100 * plan.rate:.3g} % of good parts predicted anomalous, without a "
-            "guarantee"
-        )
-    return f"{text} ..."
+        text += f"; leave-one-out scores set the threshold: about {_percent(plan)} of "
+        text += "good parts predicted anomalous, without a guarantee"
+    tell.print(f"{text} ...")
+    return plan
 
 
-def _calibrate(model: AnomalyDetector, plan: Plan) -> None:
+def _percent(plan: CalibrationPlan) -> str:
+    return f"{100 * (plan.false_positive_rate or 0.0):.3g} %"
+
+
+def _calibrate(
+    model: AnomalyDetector, good: list[str], defects: list[str], plan: CalibrationPlan
+) -> None:
     """Set the threshold on good images, and on defects where there are some."""
-    n_good = len(plan.good)
-    if plan.defects:
+    if defects:
         tell.print(
-            f"Setting the threshold on {n_good} good images and {len(plan.defects)} "
+            f"Setting the threshold on {len(good)} good images and {len(defects)} "
             "defects ..."
         )
-        labels = [1] * n_good + [-1] * len(plan.defects)
-        model.calibrate([*plan.good, *plan.defects], labels)
-    elif plan.good:
+        model.calibrate([*good, *defects], [1] * len(good) + [-1] * len(defects))
+    elif good:
         tell.print(
-            f"Setting the threshold on {n_good} good images: at most "
-            f"{100 * plan.rate:.3g} % of good parts will be predicted anomalous ...",
-            soft_wrap=True,
+            f"Setting the threshold on {len(good)} good images: at most "
+            f"{_percent(plan)} of good parts will be predicted anomalous ..."
         )
-        model.calibrate(plan.good, false_positive_rate=plan.rate)
+        model.calibrate(good, false_positive_rate=plan.false_positive_rate)
 
 
-def _paths(
-    places: list[str] | None, name: str, *, good_alone: bool = False
-) -> list[str]:
+def _paths(places: list[str] | None, name: str) -> list[str]:
     """Return the image files of folders, globs and files, as an option names them."""
     from adlib.images import open_source
 
     if not places:
         return []
-    found = open_source(
-        places if len(places) > 1 else places[0], name, good_alone=good_alone
-    )
+    place = places if len(places) > 1 else places[0]
+    found = open_source(place, name, good_alone=name != "--defects")
     names = [item.name for item in found.items]
     once = list({Path(path).resolve(): path for path in reversed(names)}.values())[::-1]
     if len(once) < len(names):
@@ -323,12 +263,13 @@ def _paths(
     return once
 
 
-def _check_apart(some: list[str], name: str, others: list[str], other: str) -> None:
+def _check_apart(given: dict[str, list[str]]) -> None:
     """Raise where two options name the same file."""
-    known = {Path(path).resolve() for path in others}
-    shared = [path for path in some if Path(path).resolve() in known]
-    if shared:
-        raise ValueError(
-            f"{name} must hold other images than {other}; got {len(shared)} that both "
-            f"hold, {shared[0]!r} first."
-        )
+    for other, name in combinations(given, 2):
+        known = {Path(path).resolve() for path in given[other]}
+        shared = [path for path in given[name] if Path(path).resolve() in known]
+        if shared:
+            raise ValueError(
+                f"{name} must hold other images than {other}; got {len(shared)} that "
+                f"both hold, {shared[0]!r} first."
+            )

@@ -8,30 +8,63 @@ import io
 import os
 import sys
 import warnings
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
 from typing import Annotated, Any
 
 import typer
+from rich.table import Table
+from rich.text import Text
 
 from adlib._version import __version__
-from adlib.cli._arguments import spread
 from adlib.cli._console import (
     DONE,
     EXIT_CODES,
     FAILED,
     OUTPUT_CLOSED,
+    ModelFile,
     as_typed,
+    show,
     tell,
 )
 from adlib.cli._demo import demo
 from adlib.cli._download import download
 from adlib.cli._fit import fit
-from adlib.cli._info import info
 from adlib.cli._score import score
 from adlib.cli._study import study
 from adlib.cli._verify import verify
 from adlib.exceptions import InputWarning
+
+
+def info(model_file: ModelFile) -> None:
+    """Show what a model file holds.
+
+    Example: adlib info part.adlib
+    """
+    from adlib.estimators import load
+
+    model = load(model_file, device="cpu")
+    stages = ", ".join(
+        f"{stage.channels} channels at stride {stage.stride}"
+        for stage in model.backbone_.stages
+    )
+    rows = {
+        "file": f"{model_file} ({model_file.stat().st_size / 1e6:.1f} MB)",
+        "detector": type(model).__name__,
+        "backbone": f"{model.backbone} ({stages})",
+        "learned from": f"{len(model.training_images_)} images",
+        "patch grid": "{} x {}".format(*model.grid_),
+        **model.describe(),
+    }
+    table = Table(show_header=False, box=None)
+    for name, value in rows.items():
+        text = value.removeprefix(f"{name} ")
+        table.add_row(name, Text(text, overflow="fold"))  # no path is cut
+    parameters = model.get_params(deep=False)
+    listed = ", ".join(f"{name}={value!r}" for name, value in parameters.items())
+    table.add_row("parameters", Text(listed, overflow="fold"))
+    show.print(table)
+
 
 app = typer.Typer(
     name="adlib",
@@ -56,6 +89,7 @@ data.command(epilog=EXIT_CODES)(download)
 data.command(epilog=EXIT_CODES)(verify)
 app.add_typer(data)
 
+TAKING_SEVERAL = ("--classes", "--defects", "--good")
 FAILURES = ImportError, MemoryError, OSError, RuntimeError, TypeError, ValueError
 
 
@@ -81,7 +115,7 @@ def main(arguments: list[str] | None = None) -> int:
     """
     given = sys.argv[1:] if arguments is None else arguments
     debug = "--debug" in given
-    given = spread(argument for argument in given if argument != "--debug")
+    given = spread([argument for argument in given if argument != "--debug"])
     streams = sys.stdout, sys.stderr
     code = DONE
     try:
@@ -105,9 +139,29 @@ def main(arguments: list[str] | None = None) -> int:
     except FAILURES as error:
         if debug:
             raise
-        tell.print(f"error: {as_typed(str(error))}", markup=False, soft_wrap=True)
+        tell.print(f"error: {as_typed(str(error))}")
         return FAILED
     return code
+
+
+def spread(arguments: Sequence[str]) -> list[str]:
+    """Repeat an option before each of its values, as typer wants it.
+
+    ``--classes a b -o out`` becomes ``--classes a --classes b -o out``. Values end at
+    the next option, or at ``--``, after which nothing is changed.
+    """
+    result: list[str] = []
+    option = ""  # one that takes the values that follow
+    for number, argument in enumerate(arguments):
+        if argument == "--":
+            return [*result, *arguments[number:]]
+        if argument.startswith("-"):
+            name = argument.partition("=")[0]
+            option = name if name in TAKING_SEVERAL else ""
+        elif option and result[-1] != option:  # its first value has come
+            result.append(option)
+        result.append(argument)
+    return result
 
 
 @contextmanager
@@ -135,4 +189,4 @@ def _tell_warning(
     message: Warning | str, category: type[Warning], *place: Any, **more: Any
 ) -> None:
     """Show a warning as a line, without its place in the code."""
-    tell.print(f"warning: {as_typed(str(message))}", markup=False, soft_wrap=True)
+    tell.print(f"warning: {as_typed(str(message))}")

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
 import csv
 import dataclasses
 import math
@@ -10,20 +9,23 @@ import sys
 import warnings
 from collections import Counter
 from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, Self
+from typing import TYPE_CHECKING, Annotated, TextIO
 
 import typer
 
 from adlib._files import replacing
-from adlib.cli._console import FOUND_ANOMALIES, file_to_write, tell, threshold_text
-from adlib.cli._options import (
+from adlib.cli._console import (
+    FOUND_ANOMALIES,
     Device,
     Errors,
     ImagePlaces,
     ModelFile,
     Precision,
     Runtime,
+    file_to_write,
+    tell,
 )
 from adlib.exceptions import InputWarning, ModelFileError
 
@@ -91,103 +93,86 @@ def score(
         if overlays is not None and table_file.absolute() == overlays.absolute():
             raise ValueError("--output must be a file, and --overlays another folder.")
     try:
-        model = load(
-            model_file,
-            device=device,
-            precision=precision,
-            runtime=runtime,
-        )
-    except (FileNotFoundError, ModelFileError) as error:
-        for word in filter(_is_model, images):
-            raise ValueError(
-                f"The model file comes before the images: adlib score {word} "
-                f"{model_file}"
-            ) from error
+        model = load(model_file, device=device, precision=precision, runtime=runtime)
+    except (FileNotFoundError, ModelFileError):
+        _check_order(model_file, images)
         raise
     model.set_params(on_error=on_error)
-    for option, given in (
-        ("--overlays", overlays is not None),
-        ("--fail-on-anomaly", fail_on_anomaly),
-    ):
-        if given and model.threshold_ is None:
-            raise ValueError(
-                f"{option} needs a model with a threshold. "
-                "Fit it with --holdout above 0, --good or --defects."
-            )
+    needing = [("--overlays", overlays), ("--fail-on-anomaly", fail_on_anomaly)]
+    typed = [option for option, given in needing if given]
+    if typed and model.threshold_ is None:
+        raise ValueError(
+            f"{typed[0]} needs a model with a threshold. "
+            "Fit it with --holdout above 0, --good or --defects."
+        )
     places = images if len(images) > 1 else images[0]
-    with _Table(table_file, model.threshold_) as table:
+    with _opened(table_file) as file:
+        table = _Table(file, model.threshold_)
         if overlays is not None:
             from adlib.report import save_overlays
 
             save_overlays(model, places, overlays, by_score=by_score, each=table.add)
         else:
-            for result in _ranked(model.inspect(places), by_score):
+            results = model.inspect(places)
+            for result in _most_anomalous_first(results) if by_score else results:
                 table.add(result)
+    if table.escaped:
+        warnings.warn(
+            f"Standard output is {file.encoding}, which lacks letters of some paths: "
+            "they are escaped as in \\xfc. Set PYTHONIOENCODING=utf-8, or pass "
+            "--output FILE.",
+            InputWarning,
+            stacklevel=2,
+        )
     counts = f"{sum(table.counts.values())} images"
     n_anomalous, n_skipped = table.counts["anomalous"], table.counts["skipped"]
     if model.threshold_ is not None:
-        counts += f", {n_anomalous} anomalous ({threshold_text(model)})"
+        counts += f", {n_anomalous} anomalous (threshold {model.threshold_:.6g})"
     tell.print(counts + (f", {n_skipped} skipped" if n_skipped else "") + ".")
     if fail_on_anomaly and (n_anomalous or n_skipped):
         raise typer.Exit(FOUND_ANOMALIES)
 
 
-def _is_model(word: str) -> bool:
-    """Ask whether a file is one of adlib's, by how it begins."""
-    with contextlib.suppress(OSError), Path(word).open("rb") as file:
-        return b'"adlib"' in file.read(64)
-    return False
+def _check_order(first: Path, others: list[str]) -> None:
+    """Raise if one of the others is a model of adlib's, by how the file begins."""
+    for word in others:
+        with suppress(OSError), Path(word).open("rb") as file:
+            if b'"adlib"' in file.read(64):
+                rule = "The model file comes before the images"
+                raise ValueError(f"{rule}: adlib score {word} {first}")
 
 
-def _ranked(results: Iterator[Inspection], by_score: bool) -> Iterator[Inspection]:
-    """Return the results, on demand the most anomalous first and without their maps."""
-    if not by_score:
-        return results
+def _most_anomalous_first(results: Iterator[Inspection]) -> list[Inspection]:
+    """Return the results in order of their scores, without their maps."""
     kept = [dataclasses.replace(result, map=None) for result in results]
-    kept.sort(key=lambda one: -one.score if one.error is None else math.inf)
-    return iter(kept)
+    return sorted(kept, key=lambda one: -one.score if one.error is None else math.inf)
+
+
+@contextmanager
+def _opened(path: Path | None) -> Iterator[TextIO]:
+    """Give a file that appears whole at the end, or standard output."""
+    if path is None and sys.stdout is None:
+        raise ValueError("Standard output is closed. Pass --output FILE.")
+    if path is None:
+        yield sys.stdout
+        return
+    # Excel takes a file for UTF-8 only if it begins with a byte-order mark.
+    coding = "utf-8-sig"
+    with (
+        replacing(path) as new,
+        new.open("w", newline="", encoding=coding, errors="surrogateescape") as file,
+    ):
+        yield file
 
 
 class _Table:
-    """The table, in a file that appears whole at the end, or on standard output.
+    """The table. A run that fails before the first row writes nothing."""
 
-    Nothing is written before the first row, so that a run that fails leaves nothing.
-
-    Attributes:
-        counts: How many images got each verdict.
-    """
-
-    def __init__(self, path: Path | None, threshold: float | None) -> None:
-        self.counts: Counter[str] = Counter()
-        self._path = path
+    def __init__(self, file: TextIO, threshold: float | None) -> None:
+        self.counts: Counter[str] = Counter()  # images of each verdict
+        self.escaped = False  # whether the output's encoding lacked letters
+        self._file = file
         self._threshold = "" if threshold is None else f"{threshold:.6g}"
-        self._stack = contextlib.ExitStack()
-        self._file = sys.stdout
-        self._escaped = False
-
-    def __enter__(self) -> Self:
-        if self._path is None and sys.stdout is None:
-            raise ValueError("Standard output is closed. Pass --output FILE.")
-        if self._path is not None:
-            temporary = self._stack.enter_context(replacing(self._path))
-            # Excel takes a file for UTF-8 only if it begins with a byte-order mark.
-            self._file = self._stack.enter_context(
-                temporary.open(
-                    "w", newline="", encoding="utf-8-sig", errors="surrogateescape"
-                )
-            )
-        return self
-
-    def __exit__(self, *error: Any) -> None:
-        self._stack.__exit__(*error)
-        if self._escaped and error[0] is None:
-            warnings.warn(
-                f"Standard output is {sys.stdout.encoding}, which lacks letters of "
-                "some paths: they are escaped as in \\xfc. Set PYTHONIOENCODING=utf-8, "
-                "or pass --output FILE.",
-                InputWarning,
-                stacklevel=2,
-            )
 
     def add(self, result: Inspection, overlay: Path | None = None) -> None:
         """Write the row of one image."""
@@ -197,28 +182,27 @@ class _Table:
         if result.error is None:
             verdict = {1: "normal", -1: "anomalous", None: ""}[result.verdict]
         self.counts[verdict] += 1
-        row, column = result.worst_pixel or ("", "")
-        cells: list[object] = [
+        cells = [
             _cell(result.path),
             f"{result.score:.6g}",
             verdict,
             _cell(result.error),
             self._threshold,
-            row,
-            column,
+            *map(str, result.worst_pixel or ("", "")),
             _cell(overlay),
         ]
-        text = "".join(map(str, cells))
+        text = "".join(cells)
         # csv leaves a carriage return bare, at which readers end the row.
-        table = csv.writer(
+        csv.writer(
             self._file,
             lineterminator="\n",
             quoting=csv.QUOTE_ALL if "\r" in text else csv.QUOTE_MINIMAL,
-        )
-        table.writerow(cells)
+        ).writerow(cells)
         self._file.flush()  # a program that reads along gets each row at once
-        if self._file.errors == "backslashreplace" and not self._escaped:
-            self._escaped = _lacks(self._file.encoding, text)
+        if self._file.errors == "backslashreplace":
+            encoding = self._file.encoding
+            kept = text.encode(encoding, "ignore").decode(encoding)
+            self.escaped = self.escaped or kept != text
 
 
 def _cell(text: object) -> str:
@@ -228,12 +212,3 @@ def _cell(text: object) -> str:
     """
     cell = "" if text is None else str(text)
     return f"./{cell}" if cell.startswith(FORMULAS) else cell
-
-
-def _lacks(encoding: str, text: str) -> bool:
-    """Ask whether an encoding lacks letters of a text."""
-    try:
-        text.encode(encoding)
-    except UnicodeEncodeError:
-        return True
-    return False

@@ -9,23 +9,10 @@ import typer
 from rich.table import Table
 from rich.text import Text
 
-from adlib.cli._console import FAILED, show
-from adlib.cli._options import Classes
+from adlib.cli._console import FAILED, Classes, show
 
 if TYPE_CHECKING:
     from adlib.datasets._verify import ClassReport, VerifyReport
-
-COLUMNS = (
-    "class",
-    "train",
-    "val",
-    "test good",
-    "test anomalous",
-    "defect types",
-    "masks",
-    "image sizes",
-    "problems",
-)
 
 
 def verify(
@@ -47,15 +34,12 @@ def verify(
     report = datasets.verify(root, classes)
     show.print(_table(report), crop=False)
     for problem in report.problems:
-        show.print(
-            f"{problem.severity}: {problem.class_name}: {problem.kind}: {problem.path} "
-            f"{problem.text}. {problem.remedy}",
-            markup=False,
-            soft_wrap=True,
-        )
+        text = f"{problem.severity}: {problem.class_name}: {problem.kind}: "
+        text += f"{problem.path} {problem.text}. {problem.remedy}"
+        show.print(text, soft_wrap=True)
     verdict = "sound" if report.sound else "broken"
     counts = f"{len(report.errors)} errors, {len(report.warnings)} warnings"
-    show.print(f"{root} is {verdict}: {counts}.", markup=False, soft_wrap=True)
+    show.print(f"{root} is {verdict}: {counts}.", soft_wrap=True)
     if not report.sound:
         raise typer.Exit(FAILED)
 
@@ -63,35 +47,31 @@ def verify(
 def _table(report: VerifyReport) -> Table:
     rows = [_row(classed, report) for classed in report.classes]
     table = Table(box=None, padding=(0, 2, 0, 0))
-    for title, *cells in zip(COLUMNS, *rows, strict=True):
+    for title in rows[0]:
+        # No word is cut, however narrow the terminal.
+        words = " ".join([title, *(row[title] for row in rows)]).split()
         table.add_column(
             title,
-            justify="left" if title == COLUMNS[0] else "right",
-            # No word is cut, however narrow the terminal.
-            min_width=max(
-                len(word) for cell in (title, *cells) for word in cell.split()
-            ),
+            justify="left" if title == "class" else "right",
+            min_width=max(map(len, words)),
         )
     for row in rows:
-        table.add_row(*map(Text, row))
+        table.add_row(*map(Text, row.values()))
     return table
 
 
-def _row(classed: ClassReport, report: VerifyReport) -> list[str]:
-    """Return the cells of a class, in the order of the columns."""
+def _row(classed: ClassReport, report: VerifyReport) -> dict[str, str]:
+    """Return the cells of a class by their columns."""
     sizes = [f"{height}x{width}" for height, width in classed.image_sizes]
     n_problems = sum(p.class_name == classed.class_name for p in report.problems)
-    counts = (
-        classed.n_train,
-        classed.n_validation,
-        classed.n_test_good,
-        classed.n_test_anomalous,
-        len(classed.defect_types),
-        classed.n_masks,
-    )
-    return [
-        classed.class_name,
-        *map(str, counts),
-        sizes[0] if len(sizes) == 1 else f"{len(sizes)} sizes",
-        str(n_problems),
-    ]
+    return {
+        "class": classed.class_name,
+        "train": str(classed.n_train),
+        "val": str(classed.n_validation),
+        "test good": str(classed.n_test_good),
+        "test anomalous": str(classed.n_test_anomalous),
+        "defect types": str(len(classed.defect_types)),
+        "masks": str(classed.n_masks),
+        "image sizes": sizes[0] if len(sizes) == 1 else f"{len(sizes)} sizes",
+        "problems": str(n_problems),
+    }

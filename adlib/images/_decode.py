@@ -7,7 +7,7 @@ import stat
 from importlib import import_module
 from importlib.util import find_spec
 from pathlib import Path
-from typing import IO, Any, NamedTuple
+from typing import Any
 
 import numpy as np
 from PIL import Image, ImageOps, UnidentifiedImageError, features
@@ -15,35 +15,26 @@ from PIL import Image, ImageOps, UnidentifiedImageError, features
 from adlib._typing import AnyArray
 from adlib._validation import describe, refusal
 from adlib.exceptions import ImageError
-from adlib.images._deep import deep_pixels, is_tiff, read_tiff, sixteen_bits
+from adlib.images._deep import TIFF_MAGIC, deep_pixels, read_tiff, sixteen_bits
 
-
-class Plugin(NamedTuple):
-    """What lets Pillow read a format: a module to import, a package to install."""
-
-    module: str
-    package: str
-
-
-PLUGINS = {
-    ".heic": Plugin("pillow_heif.HeifImagePlugin", "pillow-heif"),
-    ".heif": Plugin("pillow_heif.HeifImagePlugin", "pillow-heif"),
-    ".jxl": Plugin("pillow_jxl.JpegXLImagePlugin", "pillow-jxl-plugin"),
-    ".avif": Plugin("PIL.AvifImagePlugin", "pillow>=11.3"),
+PLUGINS = {  # the module that lets Pillow read the format, the package that has it
+    ".heic": ("pillow_heif.HeifImagePlugin", "pillow-heif"),
+    ".heif": ("pillow_heif.HeifImagePlugin", "pillow-heif"),
+    ".jxl": ("pillow_jxl.JpegXLImagePlugin", "pillow-jxl-plugin"),
+    ".avif": ("PIL.AvifImagePlugin", "pillow>=11.3"),
 }
 
 
 def _readable(suffix: str) -> bool:
     if suffix == ".avif":  # part of Pillow from 11.3 on, where libavif was there
         return "avif" in features.modules and bool(features.check("avif"))
-    return find_spec(PLUGINS[suffix].module.partition(".")[0]) is not None
+    return find_spec(PLUGINS[suffix][0].partition(".")[0]) is not None
 
 
 SUFFIXES = frozenset(
     ".bmp .dib .gif .jfif .jp2 .jpe .jpeg .jpg .pbm .pgm .png .pnm .ppm .tga .tif "  # noqa: SIM905 - a list of names
     ".tiff .webp".split()
 ) | frozenset(filter(_readable, PLUGINS))
-SIXTEEN_BIT_MODES = ("I;16", "I;16L", "I;16B", "I;16N")
 GREY_MODES = ("1", "L", "LA", "La")
 
 
@@ -66,8 +57,7 @@ def read_image(path: str | os.PathLike[str]) -> AnyArray:
     Raises:
         TypeError: ``path`` is no path.
         ImageError: The file is missing, unreadable, no image that can be decoded
-            without loss, or of more pixels than twice ``PIL.Image.MAX_IMAGE_PIXELS``,
-            which are more than a camera has: a small file can state any number.
+            without loss, or of more pixels than twice ``PIL.Image.MAX_IMAGE_PIXELS``.
 
     Example:
         >>> from pathlib import Path
@@ -80,13 +70,24 @@ def read_image(path: str | os.PathLike[str]) -> AnyArray:
         ...     read_image(path).shape
         (4, 6)
     """
-    path = as_path(path, "read_image")
+    try:
+        path = Path(path)
+    except TypeError:
+        remedy = "Decode bytes by PIL.Image.open(io.BytesIO(data))."
+        raise TypeError(
+            refusal("path", "read_image", "a path", describe(path), remedy)
+        ) from None
+    readable = f"{path} must be a readable image; it"
+    suffix = path.suffix.lower()
     try:
         mode = path.stat().st_mode
         if not stat.S_ISREG(mode):  # a pipe would be waited for
             kind = "a folder" if stat.S_ISDIR(mode) else "something else"
             raise ImageError(f"must be a regular file; it is {kind}.")
-        _import_plugin(path.suffix.lower())
+        if suffix in PLUGINS:
+            if not _readable(suffix):
+                raise ImageError(f"cannot be read here. {plugin_remedy(suffix)}")
+            import_module(PLUGINS[suffix][0])
         # Not by path: Pillow then maps uncompressed TIFFs and turns them wrongly.
         with path.open("rb") as file:
             return _decode_file(file)
@@ -94,31 +95,20 @@ def read_image(path: str | os.PathLike[str]) -> AnyArray:
         raise ImageError(f"{path}: {error}") from None
     except FileNotFoundError:
         kind = "a link to nothing" if path.is_symlink() else "not there"
-        raise ImageError(f"{path} must be a readable image; it is {kind}.") from None
+        raise ImageError(f"{readable} is {kind}.") from None
     except UnidentifiedImageError:
         kind = "of no kind that Pillow knows" if path.stat().st_size else "empty"
-        raise ImageError(
-            f"{path} must be a readable image; it cannot be decoded (its content is "
-            f"{kind})."
-        ) from None
+        text = f"{readable} cannot be decoded (its content is {kind})."
+        raise ImageError(text) from None
     except (Image.DecompressionBombError, Image.DecompressionBombWarning) as error:
+        most = 2 * (Image.MAX_IMAGE_PIXELS or 0)  # with None there is no such error
         raise ImageError(
-            f"{path} must be an image of at most {_most_pixels()} pixels: {error} If "
-            "you trust it, raise PIL.Image.MAX_IMAGE_PIXELS."
+            f"{path} must be an image of at most {most:,} pixels: {error} If you trust "
+            "it, raise PIL.Image.MAX_IMAGE_PIXELS."
         ) from error
     except Exception as error:  # decoders raise many kinds on broken files
-        raise ImageError(
-            f"{path} must be a readable image; it cannot be decoded "
-            f"({type(error).__name__}: {error})."
-        ) from error
-
-
-def as_path(path: Any, owner: str) -> Path:
-    """Return a path, or raise for what is none."""
-    if isinstance(path, str | os.PathLike):
-        return Path(path)
-    remedy = "Decode bytes by PIL.Image.open(io.BytesIO(data))."
-    raise TypeError(refusal("path", owner, "a path", describe(path), remedy))
+        text = f"{readable} cannot be decoded ({type(error).__name__}: {error})."
+        raise ImageError(text) from error
 
 
 def decode(image: Image.Image) -> AnyArray:
@@ -128,7 +118,7 @@ def decode(image: Image.Image) -> AnyArray:
         return deep
     upright = ImageOps.exif_transpose(image)
     mode = upright.mode
-    if mode in SIXTEEN_BIT_MODES or mode == "F":
+    if mode.startswith("I;16") or mode == "F":
         return np.asarray(upright)
     if mode == "I":  # 32-bit integers, as some readers return 16 bits
         return sixteen_bits(np.asarray(upright))
@@ -140,30 +130,16 @@ def decode(image: Image.Image) -> AnyArray:
 
 def plugin_remedy(suffix: str) -> str:
     """Say how Pillow learns to read a format that it does not know by itself."""
-    return f"For {suffix} files: pip install '{PLUGINS[suffix].package}'."
+    return f"For {suffix} files: pip install '{PLUGINS[suffix][1]}'."
 
 
-def _decode_file(file: IO[bytes]) -> AnyArray:
+def _decode_file(file: Any) -> AnyArray:
     try:
         image = Image.open(file)
     except UnidentifiedImageError:
-        if is_tiff(file):  # such as one of floats in colour
+        file.seek(0)
+        if file.read(4) in TIFF_MAGIC:  # such as one of floats in colour
             return read_tiff(file)
         raise
     with image:
         return decode(image)
-
-
-def _import_plugin(suffix: str) -> None:
-    """Let Pillow know a format that a package of its own reads, or raise."""
-    if suffix not in PLUGINS:
-        return
-    if not _readable(suffix):
-        raise ImageError(f"cannot be read here. {plugin_remedy(suffix)}")
-    import_module(PLUGINS[suffix].module)
-
-
-def _most_pixels() -> str:
-    """Return Pillow's limit in words: it warns at the number and refuses twice it."""
-    limit = Image.MAX_IMAGE_PIXELS
-    return "so many" if limit is None else f"{2 * limit:,}"

@@ -1,8 +1,7 @@
 """Pixels of more than 8 bits a channel, which Pillow cuts to 8 in colour.
 
-Pillow reads 16-bit grey and no 16-bit colour. PNG and JPEG 2000 are decoded by
-imagecodecs, TIFF by tifffile: both are maintained, and unlike OpenCV they do not clash
-with another build of the same module.
+PNG and JPEG 2000 are decoded by imagecodecs, TIFF by tifffile: unlike OpenCV they do
+not clash with another build of the same module.
 """
 
 from __future__ import annotations
@@ -23,16 +22,10 @@ TRANSPOSED = 5  # EXIF orientations from here on swap height and width
 
 
 def deep_pixels(image: Any) -> AnyArray | None:
-    """Return the pixels of an image whose file is deeper than what Pillow makes of it.
+    """Return (h, w) or (h, w, c) uint16 or floats, upright; None where Pillow suffices.
 
-    Args:
-        image: A PIL image as ``Image.open`` gave it, not loaded yet.
-
-    Returns:
-        (h, w) or (h, w, c) uint16 or floats, upright; None where Pillow loses nothing.
-
-    Raises:
-        ImageError: It is deep and of a format that is not read in full.
+    ``image`` is as ``Image.open`` gave it. Raises ImageError where it is deep and of a
+    format that is not read in full.
     """
     file: IO[bytes] | None = getattr(image, "fp", None)
     if file is None or file.closed or not image.tile:
@@ -49,17 +42,9 @@ def deep_pixels(image: Any) -> AnyArray | None:
 
 
 def read_tiff(file: IO[bytes], number: int = 0) -> AnyArray:
-    """Return one page of a TIFF, grey values from black to white.
+    """Return a page of a TIFF: (h, w) or (h, w, c), uint16 or floats, upright.
 
-    Args:
-        file: From its beginning.
-        number: Which page, 0 the first.
-
-    Returns:
-        (h, w) or (h, w, c), uint16 or floats, upright.
-
-    Raises:
-        ImageError: Its colours are not grey or RGB, or its values not in 16 bits.
+    Raises ImageError unless it is grey or RGB, with values that 16 bits hold.
     """
     import tifffile  # noqa: PLC0415 - for few files
 
@@ -77,19 +62,18 @@ def read_tiff(file: IO[bytes], number: int = 0) -> AnyArray:
         values = np.asarray(page.asarray())
         if page.axes == "SYX":
             values = np.moveaxis(values, 0, 2)
-        if values.dtype.kind != "f":
-            white = 2**page.bitspersample - 1 if values.dtype.kind == "u" else None
-            if white is not None and page.photometric == kinds.MINISWHITE:
-                values = white - values
+        inverted = page.photometric == kinds.MINISWHITE
+        if values.dtype.kind == "f":
+            values = 1 - values if inverted else values
+        elif values.dtype.kind == "u":
+            white = 2**page.bitspersample - 1
+            values = sixteen_bits(white - values if inverted else values)
+            values = _spread(values, white)
+        else:
             values = sixteen_bits(values)
-            if white is not None and white < UINT16_MAX:
-                values = _spread(values, white)
-        elif page.photometric == kinds.MINISWHITE:
-            values = 1 - values
         if page.extrasamples and page.extrasamples[-1] in ALPHA:
             values = _without_alpha(values)
-        turned = page.tags.get(ExifTags.Base.Orientation)
-        return _upright(values, 1 if turned is None else int(turned.value))
+        return _upright(values, page.tags.valueof(ExifTags.Base.Orientation, 1))
 
 
 def sixteen_bits(values: AnyArray) -> AnyArray:
@@ -101,12 +85,6 @@ def sixteen_bits(values: AnyArray) -> AnyArray:
             f"[0, {UINT16_MAX}]; got {low} to {high}."
         )
     return values.astype(np.uint16)
-
-
-def is_tiff(file: IO[bytes]) -> bool:
-    """Ask whether a file is a TIFF, by how it begins."""
-    file.seek(0)
-    return file.read(4) in TIFF_MAGIC
 
 
 def _tiff(file: IO[bytes], image: Any) -> AnyArray | None:
@@ -153,9 +131,8 @@ def _ppm(file: IO[bytes], image: Any) -> AnyArray | None:
 def _refuse(file: IO[bytes], image: Any) -> None:
     """Raise where a format that only Pillow reads here is cut to 8 bits."""
     file.seek(0)
-    start = file.read(4096) if image.format == "AVIF" else b""
-    setting = start.find(b"av1C")
-    ten_bits = setting >= 0 and bool(start[setting + 6] & 0x40)
+    setting = file.read(4096).partition(b"av1C")[2] if image.format == "AVIF" else b""
+    ten_bits = setting != b"" and bool(setting[2] & 0x40)
     if _is_cut(image) or ten_bits or image.info.get("bit_depth", 8) > 8:  # noqa: PLR2004
         raise _cut(str(image.format))
 
@@ -180,8 +157,8 @@ def _without_alpha(values: AnyArray) -> AnyArray:
 
 
 def _spread(values: AnyArray, white: int) -> AnyArray:
-    """Spread values from [0, white] over 16 bits, no two of them falling together."""
-    if white == UINT16_MAX:
+    """Spread uint16 values from [0, white] over 16 bits, if they use fewer."""
+    if white >= UINT16_MAX:
         return values
     scaled = values.astype(np.float64) * (UINT16_MAX / white)
     return np.round(scaled).astype(np.uint16)

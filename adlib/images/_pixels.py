@@ -52,58 +52,52 @@ class UsedRange:
 
     def __init__(self, pixel_format: PixelFormat, owner: str) -> None:
         self._white = pixel_format.max_value
-        self._wanted = True
         self._owner = owner
-        self._largest: int | None = None  # of 16-bit images of unknown white
-        self._brightest = 0.0  # of all images, as a share of white
+        self._largest = 0  # of 16-bit images of unknown white
+        self._brightest = 0.0  # of the others, as a share of white
         self._lock = Lock()
 
     def note(self, image: AnyArray) -> None:
         """Take an image into account, of any kind."""
-        if not self._wanted or image.dtype.kind not in "uf" or not image.size:
+        if image.dtype.kind not in "uf" or not image.size:
             return
         largest = float(np.ma.getdata(image).max())
-        sixteen_bit = _is_sixteen_bit(image)
-        white = UINT8_MAX if image.dtype == np.uint8 else self._white or 1
         with self._lock:
-            # Images of 16 bits have a rule of their own.
-            share = 1.0 if sixteen_bit else largest / white
-            self._brightest = max(self._brightest, share)
-            if sixteen_bit and self._white is None:
-                self._largest = max(int(largest), self._largest or 0)
+            if _is_sixteen_bit(image):
+                self._brightest = 1.0
+                if self._white is None:
+                    self._largest = max(self._largest, int(largest))
+            else:
+                white = UINT8_MAX if image.dtype == np.uint8 else self._white or 1
+                self._brightest = max(self._brightest, largest / white)
 
     def warn(self) -> None:
         """Warn, once, where all 16-bit images, or all images, are nearly black."""
-        largest = self._largest
-        if not self._wanted:
-            return
         if 0 < self._brightest <= DARKEST:
-            self._wanted = False
-            warnings.warn(
+            text = (
                 f"The images of {self._owner} use {100 * self._brightest:.2g} % of "
                 "their range, so they are nearly black: they may be masks, or scaled "
-                "twice. Pass uint8 of 0 to 255, or floats of 0.0 to max_value (1.0).",
-                InputWarning,
-                stacklevel=2,
+                "twice. Pass uint8 of 0 to 255, or floats of 0.0 to max_value (1.0)."
             )
-        if not largest or largest >= 2**FEW_BITS:
+        elif 0 < self._largest < 2**FEW_BITS:
+            bits = max(self._largest.bit_length(), 8)
+            bits += bits % 2
+            text = (
+                f"The 16-bit images of {self._owner} use values up to {self._largest} "
+                f"of {UINT16_MAX}, so they are nearly black. Pass max_value="
+                f"{2**bits - 1} if they have {bits} bits, or max_value={UINT16_MAX} if "
+                "they are that dark."
+            )
+        else:
             return
-        self._wanted = False
-        bits = max(largest.bit_length(), 8)
-        bits += bits % 2
-        warnings.warn(
-            f"The 16-bit images of {self._owner} use values up to {largest} of "
-            f"{UINT16_MAX}, so they are nearly black. Pass max_value={2**bits - 1} if "
-            f"they have {bits} bits, or max_value={UINT16_MAX} if they are that dark.",
-            InputWarning,
-            stacklevel=2,
-        )
+        self._brightest, self._largest = 1.0, UINT16_MAX
+        warnings.warn(text, InputWarning, stacklevel=2)
 
 
 def as_pixels(
     image: AnyArray, name: str, pixel_format: PixelFormat = PLAIN
 ) -> Float32Array:
-    """Return grey (h, w) or RGB (h, w, 3) pixels, float32 in [0, 1].
+    """Return a copy as grey (h, w) or RGB (h, w, 3) pixels, float32 in [0, 1].
 
     Args:
         image: (h, w) or (h, w, 1, 3 or 4); uint8 spans its whole range, uint16 does, or
@@ -112,33 +106,20 @@ def as_pixels(
         name: What errors call the image.
         pixel_format: The order of its channels, and what counts as white.
 
-    Returns:
-        (h, w) or (h, w, 3), values in [0, 1]; a copy.
-
     Raises:
         ImageError: The shape, the dtype or a value is not as stated, or it is a NumPy
             masked array that hides pixels.
-
-    Example:
-        >>> import numpy as np
-        >>> from adlib.images._pixels import as_pixels
-        >>> as_pixels(np.array([[0, 51, 255]], np.uint8), "a row")
-        array([[0. , 0.2, 1. ]], dtype=float32)
     """
-    shape_fits = image.ndim == GREY or (
-        image.ndim == COLOUR and image.shape[2] in CHANNELS
-    )
-    if not shape_fits or 0 in image.shape:
+    is_colour = image.ndim == COLOUR and image.shape[2] in CHANNELS
+    if not (image.ndim == GREY or is_colour) or 0 in image.shape:
         raise ImageError(
             f"{name} must be (height, width) or (height, width, 1, 3 or 4), not empty; "
             f"got {describe(image)}."
         )
     if np.ma.is_masked(image):
-        raise ImageError(
-            f"{name} must not hide pixels; got a masked array. Fill it: "
-            "image.filled(0), or leave the image out."
-        )
-    if image.ndim == COLOUR:
+        remedy = "Fill it: image.filled(0), or leave the image out."
+        raise ImageError(f"{name} must not hide pixels; got a masked array. {remedy}")
+    if is_colour:
         image = image[:, :, 0] if image.shape[2] == 1 else image[:, :, :3]
         if image.ndim == COLOUR and pixel_format.color == "bgr":
             image = image[:, :, ::-1]
@@ -157,13 +138,12 @@ def as_pixels(
             f"{name} must be uint8, uint16 or float in [0, 1]; got {describe(image)}. "
             f"{remedy}"
         )
-    if white is not None:
-        image = image / white
-    slack = ROUNDING_HALF if image.dtype.itemsize == 2 else ROUNDING  # noqa: PLR2004 - bytes
-    low, high = float(image.min()), float(image.max())
+    shares = image if white is None else image / white
+    slack = ROUNDING_HALF if shares.dtype.itemsize == 2 else ROUNDING  # noqa: PLR2004 - bytes
+    low, high = float(shares.min()), float(shares.max())
     if not (low >= -slack and high <= 1.0 + slack):  # so that NaN fails too
         raise _outside(name, image, white)
-    return np.clip(image.astype(np.float32), 0.0, 1.0)
+    return np.clip(shares.astype(np.float32), 0.0, 1.0)
 
 
 def _is_sixteen_bit(image: AnyArray) -> bool:
@@ -172,20 +152,16 @@ def _is_sixteen_bit(image: AnyArray) -> bool:
 
 def _outside(name: str, image: AnyArray, white: float | None) -> ImageError:
     """Return the error for values that no pixel has, which it prints exactly."""
-    scale = 1.0 if white is None or image.dtype.kind == "u" else white
-    low, high = float(image.min()) * scale, float(image.max()) * scale
+    low, high = float(image.min()), float(image.max())
     remedy = "Pass pixels as they are: adlib normalises them for its backbone."
     if white is not None:
         remedy = "Raise max_value to what counts as white."
     elif 1.0 < high < np.inf and low >= -ROUNDING:
-        remedy = (
-            "Divide by the largest possible value, set max_value to it, or pass uint8 "
-            "or uint16."
-        )
+        remedy = "Divide by the largest possible value, set max_value to it, or pass "
+        remedy += "uint8 or uint16."
     kind = "floats" if image.dtype.kind == "f" else "values"
-    limit = 1 if white is None else white
     return ImageError(
-        f"{name} must be finite and in [0, {limit}]; got {kind} from {low!r} to "
+        f"{name} must be finite and in [0, {white or 1}]; got {kind} from {low!r} to "
         f"{high!r}. {remedy}"
     )
 
@@ -196,29 +172,15 @@ def resize(pixels: Float32Array, size: tuple[int, int]) -> Float32Array:
     The aspect ratio is not kept: the whole image fills the whole input, so that every
     map covers every pixel (a crop would leave the border uninspected).
 
-    Args:
-        pixels: (h, w) or (h, w, 3), as ``as_pixels`` gives it.
-        size: (height, width) in pixels.
-
-    Returns:
-        (height, width) or (height, width, 3); ``pixels`` itself where it has that size.
-
-    Example:
-        >>> import numpy as np
-        >>> from adlib.images._pixels import resize
-        >>> resize(np.array([[0.0, 0.5], [0.5, 1.0]], np.float32), (1, 1))
-        array([[0.5]], dtype=float32)
+    Takes and returns (h, w) or (h, w, 3); ``pixels`` itself where it has that size.
     """
     if pixels.shape[:2] == size:
         return pixels
     height, width = size
 
     def shrink(plane: Float32Array) -> Float32Array:
-        plane = np.ascontiguousarray(plane)
-        small = Image.fromarray(plane).resize(
-            (width, height), Image.Resampling.BILINEAR
-        )
-        return np.asarray(small)
+        image = Image.fromarray(np.ascontiguousarray(plane))
+        return np.asarray(image.resize((width, height), Image.Resampling.BILINEAR))
 
     if pixels.ndim == GREY:
         return shrink(pixels)

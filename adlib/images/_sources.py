@@ -33,12 +33,11 @@ from adlib.images._pixels import (
 if TYPE_CHECKING:
     import torch
 
-ImageLike: TypeAlias = Union[
-    str, "os.PathLike[str]", Image.Image, AnyArray, "torch.Tensor"
+Images: TypeAlias = Union[
+    str, "os.PathLike[str]", Image.Image, "torch.Tensor", Iterable[Any], "Source"
 ]
-Images: TypeAlias = Union[ImageLike, Iterable[Any], "Source"]
-
 Find: TypeAlias = Callable[[str], list[Path]]  # the images of a folder or a glob
+Stacks: TypeAlias = set[tuple[int, ...]]  # sizes of grey images that came stacked
 
 BATCH = 4  # dimensions of a stack of images with channels
 KINDS = (
@@ -49,19 +48,12 @@ KINDS = (
 
 
 class Item(NamedTuple):
-    """One image of a source, not loaded yet.
+    """One image of a source, not loaded yet."""
 
-    Attributes:
-        position: Where in the source it is, 0 the first.
-        name: Its path, or "image 7".
-        image: A path, an array, a tensor, or the reason why it cannot be decoded.
-        is_rgb: Whether its colours are known to be red, green, blue: not of arrays.
-    """
-
-    position: int
-    name: str
-    image: Any
-    is_rgb: bool = True
+    position: int  # where in the source it is, 0 the first
+    name: str  # its path, or "image 7"
+    image: Any  # a path, an array, a tensor, or why it cannot be decoded
+    is_rgb: bool = True  # whether the order of its colours is known: not of arrays
 
 
 @dataclass(frozen=True)
@@ -69,8 +61,7 @@ class Source:
     """The images of a source in order, none of them loaded yet.
 
     Attributes:
-        items: An ``Item`` for each image; to be iterated once, but again and again
-            where ``X`` is no iterator.
+        items: An ``Item`` for each image; to be iterated once if ``X`` is an iterator.
         n_items: How many there are, where that is known without reading; else None.
         pixel_format: What the numbers of its images mean.
         used_range: What the 16-bit images that were loaded so far use of their range.
@@ -136,17 +127,15 @@ def open_source(
 
     Args:
         X: A folder (read recursively, in the order of paths; links to folders are not
-            followed), a glob, one path; an
-            array (n, h, w) or (n, h, w, 1, 3 or 4); a tensor (n, 1, 3 or 4, h, w); a
-            PIL image; or a list, torch Dataset, DataLoader or iterator of folders,
-            globs, paths, images or batches. Of a tuple that such an iterator gives,
-            (image, label, ...), the first entry counts; of a mapping, the entry
-            "image". A field "image_path" of a named tuple or a mapping names the
-            images. A ``Source`` keeps its items.
+            followed), a glob, one path; an array (n, h, w) or (n, h, w, 1, 3 or 4); a
+            tensor (n, 1, 3 or 4, h, w); a PIL image; or a list, torch Dataset,
+            DataLoader or iterator of folders, globs, paths, images or batches. Of a
+            tuple (image, label, ...) the first entry counts, of a mapping the entry
+            "image"; a field "image_path" of either names the images. A ``Source`` keeps
+            its items.
         owner: What errors call the function that was given ``X``.
         pixel_format: What the numbers of arrays and of 16-bit images mean.
-        good_alone: Whether to refuse folders of defects among the images, as far as
-            their names tell.
+        good_alone: Refuse folders of defects among the images, as far as names tell.
 
     Returns:
         The items, and their number where each entry of ``X`` is surely one image.
@@ -160,8 +149,7 @@ def open_source(
         ImageError: A folder inside of ``X`` cannot be read.
 
     Warns:
-        InputWarning: A folder or a glob holds other files than images, or linked
-            folders; it counts them.
+        InputWarning: A folder or glob holds other files or linked folders; counts them.
 
     Note:
         Arrays of an iterator are copied, since it may reuse one buffer; those of a list
@@ -191,9 +179,9 @@ def _items(X: Images, owner: str, find: Find) -> tuple[Iterable[Item], int | Non
         X = [X]
     elif isinstance(X, np.ndarray) and X.dtype.kind in "OUS" and X.ndim == 1:
         X = X.tolist()
-    if isinstance(X, np.ndarray) or _is_tensor(X):
+    if _is_dense(X):
         n_images = _check_stack(X, owner)
-        return Again(partial(_stack_items, X, n_images)), n_images
+        return [_item(i, X[i]) for i in range(n_images)], n_images
     remedy = _remedy(X)
     if (
         remedy
@@ -210,7 +198,8 @@ def _items(X: Images, owner: str, find: Find) -> tuple[Iterable[Item], int | Non
         if len(X) == 0:
             raise ValueError(refusal("X", owner, "at least one image", describe(X)))
         X = list(chain.from_iterable(_expand_place(entry, find) for entry in X))
-    return Again(partial(_stream_items, X, find)), _count(X)
+    n_items = len(X) if isinstance(X, Sequence) and all(map(_is_single, X)) else None
+    return Again(partial(_stream_items, X, find)), n_items
 
 
 def _remedy(X: Any) -> str:
@@ -226,16 +215,12 @@ def _remedy(X: Any) -> str:
 
 def _are_labels(entry: Any, images: Any) -> bool:
     """Ask whether an entry holds a number for each image of the stack before it."""
-    stacked = isinstance(images, np.ndarray) or _is_tensor(images)
-    if not stacked or not _is_batch(images) or isinstance(entry, str | os.PathLike):
+    if not _is_dense(images) or not _is_batch(images):
         return False
-    if isinstance(entry, np.ndarray) or _is_tensor(entry):
-        return bool(entry.ndim == 1 and len(entry) == len(images))
-    return (
-        isinstance(entry, Sequence)
-        and len(entry) == len(images)
-        and all(isinstance(label, Real) for label in entry)
-    )
+    if _is_dense(entry):
+        return tuple(entry.shape) == (len(images),)
+    is_list = isinstance(entry, Sequence) and len(entry) == len(images)
+    return is_list and all(isinstance(label, Real) for label in entry)
 
 
 def _expand_place(entry: Any, find: Find) -> list[Any]:
@@ -243,8 +228,6 @@ def _expand_place(entry: Any, find: Find) -> list[Any]:
     if not isinstance(entry, str | os.PathLike):
         return [entry]
     place = os.fspath(entry)
-    if isinstance(place, bytes):
-        return [entry]
     is_glob = glob.has_magic(place) and not os.path.lexists(place)
     named_as_image = is_image_name(Path(place))  # asked first: it needs no disk
     if is_glob or (not named_as_image and os.path.isdir(place)):  # noqa: PTH112
@@ -255,30 +238,17 @@ def _expand_place(entry: Any, find: Find) -> list[Any]:
 def _check_stack(X: Any, owner: str) -> int:
     """Return how many images an array or a tensor stacks, or raise."""
     if isinstance(X, np.ndarray):
-        rule = "an array (n, h, w) or (n, h, w, 3 or 4)"
+        rule, order = "an array (n, h, w) or (n, h, w, 3 or 4)", "last in arrays"
         # (h, w, 3) is one colour image far more often than h images three wide.
         grey = X.ndim == COLOUR and X.shape[2] not in CHANNELS
         fits = grey or (X.ndim == BATCH and X.shape[3] in CHANNELS)
-        remedy = "For one image pass X[None]; channels come last in arrays."
     else:
-        rule = "a tensor (n, 1, 3 or 4, h, w)"
+        rule, order = "a tensor (n, 1, 3 or 4, h, w)", "second in tensors"
         fits = X.ndim == BATCH and X.shape[1] in CHANNELS
-        remedy = "For one image pass X[None]; channels come second in tensors."
     if not fits or 0 in X.shape:
+        remedy = f"For one image pass X[None]; channels come {order}."
         raise ValueError(refusal("X", owner, rule, describe(X), remedy))
     return len(X)
-
-
-def _count(X: Any) -> int | None:
-    """Return the number of images in a sequence, where each entry is one for sure."""
-    if not isinstance(X, Sequence):
-        return None
-    return len(X) if all(map(_is_single, X)) else None
-
-
-def _stack_items(X: Any, n_images: int) -> Iterator[Item]:
-    for position in range(n_images):
-        yield _array_item(position, X[position])
 
 
 def _stream_items(X: Any, find: Find) -> Iterator[Item]:
@@ -287,7 +257,7 @@ def _stream_items(X: Any, find: Find) -> Iterator[Item]:
     # A stream may fill one buffer again and again; a sequence's entries are its own.
     reused = not isinstance(X, Sequence)
     position = 0
-    stacks: set[tuple[int, ...]] = set()  # sizes of grey images that came stacked
+    stacks: Stacks = set()
     for entry in entries:
         for place in _expand_place(entry, find) if reused else [entry]:
             for item in _expand(place, position, stacks):
@@ -295,26 +265,21 @@ def _stream_items(X: Any, find: Find) -> Iterator[Item]:
                 position += 1
 
 
-def _expand(entry: Any, position: int, stacks: set[tuple[int, ...]]) -> Iterator[Item]:
+def _expand(entry: Any, position: int, stacks: Stacks) -> Iterator[Item]:
     """Yield the images of one entry of a list or a stream: one, or a batch of them."""
-    if isinstance(entry, str | os.PathLike):
-        yield _file_item(position, entry)
-    elif isinstance(entry, Image.Image):
-        yield _pil_item(position, entry)
-    elif isinstance(entry, np.ndarray) or _is_tensor(entry):
-        if _is_batch(entry):
-            _check_channels_last(entry, position, stacks)
-            for offset in range(len(entry)):
-                yield _array_item(position + offset, entry[offset])
-        else:
-            yield _array_item(position, entry)
+    if _is_dense(entry) and _is_batch(entry):
+        _check_channels_last(entry, position, stacks)
+        for offset in range(len(entry)):
+            yield _item(position + offset, entry[offset])
+    elif _is_single(entry) or _is_dense(entry):
+        yield _item(position, entry)
     elif isinstance(entry, Mapping) and "image" in entry:
         items = _expand(entry["image"], position, stacks)
         yield from _named(items, entry.get("image_path"))
     elif isinstance(entry, list) and entry and all(map(_is_single, entry)):
         for offset, image in enumerate(entry):
             yield from _expand(image, position + offset, stacks)
-    elif isinstance(entry, list) and len(entry) > 1 and all(map(_is_array, entry)):
+    elif isinstance(entry, list) and len(entry) > 1 and all(map(_is_one, entry)):
         # [frame, frame] or [image, mask]? What cannot be known is not guessed.
         raise TypeError(
             f"image {position} of X must not be a list of single arrays; got "
@@ -334,9 +299,7 @@ def _expand(entry: Any, position: int, stacks: set[tuple[int, ...]]) -> Iterator
         )
 
 
-def _check_channels_last(
-    batch: Any, position: int, stacks: set[tuple[int, ...]]
-) -> None:
+def _check_channels_last(batch: Any, position: int, stacks: Stacks) -> None:
     """Refuse (3, h, w) in a stream: a colour image rather than three grey ones.
 
     Behind stacks of another number of images it is the last of them.
@@ -365,10 +328,9 @@ def _is_single(entry: Any) -> bool:
     return isinstance(entry, str | os.PathLike | Image.Image)
 
 
-def _is_array(entry: Any) -> bool:
+def _is_one(entry: Any) -> bool:
     """Ask whether an entry is one image as an array or a tensor."""
-    array = isinstance(entry, np.ndarray) or _is_tensor(entry)
-    return array and entry.ndim > 1 and not _is_batch(entry)
+    return _is_dense(entry) and entry.ndim > 1 and not _is_batch(entry)
 
 
 def _is_batch(entry: Any) -> bool:
@@ -379,23 +341,24 @@ def _is_batch(entry: Any) -> bool:
     return not _is_tensor(entry) and entry.shape[2] not in CHANNELS
 
 
+def _is_dense(X: Any) -> TypeGuard[AnyArray | torch.Tensor]:
+    """Ask whether X is an array or a tensor."""
+    return isinstance(X, np.ndarray) or _is_tensor(X)
+
+
 def _is_tensor(X: Any) -> TypeGuard[torch.Tensor]:
     """Ask whether X is a torch tensor, without importing torch for the answer."""
     torch = sys.modules.get("torch")
     return torch is not None and isinstance(X, torch.Tensor)
 
 
-def _file_item(position: int, path: str | os.PathLike[str]) -> Item:
-    return Item(position, str(Path(path)), Path(path))
-
-
-def _array_item(position: int, image: Any) -> Item:
-    return Item(position, f"image {position}", image, is_rgb=False)
-
-
-def _pil_item(position: int, image: Image.Image) -> Item:
-    """Decode a PIL image now: it reads its file lazily, and not for several threads."""
+def _item(position: int, image: Any) -> Item:
+    """Return one image of a source; a PIL image is decoded now, not by threads."""
+    if isinstance(image, str | os.PathLike):
+        return Item(position, str(Path(image)), Path(image))
     name = f"image {position}"
+    if not isinstance(image, Image.Image):
+        return Item(position, name, image, is_rgb=False)
     try:
         return Item(position, name, decode(image))
     except ImageError as error:

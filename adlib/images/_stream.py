@@ -70,8 +70,7 @@ def read_batches(
             it among the failures.
 
     Yields:
-        One ``Batch`` of at most ``batch_size`` images, failures included, which are the
-        caller's to keep or to change.
+        One ``Batch`` of at most ``batch_size`` images, which the caller may change.
 
     Raises:
         ImageError: An image is unusable and ``on_error`` is "raise".
@@ -83,10 +82,8 @@ def read_batches(
             all others are nearly black.
 
     Note:
-        At most ``batch_size + 2 * n_workers`` images are held at any time, besides the
-        current batch: resized ones, those that workers are decoding and, of streams
-        of arrays or PIL images, those that they will take next. The source itself is
-        read in the caller's thread, no further ahead than that.
+        Besides the current batch at most ``batch_size + 2 * n_workers`` images are
+        held. The source is read in the caller's thread, no further ahead than that.
 
     Example:
         >>> import numpy as np
@@ -111,31 +108,32 @@ def read_batches(
             waiting.append((item, pool.submit(_load, source, item, image_size)))
 
     try:
-        batch = _open_batch(batch_size, image_size)
-        submit_more()
-        while waiting:
-            item, future = waiting.popleft()
+        while True:
+            batch = _open_batch(batch_size, image_size)  # first: it may not fit
             submit_more()
-            try:
-                pixels, size = future.result()
-            except ImageError as error:
-                if on_error == "raise":
-                    raise
-                batch.failures.append(Failure(item.position, item.name, str(error)))
-            else:
+            while waiting and len(batch.names) + len(batch.failures) < batch_size:
+                item, future = waiting.popleft()
+                submit_more()
+                try:
+                    pixels, size = future.result()
+                except ImageError as error:
+                    if on_error == "raise":
+                        raise
+                    batch.failures.append(Failure(item.position, item.name, str(error)))
+                    continue
                 colours = pixels[:, :, None] if pixels.ndim == GREY else pixels
                 batch.images[len(batch.names)] = colours
                 batch.positions.append(item.position)
                 batch.names.append(item.name)
                 batch.sizes.append(size)
-            if len(batch.names) + len(batch.failures) == batch_size:
-                closed = [_close_batch(batch)]
-                del batch  # so that its pixels can be freed before the next are read
-                yield closed.pop()
-                begun.check()  # before it waits for threads that are not there
-                batch = _open_batch(batch_size, image_size)
-        if batch.names or batch.failures:
-            yield _close_batch(batch)
+            if not batch.names and not batch.failures:
+                break
+            # Channels second, as networks have them.
+            images = batch.images[: len(batch.names)].transpose(0, 3, 1, 2)
+            closed = [batch._replace(images=images)]
+            del batch, images  # so that they can be freed before the next are read
+            yield closed.pop()
+            begun.check()  # before it waits for threads that are not there
         source.used_range.warn()
     finally:
         pool.shutdown(wait=True, cancel_futures=True)
@@ -160,9 +158,3 @@ def _open_batch(batch_size: int, image_size: tuple[int, int]) -> Batch:
             f"{batch_size * height * width * 12 / 1e9:.3g} GB. Make either smaller."
         ) from None
     return Batch(pixels, [], [], [], [])
-
-
-def _close_batch(batch: Batch) -> Batch:
-    """Cut a batch to the images it holds and put channels second, as networks do."""
-    images = batch.images[: len(batch.names)].transpose(0, 3, 1, 2)
-    return batch._replace(images=images)
