@@ -117,7 +117,7 @@ def score(
     places = images if len(images) > 1 else images[0]
     with _Table(table_file, model.threshold_) as table:
         if overlays is not None:
-            from adlib.report import save_overlays
+            from adlib.overlays import save_overlays
 
             save_overlays(model, places, overlays, by_score=by_score, each=table.add)
         else:

@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-import sys
-
 import numpy as np
 import pytest
 from matplotlib import colormaps
 
-from adlib.report import overlay
+from adlib.overlays import overlay
 
 
 def pixels(*shape):
@@ -65,12 +63,6 @@ def test_inputs_stay_untouched():
     anomaly_map.setflags(write=False)
     first = np.asarray(overlay(image, anomaly_map, 0.0, 1.0))
     np.testing.assert_array_equal(overlay(image, anomaly_map, 0.0, 1.0), first)
-
-
-def test_a_missing_matplotlib_is_named_with_its_extra(monkeypatch):
-    monkeypatch.setitem(sys.modules, "matplotlib", None)
-    with pytest.raises(ImportError, match=r"adlib-vision\[report\]"):
-        overlay(pixels(8, 8), pixels(4, 4), 0.0, 1.0)
 
 
 def test_a_contour_lies_around_what_is_above_low_and_nothing_else_changes():
