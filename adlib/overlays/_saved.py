@@ -158,10 +158,7 @@ def _check_kinds(model: object, folder: object) -> None:
 
 
 def _roots(X: Images) -> dict[str, bool]:
-    """Return the folders in which paths of X lie, and whether X reads all below them.
-
-    Empty where X holds anything but paths.
-    """
+    """Return the folders where paths of X lie, and whether X reads all below them."""
     if isinstance(X, np.ndarray) and X.dtype.kind in "OUS":
         X = X.tolist()
     words = X if isinstance(X, list | tuple) else [X]

@@ -73,8 +73,8 @@ class Cited:
         for column, wanted in where.items():
             if not isinstance(wanted, str):
                 found = found[found[column].isin(list(wanted))]
-                places = found[column].map(list(wanted).index)
-                found = found.loc[places.sort_values(kind="stable").index]
+                place = found[column].map(list(wanted).index)
+                found = found.loc[place.sort_values(kind="stable").index]
             elif wanted.endswith("*"):
                 found = found[found[column].str.startswith(wanted[:-1])]
             else:
@@ -82,11 +82,7 @@ class Cited:
         return found
 
     def row(self, **where: str) -> dict[str, Any]:
-        """Return the one row with these values; setting and versus are "" unless given.
-
-        Raises:
-            LookupError: There is none, or more than one.
-        """
+        """Return the one row with these values; setting and versus: "" by default."""
         found = self.rows(**{"setting": "", "versus": ""} | where)
         if len(found) != 1:
             rule = f"one row with {where}"

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import textwrap
 from collections.abc import Sequence
+from functools import partial
 from typing import Any, Literal
 
 import numpy as np
@@ -293,14 +294,13 @@ def matrix_figure(
     """
     keys = list(dict.fromkeys([index, columns, "metric", panels or index]))
     rows = _of_metrics(figures, [metric], keys)
-    lines, breaks = list(dict.fromkeys(rows[index])), {}
-    for name in rows[columns]:
-        breaks[name] = textwrap.fill(name, 12, break_long_words=False)
-    rows = rows.assign(**{columns: rows[columns].map(breaks)})
-    longest = max(len(line) for text in breaks.values() for line in text.split("\n"))
+    lines = list(dict.fromkeys(rows[index]))
+    wrap = partial(textwrap.fill, width=12, break_long_words=False)
+    rows = rows.assign(**{columns: rows[columns].map(wrap)})
+    longest = rows[columns].str.split("\n").explode().str.len().max()
     n_panels = min(rows[panels].nunique(), 4) if panels else 1
     room = WIDTH / max(n_panels, 2) - LETTER * max(map(len, lines)) / n_panels
-    crowded = len(breaks) * longest * LETTER > room
+    crowded = rows[columns].nunique() * longest * LETTER > room
     height = 0.45 + 0.135 * len(lines) + (0.1 + LETTER * longest if crowded else 0.3)
     figure, drawn = _panels(rows, panels, title, height=height, most=4, sharey=True)
     options: dict[str, Any] = {"vmin": rows["value"].min(), "vmax": rows["value"].max()}
@@ -354,7 +354,7 @@ def scatter_figure(
     hues = [of for of in METHODS if of in seen] or seen  # the same colours everywhere
     options: dict[str, Any] = {"hue": hue, "hue_order": hues, "style": style or hue}
     options |= {"palette": COLOURS[: len(hues)], "alpha": 0.8, "s": 26 if axes else 8}
-    figure, drawn = _panels(table, panels, title, height=2.0)
+    figure, drawn = _panels(table, panels, title, height=1.8)
     for ax, part in drawn:
         sns.scatterplot(part, x=x, y=y, ax=ax, linewidth=0, **options)
         ax.set(xlabel="" if panels == "metric" else words(x), ylabel=words(y))
@@ -373,14 +373,11 @@ def _panels(
     most: int = 3,
     sharey: bool = False,
 ) -> tuple[Figure, list[tuple[Axes, DataFrame]]]:
-    """Return a figure and a panel with its rows for each value of a column.
-
-    A single panel is half as wide as the page, several share its width.
-    """
+    """Return a figure, and a panel with its rows for each value of a column."""
     parts = list(table.groupby(column, sort=False)) if column else [("", table)]
     n_lines = -(-len(parts) // most)
     n_columns = -(-len(parts) // n_lines)  # the same number in each line, or nearly
-    width = WIDTH if n_columns > 1 else WIDTH / 2
+    width = WIDTH if n_columns > 1 else WIDTH / 2  # half of the page for a single one
     figure = new_figure(height * n_lines + 0.3 * bool(title), width, title)
     axes = figure.subplots(n_lines, n_columns, sharey=sharey, squeeze=False).ravel()
     for ax in axes[len(parts) :]:

@@ -170,9 +170,7 @@ class Sentences:
         for row in tested[tested["p"] < LEVEL].to_dict("records"):
             keys = {key: row[key] for key in ("condition", "method", "class", "metric")}
             right = self.cited.row(setting=RIGHT[row["setting"]], **keys)
-            wrong = (
-                "{class}, {method}, {name}: {what} {short} in {count} images against"
-            )
+            wrong = "{class}, {method}, {name}: {what} {short} in {count} images"
             texts.append(
                 f"{self.cited.say([row], wrong)} against "
                 f"{self.cited.say([right], '{short} in {count} predicted rightly')} "

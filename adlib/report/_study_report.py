@@ -11,7 +11,6 @@ import re
 import shutil
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from functools import cached_property
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -30,16 +29,11 @@ from adlib.study import _names as names
 from adlib.study import read_figures, read_scores
 
 SHIFTS = (names.CLEAN, names.SHIFTED, names.NEW_THRESHOLD, names.RETRAINED)
-MILLIMETRES, WIDTH, HIGHEST = 25.4, 170, 76  # an inch; of the text; of a picture
+MILLIMETRES, WIDTH, HIGHEST = 25.4, 170, 70  # an inch; of the text; of a picture
 MOST_CLASSES = 3  # that a table has columns for
 # Pictures that phases drew; of the first class that has one.
-PHOTOGRAPHS = {
-    "examples": "phase01/{}_examples.png",
-    "pairs": "phase02/{}_pairs.png",
-    "hard": "phase09/{}_hard.png",
-    "stages": "phase09/{}_stages.png",
-    "patches": "phase09/{}_patches.png",
-}
+PHOTOGRAPHS = {"examples": "phase01", "pairs": "phase02"}
+PHOTOGRAPHS |= dict.fromkeys(("hard", "stages", "patches"), "phase09")
 
 
 def write_study_report(outputs: Path, folder: Path) -> Path:
@@ -110,16 +104,13 @@ class _Contents:
         )
         self.classes = [of for of in dict.fromkeys(main["class"]) if of != names.MEAN]
         self.methods = list(dict.fromkeys(main["method"]))
-        for name, pattern in PHOTOGRAPHS.items():
-            paths = [(self.outputs / pattern.format(of), of) for of in self.classes]
-            for path, of in [one for one in paths if one[0].is_file()][:1]:
-                shutil.copyfile(path, self.folder / "figures" / f"{name}.png")
-                self._place(name, of)
-
-    @cached_property
-    def scores(self) -> DataFrame:
-        """Return the table of scores."""
-        return read_scores(self.outputs)
+        self.scores = read_scores(self.outputs)
+        for name, phase in PHOTOGRAPHS.items():
+            for of in self.classes:
+                path = self.outputs / phase / f"{of}_{name}.png"
+                if name not in self.pictures and path.is_file():
+                    shutil.copyfile(path, self.folder / "figures" / f"{name}.png")
+                    self._place(name, of)
 
     def rendered(self, name: str, finalize: Callable[[Any], Any] | None = None) -> str:
         """Return a template with its contents."""
@@ -223,12 +214,8 @@ def _typst(value: Any, before: str = "#", after: str = ";") -> Any:
 
 def _numbered(page: str) -> str:
     """Put numbers into the references of a page, in the order of their targets."""
-    texts: dict[str, str] = {}
     for kind in ("table", "figure"):
         for number, name in enumerate(re.findall(rf'id="({kind}-[^"]*)"', page), 1):
-            texts[name] = f"{kind.capitalize()} {number}"
-
-    def reference(found: re.Match[str]) -> str:
-        return f'<a href="#{found[1]}">{texts[found[1]]}</a>'
-
-    return re.sub(r'<a href="#([^"]*)"></a>', reference, page)
+            link, text = f'<a href="#{name}">', f"{kind.capitalize()} {number}"
+            page = page.replace(f"{link}</a>", f"{link}{text}</a>")
+    return page
