@@ -16,8 +16,7 @@ from adlib.study._phase import Phase
 phase = Phase.start(__doc__, __file__)
 set_seed(phase.config.seed)
 try:
-    report = write_study_report(phase.outputs, phase.outputs / "report")
+    page = write_study_report(phase.outputs, phase.outputs / "report")
 except FileNotFoundError as error:
     raise SystemExit(str(error)) from None
-print(f"{report.n_numbers} numbers, each with its row, in {report.numbers}.")
-print(f"Written to {report.page} and {report.pdf}.")
+print(f"Written to {page.parent}: {page.name}, report.pdf, tables, and numbers.csv.")

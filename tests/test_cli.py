@@ -455,7 +455,7 @@ def test_demo_writes_a_page_and_says_where(tmp_path, monkeypatch, capsys):
     functional = [cell for cell in cells if cell.defect_probability == 0.0]
     defective = [cell for cell in cells if cell.defect_probability == 1.0]
     monkeypatch.setattr(
-        "adlib.study._demo.elpv_cells", lambda kind: functional[:4] + defective[:3]
+        "adlib.overlays._demo.elpv_cells", lambda kind: functional[:4] + defective[:3]
     )
     page = tmp_path / "page"
     assert main(["demo", "-o", str(page)]) == 0

@@ -23,6 +23,7 @@ ROOMS = (
     "adlib.anomalib",
     "adlib.metrics",
     "adlib.thresholds",
+    "adlib.overlays",
     "adlib.study",
     "adlib.report",
     "adlib.exceptions",
@@ -35,7 +36,6 @@ NO_EXAMPLE = {
     **dict.fromkeys(
         (
             "run_study",
-            "write_demo_page",
             "write_study_report",
         ),
         "needs a data set on disk and a detector or a whole study",

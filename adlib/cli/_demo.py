@@ -35,11 +35,10 @@ def demo(
 
     Example: adlib demo
     """
+    import adlib.report  # noqa: F401 - refuses a missing extra before the long work
     from adlib.estimators import PatchCore
-    from adlib.report import check_report_extra, write_demo_page
-    from adlib.study._demo import run_demo
+    from adlib.overlays._demo import run_demo, write_demo_page
 
-    check_report_extra("The demo's page")  # before the long work
     result = run_demo(PatchCore(device=device), kind=kind.value, say=tell.print)
     page = write_demo_page(result, output)
     n_images = len(result.paths)

@@ -109,7 +109,7 @@ def score(
     with _opened(table_file) as file:
         table = _Table(file, model.threshold_)
         if overlays is not None:
-            from adlib.report import save_overlays
+            from adlib.overlays import save_overlays
 
             save_overlays(model, places, overlays, by_score=by_score, each=table.add)
         else:

@@ -36,12 +36,11 @@ def study(
 
     Example: adlib study config.yaml --data mvtec_ad --classes screw
     """
-    from adlib.report import check_report_extra
+    import adlib.report  # noqa: F401 - refuses a missing extra before the long work
     from adlib.study import Config, read_config, run_study
     from adlib.study._config import changed_config
     from adlib.study._run_study import summary
 
-    check_report_extra("The study")  # before the long work
     stated = Config() if config is None else read_config(config)
     chosen = changed_config(stated, data=data, classes=classes, work=work)
     print(summary(run_study(chosen, anew=anew, say=tell.print), chosen))

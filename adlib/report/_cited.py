@@ -2,35 +2,29 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
+
+import pandas as pd
+from pandas import DataFrame
 
 from adlib._files import replacing
 from adlib._validation import refusal
 from adlib.report._figures import words
-from adlib.report._judgements import p_text
-
-if TYPE_CHECKING:
-    from pandas import DataFrame
 
 NOTHING, MINUS = "\N{EN DASH}", "\N{MINUS SIGN}"
-FORMS = {
+FORM = {
     "ms": ".0f",
     "megabytes": ".1f",
+    "second": ".1f",
     "share": ".0%",
     "area": ".2%",
-    "second": ".1f",
 }
-LATEX = str.maketrans(
-    {one: f"\\{one}" for one in "%&#_${}"}
-    | {
-        "\\": r"\textbackslash{}",
-        "~": r"\textasciitilde{}",
-        "^": r"\textasciicircum{}",
-    }
-)
+PRINTED = ["printed", "file", "row", "column"]
+SMALLEST = 0.001  # p-values below it are printed as that
 Row = Mapping[str, Any]
 
 
@@ -42,45 +36,32 @@ class Table:
     cells: DataFrame
     n_names: int
     files: list[str]
-    caption: str = ""  # set where it is printed
 
     def lines(self) -> list[list[str]]:
         """Return the cells by line; names that repeat those above are ""."""
-        lines: list[list[str]] = []
-        before: list[str] = []
-        for line in self.cells.to_numpy().tolist():
-            same = 0
-            while same < self.n_names - 1 and line[: same + 1] == before[: same + 1]:
-                same += 1
-            lines.append([""] * same + line[same:])
-            before = line
+        names = self.cells[self.cells.columns[: self.n_names - 1]]
+        same = (names == names.shift()).cumprod(axis=1).astype(bool)
+        same = same.reindex(columns=self.cells.columns, fill_value=False)
+        lines: list[list[str]] = self.cells.mask(same, "").to_numpy().tolist()
         return lines
 
     def write(self, path: Path) -> None:
         """Write it as CSV and as LaTeX, beside each other."""
         self.cells.to_csv(path.with_suffix(".csv"), index=False)
         style = self.cells.style.hide(axis="index").format(escape="latex")
-        text = style.format_index(escape="latex", axis=1).to_latex(
-            column_format="l" * self.n_names
-            + "r" * (len(self.cells.columns) - self.n_names),
-            caption=self.caption.translate(LATEX),
-            label=f"table:{path.stem}",
-            hrules=True,
-        )
+        columns = "l" * self.n_names + "r" * (len(self.cells.columns) - self.n_names)
+        style = style.format_index(escape="latex", axis=1)
+        text = style.to_latex(column_format=columns, hrules=True)
         text = text.replace(MINUS, "$-$")  # pdfLaTeX does not know the character
         path.with_suffix(".tex").write_text(text, encoding="utf-8")
 
 
 @dataclass
 class Cited:
-    """The table of figures, and every number of it that was printed.
+    """The table of figures, and every number of it that was printed."""
 
-    Attributes:
-        figures: The table, with the columns "file" and "row".
-        used: Printed text, file, row and column of each number.
-    """
-
-    figures: DataFrame
+    figures: DataFrame  # with the columns "file" and "row"
+    # Printed text, file, row and column of each number, in order.
     used: dict[tuple[str, str, str, str], None] = field(default_factory=dict)
 
     def rows(self, **where: str | Sequence[str]) -> DataFrame:
@@ -92,8 +73,8 @@ class Cited:
         for column, wanted in where.items():
             if not isinstance(wanted, str):
                 found = found[found[column].isin(list(wanted))]
-                places = found[column].map(list(wanted).index)
-                found = found.loc[places.sort_values(kind="stable").index]
+                place = found[column].map(list(wanted).index)
+                found = found.loc[place.sort_values(kind="stable").index]
             elif wanted.endswith("*"):
                 found = found[found[column].str.startswith(wanted[:-1])]
             else:
@@ -101,17 +82,12 @@ class Cited:
         return found
 
     def row(self, **where: str) -> dict[str, Any]:
-        """Return the one row with these values; setting and versus are "" unless given.
-
-        Raises:
-            LookupError: There is none, or more than one.
-        """
+        """Return the one row with these values; setting and versus: "" by default."""
         found = self.rows(**{"setting": "", "versus": ""} | where)
         if len(found) != 1:
             rule = f"one row with {where}"
             raise LookupError(refusal("where", "value", rule, f"{len(found)} rows"))
-        row: dict[str, Any] = found.iloc[0].to_dict()
-        return row
+        return dict(found.iloc[0])
 
     def value(self, **where: str) -> str:
         """Return the value of the one row with these values, printed and noted."""
@@ -122,12 +98,7 @@ class Cited:
     ) -> str:
         """Return a text for each row, joined; numbers in them are noted.
 
-        Args:
-            rows: Of the table.
-            pattern: As ``str.format`` has it, with the columns and "text" (value and
-                interval), "short" (value), "p_text", "count" (n), "name" (of the
-                setting, without its first word) and "what" (the metric).
-            join: Between the texts.
+        The pattern is filled in by ``str.format``, with what ``_Printed`` has.
         """
         records = rows if isinstance(rows, Sequence) else rows.to_dict("records")
         return join.join(pattern.format_map(_Printed(self, row)) for row in records)
@@ -145,47 +116,39 @@ class Cited:
         return text
 
     def table(
-        self,
-        name: str,
-        rows: DataFrame,
-        index: Sequence[str],
-        columns: str | Sequence[str],
+        self, name: str, rows: DataFrame, index: list[str], columns: str | list[str]
     ) -> Table:
         """Return a pivot of rows: values with their intervals, in the rows' order."""
-        import pandas as pd  # noqa: PLC0415 - optional
-
-        several = not isinstance(columns, str)
         shown = rows.assign(
             metric=rows["metric"].map(words),
             setting=rows["setting"].str.replace("_", " "),
             text=[self.say([row], "{text}") for row in rows.to_dict("records")],
         )
-        if several:
+        if isinstance(columns, list):
             between = ": " if columns[0] == "class" else " less "
-            parts = shown[list(columns)].replace("^shifted, ", "", regex=True)
-            shown["columns"] = parts.agg(between.join, axis=1)
-        head = "columns" if several else columns
-        for of in (*index, head):
+            parts = shown[columns].replace("^shifted, ", "", regex=True)
+            columns = between.join(columns)
+            shown[columns] = parts.agg(between.join, axis=1)
+        for of in (*index, columns):
             shown[of] = pd.Categorical(shown[of], dict.fromkeys(shown[of]))
-        cells = shown.pivot(index=list(index), columns=head, values="text")
+        cells = shown.pivot(index=index, columns=columns, values="text")
         cells.columns = list(map(str, cells.columns))
         cells = cells.fillna(NOTHING).reset_index().astype(str)
         return Table(name, cells, len(index), sorted(set(rows["file"])))
 
-    def write(self, path: Path) -> int:
-        """Write what was printed as CSV, and return how many numbers there are."""
-        import pandas as pd  # noqa: PLC0415 - optional
-
-        columns = ["printed", "file", "row", "column"]
+    def write(self, path: Path) -> None:
+        """Write what was printed as CSV."""
+        printed = DataFrame(list(self.used), columns=PRINTED)
         with replacing(path) as temporary:
-            pd.DataFrame(list(self.used), columns=columns).to_csv(
-                temporary, index=False
-            )
-        return len(self.used)
+            printed.to_csv(temporary, index=False)
 
 
 class _Printed(dict[str, Any]):
-    """A row for ``str.format_map``, with the texts that its numbers are printed as."""
+    """A row for ``str.format_map``, with the texts that its numbers are printed as.
+
+    "text" is value and interval, "short" the value, "count" n, "what" the metric, and
+    "name" the setting without its first word.
+    """
 
     def __init__(self, cited: Cited, row: Row) -> None:
         super().__init__(row)
@@ -210,9 +173,15 @@ class _Printed(dict[str, Any]):
 def _form(row: Row) -> str:
     """Return how a metric's values are written; differences have their sign."""
     metric = str(row["metric"])
-    form = next(
-        (form for part, form in FORMS.items() if part in metric.split("_")), ".3f"
-    )
+    parts = metric.split("_")
+    form = next((form for part, form in FORM.items() if part in parts), ".3f")
     if metric.startswith("n_"):
         form = ",.0f" if float(row["value"]).is_integer() else ".1f"
     return f"+{form}" if row["versus"] and metric != "neighbour_share" else form
+
+
+def p_text(p: float) -> str:
+    """Return a p-value as a sentence has it: "p = 0.029", "p < 0.001"."""
+    if math.isnan(p):
+        return "p not defined"
+    return f"p < {SMALLEST}" if p < SMALLEST else f"p = {p:.3f}"

@@ -3,19 +3,22 @@
 from __future__ import annotations
 
 import textwrap
-from collections.abc import Iterator, Sequence
-from typing import TYPE_CHECKING, Any, Literal
+from collections.abc import Sequence
+from functools import partial
+from typing import Any, Literal
 
 import numpy as np
+import seaborn as sns
+from matplotlib import rc_context
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+from pandas import DataFrame
+from sklearn import metrics
+from sklearn.calibration import CalibrationDisplay
 
 from adlib._validation import check_option, refusal
-from adlib.report._style import COLOURS, WIDTH, in_style, new_figure
+from adlib.report._style import COLOURS, STYLE, WIDTH, new_figure
 from adlib.study._names import METHODS
-
-if TYPE_CHECKING:
-    from matplotlib.axes import Axes
-    from matplotlib.figure import Figure
-    from pandas import DataFrame
 
 MARKERS = ("o", "s", "D", "^", "v", "P", "X")
 DASHES = ("-", "--", ":", "-.", (0, (5, 1, 1, 1)), (0, (1, 3)), (0, (8, 2)))
@@ -30,7 +33,7 @@ def words(name: str) -> str:
     return " ".join(p.upper() if p in ABBREVIATIONS else p for p in parts)
 
 
-@in_style
+@rc_context(STYLE)
 def metric_figure(
     figures: DataFrame,
     metric: str | Sequence[str],
@@ -68,26 +71,22 @@ def metric_figure(
         >>> figure.axes[0].get_xlabel()
         'AUROC'
     """
-    import seaborn as sns  # noqa: PLC0415 - optional
-
     check_option(kind, "kind", "metric_figure", ("point", "bar"))
     names = [metric] if isinstance(metric, str) else list(metric)
     panels = "metric" if panels is None and len(names) > 1 else panels
-    keys = [x, hue, "metric", *([panels] if panels else [])]
+    keys = list(dict.fromkeys([x, hue, "metric", panels or x]))
     rows = _of_metrics(figures, names, keys)
     shown, hues = list(dict.fromkeys(rows[x])), list(dict.fromkeys(rows[hue]))
     # The median of the two bounds and the value between them is the value, and their
     # range the interval. A bound of the bootstrap may lie on the value's other side.
     low = rows[["low", "value"]].min(axis=1).where(rows["low"].notna())
     high = rows[["high", "value"]].max(axis=1).where(rows["high"].notna())
-    keys = list(dict.fromkeys(keys))
-    long = rows.assign(low=low, high=high).melt(
-        keys, ["low", "value", "high"], value_name="drawn"
-    )
+    rows = rows.assign(low=low, high=high)
+    long = rows.melt(keys, ["low", "value", "high"], value_name="drawn")
     options: dict[str, Any] = {"hue": hue, "hue_order": hues, "order": shown}
     options |= {"palette": [COLOURS[n % len(COLOURS)] for n in range(len(hues))]}
     options |= {"estimator": "median", "errorbar": ("pi", 100), "err_kws": {"lw": 1}}
-    height = 1.7 if kind == "bar" else 0.7 + (0.09 * len(hues) + 0.08) * len(shown)
+    height = 1.55 if kind == "bar" else 0.7 + (0.09 * len(hues) + 0.08) * len(shown)
     figure, drawn = _panels(long, panels, title, height=height, sharey=True)
     for ax, part in drawn:
         what = words(part["metric"].iloc[0])
@@ -106,7 +105,7 @@ def metric_figure(
     return figure
 
 
-@in_style
+@rc_context(STYLE)
 def score_figure(scores: DataFrame, title: str = "", *, y: str = "condition") -> Figure:
     """Draw the scores of test images, a dot each, and the thresholds they are cut at.
 
@@ -128,8 +127,6 @@ def score_figure(scores: DataFrame, title: str = "", *, y: str = "condition") ->
         >>> score_figure(table).axes[0].get_title()
         'bolt, PaDiM'
     """
-    import seaborn as sns  # noqa: PLC0415 - optional
-
     table = _test_images(scores)
     lines = list(dict.fromkeys(table[y]))
     spread = np.random.default_rng(0).uniform(-0.12, 0.12, len(table))
@@ -150,7 +147,7 @@ def score_figure(scores: DataFrame, title: str = "", *, y: str = "condition") ->
     return figure
 
 
-@in_style
+@rc_context(STYLE)
 def curve_figure(
     scores: DataFrame, kind: Literal["roc", "pr"], title: str = ""
 ) -> Figure:
@@ -178,32 +175,25 @@ def curve_figure(
         >>> len(curve_figure(table, "roc").axes[0].get_lines())
         2
     """
-    from sklearn import metrics  # noqa: PLC0415 - slow to import
-
     check_option(kind, "kind", "curve_figure", ("roc", "pr"))
     table = _test_images(scores)
     keys = ["condition", "method"]
     conditions, methods = (list(dict.fromkeys(table[key])) for key in keys)
-    height = 2.4 + 0.16 * len(methods) * len(conditions)
+    roc, pr = metrics.RocCurveDisplay, metrics.PrecisionRecallDisplay
+    display: Any = roc if kind == "roc" else pr
+    height = 2.1 + 0.16 * len(methods) * len(conditions)
     figure, drawn = _panels(table, "class", title, height=height, sharey=True)
     for ax, of_class in drawn:
         for (condition, method), part in of_class.groupby(keys, sort=False):
             y, score = part["label"].to_numpy(int), part["score"].to_numpy(float)
             called = part["verdict"].to_numpy(int) < 0
             recall = called[y == 1].mean()
-            shown: Any
             if kind == "roc":
-                x, curve, _ = metrics.roc_curve(y, score)
-                area = metrics.auc(x, curve)
-                shown = metrics.RocCurveDisplay(fpr=x, tpr=curve, roc_auc=area)
                 dot = called[y == 0].mean(), recall
             else:
-                curve, x, _ = metrics.precision_recall_curve(y, score)
-                area = metrics.average_precision_score(y, score)
-                shown = metrics.PrecisionRecallDisplay(curve, x, average_precision=area)
                 dot = recall, y[called].mean() if called.any() else np.nan
             name = f"{method}, {condition}" if len(conditions) > 1 else method
-            shown.plot(ax=ax, name=name)
+            display.from_predictions(y, score, ax=ax, name=name)
             colour = COLOURS[methods.index(method) % len(COLOURS)]
             dashes = DASHES[conditions.index(condition) % len(DASHES)]
             ax.get_lines()[-1].set(color=colour, linestyle=dashes)
@@ -216,12 +206,10 @@ def curve_figure(
     return figure
 
 
-@in_style
+@rc_context(STYLE)
 def reliability_figure(figures: DataFrame) -> Figure:
     """Draw the rows "predicted" and "observed" of each bin, a panel a class."""
-    from sklearn.calibration import CalibrationDisplay  # noqa: PLC0415 - slow
-
-    figure, drawn = _panels(figures, "class", "", height=2.3, sharey=True)
+    figure, drawn = _panels(figures, "class", "", height=1.9, sharey=True)
     for ax, of_class in drawn:
         for number, (method, part) in enumerate(of_class.groupby("method", sort=False)):
             bins = part.pivot(index="setting", columns="metric", values="value")
@@ -234,7 +222,7 @@ def reliability_figure(figures: DataFrame) -> Figure:
     return figure
 
 
-@in_style
+@rc_context(STYLE)
 def confusion_figure(scores: DataFrame, title: str = "") -> Figure:
     """Count normal and anomalous test images by what they are predicted to be.
 
@@ -256,8 +244,6 @@ def confusion_figure(scores: DataFrame, title: str = "") -> Figure:
         >>> [text.get_text() for text in figure.axes[0].texts]
         ['1', '0', '0', '1']
     """
-    from sklearn import metrics  # noqa: PLC0415 - slow to import
-
     figure, drawn = _panels(_test_images(scores), "panel", title, height=1.75)
     for ax, part in drawn:
         true, called = part["label"].to_numpy(int), part["verdict"].to_numpy(int) < 0
@@ -268,7 +254,7 @@ def confusion_figure(scores: DataFrame, title: str = "") -> Figure:
     return figure
 
 
-@in_style
+@rc_context(STYLE)
 def matrix_figure(
     figures: DataFrame,
     metric: str,
@@ -306,20 +292,17 @@ def matrix_figure(
         >>> [text.get_text() for text in figure.axes[0].texts]
         ['0.970', '0.800']
     """
-    import seaborn as sns  # noqa: PLC0415 - optional
-
-    keys = [index, columns, *([panels] if panels else [])]
+    keys = list(dict.fromkeys([index, columns, "metric", panels or index]))
     rows = _of_metrics(figures, [metric], keys)
-    lines, breaks = list(dict.fromkeys(rows[index])), {}
-    for name in rows[columns]:
-        breaks[name] = textwrap.fill(name, 12)
-    rows = rows.assign(**{columns: rows[columns].map(breaks)})
-    longest = max(len(line) for text in breaks.values() for line in text.split("\n"))
-    n_panels = min(rows[panels].nunique(), 3) if panels else 1
+    lines = list(dict.fromkeys(rows[index]))
+    wrap = partial(textwrap.fill, width=12, break_long_words=False)
+    rows = rows.assign(**{columns: rows[columns].map(wrap)})
+    longest = rows[columns].str.split("\n").explode().str.len().max()
+    n_panels = min(rows[panels].nunique(), 4) if panels else 1
     room = WIDTH / max(n_panels, 2) - LETTER * max(map(len, lines)) / n_panels
-    crowded = len(breaks) * longest * LETTER > room
-    height = 0.45 + 0.17 * len(lines) + (0.1 + LETTER * longest if crowded else 0.3)
-    figure, drawn = _panels(rows, panels, title, height=height, sharey=True)
+    crowded = rows[columns].nunique() * longest * LETTER > room
+    height = 0.45 + 0.135 * len(lines) + (0.1 + LETTER * longest if crowded else 0.3)
+    figure, drawn = _panels(rows, panels, title, height=height, most=4, sharey=True)
     options: dict[str, Any] = {"vmin": rows["value"].min(), "vmax": rows["value"].max()}
     options |= {"annot": True, "fmt": form, "annot_kws": {"size": 7.5}, "cbar": False}
     for ax, part in drawn:
@@ -332,7 +315,7 @@ def matrix_figure(
     return figure
 
 
-@in_style
+@rc_context(STYLE)
 def scatter_figure(
     table: DataFrame,
     x: str,
@@ -367,16 +350,14 @@ def scatter_figure(
         >>> scatter_figure(table, "pixel_auroc", "auroc").axes[0].get_xlabel()
         'pixel AUROC'
     """
-    import seaborn as sns  # noqa: PLC0415 - optional
-
     seen = list(dict.fromkeys(table[hue]))
     hues = [of for of in METHODS if of in seen] or seen  # the same colours everywhere
     options: dict[str, Any] = {"hue": hue, "hue_order": hues, "style": style or hue}
     options |= {"palette": COLOURS[: len(hues)], "alpha": 0.8, "s": 26 if axes else 8}
-    figure, drawn = _panels(table, panels, title, height=2.5)
+    figure, drawn = _panels(table, panels, title, height=1.8)
     for ax, part in drawn:
         sns.scatterplot(part, x=x, y=y, ax=ax, linewidth=0, **options)
-        ax.set(xlabel=words(x), ylabel=words(y))
+        ax.set(xlabel="" if panels == "metric" else words(x), ylabel=words(y))
         if not axes:
             ax.set(xticks=[], yticks=[], xlabel="", ylabel="")
     _one_legend(figure)
@@ -391,40 +372,33 @@ def _panels(
     height: float,
     most: int = 3,
     sharey: bool = False,
-) -> tuple[Figure, Iterator[tuple[Axes, DataFrame]]]:
-    """Return a figure and a panel with its rows for each value of a column.
-
-    A single panel is half as wide as the page, several share its width.
-    """
+) -> tuple[Figure, list[tuple[Axes, DataFrame]]]:
+    """Return a figure, and a panel with its rows for each value of a column."""
     parts = list(table.groupby(column, sort=False)) if column else [("", table)]
-    n_columns = min(most, len(parts))
-    n_lines = -(-len(parts) // n_columns)
-    width = WIDTH if n_columns > 1 else WIDTH / 2
+    n_lines = -(-len(parts) // most)
+    n_columns = -(-len(parts) // n_lines)  # the same number in each line, or nearly
+    width = WIDTH if n_columns > 1 else WIDTH / 2  # half of the page for a single one
     figure = new_figure(height * n_lines + 0.3 * bool(title), width, title)
     axes = figure.subplots(n_lines, n_columns, sharey=sharey, squeeze=False).ravel()
     for ax in axes[len(parts) :]:
         ax.set_axis_off()
-
-    def panels() -> Iterator[tuple[Axes, DataFrame]]:
-        for ax, (name, part) in zip(axes, parts, strict=False):
-            yield ax, part
-            if len(parts) > 1 or column == "panel":
-                ax.set_title(words(str(name)) if column == "metric" else name)
-
-    return figure, panels()
+    if len(parts) > 1 or column == "panel":
+        for ax, (name, _) in zip(axes, parts, strict=False):
+            text = words(str(name)) if column == "metric" else str(name)
+            ax.set_title(textwrap.fill(text, 72 // n_columns))
+    return figure, [(ax, part) for ax, (_, part) in zip(axes, parts, strict=False)]
 
 
 def _one_legend(figure: Figure) -> None:
     """Put one legend for all panels below them."""
     handles: dict[str, Any] = {}
     for ax in figure.axes:
-        handles |= (
-            dict(zip(*ax.get_legend_handles_labels()[::-1], strict=True)) | handles
-        )
+        for handle, label in zip(*ax.get_legend_handles_labels(), strict=True):
+            handles.setdefault(label, handle)
         legend = ax.get_legend()
         if legend is not None:
             legend.remove()
-    n_columns = min(len(handles), max(2, round(figure.get_figwidth() * 0.6)))
+    n_columns = min(len(handles), max(2, round(figure.get_figwidth() * 0.75)))
     drawn = handles.values(), handles.keys()
     figure.legend(*drawn, loc="outside lower center", ncols=n_columns)
 
@@ -446,7 +420,6 @@ def _of_metrics(
     if rows.empty:
         there = sorted(set(figures["metric"]))
         raise ValueError(refusal("metric", "figures", f"one of {there}", list(names)))
-    keys = list(dict.fromkeys([*keys, "metric"]))
     twice = rows[rows.duplicated(keys)]
     if len(twice):
         place = ", ".join(str(twice.iloc[0][key]) for key in keys)

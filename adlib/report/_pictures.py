@@ -3,49 +3,38 @@
 from __future__ import annotations
 
 import os
+import textwrap
 from collections.abc import Mapping, Sequence
+from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, TypedDict
+from typing import Any
 
 import numpy as np
+from matplotlib import rc_context
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+from matplotlib.patches import Rectangle
 
 from adlib._typing import AnyArray, Float32Array
-from adlib.datasets import read_mask
+from adlib.datasets import Sample, read_mask
+from adlib.estimators._results import Explanation
 from adlib.images import read_image
 from adlib.images._pixels import as_pixels, resize
-from adlib.report._overlay import overlay
-from adlib.report._style import ORANGE, WIDTH, in_style, new_figure
-
-if TYPE_CHECKING:
-    from matplotlib.axes import Axes
-    from matplotlib.figure import Figure
-
-    from adlib.datasets import Sample
-    from adlib.estimators._results import Explanation
+from adlib.overlays import overlay
+from adlib.overlays._overlay import ORANGE
+from adlib.report._style import STYLE, WIDTH, new_figure
 
 SIDE = 320  # pixels of an image in a grid
 ZOOM = 5  # patches that a close-up is wide
-LARGEST, HEADING = 1.5, 0.3  # inches, of a picture and of the text at the left
-LETTERS = 16  # of a picture's title, for each inch
+LARGEST, HEADING = 0.85, 0.3  # inches, of a picture and of the text at the left
+LETTERS = 16  # of a line of a title, for each inch of a picture
 TITLE_LETTER = 0.095  # inches, of the title above all
 OUTLINE = "#56e0ff"
 
-Pixels = str | os.PathLike[str] | AnyArray
+Picture = Mapping[str, Any]
 
 
-class Picture(TypedDict, total=False):
-    """A picture of a grid, as ``picture_grid`` says; "image" is always there."""
-
-    image: Pixels
-    title: str
-    mask: Pixels | None
-    map: AnyArray
-    scale: tuple[float, float]
-    frame: tuple[tuple[int, int], tuple[int, int]]
-    zoom: bool
-
-
-@in_style
+@rc_context(STYLE)
 def picture_grid(
     rows: Mapping[str, Sequence[Picture | None]], title: str = ""
 ) -> Figure:
@@ -76,7 +65,12 @@ def picture_grid(
     """
     n_columns = max(len(pictures) for pictures in rows.values())
     side = min(LARGEST, (WIDTH - HEADING) / n_columns)
-    height = (side + 0.2) * len(rows) + 0.3 * bool(title) + 0.1
+    longest = round(LETTERS * side)
+    wrap = partial(textwrap.fill, width=longest, max_lines=2, placeholder="…")
+    height = 0.3 * bool(title) + 0.1
+    for pictures in rows.values():
+        titles = [wrap(one.get("title", "")) for one in pictures if one]
+        height += side + 0.2 + 0.11 * any("\n" in text for text in titles)
     width = max(side * n_columns + HEADING, TITLE_LETTER * len(title))
     figure = new_figure(height, width, title)
     axes = figure.subplots(len(rows), n_columns, squeeze=False)
@@ -84,14 +78,14 @@ def picture_grid(
         for ax in line:
             ax.set(xticks=[], yticks=[])
             ax.spines[:].set_visible(False)
-        line[0].set_ylabel(heading)
+        line[0].set_ylabel(wrap(heading))
         for ax, picture in zip(line, pictures, strict=False):
             if picture is not None:
-                _draw(ax, picture, round(LETTERS * side))
+                _draw(ax, picture)
+                ax.set_title(wrap(picture.get("title", "")), fontsize=7)
     return figure
 
 
-@in_style
 def explanation_figure(
     explained: Sequence[tuple[Sample, Explanation]],
     grid: tuple[int, int],
@@ -143,7 +137,8 @@ def explanation_figure(
     return picture_grid(rows, title)
 
 
-def _draw(ax: Axes, picture: Picture, longest: int) -> None:
+def _draw(ax: Axes, picture: Picture) -> None:
+    """Draw a picture with what it asks for: map, outline of a mask, frame, close-up."""
     pixels = _square(picture["image"])
     shown: Float32Array | AnyArray = pixels
     if "map" in picture:
@@ -151,11 +146,6 @@ def _draw(ax: Axes, picture: Picture, longest: int) -> None:
         scale = picture.get("scale", (float(np.median(values)), float(values.max())))
         shown = np.asarray(overlay(pixels, values, *scale))
     ax.imshow(shown, cmap="gray", vmin=0, vmax=1)
-    title = picture.get("title", "")
-    if len(title) > longest:
-        half = (longest - 1) // 2
-        title = f"{title[:half]}…{title[-half:]}"
-    ax.set_title(title, fontsize=7.5)
     mask = picture.get("mask")
     if mask is not None:
         marked = read_mask(mask) if isinstance(mask, str | os.PathLike) else mask
@@ -163,19 +153,13 @@ def _draw(ax: Axes, picture: Picture, longest: int) -> None:
         if marked.any() and not marked.all():
             ax.contour(marked, [0.5], colors="black", linewidths=1.8)
             ax.contour(marked, [0.5], colors=OUTLINE, linewidths=0.8)
-    if "frame" in picture:
-        _frame(ax, *picture["frame"], zoom=picture.get("zoom", False))
-
-
-def _frame(
-    ax: Axes, patch: tuple[int, int], grid: tuple[int, int], *, zoom: bool
-) -> None:
-    from matplotlib.patches import Rectangle  # noqa: PLC0415 - optional
-
+    if "frame" not in picture:
+        return
+    patch, grid = picture["frame"]
     height, width = SIDE / grid[0], SIDE / grid[1]
     y, x = patch[0] * height - 0.5, patch[1] * width - 0.5
     ax.add_patch(Rectangle((x, y), width, height, fill=False, edgecolor=ORANGE, lw=1.4))
-    if zoom:
+    if picture.get("zoom"):
         reach = ZOOM // 2
         left = min(max(x - width * reach, -0.5), SIDE - 0.5 - ZOOM * width)
         top = min(max(y - height * reach, -0.5), SIDE - 0.5 - ZOOM * height)
@@ -183,7 +167,7 @@ def _frame(
         ax.set_ylim(top + ZOOM * height, top)
 
 
-def _square(image: Pixels) -> Float32Array:
+def _square(image: str | os.PathLike[str] | AnyArray) -> Float32Array:
     """Return an image as the network sees its shape, square."""
     if isinstance(image, str | os.PathLike):
         image = as_pixels(read_image(Path(image)), str(image))

@@ -1,25 +1,23 @@
-"""Sentences of the report that judge: each of rows of the table, by ``_judgements``."""
+"""Sentences of the report that judge: each of rows of the table, and no more than that.
+
+A difference is said to be there where its interval leaves out 0 and its p-value lies
+below 0.05, of these what there is. Otherwise no difference is shown, which does not say
+that there is none.
+"""
 
 from __future__ import annotations
 
+import math
+from collections import Counter
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
 
-from adlib.report._cited import Cited
-from adlib.report._judgements import (
-    LEVEL,
-    Row,
-    direction,
-    listed,
-    methods_verdict,
-    tally,
-    verdict,
-)
+from pandas import DataFrame
+
+from adlib.report._cited import Cited, Row
 from adlib.study import _names as names
 
-if TYPE_CHECKING:
-    from pandas import DataFrame
-
+LEVEL = 0.05
 CLEAN, PAIRS = {"condition": names.CLEAN}, ["method", "class"]
 # Groups of choices that the text takes up, by the first word of their settings.
 CHOICES = {
@@ -27,22 +25,61 @@ CHOICES = {
     "selection": "a random memory bank",
     "projection": "fewer dimensions by random projection",
 }
+MODEL = "{name} for {method} on {class}"
 RIGHT = {"pattern missed": "pattern found", "pattern false alarm": "pattern accepted"}
+
+
+def direction(row: Row) -> int:
+    """Return 1 or -1, the sign of a difference, where it is shown; else 0."""
+    value, low, high, p = (float(row[key]) for key in ("value", "low", "high", "p"))
+    if p >= LEVEL or (math.isnan(p) and math.isnan(low)):
+        return 0
+    if math.isnan(low):
+        low = high = value
+    return int(low > 0) - int(high < 0)
+
+
+def verdict(row: Row, more: str, less: str, neither: str) -> str:
+    """Return the phrase for a difference above 0, below it, or not shown."""
+    return {1: more, -1: less, 0: neither}[direction(row)]
+
+
+def tally(rows: Sequence[Row], metric: str, what: str = "models") -> str:
+    """Return for how many a metric falls, rises, and no change of it is shown."""
+    found, total = Counter(map(direction, rows)), len(rows)
+    neither = f"no change of {metric} is shown"
+    if found[0] == total > 1:
+        return f"{neither} for any of the {total} {what}"
+    texts = {-1: f"{metric} falls", 1: f"{metric} rises", 0: neither}
+    counted = {texts[sign]: found[sign] for sign in texts if found[sign]}
+    return ", ".join(f"{text} for {n} of {total} {what}" for text, n in counted.items())
+
+
+def methods_verdict(rows: Sequence[Row], first: str, second: str, where: str) -> str:
+    """Return on which classes the first or the second method ranks images better."""
+    texts = []
+    phrases = {1: f"{first} ranks images better", -1: f"{second} ranks images better"}
+    phrases[0] = f"no difference between {first} and {second} is shown"
+    for sign, phrase in phrases.items():
+        named = [str(row["class"]) for row in rows if direction(row) == sign]
+        if named:
+            texts.append(f"{phrase} on {listed(named)}")
+    return f"By AUROC, {where} {', '.join(texts)}."
+
+
+def listed(texts: Iterable[str]) -> str:
+    """Join as prose does: "a, b and c"."""
+    *head, last = texts
+    return f"{', '.join(head)} and {last}" if head else last
 
 
 @dataclass
 class Sentences:
-    """What the templates say that depends on differences.
-
-    Attributes:
-        cited: The table of figures.
-        classes: In order.
-        methods: In order; the first is compared with the last.
-    """
+    """What the templates say that depends on differences."""
 
     cited: Cited
     classes: list[str]
-    methods: list[str]
+    methods: list[str]  # the first is compared with the last
 
     def compared(self, condition: str, where: str, *, details: bool = False) -> str:
         """Say on which classes which method ranks better, and over all of them."""
@@ -60,9 +97,8 @@ class Sentences:
             each = self.cited.say(rows, "{class} {text}, {p_text}, {count} images")
             text = f"{text} AUROC of {first} less {second}: {each}."
         for row in self.cited.rows(setting="t-test", **keys).to_dict("records"):
-            better = "{} ranks images better".format
-            neither = "no difference is shown"
-            said = verdict(row, better(first), better(second), neither)
+            better = f"{first} ranks images better", f"{second} ranks images better"
+            said = verdict(row, *better, "no difference is shown")
             test = self.cited.say([row], "paired t-test, {text}, {p_text}")
             text += f" Over the {len(rows)} classes together {said} ({test})."
         return text
@@ -76,19 +112,12 @@ class Sentences:
     def means(self, condition: str, versus: str, metrics: list[str]) -> str:
         """Return the mean changes of some metrics, by method."""
         of = names.MEAN if len(self.classes) > 1 else self.classes[0]
-        where = {
-            "condition": condition,
-            "versus": versus,
-            "class": of,
-            "metric": metrics,
-        }
-        rows = self.cited.rows(setting="", **where)
+        where = {"condition": condition, "versus": versus, "class": of, "setting": ""}
+        rows = self.cited.rows(metric=metrics, **where)
         texts = []
         for method in self.methods:
-            of_method = rows[rows["method"] == method]
-            texts.append(
-                f"{method} {self.cited.say(of_method, '{what} {short}', ', ')}"
-            )
+            own = rows[rows["method"] == method]
+            texts.append(f"{method} {self.cited.say(own, '{what} {short}', ', ')}")
         return "; ".join(texts)
 
     def ways(self) -> str:
@@ -99,8 +128,7 @@ class Sentences:
         f1 = f1[f1["setting"] != "way clean threshold"]  # that adapts nothing
         if f1.empty:
             return ""
-        pattern = "{name} for {method} on {class} ({short})"
-        best = self.cited.say(_highest(f1), pattern)
+        best = self.cited.say(_highest(f1), f"{MODEL} ({{short}})")
         return (
             f"Of the ways without labelled anomalies the highest F1 is that of {best}. "
             "These were picked on the images that they are measured on, so they are "
@@ -114,9 +142,8 @@ class Sentences:
         for row in rows.to_dict("records"):
             neither = "no change of AUROC by them is shown"
             said = verdict(row, "they raise AUROC", "they lower AUROC", neither)
-            texts.append(
-                f"{said} on " + self.cited.say([row], "{class} ({text}, {p_text})")
-            )
+            where = self.cited.say([row], "{class} ({text}, {p_text})")
+            texts.append(f"{said} on {where}")
         return f"The entries of other classes: {'; '.join(texts)}." if texts else ""
 
     def agreement(self) -> str:
@@ -129,32 +156,26 @@ class Sentences:
             counts = self.cited.say([both, chance], "{short}", " against ")
             # As printed: exact values could make "more" of 2 against 2.0.
             more = round(both["value"], 1) > round(chance["value"], 1)
-            word = "more" if more else "no more"
-            kinds.setdefault(word, []).append(f"{name} ({counts})")
-        texts = [
-            f"{word} images are wrong for both than if errors were independent on "
-            f"{listed(found)}"
-            for word, found in kinds.items()
-        ]
-        return f"On clean images {'; '.join(texts)}; this was not tested."
+            kinds.setdefault("" if more else "no ", []).append(f"{name} ({counts})")
+        said = "more images are wrong for both than if errors were independent on"
+        texts = "; ".join(f"{no}{said} {listed(on)}" for no, on in kinds.items())
+        return f"On clean images {texts}; this was not tested."
 
     def patterns(self) -> str:
         """Say in what wrong and right predictions differ."""
         tested = self.cited.rows(setting="pattern *", **CLEAN).dropna(subset="p")
         if tested.empty:
-            return (
-                "There are too few errors on clean images to compare with the others."
-            )
+            return "There are too few errors on clean images to compare with others."
         texts = []
         for row in tested[tested["p"] < LEVEL].to_dict("records"):
             keys = {key: row[key] for key in ("condition", "method", "class", "metric")}
             right = self.cited.row(setting=RIGHT[row["setting"]], **keys)
             wrong = "{class}, {method}, {name}: {what} {short} in {count} images"
-            text = self.cited.say([row], wrong)
-            text += self.cited.say(
-                [right], " against {short} in {count} predicted rightly"
+            texts.append(
+                f"{self.cited.say([row], wrong)} against "
+                f"{self.cited.say([right], '{short} in {count} predicted rightly')} "
+                f"{self.cited.say([row], '({p_text})')}"
             )
-            texts.append(text + self.cited.say([row], " ({p_text})"))
         found = f"Below that: {'; '.join(texts)}." if texts else "None is."
         return (
             f"Wrong and right predictions were compared by {len(tested)} rank tests, "
@@ -188,9 +209,7 @@ class Sentences:
         if lowest.empty:
             return "No part lowers AUROC."
         n_shown = sum(direction(row) < 0 for row in lowest.to_dict("records"))
-        each = self.cited.say(
-            lowest, "{name} for {method} on {class} ({text}, {p_text})"
-        )
+        each = self.cited.say(lowest, f"{MODEL} ({{text}}, {{p_text}})")
         return (
             f"AUROC falls furthest, against images that were not shifted, with {each}. "
             f"A loss is shown for {n_shown} of these {len(lowest)}, which were picked "
@@ -200,20 +219,17 @@ class Sentences:
     def slowest(self) -> str:
         """Say which stage takes the most time."""
         rows = self.cited.rows(setting="stage *", metric="time_share")
-        each = self.cited.say(
-            _highest(rows), "{name} for {method} on {class} ({short})"
-        )
+        each = self.cited.say(_highest(rows), f"{MODEL} ({{short}})")
         return f"The largest share of the time goes to {each}." if each else ""
 
     def future(self) -> str:
         """Say for which models retraining does not win back the clean AUROC."""
         where = {"versus": names.CLEAN, "metric": "auroc", "class": self.classes}
         rows = self.cited.rows(condition=names.RETRAINED, setting="", **where)
-        lost: list[Row] = [row for row in rows.to_dict("records") if direction(row) < 0]
-        models = listed(
-            ["{method} on {class}".format_map(row) for row in lost] or ["none"]
-        )
-        return f"Retrained, a loss of AUROC against clean images is shown for {models}."
+        lost = [row for row in rows.to_dict("records") if direction(row) < 0]
+        models = [f"{row['method']} on {row['class']}" for row in lost] or ["none"]
+        said = "Retrained, a loss of AUROC against clean images is shown for"
+        return f"{said} {listed(models)}."
 
 
 def _highest(rows: DataFrame, sign: int = 1) -> DataFrame:

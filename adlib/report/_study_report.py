@@ -9,56 +9,34 @@ from __future__ import annotations
 import json
 import re
 import shutil
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from dataclasses import dataclass, field
-from functools import cached_property
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import Any, NamedTuple
 
+import typst
+from jinja2 import Environment, PackageLoader, StrictUndefined
+from markupsafe import Markup
+from pandas import DataFrame
 from PIL import Image
 
 from adlib._files import replacing
 from adlib.report import _figures
-from adlib.report._cited import MINUS, NOTHING, Cited, Table
-from adlib.report._judgements import listed
-from adlib.report._missing import needs_report_extra
-from adlib.report._sentences import Sentences
+from adlib.report._cited import MINUS, Cited, Table
+from adlib.report._sentences import Sentences, listed
 from adlib.report._style import save_figure
 from adlib.study import _names as names
-
-if TYPE_CHECKING:
-    from pandas import DataFrame
+from adlib.study import read_figures, read_scores
 
 SHIFTS = (names.CLEAN, names.SHIFTED, names.NEW_THRESHOLD, names.RETRAINED)
-MILLIMETRES, WIDTH, HIGHEST = 25.4, 170, 64  # an inch; of the text; of a picture
+MILLIMETRES, WIDTH, HIGHEST = 25.4, 170, 70  # an inch; of the text; of a picture
 MOST_CLASSES = 3  # that a table has columns for
 # Pictures that phases drew; of the first class that has one.
-PHOTOGRAPHS = {
-    "examples": "phase01/{}_examples.png",
-    "pairs": "phase02/{}_pairs.png",
-    "hard": "phase09/{}_hard.png",
-    "stages": "phase09/{}_stages.png",
-    "patches": "phase09/{}_patches.png",
-}
+PHOTOGRAPHS = {"examples": "phase01", "pairs": "phase02"}
+PHOTOGRAPHS |= dict.fromkeys(("hard", "stages", "patches"), "phase09")
 
 
-class StudyReport(NamedTuple):
-    """Where a report was written.
-
-    Attributes:
-        page: The HTML page.
-        pdf: The PDF.
-        numbers: Which printed number stands in which row of which file.
-        n_numbers: How many there are.
-    """
-
-    page: Path
-    pdf: Path
-    numbers: Path
-    n_numbers: int
-
-
-def write_study_report(outputs: Path, folder: Path) -> StudyReport:
+def write_study_report(outputs: Path, folder: Path) -> Path:
     """Write the report of a study as ``report.html`` and ``report.pdf``.
 
     Beside them come every table as CSV and LaTeX, the figures, the PDF's typst source,
@@ -70,16 +48,12 @@ def write_study_report(outputs: Path, folder: Path) -> StudyReport:
         folder: Made if it is not there; files of the same names are replaced.
 
     Returns:
-        Where page, PDF and the list of numbers are, and how many numbers it has.
+        The path of the page, ``report.html``.
 
     Raises:
         FileNotFoundError: Results are missing; the message names them.
-        ImportError: The extra ``report`` is not installed.
         OSError: The folder cannot be written to.
     """
-    with needs_report_extra("The report"):
-        import jinja2  # noqa: F401, PLC0415 - optional
-        import typst  # noqa: PLC0415
     needed = ["phase00/config.json", "phase00/environment.json", "results/dataset.json"]
     needed += [f"results/{names.CONDITIONS[name]}_results.json" for name in SHIFTS]
     missing = [name for name in needed if not (outputs / name).is_file()]
@@ -88,8 +62,6 @@ def write_study_report(outputs: Path, folder: Path) -> StudyReport:
             f"The report needs {listed(missing)} in {str(outputs)!r}. Run the phases "
             "that write them: adlib study runs all."
         )
-    from adlib.study import read_figures  # noqa: PLC0415 - needs pandas
-
     for name in ("figures", "tables"):
         (folder / name).mkdir(parents=True, exist_ok=True)
     contents = _Contents(outputs, folder, Cited(read_figures(outputs)))
@@ -103,8 +75,8 @@ def write_study_report(outputs: Path, folder: Path) -> StudyReport:
         temporary.write_bytes(made)
     for name, table in contents.tables.items():
         table.write(folder / "tables" / name)
-    numbers = folder / "numbers.csv"
-    return StudyReport(page, pdf, numbers, contents.cited.write(numbers))
+    contents.cited.write(folder / "numbers.csv")
+    return page
 
 
 class _Picture(NamedTuple):
@@ -132,23 +104,16 @@ class _Contents:
         )
         self.classes = [of for of in dict.fromkeys(main["class"]) if of != names.MEAN]
         self.methods = list(dict.fromkeys(main["method"]))
-        for name, pattern in PHOTOGRAPHS.items():
-            paths = [(self.outputs / pattern.format(of), of) for of in self.classes]
-            for path, of in [one for one in paths if one[0].is_file()][:1]:
-                shutil.copyfile(path, self.folder / "figures" / f"{name}.png")
-                self._place(name, of)
-
-    @cached_property
-    def scores(self) -> DataFrame:
-        """Return the table of scores."""
-        from adlib.study import read_scores  # noqa: PLC0415 - needs pandas
-
-        return read_scores(self.outputs)
+        self.scores = read_scores(self.outputs)
+        for name, phase in PHOTOGRAPHS.items():
+            for of in self.classes:
+                path = self.outputs / phase / f"{of}_{name}.png"
+                if name not in self.pictures and path.is_file():
+                    shutil.copyfile(path, self.folder / "figures" / f"{name}.png")
+                    self._place(name, of)
 
     def rendered(self, name: str, finalize: Callable[[Any], Any] | None = None) -> str:
         """Return a template with its contents."""
-        from jinja2 import Environment, PackageLoader, StrictUndefined  # noqa: PLC0415
-
         environment = Environment(
             loader=PackageLoader("adlib.report"),
             autoescape=True,
@@ -203,31 +168,18 @@ class _Contents:
 
     def counts(self) -> Table:
         """Return how many normal and anomalous images each part of a class has."""
-        import pandas as pd  # noqa: PLC0415 - optional
-
         found = self.cited.rows(phase="phase01*", metric="n_images")
         part = found["setting"].str.split(" ", n=1, expand=True)
-        found = found.assign(
-            part=part[0], kind=part[1].where(part[1] == "good", "anomalous")
-        )
-        lines = []
-        for name, of_class in found.groupby("class", sort=False):
-            line = {"class": name}
-            for part_kind, of in of_class.groupby(["part", "kind"], sort=False):
-                if part_kind[0] in ("train", "val", "test"):
-                    row = dict(of.iloc[0]) | {"row": "+".join(map(str, of["row"]))}
-                    text = f"{of['value'].sum():,.0f}"
-                    line[" ".join(part_kind)] = self.cited.note(row, "value", text)
-            lines.append(line)
-        cells = pd.DataFrame(lines).fillna(NOTHING)  # a class may lack a kind
-        return self.tables.setdefault(
-            "data", Table("data", cells, 1, [found["file"].iloc[0]])
-        )
+        kind = part[1].where(part[1] == "good", "anomalous")
+        found = found.assign(part=part[0] + " " + kind, row=found["row"].astype(str))
+        found = found[part[0].isin(["train", "val", "test"])]
+        how = dict.fromkeys(found, "first") | {"value": "sum", "row": "+".join}
+        del how["class"], how["part"]
+        sums = found.groupby(["class", "part"], sort=False).agg(how).reset_index()
+        return self.pivot("data", sums, ["class"], "part")
 
     def settings(self) -> Table:
         """Return what the fitted clean models say of themselves."""
-        import pandas as pd  # noqa: PLC0415 - optional
-
         lines = []
         for method in self.methods:
             texts: dict[str, None] = {}
@@ -235,17 +187,12 @@ class _Contents:
                 facts = self.read(f"models/{method.lower()}_{name}_clean.json")
                 for key, value in sorted((facts.pop("parameters", {}) | facts).items()):
                     if value is not None and key != "learned":
-                        texts[f"{key} {_plain(value)}"] = None
+                        text = re.sub('[{}"]', "", json.dumps(value))
+                        texts[f"{key} {text}"] = None
             lines.append([method, "; ".join(texts)])
-        table = pd.DataFrame(lines, columns=["method", "parameters"])
-        return self.tables.setdefault(
-            "settings", Table("settings", table, 2, ["models/*_clean.json"])
-        )
-
-    def captioned(self, table: Table, caption: Any) -> Any:
-        """Keep the caption of a table for its LaTeX, and return it."""
-        table.caption = re.sub(r'#"|";', "", " ".join(caption.split()))
-        return caption
+        cells = DataFrame(lines, columns=["method", "parameters"])
+        self.tables["settings"] = Table("settings", cells, 2, ["models/*_clean.json"])
+        return self.tables["settings"]
 
     def _place(self, name: str, of: str = "") -> None:
         place = f"figures/{name}.png"
@@ -259,8 +206,6 @@ class _Contents:
 
 def _typst(value: Any, before: str = "#", after: str = ";") -> Any:
     """Return text as a typst string, of which nothing is markup; markup as it is."""
-    from markupsafe import Markup  # noqa: PLC0415 - comes with jinja2
-
     if hasattr(value, "__html__"):
         return value
     escaped = str(value).replace("\\", "\\\\").replace('"', '\\"').replace("\n", " ")
@@ -269,21 +214,8 @@ def _typst(value: Any, before: str = "#", after: str = ";") -> Any:
 
 def _numbered(page: str) -> str:
     """Put numbers into the references of a page, in the order of their targets."""
-    texts: dict[str, str] = {}
     for kind in ("table", "figure"):
         for number, name in enumerate(re.findall(rf'id="({kind}-[^"]*)"', page), 1):
-            texts[name] = f"{kind.capitalize()} {number}"
-
-    def reference(found: re.Match[str]) -> str:
-        return f'<a href="#{found[1]}">{texts[found[1]]}</a>'
-
-    return re.sub(r'<a href="#([^"]*)"></a>', reference, page)
-
-
-def _plain(value: Any) -> str:
-    """Return a parameter's value as a reader has it."""
-    if isinstance(value, dict):
-        return " ".join(f"{key} {_plain(of)}" for key, of in value.items())
-    if isinstance(value, Sequence) and not isinstance(value, str):
-        return "[" + ", ".join(map(_plain, value)) + "]"
-    return f"{value:g}" if isinstance(value, float) else str(value)
+            link, text = f'<a href="#{name}">', f"{kind.capitalize()} {number}"
+            page = page.replace(f"{link}</a>", f"{link}{text}</a>")
+    return page

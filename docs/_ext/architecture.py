@@ -21,7 +21,8 @@ from adlib.estimators._aggregation import top_mean_scores
 from adlib.features import patch_embeddings
 from adlib.images import open_source, read_batches, read_image
 from adlib.neighbors import greedy_coreset
-from adlib.report import overlay, save_figure
+from adlib.overlays import overlay
+from adlib.report import save_figure
 
 DOCS = Path(__file__).parent.parent
 GENERATED = DOCS / "_generated"

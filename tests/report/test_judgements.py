@@ -6,11 +6,11 @@ import math
 
 import pytest
 
-from adlib.report._judgements import (
+from adlib.report._cited import p_text
+from adlib.report._sentences import (
     direction,
     listed,
     methods_verdict,
-    p_text,
     tally,
     verdict,
 )

@@ -178,7 +178,8 @@ SITUATIONS = {
         never=["rank tests"],
     ),
     "errors have something in common": says(
-        "missed: brightness 0.500 in 30 images", "(p = 0.010)"
+        "missed: brightness 0.500 in 30 images against 0.500 in 30 predicted rightly "
+        "(p = 0.010)"
     ),
     "no pattern of errors is shown": says(
         "None is.",

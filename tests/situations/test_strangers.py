@@ -11,7 +11,7 @@ import adlib
 from adlib import PatchCore
 from adlib.cli import main
 from adlib.exceptions import SkippedImagesWarning
-from adlib.report import save_overlays
+from adlib.overlays import save_overlays
 from tests.conftest import scratched, texture
 from tests.situations.situation import check, refused, warned, works
 

@@ -8,8 +8,7 @@ from sklearn.metrics import roc_auc_score
 
 from adlib import PatchCore
 from adlib.datasets._elpv import elpv_cells, split_cells
-from adlib.report import write_demo_page
-from adlib.study._demo import run_demo
+from adlib.overlays._demo import run_demo, write_demo_page
 
 pytestmark = pytest.mark.slow
 
@@ -30,7 +29,7 @@ def small():
 @pytest.fixture(scope="module")
 def few_cells():
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr("adlib.study._demo.elpv_cells", cells_of)
+        patch.setattr("adlib.overlays._demo.elpv_cells", cells_of)
         yield
 
 

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import sys
+from importlib import import_module
 
 import numpy as np
 import pytest
 from matplotlib import colormaps
 
-from adlib.report import overlay
+from adlib.overlays import overlay
 
 
 def pixels(*shape):
@@ -67,10 +68,16 @@ def test_inputs_stay_untouched():
     np.testing.assert_array_equal(overlay(image, anomaly_map, 0.0, 1.0), first)
 
 
-def test_a_missing_matplotlib_is_named_with_its_extra(monkeypatch):
-    monkeypatch.setitem(sys.modules, "matplotlib", None)
-    with pytest.raises(ImportError, match=r"adlib-vision\[report\]"):
-        overlay(pixels(8, 8), pixels(4, 4), 0.0, 1.0)
+@pytest.mark.parametrize(
+    ("room", "package"), [("overlays", "matplotlib"), ("report", "seaborn")]
+)
+def test_a_missing_package_is_named_with_its_extra(room, package, monkeypatch):
+    for name in [one for one in sys.modules if one.startswith(f"adlib.{room}")]:
+        monkeypatch.delitem(sys.modules, name)
+    monkeypatch.setitem(sys.modules, package, None)
+    said = rf"adlib.{room} needs the package '{package}'.*adlib-vision\[report\]"
+    with pytest.raises(ImportError, match=said):
+        import_module(f"adlib.{room}")
 
 
 def test_a_contour_lies_around_what_is_above_low_and_nothing_else_changes():

@@ -8,7 +8,7 @@ import os
 import re
 import tempfile
 from collections import deque
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import replace
 from pathlib import Path
 
@@ -23,9 +23,7 @@ from adlib.images import Images, open_source
 from adlib.images._folders import is_image_name
 from adlib.images._pixels import PixelFormat
 from adlib.images._sources import Item
-from adlib.report._missing import check_report_extra
-from adlib.report._overlay import overlay
-from adlib.report._style import BLUE, ORANGE
+from adlib.overlays._overlay import BLUE, ORANGE, overlay
 
 OWNER = "save_overlays"
 NARROWEST = 256  # pixels of width to which small images are enlarged, so that the
@@ -75,7 +73,6 @@ def save_overlays(
             names, or holds numbered pictures already; found before any work. Or a
             picture would replace its own image.
         ImageError: An image is unusable and ``on_error`` is "raise".
-        ImportError: The extra ``report`` is not installed.
         OSError: ``folder`` cannot be made or written to. No picture is left half
             written.
         NotFittedError: ``fit`` was not called.
@@ -84,7 +81,7 @@ def save_overlays(
         >>> from tempfile import TemporaryDirectory
         >>> import numpy as np
         >>> from adlib import PatchCore
-        >>> from adlib.report import save_overlays
+        >>> from adlib.overlays import save_overlays
         >>> images = np.random.default_rng(0).random((4, 64, 64), dtype=np.float32)
         >>> model = PatchCore(image_size=64, coreset=0.5).fit(images[:2])
         >>> model = model.calibrate(images[2:], false_positive_rate=0.5)
@@ -92,7 +89,6 @@ def save_overlays(
         ...     [path.name for path in save_overlays(model, images[:2], folder)]
         ['image 0.png', 'image 1.png']
     """
-    check_report_extra("An overlay")
     _check_kinds(model, folder)
     source = open_source(X, OWNER, PixelFormat(model.color, model.max_value))
     waiting: deque[Item] = deque()
@@ -108,8 +104,11 @@ def save_overlays(
         raise ValueError(refusal("model", OWNER, rule, "one without", "Calibrate it."))
     low = getattr(model, "pixel_threshold_", None)
     low = model.threshold_ if low is None else low
-    names = _Names(_roots(X))
-    target = _checked_folder(Path(folder), names, by_score)
+    roots = _roots(X)
+    names, target = _Names(roots), Path(folder)
+    below = [Path() if by_score else names.below(root) for root in roots]
+    _check_outside(roots, [target / place for place in below])
+    _prepare(target, by_score)
 
     def draw(place: Path, named: Callable[[str], Path]) -> Iterator[Saved]:
         for result in results:
@@ -128,27 +127,23 @@ def save_overlays(
                 picture.save(temporary, format="PNG")
             yield result, path
 
-    paths: list[Path | None] = []
-    if not by_score:
-        for result, path in draw(target, names):
-            paths.append(path)
-            if each is not None:
-                each(result, path)
-        return paths
-    with tempfile.TemporaryDirectory(prefix=".adlib-", dir=target) as drawing:
-        numbers = itertools.count()
-        drawn = draw(Path(drawing), lambda _: Path(str(next(numbers))))
-        saved = [(replace(result, map=None), path) for result, path in drawn]
-        saved.sort(key=lambda one: np.inf if one[1] is None else -one[0].score)
-        for rank, (result, unnamed) in enumerate(saved, 1):
-            path = None
-            if unnamed is not None:
+    saved: Iterable[Saved] = draw(target, names)
+    if by_score:
+        with tempfile.TemporaryDirectory(prefix=".adlib-", dir=target) as drawing:
+            numbers = map(Path, map(str, itertools.count()))
+            drawn = draw(Path(drawing), lambda _: next(numbers))
+            found = [(replace(result, map=None), path) for result, path in drawn]
+            found.sort(key=lambda one: np.inf if one[1] is None else -one[0].score)
+            saved = []
+            for rank, (result, path) in enumerate(found, 1):
                 name = "_".join(names(result.path).with_suffix("").parts)
-                path = target / f"{rank:04d}_{name[-LONGEST_NAME:]}.png"
-                unnamed.replace(path)
-            paths.append(path)
-            if each is not None:
-                each(result, path)
+                place = target / f"{rank:04d}_{name[-LONGEST_NAME:]}.png"
+                saved.append((result, path and path.replace(place)))
+    paths = []
+    for result, path in saved:
+        paths.append(path)
+        if each is not None:
+            each(result, path)
     return paths
 
 
@@ -163,15 +158,10 @@ def _check_kinds(model: object, folder: object) -> None:
 
 
 def _roots(X: Images) -> dict[str, bool]:
-    """Return the folders in which paths of X lie, and whether X reads all below them.
-
-    Empty where X holds anything but paths.
-    """
+    """Return the folders where paths of X lie, and whether X reads all below them."""
     if isinstance(X, np.ndarray) and X.dtype.kind in "OUS":
         X = X.tolist()
-    words = [X] if isinstance(X, str | os.PathLike) else X
-    if not isinstance(words, list | tuple):
-        return {}
+    words = X if isinstance(X, list | tuple) else [X]
     roots: dict[str, bool] = {}
     for word in words:
         if not isinstance(word, str | os.PathLike):
@@ -188,59 +178,57 @@ def _roots(X: Images) -> dict[str, bool]:
 
 
 class _Names:
-    """Names pictures after their images, each differently.
+    """Names pictures after their images, each differently, below one folder."""
 
-    Attributes:
-        roots: What ``_roots`` gave.
-        root: The deepest folder that holds all of them; names are relative to it.
-    """
-
-    def __init__(self, roots: dict[str, bool]) -> None:
-        self.roots = roots
+    def __init__(self, roots: Iterable[str]) -> None:
         try:
-            self.root = Path(os.path.commonpath(roots or [Path.cwd()]))
-        except ValueError:  # drives of Windows have no folder in common
-            self.root = Path.cwd()
+            self._root = Path(os.path.commonpath(list(roots)))
+        except ValueError:  # of nothing, and of several drives of Windows
+            self._root = Path.cwd()
         self._taken: set[str] = set()
 
-    def places(self, path: str) -> tuple[Path, Path]:
-        """Return a path's absolute and relative form."""
+    def below(self, path: str) -> Path:
+        """Return a path relative to the deepest folder that holds all roots."""
         full = Path(os.path.abspath(path))  # noqa: PTH100 - links stay
-        root = self.root if full.is_relative_to(self.root) else full.anchor
-        return full, full.relative_to(root)
+        root = self._root if full.is_relative_to(self._root) else full.anchor
+        return full.relative_to(root)
 
     def __call__(self, path: str) -> Path:
         """Return the relative path of the picture of an image."""
-        full, image = self.places(path)
+        image = self.below(path)
         known = is_image_name(image)
         stem = image.stem if known else image.name
         longer = f"{stem}_{image.suffix[1:]}" if known else stem
-        if known and full != (twin := full.with_suffix(".png")) and twin.exists():
+        twin = Path(path).with_suffix(".png")
+        if known and twin != Path(path) and twin.exists():
             stem = longer  # bolt.png is the picture of the twin
         counted = (f"{longer}_{number}" for number in itertools.count(2))
-        for name in itertools.chain((stem, longer), counted):
-            picture = image.with_name(f"{name}.png")
+        names = itertools.chain((stem, longer), counted)
+        for picture in (image.with_name(f"{name}.png") for name in names):
             key = str(picture).casefold()  # as Windows and macOS compare names
             if key not in self._taken:
                 self._taken.add(key)
                 return picture
-        raise AssertionError  # count never ends
+        raise AssertionError  # counted never ends
 
 
-def _checked_folder(folder: Path, names: _Names, by_score: bool) -> Path:
-    """Make the folder for the pictures, or raise if they must not lie there."""
-    if folder.exists() and not folder.is_dir():
-        rule = "a folder"
-        raise ValueError(refusal("folder", OWNER, rule, f"the file {str(folder)!r}"))
-    roots = {Path(root).resolve(): below for root, below in names.roots.items()}
-    for root in names.roots:
-        place = (folder if by_score else folder / names.places(root)[1]).resolve()
+def _check_outside(roots: dict[str, bool], places: list[Path]) -> None:
+    """Raise where pictures would lie among the images that X names."""
+    sources = {Path(root).resolve(): below for root, below in roots.items()}
+    for place in map(Path.resolve, places):
         for above in (place, *place.parents):
-            if above in roots and (roots[above] or above == place):
+            if above in sources and (sources[above] or above == place):
                 rule = "a folder outside of those that hold the images"
-                came = f"{str(folder)!r}, which lies in {str(above)!r}"
+                came = f"{str(place)!r}, which lies in {str(above)!r}"
                 remedy = "The next run would take the pictures for images of parts."
                 raise ValueError(refusal("folder", OWNER, rule, came, remedy))
+
+
+def _prepare(folder: Path, by_score: bool) -> None:
+    """Make the folder for the pictures, or raise if they cannot be put there."""
+    if folder.exists() and not folder.is_dir():
+        came = f"the file {str(folder)!r}"
+        raise ValueError(refusal("folder", OWNER, "a folder", came))
     folder.mkdir(parents=True, exist_ok=True)
     if by_score and any(NUMBERED.fullmatch(path.name) for path in folder.iterdir()):
         rule = "a folder without numbered pictures, which would mix with the new ones"
@@ -250,7 +238,6 @@ def _checked_folder(folder: Path, names: _Names, by_score: bool) -> Path:
     except OSError as error:
         reason = f"{str(folder)!r} cannot be written to ({error.strerror})."
         raise OSError(reason) from error
-    return folder
 
 
 def _picture(

@@ -4,14 +4,12 @@ from __future__ import annotations
 
 import dataclasses
 import re
-import sys
 
 import numpy as np
 import pytest
 from PIL import Image
 
-from adlib.report import write_demo_page
-from adlib.study._demo import DemoResult
+from adlib.overlays._demo import DemoResult, write_demo_page
 
 ODD_NAME = "<b>5 & 6's.png"
 
@@ -92,12 +90,3 @@ def test_a_page_of_one_kind_of_cell_can_be_written(result, tmp_path):
     one_kind = dataclasses.replace(result, defective=np.zeros(6, bool))
     text = write_demo_page(one_kind, tmp_path).read_text("utf-8")
     assert "called 0 defective" in " ".join(text.split())
-
-
-@pytest.mark.parametrize("package", ["jinja2", "matplotlib.figure"])
-def test_a_missing_package_is_named_with_its_extra(
-    package, result, tmp_path, monkeypatch
-):
-    monkeypatch.setitem(sys.modules, package, None)
-    with pytest.raises(ImportError, match=r"adlib-vision\[report\]"):
-        write_demo_page(result, tmp_path)

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import numpy as np
+from matplotlib import colormaps
 from PIL import Image
 from scipy.ndimage import maximum_filter, minimum_filter
 
-from adlib._typing import BoolArray, Float32Array
+from adlib._typing import Float32Array
 from adlib.images._pixels import resize
-from adlib.report._missing import needs_report_extra
 
+BLUE, ORANGE = "#0072b2", "#d55e00"  # good and anomalous, by Okabe and Ito
 COLOURMAP = "inferno"  # even in lightness, so it reads without colour vision too
 STRONGEST = 0.75  # opacity where the map reaches the top of its scale
 LINES = 400  # a contour is one pixel wide for so many pixels of an image's side
@@ -36,18 +37,13 @@ def overlay(
     Returns:
         An RGB image as large as ``pixels``.
 
-    Raises:
-        ImportError: The extra ``report`` is not installed.
-
     Example:
         >>> import numpy as np
-        >>> from adlib.report import overlay
+        >>> from adlib.overlays import overlay
         >>> pixels = np.full((32, 48), 0.5, np.float32)
         >>> overlay(pixels, np.zeros((4, 6), np.float32), 1.0, 2.0).getpixel((0, 0))
         (128, 128, 128)
     """
-    with needs_report_extra("A heat-map overlay"):
-        from matplotlib import colormaps  # noqa: PLC0415 - optional
     colours = pixels if pixels.ndim == 3 else np.repeat(pixels[:, :, None], 3, axis=2)  # noqa: PLR2004
     height, width = colours.shape[:2]
     stretched = resize(np.asarray(anomaly_map, np.float32), (height, width))
@@ -60,15 +56,8 @@ def overlay(
     opacity = np.float32(STRONGEST) * level[:, :, None]
     blended = colours + opacity * (glow - colours)
     if contour:
-        thickness = max(1, round(min(height, width) / LINES))
-        inner, outer = _contour(stretched > low, thickness)
-        blended[outer], blended[inner] = 0.0, 1.0
+        region = stretched > low
+        reach = 2 * max(1, round(min(height, width) / LINES)) + 1
+        blended[~region & maximum_filter(region, reach, mode="nearest")] = 0.0
+        blended[region & ~minimum_filter(region, reach, mode="nearest")] = 1.0
     return Image.fromarray(np.round(255 * blended).astype(np.uint8))
-
-
-def _contour(region: BoolArray, thickness: int) -> tuple[BoolArray, BoolArray]:
-    """Return the lines just inside and just outside of a region's border."""
-    reach = 2 * thickness + 1
-    inner = region & ~minimum_filter(region, reach, mode="nearest")
-    outer = ~region & maximum_filter(region, reach, mode="nearest")
-    return inner, outer
