@@ -17,7 +17,7 @@ from adlib.datasets._layouts import (
     guess_layout,
     read_samples,
 )
-from adlib.datasets._mvtec_ad import COUNTS, Counts
+from adlib.datasets._mvtec_ad import COUNTS
 from adlib.datasets._problems import Problem
 from adlib.datasets._samples import ANOMALOUS, NORMAL, Sample
 from adlib.datasets._strays import find_broken_classes, find_strays, places_of
@@ -195,15 +195,15 @@ def _count_problems(report: ClassReport, root: Path, kind: Layout) -> Iterator[P
     """Yield what a class lacks, and how it differs from what was published."""
     name = report.class_name
     place = root if kind == "folder" else root / name
-    found = Counts(report.n_train, report.n_test_good, report.n_test_anomalous)
-    if not found.train:
+    found = (report.n_train, report.n_test_good, report.n_test_anomalous)
+    if not found[0]:
         yield Problem(name, "no training images", place, "has none")
     if kind == "folder":
         return  # a plain folder need have nothing to test with
-    if not found.test_good and not found.test_anomalous:
+    if not found[1] and not found[2]:
         yield Problem(name, "no test images", place, "has none")
-    elif not found.test_good or not found.test_anomalous:
-        label = "normal" if not found.test_good else "anomalous"
+    elif not found[1] or not found[2]:
+        label = "normal" if not found[1] else "anomalous"
         yield Problem(name, "one-sided test", place, f"has no {label} test images")
     published = COUNTS.get(name) if kind == "mvtec" else None
     if published is not None and found != published:
