@@ -23,8 +23,7 @@ if TYPE_CHECKING:
     from adlib.datasets._shift import ShiftDomainTransform, get_shift_transforms
     from adlib.datasets._shifted_set import generate_shifted_set
     from adlib.datasets._shifted_splits import check_shifted_set, load_shifted_splits
-    from adlib.datasets._torch_dataset import MVTecDataset
-    from adlib.datasets._transforms import get_clean_transforms
+    from adlib.datasets._torch_dataset import MVTecDataset, get_clean_transforms
 
 # Looked up on first use, because they load torch.
 _LAZY = {
@@ -32,7 +31,7 @@ _LAZY = {
     "ShiftDomainTransform": "_shift",
     "check_shifted_set": "_shifted_splits",
     "generate_shifted_set": "_shifted_set",
-    "get_clean_transforms": "_transforms",
+    "get_clean_transforms": "_torch_dataset",
     "get_shift_transforms": "_shift",
     "load_shifted_splits": "_shifted_splits",
 }

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-import hashlib
 import io
 import json
 from collections import Counter
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
+from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import NamedTuple
 
@@ -18,16 +19,13 @@ from PIL import Image
 from adlib._files import replacing
 from adlib._progress import ProgressBar
 from adlib._threads import Threads, available_threads
-from adlib._typing import AnyArray
 from adlib._validation import check_int
-from adlib.datasets._masks import read_mask
 from adlib.datasets._samples import Sample
 from adlib.datasets._shift import Shift, ShiftDomainTransform
 from adlib.datasets._shift_settings import ShiftSettings
 from adlib.datasets._shifted_splits import ShiftedSplit, digest
-from adlib.datasets._splits import ClassSplit, read_entries, write_splits
-from adlib.images import read_image
-from adlib.images._pixels import as_pixels
+from adlib.datasets._splits import PARTS, ClassSplit, read_entries, write_splits
+from adlib.datasets._torch_dataset import read_image_and_mask
 
 VERSION = 1  # of what a shift draws and how it is written
 MARKER = "shift.json"
@@ -108,8 +106,8 @@ def generate_shifted_set(
         (2, '.png')
     """
     owner = "generate_shifted_set"
-    workers = n_workers or available_threads()
-    check_int(workers, "n_workers", owner, low=1)
+    if n_workers is not None:
+        check_int(n_workers, "n_workers", owner, low=1)
     transform = ShiftDomainTransform(settings, random_state=random_state)
     source, folder, file = Path(root), Path(target), Path(record)
     listed = list(splits)
@@ -122,31 +120,30 @@ def generate_shifted_set(
     entries = {name: entry for name, entry in kept.items() if name not in jobs}
     result = {}
     with (
-        ProgressBar("Shifting", sum(map(len, jobs.values())), enabled=progress) as bar,
         _one_torch_thread(),
+        Threads(n_workers or available_threads(), "adlib-shift") as pool,
+        ProgressBar("Shifting", sum(map(len, jobs.values())), enabled=progress) as bar,
     ):
-        for split in listed:
-            name = split.class_name
+        for name, own in jobs.items():
             _prepare(folder / name, prints[name])
             digests: dict[Path, str] = {}
-            for written in _run(jobs[name], transform, workers):
+            for written in pool.map(partial(_shift, transform=transform), own):
                 digests |= written
                 bar.advance(note=name)
             parts = {
-                part: tuple(job.shifted for job in jobs[name] if job.part == part)
-                for part in split.parts()
+                part: tuple(job.shifted for job in own if job.part == part)
+                for part in PARTS
+            }
+            sources = {
+                job.shifted.image_path: job.source.image_path.relative_to(source)
+                for job in own
             }
             result[name] = ShiftedSplit(
                 name,
                 random_state,
                 **parts,
                 settings=transform.settings,
-                sources={
-                    job.shifted.image_path: job.source.image_path.relative_to(
-                        source
-                    ).as_posix()
-                    for job in jobs[name]
-                },
+                sources={path: origin.as_posix() for path, origin in sources.items()},
                 digests=digests,
             )
             entries[name] = result[name].as_json(folder)
@@ -167,14 +164,8 @@ def _jobs(split: ClassSplit, folder: Path) -> list[_Job]:
         if seen[names[number]] > 1:  # several suffixes, or folders of the publisher
             stem = f"{sample.split}_{stem}_{sample.image_path.suffix[1:]}"
         place, name = folder / split.class_name / part, f"{stem}_shifted.png"
-        shifted = Sample(
-            place / "images" / name,
-            sample.label,
-            sample.defect_type,
-            None if sample.mask_path is None else place / "masks" / name,
-            sample.class_name,
-            sample.split,
-        )
+        mask = None if sample.mask_path is None else place / "masks" / name
+        shifted = replace(sample, image_path=place / "images" / name, mask_path=mask)
         jobs.append(_Job(number, part, sample, shifted))
     if len({job.shifted.image_path for job in jobs}) != len(jobs):
         raise ValueError(
@@ -188,21 +179,18 @@ def _fingerprint(
     jobs: Iterable[_Job], transform: ShiftDomainTransform, root: Path
 ) -> str:
     """Return what changes when a class would come out otherwise."""
-    content = [
-        VERSION,
-        transform.random_state,
-        transform.settings.as_dict(),
+    images = [
         [
-            [
-                job.part,
-                job.source.image_path.relative_to(root).as_posix(),
-                job.source.image_path.stat().st_size,
-                job.source.mask_path is not None,
-            ]
-            for job in jobs
-        ],
+            job.part,
+            job.source.image_path.relative_to(root).as_posix(),
+            job.source.image_path.stat().st_size,
+            job.source.mask_path is not None,
+        ]
+        for job in jobs
     ]
-    return hashlib.sha256(json.dumps(content).encode()).hexdigest()
+    settings = transform.settings.as_dict()
+    content = json.dumps([VERSION, transform.random_state, settings, images])
+    return digest(content.encode())
 
 
 def _check_free(folder: Path, fingerprint: str) -> None:
@@ -225,7 +213,7 @@ def _check_free(folder: Path, fingerprint: str) -> None:
 
 def _prepare(folder: Path, fingerprint: str) -> None:
     """Make a class's folders and clear what a kill left half-written."""
-    for part in ("train", "val", "test"):
+    for part in PARTS:
         for kind in ("images", "masks"):
             place = folder / part / kind
             place.mkdir(parents=True, exist_ok=True)
@@ -235,47 +223,27 @@ def _prepare(folder: Path, fingerprint: str) -> None:
         temporary.write_text(json.dumps(fingerprint) + "\n", encoding="utf-8")
 
 
-def _run(
-    jobs: list[_Job], transform: ShiftDomainTransform, n_workers: int
-) -> Iterator[dict[Path, str]]:
-    """Yield the digests of each job's files, in order."""
-    pool = Threads(n_workers, thread_name_prefix="adlib-shift")
-    try:
-        yield from pool.map(lambda job: _shift(job, transform), jobs)
-    finally:
-        pool.shutdown(wait=True, cancel_futures=True)
-
-
 def _shift(job: _Job, transform: ShiftDomainTransform) -> dict[Path, str]:
     """Write one image and its mask, unless they are there; return their digests."""
     paths = [job.shifted.image_path, job.shifted.mask_path]
     files = [path for path in paths if path is not None]
     if all(path.is_file() for path in files):
         return {path: digest(path.read_bytes()) for path in files}
-    pixels = as_pixels(read_image(job.source.image_path), str(job.source.image_path))
-    planes = pixels[None] if pixels.ndim == 2 else pixels.transpose(2, 0, 1)  # noqa: PLR2004 - grey
-    size = planes.shape[1:]
-    mask = np.zeros(size, np.uint8)
-    if job.source.mask_path is not None:
-        mask = read_mask(job.source.mask_path).astype(np.uint8)
-    image, moved = _drawn(job, transform, mask)(
-        torch.from_numpy(np.ascontiguousarray(planes)), torch.from_numpy(mask)[None]
+    image, mask = read_image_and_mask(
+        job.source.image_path, job.source.mask_path, job.source.label
     )
-    values = (image * 255).round().to(torch.uint8).numpy()
-    grey = len(values) == 1
-    written = {job.shifted.image_path: values[0] if grey else values.transpose(1, 2, 0)}
-    if job.shifted.mask_path is not None:
-        written[job.shifted.mask_path] = moved[0].numpy() * 255
-    return {path: _write(path, picture) for path, picture in written.items()}
+    shift = _drawn(job, transform, mask)
+    shifted, moved = shift(image, mask)
+    values = (shifted * 255).round().to(torch.uint8)
+    planes = [values, moved * 255]  # no mask is written where there is no path
+    return {path: _write(path, one) for path, one in zip(files, planes, strict=False)}
 
 
-def _drawn(job: _Job, transform: ShiftDomainTransform, mask: AnyArray) -> Shift:
+def _drawn(job: _Job, transform: ShiftDomainTransform, mask: torch.Tensor) -> Shift:
     """Return a shift that keeps enough of the defect in sight."""
-    n_before = int(mask.sum())
-    whole = torch.from_numpy(mask)[None]
     for attempt in range(MOST_ATTEMPTS):
         shift = transform.at(job.number, attempt=attempt)
-        if int(shift.move(whole, nearest=True).sum()) >= KEPT * n_before:
+        if int(shift.move(mask, nearest=True).sum()) >= KEPT * int(mask.sum()):
             return shift
     raise ValueError(
         f"No pose of {MOST_ATTEMPTS} keeps {KEPT:.0%} of the defect of "
@@ -284,11 +252,13 @@ def _drawn(job: _Job, transform: ShiftDomainTransform, mask: AnyArray) -> Shift:
     )
 
 
-def _write(path: Path, values: AnyArray) -> str:
+def _write(path: Path, planes: torch.Tensor) -> str:
     """Write a PNG, whole or not at all, and return its digest."""
+    picture = planes[0] if len(planes) == 1 else planes.permute(1, 2, 0)
     buffer = io.BytesIO()
-    picture = Image.fromarray(np.ascontiguousarray(values))
-    picture.save(buffer, format="PNG", compress_level=COMPRESSION)
+    Image.fromarray(np.ascontiguousarray(picture)).save(
+        buffer, format="PNG", compress_level=COMPRESSION
+    )
     with replacing(path) as temporary:
         temporary.write_bytes(buffer.getvalue())
     return digest(buffer.getvalue())

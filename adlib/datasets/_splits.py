@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import itertools
 import json
 from collections import Counter
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, TypeVar
@@ -13,7 +15,7 @@ import numpy as np
 
 from adlib._files import replacing
 from adlib._validation import check_int, check_ratio
-from adlib.datasets._samples import ANOMALOUS, NORMAL, Sample
+from adlib.datasets._samples import ANOMALOUS, NORMAL, Sample, path_in
 
 VERSION = 1
 PARTS = ("train", "val", "test")
@@ -52,7 +54,7 @@ class ClassSplit:
     def as_json(self, root: Path) -> dict[str, Any]:
         """Return the split as JSON has it, with paths relative to ``root``."""
         parts = {
-            part: [sample.as_json(root) for sample in samples]
+            part: [_entry(sample, root) for sample in samples]
             for part, samples in self.parts().items()
         }
         return {"seed": self.seed, "counts": self.counts(), **parts}
@@ -67,11 +69,11 @@ class CleanSplit(ClassSplit):
 
     def as_json(self, root: Path) -> dict[str, Any]:
         """Return the split as JSON has it, with paths relative to ``root``."""
-        ratios = {
+        return {
             "train_ratio": self.train_ratio,
             "val_anomaly_ratio": self.val_anomaly_ratio,
+            **super().as_json(root),
         }
-        return {**ratios, **super().as_json(root)}
 
 
 def create_clean_split(
@@ -237,10 +239,10 @@ def load_clean_splits(
     """
 
     def build(fields: dict[str, Any], entry: Mapping[str, Any]) -> CleanSplit:
+        train_ratio = float(entry["train_ratio"])
+        val_anomaly_ratio = float(entry["val_anomaly_ratio"])
         return CleanSplit(
-            **fields,
-            train_ratio=float(entry["train_ratio"]),
-            val_anomaly_ratio=float(entry["val_anomaly_ratio"]),
+            **fields, train_ratio=train_ratio, val_anomaly_ratio=val_anomaly_ratio
         )
 
     return read_splits(Path(path), Path(root), build, classes)
@@ -265,63 +267,77 @@ def read_splits(
         if name not in entries:
             held = ", ".join(entries) or "none"
             raise ValueError(f"{str(path)!r} has no class {name!r}; it has {held}.")
-    try:
-        splits = {
+    with _refusing_others(path):
+        return {
             name: build(_fields(name, entry, root), entry)
             for name, entry in entries.items()
             if classes is None or name in classes
         }
-    except (KeyError, TypeError, AttributeError) as error:
-        raise _foreign(path, error) from error
-    except ValueError as error:
-        raise ValueError(f"{str(path)!r}: {error}") from error
-    for split in splits.values():
-        _check_images(split, path)
-    return splits
 
 
 def read_entries(path: Path) -> dict[str, dict[str, Any]]:
     """Return what a file holds for each class, or raise if adlib did not write it."""
-    try:
+    with _refusing_others(path):
         content = json.loads(path.read_bytes())  # UTF-8 or UTF-16
-        version, entries = content["version"], content["classes"]
-        entries = {name: dict(entry) for name, entry in entries.items()}
+        if content["version"] != VERSION:
+            raise ValueError(f"it has version {content['version']}, not {VERSION}")
+        return {name: dict(entry) for name, entry in content["classes"].items()}
+
+
+@contextmanager
+def _refusing_others(path: Path) -> Iterator[None]:
+    """Raise a ValueError that names the file for whatever does not fit in it."""
+    try:
+        yield
     except (KeyError, TypeError, ValueError, AttributeError) as error:
-        raise _foreign(path, error) from error
-    if version != VERSION:
         raise ValueError(
-            f"{str(path)!r} has version {version!r}; this adlib reads version "
-            f"{VERSION}."
-        )
-    return entries
-
-
-def _foreign(path: Path, error: Exception) -> ValueError:
-    return ValueError(f"{str(path)!r} does not hold splits that adlib wrote: {error!r}")
+            f"{str(path)!r} does not hold splits that this adlib wrote: {error!r}"
+        ) from error
 
 
 def _fields(name: str, entry: Mapping[str, Any], root: Path) -> dict[str, Any]:
-    """Return the fields that every split has, checked against the counts."""
+    """Return the fields that every split has, checked against counts and images."""
     parts = {
-        part: tuple(Sample.from_json(sample, name, root) for sample in entry[part])
+        part: tuple(_sample(sample, name, root) for sample in entry[part])
         for part in PARTS
     }
     split = ClassSplit(name, int(entry["seed"]), **parts)
     if split.counts() != entry["counts"]:
-        raise ValueError(f"The counts of class {name!r} do not fit its images.")
+        raise ValueError(f"the counts of class {name!r} do not fit its images")
+    seen: set[Path] = set()
+    for sample in itertools.chain(*parts.values()):
+        image = sample.image_path
+        if image in seen:
+            raise ValueError(f"{str(image)!r} comes twice")
+        seen.add(image)
+        if not image.is_file():
+            raise FileNotFoundError(
+                f"The image {str(image)!r} of class {name!r} is not there. Pass the "
+                "root of the data set that was split."
+            )
     return {"class_name": name, "seed": split.seed, **parts}
 
 
-def _check_images(split: ClassSplit, path: Path) -> None:
-    """Raise if an image is missing or comes twice."""
-    seen: set[Path] = set()
-    for samples in split.parts().values():
-        for sample in samples:
-            if sample.image_path in seen:
-                raise ValueError(f"{str(path)!r} has {str(sample.image_path)!r} twice.")
-            seen.add(sample.image_path)
-            if not sample.image_path.is_file():
-                raise FileNotFoundError(
-                    f"{str(path)!r} names {str(sample.image_path)!r}, which is not "
-                    "there. Pass the root of the data set that was split."
-                )
+def _entry(sample: Sample, root: Path) -> dict[str, Any]:
+    """Return all of a sample but its class, with paths relative to ``root``."""
+    mask = sample.mask_path
+    return {
+        "image_path": sample.image_path.relative_to(root).as_posix(),
+        "mask_path": None if mask is None else mask.relative_to(root).as_posix(),
+        "label": sample.label,
+        "defect_type": sample.defect_type,
+        "split": sample.split,
+    }
+
+
+def _sample(entry: Mapping[str, Any], class_name: str, root: Path) -> Sample:
+    """Undo ``_entry``."""
+    mask = entry["mask_path"]
+    return Sample(
+        path_in(root, entry["image_path"], "the file"),
+        entry["label"],
+        entry["defect_type"],
+        None if mask is None else path_in(root, mask, "the file"),
+        class_name,
+        entry["split"],
+    )
