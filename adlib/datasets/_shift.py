@@ -24,6 +24,7 @@ from adlib.datasets._shift_pixels import (
 )
 from adlib.datasets._shift_settings import (
     GEOMETRIC,
+    LIMITS,
     PARTS,
     Part,
     Range,
@@ -66,15 +67,7 @@ class Shift:
     def __call__(
         self, image: torch.Tensor, mask: torch.Tensor
     ) -> tuple[torch.Tensor, torch.Tensor]:
-        """Shift an image and its mask.
-
-        Args:
-            image: (1 or 3, height, width) float32 in [0, 1].
-            mask: (1, height, width) uint8.
-
-        Returns:
-            Both, in the same shapes and dtypes.
-        """
+        """Shift an image and its mask; shapes and dtypes are those of ``at``."""
         image, mask = self.move(image), self.move(mask, nearest=True)
         if self.colour != (1.0, 1.0, 1.0):
             image = jitter_colours(image, *self.colour)
@@ -155,30 +148,25 @@ class ShiftDomainTransform:
             )
             for number, part in enumerate(PARTS)
         }
-        settings = self.settings
 
-        def draw(part: Part, values: Range | None, neutral: float) -> float:
+        def draw(part: Part) -> float:
             share = rngs[part].random()
+            values: Range | None = getattr(self.settings, part)
             if values is None:
-                return neutral
+                return LIMITS[part][2]
             return values[0] + share * (values[1] - values[0])
 
-        zoom = draw("crop", settings.crop, 1.0) ** -0.5
+        zoom = draw("crop") ** -0.5
         # Anywhere that a window of 1 / zoom of the sides fits into the image.
         windows = [(rngs["crop"].random() - 0.5) * (zoom - 1) for _ in range(2)]
-        moves = [draw("translation", settings.translation, 0.0) for _ in range(2)]
         return Shift(
-            rotation=draw("rotation", settings.rotation, 0.0),
+            rotation=draw("rotation"),
             zoom=zoom,
-            offset=(windows[0] + moves[0], windows[1] + moves[1]),
-            colour=(
-                draw("colour", settings.colour, 1.0),
-                draw("colour", settings.colour, 1.0),
-                draw("colour", settings.colour, 1.0),
-            ),
-            gradient=_gradient(settings, rngs["illumination"]),
-            blur=_odd(settings.blur, rngs["blur"]),
-            noise=draw("noise", settings.noise, 0.0),
+            offset=(windows[0] + draw("translation"), windows[1] + draw("translation")),
+            colour=(draw("colour"), draw("colour"), draw("colour")),
+            gradient=_gradient(self.settings, rngs["illumination"]),
+            blur=_odd(self.settings.blur, rngs["blur"]),
+            noise=draw("noise"),
             noise_seed=(seed, len(PARTS)),
         )
 
