@@ -8,7 +8,7 @@ the surface has a sensor's noise too; what tints it lets the surface's noise thr
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from typing import NamedTuple, TypeAlias
 
 import numpy as np
@@ -235,7 +235,7 @@ def _blob(
 
 
 def _turned(
-    below: Float64Array, centre: Sequence[float] | Float64Array, angle: float
+    below: Float64Array, centre: Float64Array, angle: float
 ) -> tuple[Float64Array, Float64Array]:
     """Return two coordinates of each pixel from a centre, on rotated axes."""
     height, width = below.shape[:2]

@@ -1,7 +1,4 @@
-"""Photographs of three textures, cut and developed into normal RGB images.
-
-SciPy is loaded with this module, which is imported only to build the demo set.
-"""
+"""Photographs of three textures, cut and developed into normal RGB images."""
 
 from __future__ import annotations
 
@@ -47,25 +44,16 @@ def load_textures() -> dict[str, Texture]:
             "The demo set needs the package scikit-image. "
             'Run: pip install "adlib-vision[study]"'
         ) from error
-    # These three lie in the wheel, so that nothing is fetched.
-    photographs = {
-        "brick": np.asarray(data.brick(), dtype=np.float64),
-        "grass": np.asarray(data.grass(), dtype=np.float64),
-        "gravel": np.asarray(data.gravel(), dtype=np.float64),
-    }
-    # A spline's coefficients depend on all pixels: each part is filtered alone.
-    return {
-        name: Texture(
-            name,
-            _coefficients(photograph[:, TRAINING_COLUMNS]),
-            _coefficients(photograph[:, TEST_COLUMNS]),
+    textures = {}
+    for name in COLOURS:  # they lie in the wheel, so that nothing is fetched
+        photograph = np.asarray(getattr(data, name)(), dtype=np.float64)
+        # A spline's coefficients depend on all pixels: each part is filtered alone.
+        train, test = (
+            np.asarray(ndimage.spline_filter(part, SPLINE_ORDER, mode="mirror"))
+            for part in (photograph[:, TRAINING_COLUMNS], photograph[:, TEST_COLUMNS])
         )
-        for name, photograph in photographs.items()
-    }
-
-
-def _coefficients(part: Float64Array) -> Float64Array:
-    return np.asarray(ndimage.spline_filter(part, SPLINE_ORDER, mode="mirror"))
+        textures[name] = Texture(name, train, test)
+    return textures
 
 
 def cut(
