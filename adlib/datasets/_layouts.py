@@ -5,10 +5,11 @@ No image is opened here.
 
 from __future__ import annotations
 
+import itertools
 import os
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path, PurePath
-from typing import Literal, NamedTuple, TypeAlias
+from typing import Literal, NamedTuple, TypeAlias, get_args
 
 from adlib._validation import check_option, describe, refusal
 from adlib.datasets._samples import ANOMALOUS, GOOD, NORMAL, Sample, Split
@@ -50,7 +51,6 @@ LAYOUTS: dict[str, FolderLayout] = {
     "mvtec-ad-2": FolderLayout((TRAIN, VALIDATION, PUBLIC_TEST), GOOD, "_mask"),
     "btad": FolderLayout((TRAIN, TEST), "ok", ""),
 }
-NAMES: tuple[Layout, ...] = ("mvtec", "mvtec-ad-2", "visa", "btad", "folder")
 
 
 def read_samples(
@@ -115,21 +115,25 @@ def read_samples(
         rule = "None or a list of class names, not empty"
         raise ValueError(refusal("classes", "read_samples", rule, describe(classes)))
     if layout is not None:
-        check_option(layout, "layout", "read_samples", NAMES)
+        check_option(layout, "layout", "read_samples", get_args(Layout))
     kind = layout or guess_layout(folder)
+    samples: Iterable[Sample]
     if kind == "visa":
-        return sorted(_visa(folder, classes), key=_order)
-    if kind == "folder":
-        if classes is not None and list(classes) != [folder.name]:
-            rule = f"None or [{folder.name!r}] for a plain folder"
-            raise ValueError(
-                refusal("classes", "read_samples", rule, describe(classes))
-            )
-        return sorted(_plain(folder), key=_order)
-    samples: list[Sample] = []
-    for class_folder in class_folders(folder, classes, LAYOUTS[kind]):
-        samples += _class_samples(class_folder, LAYOUTS[kind])
-    return sorted(samples, key=_order)
+        listed = read_table(folder / VISA_TABLE, folder)
+        wanted = _chosen(classes, class_names(listed), folder)
+        samples = (sample for sample in listed if sample.class_name in wanted)
+    elif kind == "folder":
+        _chosen(classes, [folder.name], folder)
+        samples = _plain(folder)
+    else:
+        samples = itertools.chain.from_iterable(
+            _class_samples(folder / name, LAYOUTS[kind])
+            for name in classes_in(folder, classes, LAYOUTS[kind])
+        )
+    return sorted(
+        samples,
+        key=lambda s: (s.class_name, s.split, s.defect_type, str(s.image_path)),
+    )
 
 
 def class_names(samples: Iterable[Sample]) -> list[str]:
@@ -139,45 +143,33 @@ def class_names(samples: Iterable[Sample]) -> list[str]:
 
 def image_files(folder: Path) -> list[Path]:
     """Return the image files right in a folder, in order of names; none is hidden."""
-    if not folder.is_dir():
-        return []
-    return sorted(
-        path
-        for path in folder.iterdir()
-        if is_image_name(path)
-        and not is_hidden(PurePath(path.name))
-        and not path.is_dir()
-    )
+    files = [path for path in _visible(folder) if not path.is_dir()]
+    return [path for path in files if is_image_name(path)]
 
 
 def subfolders(folder: Path) -> list[Path]:
     """Return the folders right in a folder, in order of names; none is hidden."""
+    return [path for path in _visible(folder) if path.is_dir()]
+
+
+def _visible(folder: Path) -> list[Path]:
     if not folder.is_dir():
         return []
-    return sorted(
-        path
-        for path in folder.iterdir()
-        if path.is_dir() and not is_hidden(PurePath(path.name))
-    )
-
-
-def _order(sample: Sample) -> tuple[str, str, str, str]:
-    where = str(sample.image_path)
-    return sample.class_name, sample.split, sample.defect_type, where
+    return sorted(p for p in folder.iterdir() if not is_hidden(PurePath(p.name)))
 
 
 def guess_layout(root: Path) -> Layout:
     """Return the layout that a folder looks like, or raise."""
     if (root / VISA_TABLE).is_file():
         return "visa"
-    tests: dict[Layout, Callable[[Path], bool]] = {
-        "mvtec-ad-2": lambda f: (f / "test_public").is_dir(),
-        "btad": lambda f: (f / "train" / "ok").is_dir(),
-        "mvtec": lambda f: (f / "train" / GOOD).is_dir(),
+    marks: dict[Layout, str] = {
+        "mvtec-ad-2": "test_public",
+        "btad": "train/ok",
+        "mvtec": "train/good",
     }
     folders = subfolders(root)
-    for layout, fits in tests.items():
-        if any(fits(folder) for folder in folders):
+    for layout, mark in marks.items():
+        if any((folder / mark).is_dir() for folder in folders):
             return layout
     if image_files(root / GOOD):
         return "folder"
@@ -188,24 +180,26 @@ def guess_layout(root: Path) -> Layout:
     )
 
 
-def class_folders(
+def classes_in(
     root: Path, classes: Sequence[str] | None, layout: FolderLayout
-) -> list[Path]:
-    """Return the folders of the classes asked for, or of all there are."""
-    first = layout.parts[0].folder
-    known = [f for f in subfolders(root) if (f / first / layout.good).is_dir()]
-    if classes is None:
-        return known
-    return [_known(root, name, [folder.name for folder in known]) for name in classes]
+) -> list[str]:
+    """Return the classes asked for, or all there are; each has training images."""
+    normal = Path(layout.parts[0].folder, layout.good)
+    known = [folder.name for folder in subfolders(root) if (folder / normal).is_dir()]
+    return _chosen(classes, known, root)
 
 
-def _known(root: Path, name: str, names: Sequence[str]) -> Path:
-    if name not in names:
-        raise FileNotFoundError(
-            f"There is no class {name!r} in {str(root)!r}, which has "
-            f"{', '.join(names) or 'none'}."
-        )
-    return root / name
+def _chosen(
+    classes: Sequence[str] | None, known: Sequence[str], root: Path
+) -> list[str]:
+    """Return the classes asked for, each once, or all; raise if one is not known."""
+    for name in classes or ():
+        if name not in known:
+            raise FileNotFoundError(
+                f"There is no class {name!r} in {str(root)!r}, which has "
+                f"{', '.join(known) or 'none'}."
+            )
+    return list(dict.fromkeys(known if classes is None else classes))
 
 
 def _class_samples(folder: Path, layout: FolderLayout) -> Iterator[Sample]:
@@ -244,13 +238,3 @@ def _plain(root: Path) -> Iterator[Sample]:
             label = NORMAL if good else ANOMALOUS
             split: Split = "train" if good else "test"
             yield Sample(path, label, kind.name, None, root.name, split)
-
-
-def _visa(root: Path, classes: Sequence[str] | None) -> list[Sample]:
-    samples = read_table(root / VISA_TABLE, root)
-    if classes is None:
-        return samples
-    names = class_names(samples)
-    for name in sorted(set(classes)):
-        _known(root, name, names)
-    return [sample for sample in samples if sample.class_name in classes]

@@ -5,7 +5,8 @@ from __future__ import annotations
 import csv
 import io
 import json
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping
+from itertools import zip_longest
 from pathlib import Path
 from typing import TypeVar
 
@@ -13,26 +14,20 @@ from adlib._validation import describe, refusal
 from adlib.datasets._samples import ANOMALOUS, GOOD, NORMAL, Sample, Split, path_in
 
 COLUMNS = ("object", "split", "label", "image", "mask")
-Meaning = TypeVar("Meaning", int, Split)
 DELIMITERS = ",;\t|"
+Meaning = TypeVar("Meaning", int, Split)
 # Not 0 and 1: which of them is normal differs from table to table.
-LABELS = {
-    NORMAL: ("normal", "good", "ok", "nominal"),
-    ANOMALOUS: (
-        "anomaly",
-        "anomalous",
-        "abnormal",
-        "bad",
-        "defect",
-        "defective",
-        "ko",
-        "ng",
-    ),
-}
-SPLITS: dict[Split, tuple[str, ...]] = {
-    "train": ("train", "training"),
-    "validation": ("validation", "val", "valid"),
-    "test": ("test", "testing"),
+LABELS = dict.fromkeys(("normal", "good", "ok", "nominal"), NORMAL)
+LABELS |= dict.fromkeys(("anomaly", "anomalous", "abnormal", "bad"), ANOMALOUS)
+LABELS |= dict.fromkeys(("defect", "defective", "ko", "ng"), ANOMALOUS)
+SPLITS: dict[str, Split] = {
+    "train": "train",
+    "training": "train",
+    "validation": "validation",
+    "val": "validation",
+    "valid": "validation",
+    "test": "test",
+    "testing": "test",
 }
 
 
@@ -76,27 +71,24 @@ def _rows(table: Path) -> Iterator[tuple[int, dict[str, str]]]:
     lines = list(io.StringIO(_text(table), newline=""))
     first = next((line for line in lines if line.strip()), "")
     reader = csv.reader(lines, delimiter=max(DELIMITERS, key=first.count), strict=True)
-    columns: list[str] = []
+    stripped = ([cell.strip() for cell in cells] for cells in reader)
+    filled = (row for row in stripped if any(row))
     try:
-        for cells in reader:
-            row = [cell.strip() for cell in cells]
-            if not any(row):
-                continue
-            if not columns:
-                columns = [cell.lower() for cell in row]
-                _check_columns(columns, table)
-                continue
+        columns = [cell.lower() for cell in next(filled, [])]
+        if any(columns.count(column) != 1 for column in COLUMNS):
+            raise ValueError(
+                f"{str(table)!r} must have the columns {', '.join(sorted(COLUMNS))}, "
+                f"each once; it has {', '.join(columns) or 'none'}."
+            )
+        for row in filled:
             if any(row[len(columns) :]):
-                rule, came = f"{len(columns)} cells", f"{len(row)}"
                 where = f"line {reader.line_num} of {str(table)!r}"
-                raise ValueError(refusal("row", where, rule, came))
-            row += [""] * (len(columns) - len(row))
-            yield reader.line_num, dict(zip(columns, row, strict=False))
+                rule = f"{len(columns)} cells"
+                raise ValueError(refusal("row", where, rule, f"{len(row)}"))
+            yield reader.line_num, dict(zip_longest(columns, row, fillvalue=""))
     except csv.Error as error:
         where = f"line {reader.line_num} of {str(table)!r}"
         raise ValueError(f"{where} must be a row of a CSV table: {error}.") from error
-    if not columns:
-        _check_columns(columns, table)
 
 
 def _text(table: Path) -> str:
@@ -111,21 +103,11 @@ def _text(table: Path) -> str:
         ) from error
 
 
-def _check_columns(columns: list[str], table: Path) -> None:
-    """Raise unless each column that is needed comes once."""
-    if any(columns.count(column) != 1 for column in COLUMNS):
-        raise ValueError(
-            f"{str(table)!r} must have the columns {', '.join(sorted(COLUMNS))}, each "
-            f"once; it has {', '.join(columns) or 'none'}."
-        )
-
-
 def _meaning(
-    word: str, words: Mapping[Meaning, Sequence[str]], column: str, where: str
+    word: str, words: Mapping[str, Meaning], column: str, where: str
 ) -> Meaning:
     """Return what a word stands for, or raise with the words that are known."""
-    for meaning, known in words.items():
-        if word.lower() in known:
-            return meaning
-    rule = f"one of {', '.join(word for known in words.values() for word in known)}"
-    raise ValueError(refusal(column, where, rule, describe(word)))
+    if word.lower() not in words:
+        rule = f"one of {', '.join(words)}"
+        raise ValueError(refusal(column, where, rule, describe(word)))
+    return words[word.lower()]

@@ -12,8 +12,8 @@ from adlib.datasets._examine import Finding, examine, find_duplicates
 from adlib.datasets._layouts import (
     LAYOUTS,
     Layout,
-    class_folders,
     class_names,
+    classes_in,
     guess_layout,
     read_samples,
 )
@@ -122,7 +122,7 @@ def verify(
     names = [folder.name] if kind == "folder" else class_names(samples)
     problems: list[Problem] = []
     if kind in LAYOUTS:
-        names = [f.name for f in class_folders(folder, classes, LAYOUTS[kind])]
+        names = classes_in(folder, classes, LAYOUTS[kind])
         if classes is None:
             problems += find_broken_classes(folder, LAYOUTS[kind], names)
     with_masks = set()
