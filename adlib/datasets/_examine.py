@@ -1,24 +1,71 @@
-"""Decode images and masks, and find what is wrong with them, and duplicates."""
+"""What can be wrong with images and masks, how bad it is, and the remedy."""
 
 from __future__ import annotations
 
 import hashlib
 from collections import defaultdict
 from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
 from pathlib import Path
-from typing import NamedTuple
+from typing import Literal, NamedTuple
 
 import numpy as np
 
 from adlib._typing import AnyArray
 from adlib.datasets._masks import read_doubtful_mask
-from adlib.datasets._problems import Problem
 from adlib.datasets._samples import ANOMALOUS, Sample
 from adlib.exceptions import ImageError
 from adlib.images import read_image
 
+# By kind, the remedy. An error makes a result wrong or impossible.
+ERRORS = {
+    "no training images": "Put normal images there to train on.",
+    "no test images": "Put images there to test with.",
+    "anomalous training image": "Move it to the test images.",
+    "unreadable image": "Get it again from its publisher, or delete it.",
+    "unreadable mask": "Get it again from its publisher.",
+    "missing mask": "Get it from the publisher, draw it, or delete the image.",
+    "orphan mask": "Restore its image, rename the mask, or delete it.",
+    "mask size": "Resize the mask, or save the image upright.",
+    "empty mask": "Draw the defect, or move the image to the good ones.",
+    "shared by splits": "Keep it in one split: training images give no valid result.",
+    "two labels": "Decide which is right and delete the other.",
+}
+# A warning is worth a look.
+WARNINGS = {
+    "one-sided test": "Add images of the other kind, or use no metric that needs both.",
+    "mostly marked mask": "If normal pixels are the marked ones, invert it.",
+    "lossy mask": "Save masks as PNG: lossy formats change the edges of defects.",
+    "many-valued mask": "Is it a mask? Then save it as 0 where normal, else 255.",
+    "mask without 0": "Save normal pixels as 0.",
+    "mask in alpha": "Save it as grey without alpha: 0 where normal, else 255.",
+    "duplicate image": "Delete one, unless it counts twice on purpose.",
+    "unread image": "Move it into a folder of its kind, such as good, or delete it.",
+    "not an image": "Move it out of the images, or delete it.",
+    "published counts": "Download the class again, if it should be the published one.",
+}
 COLOURS = 3  # dimensions of an image with colours
 SPLITS = ("train", "validation", "test")  # of equal images, the first is the original
+
+
+@dataclass(frozen=True, slots=True)
+class Problem:
+    """Something wrong with a data set; ``kind`` has a remedy in this module."""
+
+    class_name: str
+    kind: str
+    path: Path
+    text: str
+
+    @property
+    def severity(self) -> Literal["error", "warning"]:
+        """Whether it breaks the data set ("error") or not ("warning")."""
+        return "error" if self.kind in ERRORS else "warning"
+
+    @property
+    def remedy(self) -> str:
+        """What to do about it."""
+        return (ERRORS | WARNINGS)[self.kind]
 
 
 class Finding(NamedTuple):
@@ -34,7 +81,7 @@ class Finding(NamedTuple):
     problems: list[Problem]
 
 
-def examine(sample: Sample, *, has_masks: bool) -> Finding:
+def examine(sample: Sample, has_masks: bool) -> Finding:
     """Read an image and its mask; ``has_masks``: its class has some."""
     name, path, mask_path = sample.class_name, sample.image_path, sample.mask_path
     problems: list[Problem] = []
@@ -62,22 +109,19 @@ def _mask_problems(
     except ImageError as error:
         yield Problem(name, "unreadable mask", path, str(error))
         return
-    yield from (Problem(name, *doubt) for doubt in doubts)
+    for kind, place, text in doubts:
+        yield Problem(name, kind, place, text)
     if size is not None and mask.shape != size:
-        text = "is {}x{}, and its image {}x{} (height x width)".format(
-            *mask.shape, *size
-        )
-        yield Problem(name, "mask size", path, text)
+        sizes = "is {}x{}, and its image {}x{} (height x width)"
+        yield Problem(name, "mask size", path, sizes.format(*mask.shape, *size))
     if not mask.any():
         yield Problem(name, "empty mask", path, "marks no pixel of an anomalous image")
 
 
 def _digest(pixels: AnyArray) -> bytes:
     """Return a sum of what an image shows, the same for grey and for grey as RGB."""
-    if pixels.ndim == COLOURS:
-        grey = pixels[:, :, 0]
-        if all(np.array_equal(grey, pixels[:, :, i]) for i in (1, 2)):
-            pixels = grey
+    if pixels.ndim == COLOURS and (pixels == pixels[:, :, :1]).all():
+        pixels = pixels[:, :, 0]
     summed = hashlib.sha256(f"{pixels.shape} {pixels.dtype}".encode())
     summed.update(np.ascontiguousarray(pixels).data.cast("B"))
     return summed.digest()
