@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import io
 import json
 from collections import Counter
@@ -20,12 +21,21 @@ from adlib._files import replacing
 from adlib._progress import ProgressBar
 from adlib._threads import Threads, available_threads
 from adlib._validation import check_int
-from adlib.datasets._samples import Sample
+from adlib.datasets._samples import Sample, path_in
 from adlib.datasets._shift import Shift, ShiftDomainTransform
 from adlib.datasets._shift_settings import ShiftSettings
-from adlib.datasets._shifted_splits import ShiftedSplit, digest
-from adlib.datasets._splits import PARTS, ClassSplit, read_entries, write_splits
+from adlib.datasets._splits import (
+    DIGESTS,
+    PARTS,
+    ClassSplit,
+    as_entry,
+    load_shifted_splits,
+    read_entries,
+    relative,
+    write_splits,
+)
 from adlib.datasets._torch_dataset import read_image_and_mask
+from adlib.images._folders import is_hidden
 
 VERSION = 1  # of what a shift draws and how it is written
 MARKER = "shift.json"
@@ -53,7 +63,7 @@ def generate_shifted_set(
     random_state: int = 42,
     n_workers: int | None = None,
     progress: bool = True,
-) -> dict[str, ShiftedSplit]:
+) -> dict[str, ClassSplit]:
     """Write the shifted copy of each class, divided into its parts.
 
     Files are ``{target}/{class}/{train,val,test}/{images,masks}/*_shifted.png``, named
@@ -130,25 +140,78 @@ def generate_shifted_set(
             for written in pool.map(partial(_shift, transform=transform), own):
                 digests |= written
                 bar.advance(note=name)
-            parts = {
-                part: tuple(job.shifted for job in own if job.part == part)
-                for part in PARTS
-            }
-            sources = {
-                job.shifted.image_path: job.source.image_path.relative_to(source)
-                for job in own
-            }
-            result[name] = ShiftedSplit(
-                name,
-                random_state,
-                **parts,
-                settings=transform.settings,
-                sources={path: origin.as_posix() for path, origin in sources.items()},
-                digests=digests,
+            train, val, test = (
+                tuple(job.shifted for job in own if job.part == part) for part in PARTS
             )
-            entries[name] = result[name].as_json(folder)
+            result[name] = ClassSplit(name, random_state, train, val, test)
+            entries[name] = {
+                "settings": transform.settings.as_dict(),
+                **as_entry(result[name], folder),
+                "sources": {
+                    relative(job.shifted.image_path, folder): relative(
+                        job.source.image_path, source
+                    )
+                    for job in own
+                },
+                DIGESTS: {relative(file, folder): sha for file, sha in digests.items()},
+            }
             write_splits(file, dict(sorted(entries.items())))
     return result
+
+
+def check_shifted_set(
+    path: str | Path, root: str | Path, *, progress: bool = True
+) -> list[str]:
+    """Look for what is wrong with a shifted set on disk.
+
+    Args:
+        path: ``shifted_splits.json``.
+        root: Where the shifted set is.
+        progress: Show a bar on a terminal.
+
+    Returns:
+        A line for each thing that is wrong; [] if the set is whole.
+
+    Raises:
+        FileNotFoundError: There is no such record.
+        ValueError: It is not what ``generate_shifted_set`` writes.
+
+    Example:
+        >>> from pathlib import Path
+        >>> from tempfile import TemporaryDirectory
+        >>> from adlib.datasets import check_shifted_set
+        >>> with TemporaryDirectory() as folder:
+        ...     record = Path(folder, "shifted_splits.json")
+        ...     _ = record.write_text('{"version": 1, "classes": {}}')
+        ...     check_shifted_set(record, folder)
+        []
+    """
+    folder = Path(root)
+    entries = read_entries(Path(path), [DIGESTS])
+    wrong: list[str] = []
+    n_files = sum(len(entry[DIGESTS]) for entry in entries.values())
+    with ProgressBar("Checking", n_files, enabled=progress) as bar:
+        for name, entry in entries.items():
+            digests = {
+                path_in(folder, file, "the record"): recorded
+                for file, recorded in entry[DIGESTS].items()
+            }
+            for file, recorded in digests.items():
+                if not file.is_file():
+                    wrong.append(f"{file} is missing. Generate the set again.")
+                elif _digest(file.read_bytes()) != recorded:
+                    wrong.append(
+                        f"{file} was changed. Delete it and generate the set again."
+                    )
+                bar.advance()
+            wrong += [
+                f"{file} is not in the record. Delete it."
+                for file in sorted((folder / name).glob("*/*/*"))
+                if file not in digests and not is_hidden(file.relative_to(folder))
+            ]
+    if not wrong:  # the record itself: counts, and no image twice
+        load_shifted_splits(path, root)
+    return wrong
 
 
 def _jobs(split: ClassSplit, folder: Path) -> list[_Job]:
@@ -182,7 +245,7 @@ def _fingerprint(
     images = [
         [
             job.part,
-            job.source.image_path.relative_to(root).as_posix(),
+            relative(job.source.image_path, root),
             job.source.image_path.stat().st_size,
             job.source.mask_path is not None,
         ]
@@ -190,7 +253,7 @@ def _fingerprint(
     ]
     settings = transform.settings.as_dict()
     content = json.dumps([VERSION, transform.random_state, settings, images])
-    return digest(content.encode())
+    return _digest(content.encode())
 
 
 def _check_free(folder: Path, fingerprint: str) -> None:
@@ -228,7 +291,7 @@ def _shift(job: _Job, transform: ShiftDomainTransform) -> dict[Path, str]:
     paths = [job.shifted.image_path, job.shifted.mask_path]
     files = [path for path in paths if path is not None]
     if all(path.is_file() for path in files):
-        return {path: digest(path.read_bytes()) for path in files}
+        return {path: _digest(path.read_bytes()) for path in files}
     image, mask = read_image_and_mask(
         job.source.image_path, job.source.mask_path, job.source.label
     )
@@ -252,6 +315,11 @@ def _drawn(job: _Job, transform: ShiftDomainTransform, mask: torch.Tensor) -> Sh
     )
 
 
+def _digest(data: bytes) -> str:
+    """Return the SHA-256 of a file's bytes."""
+    return hashlib.sha256(data).hexdigest()
+
+
 def _write(path: Path, planes: torch.Tensor) -> str:
     """Write a PNG, whole or not at all, and return its digest."""
     picture = planes[0] if len(planes) == 1 else planes.permute(1, 2, 0)
@@ -261,7 +329,7 @@ def _write(path: Path, planes: torch.Tensor) -> str:
     )
     with replacing(path) as temporary:
         temporary.write_bytes(buffer.getvalue())
-    return digest(buffer.getvalue())
+    return _digest(buffer.getvalue())
 
 
 @contextmanager

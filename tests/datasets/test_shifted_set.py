@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import hashlib
+import json
 import shutil
 
 import numpy as np
@@ -21,6 +22,7 @@ from adlib.datasets import (
     load_shifted_splits,
     read_mask,
     read_samples,
+    save_clean_splits,
 )
 from adlib.exceptions import ImageError
 from tests.conftest import scratched, texture
@@ -97,11 +99,11 @@ def test_image_i_is_shifted_with_the_base_seed_plus_i(split, data, tmp_path):
         [s for part in shifted.parts().values() for s in part],
         strict=True,
     )
+    record = json.loads((tmp_path / "shifted_splits.json").read_text())
+    sources = record["classes"]["tile"]["sources"]
     for number, (original, twin) in enumerate(pairs):
-        assert (
-            shifted.sources[twin.image_path]
-            == original.image_path.relative_to(data).as_posix()
-        )
+        name = twin.image_path.relative_to(tmp_path / "shifted").as_posix()
+        assert sources[name] == original.image_path.relative_to(data).as_posix()
         if number in (0, 3):
             pixels = np.asarray(Image.open(original.image_path), np.float32) / 255
             tensor, mask = (_shifted_set.torch.from_numpy(pixels[None]) for _ in "ab")
@@ -179,9 +181,18 @@ def test_the_record_is_read_back_wherever_the_set_lies(split, data, tmp_path):
     assert str(tmp_path) not in record.read_text()
     (tmp_path / "shifted").rename(tmp_path / "moved")
     loaded = load_shifted_splits(record, tmp_path / "moved")["tile"]
-    assert loaded.settings == settings
+    assert loaded.counts() == shifted["tile"].counts()
+    kept = json.loads(record.read_text())["classes"]["tile"]["settings"]
+    assert ShiftSettings(**kept) == settings
     with pytest.raises(FileNotFoundError, match="is not there"):
         load_shifted_splits(record, tmp_path / "shifted")
+
+
+def test_a_record_of_other_things_is_refused(split, data, tmp_path):
+    save_clean_splits(tmp_path / "clean_splits.json", [split], data)
+    for read in (load_shifted_splits, check_shifted_set):
+        with pytest.raises(ValueError, match="class 'tile' has no 'sha256'"):
+            read(tmp_path / "clean_splits.json", data)
 
 
 def test_another_class_joins_the_record(split, data, tmp_path):
