@@ -9,9 +9,10 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
-from typing import NamedTuple, TypeAlias
+from typing import NamedTuple
 
 import numpy as np
+from numpy.random import Generator
 from scipy import ndimage
 
 from adlib._typing import BoolArray, Float64Array, UInt8Array
@@ -42,36 +43,29 @@ class Flawed(NamedTuple):
     mask: BoolArray
 
 
-Draw: TypeAlias = Callable[
-    [np.random.Generator, Float64Array, Float64Array, float], Layer
-]
-
-
 def add_defect(
     clean: UInt8Array,
     other: UInt8Array,
     name: str,
     kind: str,
     index: int,
-    rng: np.random.Generator,
+    rng: Generator,
 ) -> Flawed:
     """Return a normal image, (height, width, 3), and its copy with a defect.
 
-    ``other`` is what a misplaced patch shows; sizes go round with ``index``.
+    ``other`` is what the defect is made of: the image itself, or what a misplaced patch
+    shows. Sizes go round with ``index``.
     """
     size = CLASS_LARGENESS[name] * LARGENESS[index % len(LARGENESS)]
     size *= rng.uniform(0.85, 1.15)
-    below = clean.astype(np.float64)
-    matte, look = DEFECTS[kind](rng, below, other.astype(np.float64), size)
+    matte, look = DEFECTS[kind](rng, other.astype(np.float64), size)
     mask = matte >= VISIBLE
     opacity = np.where(mask, matte, 0.0)[..., np.newaxis]
-    image = quantised(below + opacity * (look - below))
-    return Flawed(clean, image, mask)
+    below = clean.astype(np.float64)
+    return Flawed(clean, quantised(below + opacity * (look - below)), mask)
 
 
-def _crack(
-    rng: np.random.Generator, below: Float64Array, _: Float64Array, size: float
-) -> Layer:
+def _crack(rng: Generator, below: Float64Array, size: float) -> Layer:
     """Draw a dark jagged line that thins out at its ends, at times with a branch."""
     length = round(70 * size)
     angle = rng.uniform(0.0, 2 * math.pi)
@@ -88,9 +82,7 @@ def _crack(
     return Layer(matte, below * rng.uniform(0.15, 0.5))
 
 
-def _hole(
-    rng: np.random.Generator, below: Float64Array, _: Float64Array, size: float
-) -> Layer:
+def _hole(rng: Generator, below: Float64Array, size: float) -> Layer:
     """Draw a rounded dark hollow, lit on the side that faces the light."""
     radius = 9 * size
     centre = _inside(below, rng, radius)
@@ -103,9 +95,7 @@ def _hole(
     return Layer(matte, look + grain(below.shape, rng))
 
 
-def _stain(
-    rng: np.random.Generator, below: Float64Array, _: Float64Array, size: float
-) -> Layer:
+def _stain(rng: Generator, below: Float64Array, size: float) -> Layer:
     """Draw a discolouration with soft edges, through which the surface shows."""
     radius = 16 * size
     centre = _inside(below, rng, radius / 2)
@@ -118,13 +108,11 @@ def _stain(
     return Layer(matte * cover, filtered)
 
 
-def _patch(
-    rng: np.random.Generator, below: Float64Array, other: Float64Array, size: float
-) -> Layer:
+def _patch(rng: Generator, other: Float64Array, size: float) -> Layer:
     """Lay a cut-out of another picture over the surface."""
     half = 14 * size * rng.uniform(0.7, 1.2, 2)
-    centre = _inside(below, rng, float(half.max()) * 0.7)
-    along, across = _turned(below, centre, rng.uniform(0.0, math.pi))
+    centre = _inside(other, rng, float(half.max()) * 0.7)
+    along, across = _turned(other, centre, rng.uniform(0.0, math.pi))
     # The distance outside of a rectangle with rounded corners.
     corner = 0.3 * float(half.min())
     past = np.maximum(np.abs([along, across]) - (half - corner)[:, None, None], 0.0)
@@ -132,9 +120,7 @@ def _patch(
     return Layer(matte, other)
 
 
-def _thread(
-    rng: np.random.Generator, below: Float64Array, _: Float64Array, size: float
-) -> Layer:
+def _thread(rng: Generator, below: Float64Array, size: float) -> Layer:
     """Draw a thin smooth curve, white, black or blue, with its shadow beside it."""
     length = round(90 * size)
     bend = ndimage.gaussian_filter1d(rng.normal(size=length), length / 8)
@@ -152,7 +138,7 @@ def _thread(
     return Layer(np.maximum(thread, shadow), cover * colour + (1 - cover) * below * 0.4)
 
 
-DEFECTS: dict[str, Draw] = {
+DEFECTS: dict[str, Callable[[Generator, Float64Array, float], Layer]] = {
     "crack": _crack,
     "hole": _hole,
     "patch": _patch,
@@ -165,16 +151,14 @@ SHADOW = np.array((1.2, 1.0))  # how far a thread's lies from it, in pixels
 THREADS = ((238.0, 232.0, 218.0), (30.0, 28.0, 34.0), (70.0, 95.0, 165.0))
 
 
-def _inside(
-    below: Float64Array, rng: np.random.Generator, margin: float
-) -> Float64Array:
+def _inside(below: Float64Array, rng: Generator, margin: float) -> Float64Array:
     """Return a random point (y, x), a margin away from the image's border."""
     low = min(margin, min(below.shape[:2]) / 2 - 1) + 1
     return np.array([rng.uniform(low, extent - low) for extent in below.shape[:2]])
 
 
 def _walk(
-    start: Float64Array, angle: float, length: int, rng: np.random.Generator
+    start: Float64Array, angle: float, length: int, rng: Generator
 ) -> Float64Array:
     """Return points a pixel apart, (length, 2), that keep a course except for kinks."""
     kinks = np.repeat(rng.normal(0.0, 0.55, length // 4 + 1), 4)[:length]
@@ -185,7 +169,7 @@ def _walk(
     )
 
 
-def _tapered(length: int, rng: np.random.Generator) -> Float64Array:
+def _tapered(length: int, rng: Generator) -> Float64Array:
     """Return widths around 1 that wander and shrink towards both ends, (length,)."""
     wander = 1.0 + 1.5 * ndimage.gaussian_filter1d(rng.normal(size=length), 3.0)
     ends = np.sin(np.linspace(0.15, math.pi - 0.15, length)) ** 0.5
@@ -216,7 +200,7 @@ def _blob(
     below: Float64Array,
     centre: Float64Array,
     radius: float,
-    rng: np.random.Generator,
+    rng: Generator,
     *,
     roughness: float,
     softness: float,

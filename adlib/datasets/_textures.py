@@ -6,6 +6,7 @@ import math
 from typing import NamedTuple
 
 import numpy as np
+from numpy.random import Generator
 from scipy import ndimage
 
 from adlib._typing import Float64Array, UInt8Array
@@ -58,7 +59,7 @@ def load_textures() -> dict[str, Texture]:
 
 def cut(
     part: Float64Array,
-    rng: np.random.Generator,
+    rng: Generator,
     *,
     turn: float | None = None,
     side: float | None = None,
@@ -88,7 +89,7 @@ def cut(
     return np.asarray(grey[:, ::-1] if rng.random() < 0.5 else grey)  # noqa: PLR2004
 
 
-def develop(grey: Float64Array, name: str, rng: np.random.Generator) -> UInt8Array:
+def develop(grey: Float64Array, name: str, rng: Generator) -> UInt8Array:
     """Return a photograph of a surface, (height, width, 3), as a camera might take it.
 
     Brightness, contrast, white balance, slow illumination, focus and noise vary.
@@ -103,7 +104,7 @@ def develop(grey: Float64Array, name: str, rng: np.random.Generator) -> UInt8Arr
     return quantised(image + grain(grey.shape, rng))
 
 
-def _illumination(shape: tuple[int, ...], rng: np.random.Generator) -> Float64Array:
+def _illumination(shape: tuple[int, ...], rng: Generator) -> Float64Array:
     """Return slow changes of light around 1, (height, width)."""
     y, x = (np.linspace(-1.0, 1.0, extent) for extent in shape)
     slope_y, slope_x = rng.uniform(-0.06, 0.06, 2)
@@ -113,7 +114,7 @@ def _illumination(shape: tuple[int, ...], rng: np.random.Generator) -> Float64Ar
     )
 
 
-def grain(shape: tuple[int, ...], rng: np.random.Generator) -> Float64Array:
+def grain(shape: tuple[int, ...], rng: Generator) -> Float64Array:
     """Return a sensor's noise in grey levels, (height, width, 1), alike in colours."""
     return rng.normal(0.0, rng.uniform(0.8, 1.6), (*shape[:2], 1))
 
