@@ -83,28 +83,28 @@ def read_doubtful_mask(
         rule = "the path of a file or folder"
         raise TypeError(refusal("path", "read_mask", rule, describe(path), remedy))
     place = Path(path)
-    if place.is_dir():
-        read = [_read_one(file) for file in image_files(place)]
-        if len({mask.shape for mask, _ in read}) != 1:
-            sizes = ", ".join(sorted({"{}x{}".format(*m.shape) for m, _ in read}))
-            raise ImageError(
-                f"{place} must hold masks of one size; it holds {sizes or 'none'}."
-            )
-    else:
+    read = [_read_one(file) for file in image_files(place)]
+    if not place.is_dir():
         read = [_read_one(place)]
+    elif len({mask.shape for mask, _ in read}) != 1:
+        sizes = ", ".join(sorted({"{}x{}".format(*mask.shape) for mask, _ in read}))
+        raise ImageError(
+            f"{place} must hold masks of one size; it holds {sizes or 'none'}."
+        )
     marked = np.asarray(np.logical_or.reduce([mask for mask, _ in read]))
     doubts = [doubt for _, own in read for doubt in own]
     share = float(marked.mean())
     if share > 0.5:  # noqa: PLR2004 - most pixels
-        doubts.append(
-            Doubt("mostly marked mask", place, f"marks {share:.0%} of the image")
-        )
+        text = f"marks {share:.0%} of the image"
+        doubts.append(Doubt("mostly marked mask", place, text))
     return marked, doubts
 
 
 def _read_one(path: Path) -> tuple[BoolArray, list[Doubt]]:
     """Return what a file marks, and what in it may be misread."""
-    values, lossy_format, in_alpha = _plane(path)
+    colours = read_image(path)
+    lossy_format, alpha = _format_and_alpha(path)
+    values, in_alpha = _plane(path, colours, alpha)
     low, high = values.min(), values.max()
     if not (low >= 0 and high < np.inf):  # so that NaN fails too
         raise ImageError(f"{path} must hold finite values of at least 0. {SAVE}")
@@ -132,23 +132,15 @@ def _read_one(path: Path) -> tuple[BoolArray, list[Doubt]]:
     return marked_pixels(values, lossy=lossy), doubts
 
 
-class _Plane(NamedTuple):
-    """What a file says of each pixel, (height, width), and its format if lossy."""
-
-    values: AnyArray
-    lossy_format: str | None
-    in_alpha: bool
-
-
-def _plane(path: Path) -> _Plane:
-    """Decode a mask to one value a pixel."""
-    colours = read_image(path)
-    lossy_format, alpha = _format_and_alpha(path)
+def _plane(
+    path: Path, colours: AnyArray, alpha: UInt8Array | None
+) -> tuple[AnyArray, bool]:
+    """Return one value a pixel, and whether these are the alpha channel's."""
     varied = bool((colours != colours[0, 0]).any())
     if alpha is not None and alpha.min() == alpha.max():
         alpha = None
     if alpha is not None and not varied:
-        return _Plane(alpha, lossy_format, in_alpha=True)
+        return alpha, True
     values = colours if colours.ndim == GREY else colours.max(axis=2)
     if alpha is not None:
         values = values * (alpha / 255)
@@ -163,7 +155,7 @@ def _plane(path: Path) -> _Plane:
             f"{path} has colours and must be black where normal; none of its pixels "
             f"is. {SAVE}"
         )
-    return _Plane(values, lossy_format, in_alpha=False)
+    return values, False
 
 
 def _format_and_alpha(path: Path) -> tuple[str | None, UInt8Array | None]:
