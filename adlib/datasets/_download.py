@@ -123,13 +123,12 @@ def fetch(url: str, target: Path, md5: str, *, progress: bool = True) -> None:
     What comes is kept in ``<name>.part``, which another run resumes.
     """
     if target.exists():
-        found = _md5_of(target)
-        if found != md5:
-            raise DownloadError(
-                f"{target} must have the MD5 sum {md5}; it has {found}. Delete it to "
-                "download it again."
-            )
-        return
+        if (found := _md5_of(target)) == md5:
+            return
+        raise DownloadError(
+            f"{target} must have the MD5 sum {md5}; it has {found}. Delete it to "
+            "download it again."
+        )
     part = target.with_name(f"{target.name}.part")
     resumed = part.exists()
     part.touch()
@@ -149,18 +148,16 @@ def fetch(url: str, target: Path, md5: str, *, progress: bool = True) -> None:
                     "came is kept; run the same again to go on."
                 ) from error
             time.sleep(PAUSE * 2**failures)
-    found = _md5_of(part)
-    if found == md5:
+    if (found := _md5_of(part)) == md5:
         part.replace(target)
         return
     part.unlink()
-    if resumed:  # the earlier run may have had it from another server
-        fetch(url, target, md5, progress=progress)
-        return
-    raise DownloadError(
-        f"{url} must have the MD5 sum {md5}; what came has {found} and was deleted. "
-        "Run the same again, or name another mirror as the base URL."
-    )
+    if not resumed:  # else the earlier run may have had it from another server
+        raise DownloadError(
+            f"{url} must have the MD5 sum {md5}; what came has {found} and was "
+            "deleted. Run the same again, or name another mirror as the base URL."
+        )
+    fetch(url, target, md5, progress=progress)
 
 
 class _DroppedError(Exception):
@@ -208,15 +205,13 @@ def _append(response: http.client.HTTPResponse, part: Path, progress: bool) -> N
     n_kept = part.stat().st_size if resumes else 0
     total = None if response.length is None else n_kept + response.length
     name = part.name.removesuffix(".part")
-    if total is not None:
-        needed = total - n_kept + int(ROOM_TO_UNPACK * total)
-        free = shutil.disk_usage(part.parent).free
-        if free < needed:
-            raise DownloadError(
-                f"{part.parent} must have {needed / 1e6:.0f} MB free to download and "
-                f"unpack {name}; it has {free / 1e6:.0f} MB. Free some, or choose "
-                "another disk."
-            )
+    needed = (total or 0) - n_kept + int(ROOM_TO_UNPACK * (total or 0))
+    free = shutil.disk_usage(part.parent).free
+    if free < needed:
+        raise DownloadError(
+            f"{part.parent} must have {needed / 1e6:.0f} MB free to get and unpack "
+            f"{name}; it has {free / 1e6:.0f} MB. Free some, or choose another disk."
+        )
     bar = ProgressBar(f"Downloading {name}", total, enabled=progress, unit="bytes")
     with part.open("ab" if resumes else "wb") as file, bar:
         bar.advance(n_kept)

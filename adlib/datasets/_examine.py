@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-from collections import defaultdict
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -129,26 +128,21 @@ def _digest(pixels: AnyArray) -> bytes:
 
 def find_duplicates(findings: Iterable[Finding]) -> Iterator[Problem]:
     """Yield a problem for each image that shows the same as an earlier one."""
-    in_class: dict[tuple[str, bytes], list[Sample]] = defaultdict(list)
-    in_any: dict[bytes, list[Sample]] = defaultdict(list)
-    readable = (f for f in findings if f.size is not None)
-    for found in sorted(readable, key=lambda f: SPLITS.index(f.sample.split)):
-        in_class[found.sample.class_name, found.digest].append(found.sample)
-    for (_, digest), (first, *others) in in_class.items():
-        in_any[digest].append(first)
-        for other in others:
-            kind = "two labels" if first.label != other.label else "duplicate image"
-            if first.split != other.split:
-                kind = "shared by splits"
-            yield _duplicate(kind, first, other)
-    for first, *others in in_any.values():
-        for other in others:
-            yield _duplicate("duplicate image", first, other)
-
-
-def _duplicate(kind: str, first: Sample, other: Sample) -> Problem:
-    text = (
-        f"({other.split}, {other.defect_type}) shows the same, pixel by pixel, as "
-        f"{first.image_path} ({first.split}, {first.defect_type})"
-    )
-    return Problem(other.class_name, kind, other.image_path, text)
+    in_class: dict[tuple[str, bytes], Sample] = {}
+    in_any: dict[bytes, Sample] = {}
+    readable = (found for found in findings if found.size is not None)
+    for sample, _, digest, _ in sorted(
+        readable, key=lambda found: SPLITS.index(found.sample.split)
+    ):
+        first = in_class.setdefault((sample.class_name, digest), sample)
+        kind = "two labels" if first.label != sample.label else "duplicate image"
+        if first.split != sample.split:
+            kind = "shared by splits"
+        if first is sample:  # of its class, perhaps not of all
+            first = in_any.setdefault(digest, sample)
+        if first is not sample:
+            text = (
+                f"({sample.split}, {sample.defect_type}) shows the same, pixel by "
+                f"pixel, as {first.image_path} ({first.split}, {first.defect_type})"
+            )
+            yield Problem(sample.class_name, kind, sample.image_path, text)

@@ -278,10 +278,9 @@ def _prepare(folder: Path, fingerprint: str) -> None:
     """Make a class's folders and clear what a kill left half-written."""
     for part in PARTS:
         for kind in ("images", "masks"):
-            place = folder / part / kind
-            place.mkdir(parents=True, exist_ok=True)
-            for debris in place.glob(".*.tmp"):
-                debris.unlink()
+            (folder / part / kind).mkdir(parents=True, exist_ok=True)
+    for debris in folder.glob("*/*/.*.tmp"):
+        debris.unlink()
     with replacing(folder / MARKER) as temporary:
         temporary.write_text(json.dumps(fingerprint) + "\n", encoding="utf-8")
 

@@ -6,7 +6,7 @@ import json
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -219,11 +219,7 @@ def load_clean_splits(
         ...     load_clean_splits(f"{folder}/clean_splits.json", folder)
         {}
     """
-    splits = _read_splits(Path(path), Path(root), classes, RATIOS)
-    return {
-        name: replace(split, **{key: entry[key] for key in RATIOS})
-        for name, (split, entry) in splits.items()
-    }
+    return _read_splits(Path(path), Path(root), classes, RATIOS)
 
 
 def load_shifted_splits(
@@ -254,8 +250,7 @@ def load_shifted_splits(
         ...     load_shifted_splits(record, folder)
         {}
     """
-    splits = _read_splits(Path(path), Path(root), classes, [DIGESTS])
-    return {name: split for name, (split, _) in splits.items()}
+    return _read_splits(Path(path), Path(root), classes, [DIGESTS])
 
 
 def write_splits(path: Path, entries: Mapping[str, Mapping[str, Any]]) -> None:
@@ -281,8 +276,7 @@ def read_entries(path: Path, keys: Iterable[str] = ()) -> dict[str, dict[str, An
 
 def _read_splits(
     path: Path, root: Path, classes: Sequence[str] | None, keys: Iterable[str]
-) -> dict[str, tuple[ClassSplit, dict[str, Any]]]:
-    """Return the split of each class, and its entry in the file."""
+) -> dict[str, ClassSplit]:
     entries = read_entries(path, keys)
     for name in classes or ():
         if name not in entries:
@@ -290,7 +284,7 @@ def _read_splits(
             raise ValueError(f"{str(path)!r} has no class {name!r}; it has {held}.")
     with _refusing_others(path):
         return {
-            name: (_split(name, entry, root), entry)
+            name: _split(name, entry, root)
             for name, entry in entries.items()
             if classes is None or name in classes
         }
@@ -335,7 +329,8 @@ def _split(name: str, entry: Mapping[str, Any], root: Path) -> ClassSplit:
     train, val, test = (
         tuple(_sample(sample, name, root) for sample in entry[part]) for part in PARTS
     )
-    split = ClassSplit(name, int(entry["seed"]), train, val, test)
+    ratios = (entry.get(key) for key in RATIOS)
+    split = ClassSplit(name, int(entry["seed"]), train, val, test, *ratios)
     if split.counts() != entry["counts"]:
         raise ValueError(f"the counts of class {name!r} do not fit its images")
     images = Counter(sample.image_path for sample in (*train, *val, *test))

@@ -80,12 +80,10 @@ def verify(
     files that cannot be decoded, masks without image, anomalous images without mask in
     a class that has masks, masks of another size than their image (turned upright as
     EXIF says), masks that mark nothing, and images that come in two splits or under two
-    labels. Warnings are: images that come twice in a split or in two classes, test
-    images of one label alone, files that are not read, counts that differ from those
-    published for a class of MVTec AD, and masks that ``read_mask`` may read otherwise
-    than they were meant: lossy (JPEG), of many values, without a pixel of 0, drawn in
-    the alpha channel, or marking more than half of the image. Hidden files and folders
-    are left out, and those that systems leave, such as ``@eaDir`` and ``Thumbs.db``.
+    labels. Warnings are: other duplicates, test images of one label alone, files that
+    are not read, other counts than published for a class of MVTec AD, and masks that
+    ``read_mask`` may read otherwise than they were meant. Hidden files and folders are
+    left out.
 
     Args:
         root: Its folder, as ``read_samples`` takes it.
@@ -95,8 +93,8 @@ def verify(
 
     Returns:
         A report: ``classes`` (what each holds), ``problems`` (errors first; each with
-        ``kind``, ``path``, ``text`` and ``remedy``), ``errors``, ``warnings`` and
-        ``sound``: whether there is no error.
+        ``kind``, ``path``, ``text`` and ``remedy``), ``errors``, ``warnings``,
+        ``sound``.
 
     Raises:
         FileNotFoundError: There is no such folder, class or table.
