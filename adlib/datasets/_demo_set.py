@@ -14,14 +14,18 @@ from platformdirs import user_cache_path
 
 from adlib._progress import ProgressBar
 from adlib._typing import UInt8Array
-from adlib.datasets._defects import Flawed, add_defect
+from adlib.datasets._demo_pictures import (
+    CLASSES,
+    DEFECTS,
+    Texture,
+    flawed_image,
+    load_textures,
+    normal_image,
+)
 from adlib.datasets._samples import GOOD
-from adlib.datasets._textures import Texture, cut, develop, load_textures
 
 VERSION = 1  # of the pictures: raise it with any change to them
-SEED = 42
-CLASSES = ("brick", "grass", "gravel")
-KINDS = ("crack", "hole", "patch", "stain", "thread")
+KINDS = tuple(DEFECTS)
 N_TRAINING, N_GOOD, N_DEFECTS = 40, 12, 6  # images a class; the last: a kind of defect
 MARKER = "demo.json"  # is written last
 FOLDER = f"demo-{VERSION}"
@@ -134,33 +138,3 @@ def _pictures(
             yield f"test/{kind}/{i:03d}.png", flawed.image
             mask = np.where(flawed.mask, np.uint8(255), np.uint8(0))
             yield f"ground_truth/{kind}/{i:03d}_mask.png", mask
-
-
-def normal_image(texture: Texture, part: str, index: int) -> UInt8Array:
-    """Return a normal image to train or to test with, (height, width, 3)."""
-    rng = _generator(texture.name, part, index)
-    grey = cut(texture.train if part == "train" else texture.test, rng)
-    return develop(grey, texture.name, rng)
-
-
-def flawed_image(
-    textures: dict[str, Texture], name: str, kind: str, index: int
-) -> Flawed:
-    """Return a test image with a defect, its normal original and its mask."""
-    rng = _generator(name, kind, index)
-    clean = develop(cut(textures[name].test, rng), name, rng)
-    # Two patches are of each other class, in the colours of this one, and two of the
-    # class itself, rotated and closer; none of these is small, or nobody could see it.
-    place = CLASSES.index(name)
-    origin = textures[CLASSES[(place + 1 + index // 2) % len(CLASSES)]].test
-    turned = {"turn": rng.uniform(40.0, 140.0), "side": rng.uniform(90.0, 120.0)}
-    other = clean
-    if kind == "patch":
-        other = develop(cut(origin, rng, **turned), name, rng)
-    return add_defect(clean, other, name, kind, index, rng)
-
-
-def _generator(name: str, part: str, index: int) -> np.random.Generator:
-    """Return one image's own source of chance, whatever else is drawn."""
-    parts = ("train", "test", *KINDS)
-    return np.random.default_rng([SEED, CLASSES.index(name), parts.index(part), index])

@@ -13,6 +13,13 @@ from PIL import Image
 from skimage import data
 
 from adlib.datasets import NORMAL, _demo_set, demo_root, read_mask, read_samples
+from adlib.datasets._demo_pictures import (
+    SIDES,
+    TEST_COLUMNS,
+    TRAINING_COLUMNS,
+    TURN,
+    load_textures,
+)
 from adlib.datasets._demo_set import (
     CLASSES,
     FOLDER,
@@ -20,13 +27,6 @@ from adlib.datasets._demo_set import (
     MARKER,
     flawed_image,
     normal_image,
-)
-from adlib.datasets._textures import (
-    SIDES,
-    TEST_COLUMNS,
-    TRAINING_COLUMNS,
-    TURN,
-    load_textures,
 )
 
 
