@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
-from typing import NamedTuple
+from typing import NamedTuple, TypeAlias
 
 import numpy as np
 from numpy.random import Generator
@@ -39,6 +39,8 @@ VISIBLE = 0.1  # below this opacity a layer leaves the pixel alone
 LARGENESS = (0.65, 1.1, 1.8)  # small, medium, large, in turn
 # Busy surfaces hide what is small, from people too.
 CLASS_LARGENESS = {"brick": 1.0, "grass": 1.6, "gravel": 1.6}
+# A defect's opacity, (SIZE, SIZE) in [0, 1], and what is seen there, (SIZE, SIZE, 3).
+Layer: TypeAlias = tuple[Float64Array, Float64Array]
 
 
 class Texture(NamedTuple):
@@ -136,17 +138,6 @@ def quantised(image: Float64Array) -> UInt8Array:
     return np.clip(np.rint(image), 0, 255).astype(np.uint8)
 
 
-class Layer(NamedTuple):
-    """A defect before it is laid over an image.
-
-    ``matte`` is its opacity, (SIZE, SIZE) in [0, 1]; ``look`` what is seen there,
-    (SIZE, SIZE, 3) levels.
-    """
-
-    matte: Float64Array
-    look: Float64Array
-
-
 class Flawed(NamedTuple):
     """A normal image, and a copy with a defect, which differs only inside ``mask``."""
 
@@ -205,7 +196,7 @@ def _crack(rng: Generator, below: Float64Array, size: float) -> Layer:
         branch = path[start] + _walk(fork, length // 2, rng)
         thinner = 0.7 * width * _tapered(length // 2, rng)
         matte = np.maximum(matte, _stroke(branch, thinner))
-    return Layer(matte, below * rng.uniform(0.15, 0.5))
+    return matte, below * rng.uniform(0.15, 0.5)
 
 
 def _hole(rng: Generator, below: Float64Array, size: float) -> Layer:
@@ -218,7 +209,7 @@ def _hole(rng: Generator, below: Float64Array, size: float) -> Layer:
     shade = (depth + 0.25 * np.clip(slope, -1.0, 1.0))[..., np.newaxis]
     # Some of the surface's own relief goes on inside.
     look = shade * (0.6 * tone + 0.4 * below)
-    return Layer(matte, look + grain(rng))
+    return matte, look + grain(rng)
 
 
 def _stain(rng: Generator, below: Float64Array, size: float) -> Layer:
@@ -231,7 +222,7 @@ def _stain(rng: Generator, below: Float64Array, size: float) -> Layer:
     hue = np.array(STAINS[int(rng.integers(len(STAINS)))])
     filtered = below * (1.0 - strength * (1.0 - hue))
     cover = np.clip(0.85 + 1.5 * mottle, 0.5, 1.0)
-    return Layer(matte * cover, filtered)
+    return matte * cover, filtered
 
 
 def _patch(rng: Generator, other: Float64Array, size: float) -> Layer:
@@ -243,7 +234,7 @@ def _patch(rng: Generator, other: Float64Array, size: float) -> Layer:
     corner = 0.3 * float(half.min())
     past = np.maximum(np.abs([along, across]) - (half - corner)[:, None, None], 0.0)
     matte = _edge(corner - np.hypot(*past), 1.5)
-    return Layer(matte, other)
+    return matte, other
 
 
 def _thread(rng: Generator, below: Float64Array, size: float) -> Layer:
@@ -260,7 +251,7 @@ def _thread(rng: Generator, below: Float64Array, size: float) -> Layer:
     dye = np.array(THREADS[int(rng.integers(len(THREADS)))])
     colour = tone + rng.uniform(0.5, 1.0) * (dye - tone) + grain(rng)
     cover = thread[..., np.newaxis]
-    return Layer(np.maximum(thread, shadow), cover * colour + (1 - cover) * below * 0.4)
+    return np.maximum(thread, shadow), cover * colour + (1 - cover) * below * 0.4
 
 
 DEFECTS: dict[str, Callable[[Generator, Float64Array, float], Layer]] = {

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 from contextlib import suppress
 from pathlib import Path
-from typing import NamedTuple
+from typing import TypeAlias
 
 import numpy as np
 from PIL import Image, ImageOps, UnidentifiedImageError
@@ -24,14 +24,8 @@ LOSSY_FORMATS = frozenset(
 )
 LEAST_RANGE = 128  # of values that lossy compression does not mix
 SAVE = "Save masks as PNG, grey, 0 where normal and 255 where anomalous."
-
-
-class Doubt(NamedTuple):
-    """Why a mask may not mean what its reader takes it for."""
-
-    kind: str
-    path: Path
-    text: str
+# Why a mask may be misread: kind, path and text of a ``Problem``.
+Doubt: TypeAlias = tuple[str, Path, str]
 
 
 def read_mask(path: str | os.PathLike[str]) -> BoolArray:
@@ -96,7 +90,7 @@ def read_doubtful_mask(
     share = float(marked.mean())
     if share > 0.5:  # noqa: PLR2004 - most pixels
         text = f"marks {share:.0%} of the image"
-        doubts.append(Doubt("mostly marked mask", place, text))
+        doubts.append(("mostly marked mask", place, text))
     return marked, doubts
 
 
@@ -120,15 +114,15 @@ def _read_one(path: Path) -> tuple[BoolArray, list[Doubt]]:
     cut = f"those above {half_of_range(values):g} count as anomalous"
     if lossy:
         text = f"holds {found} in a lossy format ({lossy_format}); {cut}"
-        doubts.append(Doubt("lossy mask", path, text))
+        doubts.append(("lossy mask", path, text))
     elif not numbers_kinds(values):
-        doubts.append(Doubt("many-valued mask", path, f"holds {found}; {cut}"))
+        doubts.append(("many-valued mask", path, f"holds {found}; {cut}"))
     elif 0 < low < high:
         text = f"holds no 0; its lowest value, {low:g}, counts as normal"
-        doubts.append(Doubt("mask without 0", path, text))
+        doubts.append(("mask without 0", path, text))
     if in_alpha:
         text = "has one colour, so that its alpha channel counts as the mask"
-        doubts.append(Doubt("mask in alpha", path, text))
+        doubts.append(("mask in alpha", path, text))
     return marked_pixels(values, lossy=lossy), doubts
 
 
