@@ -243,8 +243,6 @@ def _class_samples(folder: Path, layout: FolderLayout) -> Iterator[Sample]:
 
 def _masks(folder: Path, mask_stem: str) -> dict[str, Path]:
     """Return the mask, or folder of masks, of each image by its stem."""
-    if not folder.is_dir():
-        return {}
     masks = {p.stem.removesuffix(mask_stem): p for p in image_files(folder)}
     return masks | {f.name: f for f in subfolders(folder)}
 
@@ -266,22 +264,19 @@ def read_table(table: Path, root: Path) -> list[Sample]:
     labels and splits does not count, nor do blanks around values; blank rows are left
     out.
     """
-    if not table.is_file():
-        raise FileNotFoundError(f"VisA's table {str(table)!r} is missing.")
     samples: dict[Path, Sample] = {}
-    for line, row in _rows(table):
-        where = f"line {line} of {str(table)!r}"
+    for where, row in _rows(table):
         for column in COLUMNS[:-1]:  # normal images have no mask
             if not row[column]:
                 raise ValueError(refusal(column, where, "given", "nothing"))
         label = _meaning(row["label"], LABELS, "label", where)
         normal = label == NORMAL
-        masked = row["mask"] and not normal
+        mask = None if normal or not row["mask"] else path_in(root, row["mask"], where)
         sample = Sample(
             path_in(root, row["image"], where),
             label,
             GOOD if normal else "anomaly",
-            path_in(root, row["mask"], where) if masked else None,
+            mask,
             row["object"],
             _meaning(row["split"], SPLITS, "split", where),
         )
@@ -294,9 +289,14 @@ def read_table(table: Path, root: Path) -> list[Sample]:
     return list(samples.values())
 
 
-def _rows(table: Path) -> Iterator[tuple[int, dict[str, str]]]:
-    """Yield the number of each row's last line, and its cells by column."""
-    lines = list(io.StringIO(_text(table), newline=""))
+def _rows(table: Path) -> Iterator[tuple[str, dict[str, str]]]:
+    """Yield where each row is, for messages, and its cells by column."""
+    data = table.read_bytes()
+    try:
+        lines = list(io.StringIO(data.decode(json.detect_encoding(data)), newline=""))
+    except UnicodeDecodeError as error:
+        rule = f"{str(table)!r} must be UTF-8 or UTF-16 text"
+        raise ValueError(f"{rule} ({error}). Save it as CSV UTF-8.") from error
     first = next((line for line in lines if line.strip()), "")
     reader = csv.reader(lines, delimiter=max(DELIMITERS, key=first.count), strict=True)
     stripped = ([cell.strip() for cell in cells] for cells in reader)
@@ -309,29 +309,14 @@ def _rows(table: Path) -> Iterator[tuple[int, dict[str, str]]]:
                 f"each once; it has {', '.join(columns) or 'none'}."
             )
         for row in filled:
+            where = f"line {reader.line_num} of {str(table)!r}"
             if any(row[len(columns) :]):
-                where = f"line {reader.line_num} of {str(table)!r}"
                 rule = f"{len(columns)} cells"
                 raise ValueError(refusal("row", where, rule, f"{len(row)}"))
-            yield (
-                reader.line_num,
-                dict(itertools.zip_longest(columns, row, fillvalue="")),
-            )
+            yield where, dict(itertools.zip_longest(columns, row, fillvalue=""))
     except csv.Error as error:
         where = f"line {reader.line_num} of {str(table)!r}"
         raise ValueError(f"{where} must be a row of a CSV table: {error}.") from error
-
-
-def _text(table: Path) -> str:
-    """Return a table's text, in the encoding that its first bytes tell."""
-    data = table.read_bytes()
-    try:
-        return data.decode(json.detect_encoding(data))
-    except UnicodeDecodeError as error:
-        raise ValueError(
-            f"{str(table)!r} must be UTF-8 or UTF-16 text ({error}). Save it as "
-            "CSV UTF-8."
-        ) from error
 
 
 def _meaning(

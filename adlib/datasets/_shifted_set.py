@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-import io
 import json
 from collections import Counter
 from collections.abc import Iterable, Iterator
@@ -199,10 +198,8 @@ def check_shifted_set(
             for file, recorded in digests.items():
                 if not file.is_file():
                     wrong.append(f"{file} is missing. Generate the set again.")
-                elif _digest(file.read_bytes()) != recorded:
-                    wrong.append(
-                        f"{file} was changed. Delete it and generate the set again."
-                    )
+                elif _digest(file) != recorded:
+                    wrong.append(f"{file} was changed. Delete it and generate again.")
                 bar.advance()
             wrong += [
                 f"{file} is not in the record. Delete it."
@@ -216,9 +213,7 @@ def check_shifted_set(
 
 def _jobs(split: ClassSplit, folder: Path) -> list[_Job]:
     """Return what is to be done for a class, in the order that gives images numbers."""
-    originals = [
-        (part, sample) for part, samples in split.parts().items() for sample in samples
-    ]
+    originals = [(part, one) for part, own in split.parts().items() for one in own]
     names = [f"{part}/{s.defect_type}_{s.image_path.stem}" for part, s in originals]
     seen = Counter(names)
     jobs = []
@@ -253,7 +248,7 @@ def _fingerprint(
     ]
     settings = transform.settings.as_dict()
     content = json.dumps([VERSION, transform.random_state, settings, images])
-    return _digest(content.encode())
+    return hashlib.sha256(content.encode()).hexdigest()
 
 
 def _check_free(folder: Path, fingerprint: str) -> None:
@@ -289,16 +284,20 @@ def _shift(job: _Job, transform: ShiftDomainTransform) -> dict[Path, str]:
     """Write one image and its mask, unless they are there; return their digests."""
     paths = [job.shifted.image_path, job.shifted.mask_path]
     files = [path for path in paths if path is not None]
-    if all(path.is_file() for path in files):
-        return {path: _digest(path.read_bytes()) for path in files}
-    image, mask = read_image_and_mask(
-        job.source.image_path, job.source.mask_path, job.source.label
-    )
-    shift = _drawn(job, transform, mask)
-    shifted, moved = shift(image, mask)
-    values = (shifted * 255).round().to(torch.uint8)
-    planes = [values, moved * 255]  # no mask is written where there is no path
-    return {path: _write(path, one) for path, one in zip(files, planes, strict=False)}
+    if not all(path.is_file() for path in files):
+        source = job.source
+        image, mask = read_image_and_mask(
+            source.image_path, source.mask_path, source.label
+        )
+        image, mask = _drawn(job, transform, mask)(image, mask)
+        values = (image * 255).round().to(torch.uint8)
+        for path, planes in zip(files, (values, mask * 255), strict=False):
+            picture = planes[0] if len(planes) == 1 else planes.permute(1, 2, 0)
+            with replacing(path) as temporary:
+                Image.fromarray(np.ascontiguousarray(picture)).save(
+                    temporary, format="PNG", compress_level=COMPRESSION
+                )
+    return {path: _digest(path) for path in files}
 
 
 def _drawn(job: _Job, transform: ShiftDomainTransform, mask: torch.Tensor) -> Shift:
@@ -314,21 +313,8 @@ def _drawn(job: _Job, transform: ShiftDomainTransform, mask: torch.Tensor) -> Sh
     )
 
 
-def _digest(data: bytes) -> str:
-    """Return the SHA-256 of a file's bytes."""
-    return hashlib.sha256(data).hexdigest()
-
-
-def _write(path: Path, planes: torch.Tensor) -> str:
-    """Write a PNG, whole or not at all, and return its digest."""
-    picture = planes[0] if len(planes) == 1 else planes.permute(1, 2, 0)
-    buffer = io.BytesIO()
-    Image.fromarray(np.ascontiguousarray(picture)).save(
-        buffer, format="PNG", compress_level=COMPRESSION
-    )
-    with replacing(path) as temporary:
-        temporary.write_bytes(buffer.getvalue())
-    return _digest(buffer.getvalue())
+def _digest(path: Path) -> str:
+    return hashlib.sha256(path.read_bytes()).hexdigest()
 
 
 @contextmanager

@@ -159,10 +159,9 @@ def save_clean_splits(
         root: The data set's folder; paths are written relative to it.
 
     Raises:
-        FileExistsError: The file holds one of the classes: a split is drawn once.
-            Delete the file to draw another.
-        ValueError: A sample lies outside ``root``, a class comes twice, or the file
-            holds something else.
+        FileExistsError: The file holds one of the classes, or it comes twice: a split
+            is drawn once.
+        ValueError: A sample lies outside ``root``, or the file holds something else.
 
     Example:
         >>> from tempfile import TemporaryDirectory
@@ -173,17 +172,14 @@ def save_clean_splits(
         {}
     """
     target = Path(path)
-    names = [split.class_name for split in splits]
-    if len(set(names)) != len(names):
-        raise ValueError(f"Each class must come once; got {', '.join(names)}.")
     entries = read_entries(target) if target.exists() else {}
-    held = [name for name in names if name in entries]
-    if held:
-        raise FileExistsError(
-            f"{str(target)!r} holds splits of {', '.join(held)} already. Read them "
-            "with load_clean_splits, or delete the file to draw others."
-        )
     for split in splits:
+        if split.class_name in entries:
+            raise FileExistsError(
+                f"The split of {split.class_name!r} comes twice, or is in "
+                f"{str(target)!r} already. Read it with load_clean_splits, or delete "
+                "the file to draw another."
+            )
         ratios = {key: getattr(split, key) for key in RATIOS}
         entries[split.class_name] = {**ratios, **as_entry(split, Path(root))}
     write_splits(target, entries)
