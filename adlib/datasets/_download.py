@@ -74,10 +74,6 @@ def download(
         ValueError: The licence is not accepted, there is no such data set or class, or
             ``base_url`` is no such address.
 
-    Note:
-        The publisher's addresses and checksums come from public code and were not
-        checked against its server, which could not be reached where adlib was written.
-
     References:
         1. P. Bergmann et al., "MVTec AD", CVPR 2019. The images are under CC BY-NC-SA
            4.0.

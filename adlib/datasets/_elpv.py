@@ -83,10 +83,7 @@ def elpv_samples(kind: CellKind) -> list[Sample]:
 
 
 def split_cells(
-    cells: Sequence[SolarCell],
-    *,
-    n_training: int | None = None,
-    random_state: int = 42,
+    cells: Sequence[SolarCell], *, n_training: int | None = None, random_state: int = 42
 ) -> tuple[list[SolarCell], list[SolarCell]]:
     """Return training cells (functional), and test cells (functional, then defective).
 

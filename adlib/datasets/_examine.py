@@ -11,7 +11,7 @@ from typing import Literal, NamedTuple
 import numpy as np
 
 from adlib._typing import AnyArray
-from adlib.datasets._masks import read_doubtful_mask
+from adlib.datasets._masks import Doubt, read_doubtful_mask
 from adlib.datasets._samples import ANOMALOUS, Sample
 from adlib.exceptions import ImageError
 from adlib.images import read_image
@@ -82,39 +82,38 @@ class Finding(NamedTuple):
 
 def examine(sample: Sample, has_masks: bool) -> Finding:
     """Read an image and its mask; ``has_masks``: its class has some."""
-    name, path, mask_path = sample.class_name, sample.image_path, sample.mask_path
-    problems: list[Problem] = []
+    path, mask_path = sample.image_path, sample.mask_path
+    found: list[Doubt] = []
+    if sample.split == "train" and sample.label == ANOMALOUS:
+        found.append(("anomalous training image", path, "is trained on"))
     size, digest = None, b""
     try:
         pixels = read_image(path)
+        size, digest = (pixels.shape[0], pixels.shape[1]), _digest(pixels)
     except ImageError as error:
-        problems.append(Problem(name, "unreadable image", path, str(error)))
-    else:
-        size = (pixels.shape[0], pixels.shape[1])
-        digest = _digest(pixels)
+        found.append(("unreadable image", path, str(error)))
     if mask_path is not None:
-        problems += _mask_problems(name, mask_path, size)
+        found += _mask_doubts(mask_path, size)
     elif sample.label == ANOMALOUS and has_masks and sample.split != "train":
         text = "is anomalous and has no mask, though others of its class have"
-        problems.append(Problem(name, "missing mask", path, text))
+        found.append(("missing mask", path, text))
+    problems = [Problem(sample.class_name, *doubt) for doubt in found]
     return Finding(sample, size, digest, problems)
 
 
-def _mask_problems(
-    name: str, path: Path, size: tuple[int, int] | None
-) -> Iterator[Problem]:
+def _mask_doubts(path: Path, size: tuple[int, int] | None) -> Iterator[Doubt]:
+    """Yield what is wrong with the mask of an image of a size."""
     try:
         mask, doubts = read_doubtful_mask(path)
     except ImageError as error:
-        yield Problem(name, "unreadable mask", path, str(error))
+        yield "unreadable mask", path, str(error)
         return
-    for kind, place, text in doubts:
-        yield Problem(name, kind, place, text)
+    yield from doubts
     if size is not None and mask.shape != size:
         sizes = "is {}x{}, and its image {}x{} (height x width)"
-        yield Problem(name, "mask size", path, sizes.format(*mask.shape, *size))
+        yield "mask size", path, sizes.format(*mask.shape, *size)
     if not mask.any():
-        yield Problem(name, "empty mask", path, "marks no pixel of an anomalous image")
+        yield "empty mask", path, "marks no pixel of an anomalous image"
 
 
 def _digest(pixels: AnyArray) -> bytes:

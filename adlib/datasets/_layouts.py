@@ -101,11 +101,6 @@ def read_samples(
         ValueError: No layout fits, ``classes`` is empty, or a table is not as stated; a
             row with an unknown label or split, or a path out of ``root``, is named.
 
-    Note:
-        VisA's table may be UTF-8 or UTF-16, with commas, semicolons, tabs or bars; its
-        labels say normal (also good, ok, nominal) or anomaly (also anomalous, abnormal,
-        bad, defect, defective, ko, ng), in any case.
-
     References:
         1. Bergmann et al., "MVTec AD", CVPR 2019.
         2. Bergmann et al., "Beyond dents and scratches" (LOCO), IJCV 2022.
@@ -150,8 +145,7 @@ def read_samples(
             for name in classes_in(folder, classes, LAYOUTS[kind])
         )
     return sorted(
-        samples,
-        key=lambda s: (s.class_name, s.split, s.defect_type, str(s.image_path)),
+        samples, key=lambda s: (s.class_name, s.split, s.defect_type, str(s.image_path))
     )
 
 

@@ -68,9 +68,7 @@ def read_mask(path: str | os.PathLike[str]) -> BoolArray:
     return read_doubtful_mask(path)[0]
 
 
-def read_doubtful_mask(
-    path: str | os.PathLike[str],
-) -> tuple[BoolArray, list[Doubt]]:
+def read_doubtful_mask(path: str | os.PathLike[str]) -> tuple[BoolArray, list[Doubt]]:
     """Read a mask as ``read_mask`` does, and say what in it may be misread."""
     if not isinstance(path, str | os.PathLike) or path == "":
         remedy = "Of an array take mask != 0, or mask > 127 where edges are soft."

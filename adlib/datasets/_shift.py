@@ -74,7 +74,8 @@ class Shift:
         if self.colour != (1.0, 1.0, 1.0):
             image = jitter_colours(image, *self.colour)
         if self.gradient is not None:
-            image = light(image, light_field(*self.gradient))
+            field = torch.from_numpy(light_field(*self.gradient))[None, None]
+            image = image * F.interpolate(field, image.shape[1:], mode="bilinear")[0]
         image = blur(image, self.blur)  # the lens comes behind the light,
         if self.noise:  # and the sensor behind the lens
             image = add_noise(image, self.noise, self.noise_seed)
@@ -255,7 +256,7 @@ def jitter_colours(
 def light_field(
     kind: Light, strength: float, centre: tuple[float, float]
 ) -> Float32Array:
-    """Return a gradient of light, (128, 128) float32 in (0, 1].
+    """Return a gradient of light, (128, 128) float32 in (0, 1], for any image's size.
 
     It falls linearly from the side ``kind``, or from ``centre``, (y, x) in shares of
     the sides, to the farthest corner. ``strength`` is the share of the light that is
@@ -273,14 +274,6 @@ def light_field(
         dark = np.broadcast_to(ramps[kind], (FIELD_SIDE, FIELD_SIDE))
     field = gaussian_filter(1 - strength * dark, FIELD_SIGMA, mode="nearest")
     return np.asarray(field, dtype=np.float32)
-
-
-def light(image: torch.Tensor, field: Float32Array) -> torch.Tensor:
-    """Return an image under a gradient of light, resized to it."""
-    whole = F.interpolate(
-        torch.from_numpy(field)[None, None], image.shape[1:], mode="bilinear"
-    )
-    return image * whole[0]
 
 
 def blur(image: torch.Tensor, kernel: int) -> torch.Tensor:

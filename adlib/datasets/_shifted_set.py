@@ -101,22 +101,19 @@ def generate_shifted_set(
         >>> from tempfile import TemporaryDirectory
         >>> from PIL import Image
         >>> from adlib.datasets import (
-        ...     Sample, create_clean_split, generate_shifted_set)
+        ...     create_clean_split, generate_shifted_set, read_samples)
         >>> with TemporaryDirectory() as folder:
-        ...     place = Path(folder)
-        ...     paths = [place / f"{i}.png" for i in range(3)]
-        ...     for path in paths:
-        ...         Image.new("L", (64, 64), 128).save(path)
-        ...     samples = [Sample(p, 0, "good", None, "part", "train") for p in paths]
-        ...     shifted = generate_shifted_set(
-        ...         [create_clean_split(samples, "part")], place, place / "shifted",
-        ...         place / "shifted.json")
-        >>> len(shifted["part"].train), shifted["part"].val[0].image_path.suffix
-        (2, '.png')
+        ...     root = Path(folder, "part")
+        ...     (root / "good").mkdir(parents=True)
+        ...     for i in range(3):
+        ...         Image.new("L", (64, 64), 128).save(root / "good" / f"{i}.png")
+        ...     split = create_clean_split(read_samples(root), "part")
+        ...     target, record = Path(folder, "shifted"), Path(folder, "shifted.json")
+        ...     len(generate_shifted_set([split], root, target, record)["part"].train)
+        2
     """
-    owner = "generate_shifted_set"
     if n_workers is not None:
-        check_int(n_workers, "n_workers", owner, low=1)
+        check_int(n_workers, "n_workers", "generate_shifted_set", low=1)
     transform = ShiftDomainTransform(settings, random_state=random_state)
     source, folder, file = Path(root), Path(target), Path(record)
     listed = list(splits)
@@ -143,16 +140,15 @@ def generate_shifted_set(
                 tuple(job.shifted for job in own if job.part == part) for part in PARTS
             )
             result[name] = ClassSplit(name, random_state, train, val, test)
+            origins = {
+                job.shifted.image_path: relative(job.source.image_path, source)
+                for job in own
+            }
             entries[name] = {
                 "settings": transform.settings.as_dict(),
                 **as_entry(result[name], folder),
-                "sources": {
-                    relative(job.shifted.image_path, folder): relative(
-                        job.source.image_path, source
-                    )
-                    for job in own
-                },
-                DIGESTS: {relative(file, folder): sha for file, sha in digests.items()},
+                "sources": {relative(p, folder): o for p, o in origins.items()},
+                DIGESTS: {relative(p, folder): sha for p, sha in digests.items()},
             }
             write_splits(file, dict(sorted(entries.items())))
     return result

@@ -81,9 +81,6 @@ class MVTecDataset(Dataset[Entry]):
         ImageError: When an image is asked for: it or its mask is unusable, or they
             differ in size.
 
-    Note:
-        It holds only paths, so that workers start quickly; ``pin_memory`` works.
-
     Example:
         >>> from torch.utils.data import DataLoader
         >>> from adlib.datasets import MVTecDataset, get_clean_transforms

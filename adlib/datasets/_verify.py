@@ -102,8 +102,7 @@ def verify(
 
     Note:
         Images are compared by the SHA-256 of their decoded pixels: copies in another
-        lossless format are found, resized or compressed ones are not. Images are
-        decoded by a thread a core, at most 8, one at a time each.
+        lossless format are found, resized or compressed ones are not.
 
     Example:
         >>> from pathlib import Path
@@ -134,11 +133,6 @@ def verify(
         orphans = any(stray.kind == "orphan mask" for stray in strays)
         if orphans or any(s.mask_path for s in own):
             with_masks.add(name)
-        problems += [
-            Problem(name, "anomalous training image", s.image_path, "is trained on")
-            for s in own
-            if s.split == "train" and s.label == ANOMALOUS
-        ]
     findings: list[Finding] = []
     with (
         Threads(min(available_threads(), MOST_WORKERS), "adlib-verify") as pool,
