@@ -44,10 +44,9 @@ def demo_root(cache: str | Path | None = None) -> Path:
     defects are drawn: outside of the mask the image is as it was. The set shows how
     things work; results on it say nothing about real parts.
 
-    The set takes seconds to make and about 16 MB. It appears whole or not at all; one
-    of another version, or with files missing, is made again. Its bytes do not depend on
-    threads or on the order of drawing; other releases of NumPy, SciPy or Pillow may
-    round or compress a few pictures differently.
+    It takes seconds to make and about 16 MB, and appears whole or not at all; one of
+    another version, or with files missing, is made again. Other releases of NumPy,
+    SciPy or Pillow may round or compress a few pictures differently.
 
     Args:
         cache: Where to keep it; None: ``$ADLIB_CACHE``, else the platform's
@@ -65,7 +64,10 @@ def demo_root(cache: str | Path | None = None) -> Path:
            ``grass`` and ``gravel``). They are from CC0Textures (Bricks25, Gravel04) and
            DeviantArt (linolafett, Grass 01), all under CC0 1.0.
     """
-    folder = _cache_folder() if cache is None else Path(cache)
+    if cache is None:
+        own = user_cache_path("adlib", appauthor=False)
+        cache = os.environ.get("ADLIB_CACHE") or own
+    folder = Path(cache).expanduser().absolute()
     root = folder / FOLDER
     if _is_whole(root):
         return root
@@ -86,14 +88,6 @@ def demo_root(cache: str | Path | None = None) -> Path:
             if not _is_whole(root):
                 raise
     return root
-
-
-def _cache_folder() -> Path:
-    """Return adlib's folder for what can be made again; it may not exist yet."""
-    chosen = os.environ.get("ADLIB_CACHE")
-    if chosen:
-        return Path(chosen).expanduser().resolve()
-    return user_cache_path("adlib", appauthor=False)
 
 
 def _is_whole(root: Path) -> bool:

@@ -114,10 +114,7 @@ def download(
 
 
 def fetch(url: str, target: Path, md5: str, *, progress: bool = True) -> None:
-    """Download a file, or raise; the memory needed does not depend on its size.
-
-    What comes is kept in ``<name>.part``, which another run resumes.
-    """
+    """Download a file; what comes is kept in ``<name>.part``, which is resumed."""
     if target.exists():
         if (found := _md5_of(target)) == md5:
             return
@@ -236,8 +233,7 @@ def unpack(archive: Path, root: Path, name: str) -> None:
     """Unpack the folder ``name`` of a ``.tar.xz`` into ``root``, whole or not at all.
 
     Python's "data" filter refuses paths and links that lead out of the folder, and
-    devices; what lies beside ``name`` is not kept. How much it unpacks to is not
-    limited: its checksum was compared with the publisher's.
+    devices; what lies beside ``name`` is not kept.
     """
     for left in root.glob(f".{name}.*.tmp"):  # by a process that was killed
         shutil.rmtree(left)

@@ -254,9 +254,8 @@ def _plain(root: Path) -> Iterator[Sample]:
 def read_table(table: Path, root: Path) -> list[Sample]:
     """Return the samples that a table lists, in its order, or raise with the row.
 
-    It is UTF-8 or UTF-16, with commas, semicolons, tabs or bars. The case of names,
-    labels and splits does not count, nor do blanks around values; blank rows are left
-    out.
+    It is UTF-8 or UTF-16, with commas, semicolons, tabs or bars. Neither the case of
+    names, labels and splits counts, nor blanks around values, nor blank rows.
     """
     samples: dict[Path, Sample] = {}
     for where, row in _rows(table):

@@ -39,9 +39,8 @@ def read_mask(path: str | os.PathLike[str]) -> BoolArray:
 
     A mask in colours counts by the highest of its channels, so its normal pixels are
     black. An alpha channel is the mask where all pixels have one colour; else what is
-    transparent is normal. Inverted masks are not detected: ``verify``
-    reports masks that mark more than half of their pixels, and all others that may be
-    misread.
+    transparent is normal. Inverted masks are not detected: ``verify`` reports masks
+    that mark more than half of their pixels, and all others that may be misread.
 
     Args:
         path: A mask, or a folder of masks of one image that count together.
@@ -87,8 +86,7 @@ def read_doubtful_mask(path: str | os.PathLike[str]) -> tuple[BoolArray, list[Do
     doubts = [doubt for _, own in read for doubt in own]
     share = float(marked.mean())
     if share > 0.5:  # noqa: PLR2004 - most pixels
-        text = f"marks {share:.0%} of the image"
-        doubts.append(("mostly marked mask", place, text))
+        doubts.append(("mostly marked mask", place, f"marks {share:.0%} of the image"))
     return marked, doubts
 
 

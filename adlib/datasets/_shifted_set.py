@@ -233,15 +233,11 @@ def _fingerprint(
     jobs: Iterable[_Job], transform: ShiftDomainTransform, root: Path
 ) -> str:
     """Return what changes when a class would come out otherwise."""
-    images = [
-        [
-            job.part,
-            relative(job.source.image_path, root),
-            job.source.image_path.stat().st_size,
-            job.source.mask_path is not None,
-        ]
-        for job in jobs
-    ]
+    images = []
+    for job in jobs:
+        path, masked = job.source.image_path, job.source.mask_path is not None
+        size = path.stat().st_size
+        images.append([job.part, relative(path, root), size, masked])
     settings = transform.settings.as_dict()
     content = json.dumps([VERSION, transform.random_state, settings, images])
     return hashlib.sha256(content.encode()).hexdigest()
@@ -315,11 +311,7 @@ def _digest(path: Path) -> str:
 
 @contextmanager
 def _one_torch_thread() -> Iterator[None]:
-    """Let each torch operation run in the thread that asks for it.
-
-    Images are what is done in parallel; and a mean over all pixels must not depend on
-    the number of threads that share it.
-    """
+    """Let no operation of torch share its work: a mean depends on how many do."""
     before = torch.get_num_threads()
     torch.set_num_threads(1)
     try:

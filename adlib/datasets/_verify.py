@@ -210,20 +210,19 @@ def _files(folders: Iterable[Path]) -> Iterator[Path]:
 
 
 def _report(name: str, findings: Sequence[Finding]) -> ClassReport:
-    own = [f for f in findings if f.sample.class_name == name]
-    samples = [f.sample for f in own]
+    samples = [f.sample for f in findings if f.sample.class_name == name]
+    sizes = {f.size for f in findings if f.sample.class_name == name}
     counts = Counter((s.split, s.label) for s in samples)
+    defect_types = {s.defect_type for s in samples if s.label == ANOMALOUS}
     return ClassReport(
         class_name=name,
         n_train=counts["train", NORMAL] + counts["train", ANOMALOUS],
         n_validation=counts["validation", NORMAL] + counts["validation", ANOMALOUS],
         n_test_good=counts["test", NORMAL],
         n_test_anomalous=counts["test", ANOMALOUS],
-        defect_types=tuple(
-            sorted({s.defect_type for s in samples if s.label == ANOMALOUS})
-        ),
+        defect_types=tuple(sorted(defect_types)),
         n_masks=sum(s.mask_path is not None for s in samples),
-        image_sizes=tuple(sorted({f.size for f in own if f.size is not None})),
+        image_sizes=tuple(sorted(size for size in sizes if size is not None)),
     )
 
 
