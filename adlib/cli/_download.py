@@ -43,9 +43,9 @@ def download(
     Example: adlib data download mvtec-ad --classes hazelnut carpet zipper
     """
     from adlib import datasets
-    from adlib.datasets._download import license_notice
+    from adlib.datasets._mvtec_ad import NOTICE
 
-    tell.print(license_notice(dataset), markup=False, soft_wrap=True)
+    tell.print(NOTICE, markup=False, soft_wrap=True)
     if not accept_license:
         if not sys.stdin.isatty():
             raise ValueError(

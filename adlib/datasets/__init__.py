@@ -5,7 +5,6 @@ from __future__ import annotations
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
-from adlib.datasets._demo_set import demo_root
 from adlib.datasets._download import download
 from adlib.datasets._elpv import elpv_samples
 from adlib.datasets._layouts import read_samples
@@ -15,26 +14,26 @@ from adlib.datasets._shift_settings import ShiftSettings
 from adlib.datasets._splits import (
     create_clean_split,
     load_clean_splits,
+    load_shifted_splits,
     save_clean_splits,
 )
 from adlib.datasets._verify import verify
 
 if TYPE_CHECKING:
+    from adlib.datasets._demo_set import demo_root
     from adlib.datasets._shift import ShiftDomainTransform, get_shift_transforms
-    from adlib.datasets._shifted_set import generate_shifted_set
-    from adlib.datasets._shifted_splits import check_shifted_set, load_shifted_splits
-    from adlib.datasets._torch_dataset import MVTecDataset
-    from adlib.datasets._transforms import get_clean_transforms
+    from adlib.datasets._shifted_set import check_shifted_set, generate_shifted_set
+    from adlib.datasets._torch_dataset import MVTecDataset, get_clean_transforms
 
-# Looked up on first use, because they load torch.
+# Looked up on first use, because they load torch, or SciPy.
 _LAZY = {
     "MVTecDataset": "_torch_dataset",
     "ShiftDomainTransform": "_shift",
-    "check_shifted_set": "_shifted_splits",
+    "check_shifted_set": "_shifted_set",
+    "demo_root": "_demo_set",
     "generate_shifted_set": "_shifted_set",
-    "get_clean_transforms": "_transforms",
+    "get_clean_transforms": "_torch_dataset",
     "get_shift_transforms": "_shift",
-    "load_shifted_splits": "_shifted_splits",
 }
 
 __all__ = [

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import csv
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from pathlib import Path
-from typing import Literal, NamedTuple, TypeAlias
+from typing import Literal, NamedTuple, TypeAlias, get_args
 
 import numpy as np
 
@@ -13,7 +13,6 @@ from adlib._validation import check_int, check_option
 from adlib.datasets._samples import ANOMALOUS, GOOD, NORMAL, Sample
 
 CellKind: TypeAlias = Literal["mono", "poly"]
-CELL_KINDS: tuple[CellKind, ...] = ("mono", "poly")
 TRAINING_RATIO = 0.6  # of the functional cells; the others are held out
 
 
@@ -25,13 +24,26 @@ class SolarCell(NamedTuple):
 
     path: Path
     defect_probability: float
-    kind: CellKind
 
 
 def elpv_cells(kind: CellKind) -> list[SolarCell]:
     """Return the cells of one kind, in the order of the data set."""
-    wanted = check_option(kind, "kind", "elpv_cells", CELL_KINDS)
-    return [cell for cell in _read_all() if cell.kind == wanted]
+    check_option(kind, "kind", "elpv_cells", get_args(CellKind))
+    try:
+        import elpv_dataset  # noqa: PLC0415 - optional
+    except ImportError:
+        raise ImportError(
+            "The solar cells need the package elpv-dataset. "
+            'Run: pip install "adlib-vision[demo]"'
+        ) from None
+    root = Path(elpv_dataset.__file__).parent / "data"
+    with (root / "labels.csv").open(newline="") as file:
+        rows = csv.reader(file, delimiter=" ", skipinitialspace=True)
+        return [
+            SolarCell(root / name, float(probability))
+            for name, probability, cell_kind in rows
+            if cell_kind == kind
+        ]
 
 
 def elpv_samples(kind: CellKind) -> list[Sample]:
@@ -61,22 +73,17 @@ def elpv_samples(kind: CellKind) -> list[Sample]:
         ['defective', 'good']
     """
     name = f"elpv-{kind}"
-    samples = []
-    for cell in elpv_cells(kind):
-        if cell.defect_probability == 0.0:
-            samples.append(Sample(cell.path, NORMAL, GOOD, None, name, "train"))
-        elif cell.defect_probability == 1.0:
-            samples.append(
-                Sample(cell.path, ANOMALOUS, "defective", None, name, "test")
-            )
-    return samples
+    return [
+        Sample(path, NORMAL, GOOD, None, name, "train")
+        if probability == 0.0
+        else Sample(path, ANOMALOUS, "defective", None, name, "test")
+        for path, probability in elpv_cells(kind)
+        if probability in (0.0, 1.0)
+    ]
 
 
 def split_cells(
-    cells: Sequence[SolarCell],
-    *,
-    n_training: int | None = None,
-    random_state: int = 42,
+    cells: Sequence[SolarCell], *, n_training: int | None = None, random_state: int = 42
 ) -> tuple[list[SolarCell], list[SolarCell]]:
     """Return training cells (functional), and test cells (functional, then defective).
 
@@ -93,19 +100,3 @@ def split_cells(
     training = [functional[i] for i in sorted(drawn[:n_training])]
     held_out = [functional[i] for i in sorted(drawn[n_training:])]
     return training, held_out + defective
-
-
-def _read_all() -> Iterator[SolarCell]:
-    try:
-        import elpv_dataset  # noqa: PLC0415 - optional
-    except ImportError:
-        raise ImportError(
-            "The solar cells need the package elpv-dataset. "
-            'Run: pip install "adlib-vision[demo]"'
-        ) from None
-    root = Path(elpv_dataset.__file__).parent / "data"
-    with (root / "labels.csv").open(newline="") as file:
-        for line in csv.reader(file, delimiter=" ", skipinitialspace=True):
-            name, probability, kind = line
-            cell_kind = check_option(kind, "kind", "labels.csv", CELL_KINDS)
-            yield SolarCell(root / name, float(probability), cell_kind)

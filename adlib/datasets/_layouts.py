@@ -1,18 +1,21 @@
-"""Data sets in folders, as their publishers lay them out, as samples.
+"""Data sets as their publishers lay them out, in folders or a table, as samples.
 
 No image is opened here.
 """
 
 from __future__ import annotations
 
+import csv
+import io
+import itertools
+import json
 import os
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path, PurePath
-from typing import Literal, NamedTuple, TypeAlias
+from typing import Literal, NamedTuple, TypeAlias, TypeVar, get_args
 
 from adlib._validation import check_option, describe, refusal
-from adlib.datasets._samples import ANOMALOUS, GOOD, NORMAL, Sample, Split
-from adlib.datasets._table import read_table
+from adlib.datasets._samples import ANOMALOUS, GOOD, NORMAL, Sample, Split, path_in
 from adlib.images._folders import is_hidden, is_image_name
 
 Layout: TypeAlias = Literal["mvtec", "mvtec-ad-2", "visa", "btad", "folder"]
@@ -50,7 +53,23 @@ LAYOUTS: dict[str, FolderLayout] = {
     "mvtec-ad-2": FolderLayout((TRAIN, VALIDATION, PUBLIC_TEST), GOOD, "_mask"),
     "btad": FolderLayout((TRAIN, TEST), "ok", ""),
 }
-NAMES: tuple[Layout, ...] = ("mvtec", "mvtec-ad-2", "visa", "btad", "folder")
+# Of VisA's table.
+COLUMNS = ("object", "split", "label", "image", "mask")
+DELIMITERS = ",;\t|"
+Meaning = TypeVar("Meaning", int, Split)
+# Not 0 and 1: which of them is normal differs from table to table.
+LABELS = dict.fromkeys(("normal", "good", "ok", "nominal"), NORMAL)
+LABELS |= dict.fromkeys(("anomaly", "anomalous", "abnormal", "bad"), ANOMALOUS)
+LABELS |= dict.fromkeys(("defect", "defective", "ko", "ng"), ANOMALOUS)
+SPLITS: dict[str, Split] = {
+    "train": "train",
+    "training": "train",
+    "validation": "validation",
+    "val": "validation",
+    "valid": "validation",
+    "test": "test",
+    "testing": "test",
+}
 
 
 def read_samples(
@@ -82,11 +101,6 @@ def read_samples(
         ValueError: No layout fits, ``classes`` is empty, or a table is not as stated; a
             row with an unknown label or split, or a path out of ``root``, is named.
 
-    Note:
-        VisA's table may be UTF-8 or UTF-16, with commas, semicolons, tabs or bars; its
-        labels say normal (also good, ok, nominal) or anomaly (also anomalous, abnormal,
-        bad, defect, defective, ko, ng), in any case.
-
     References:
         1. Bergmann et al., "MVTec AD", CVPR 2019.
         2. Bergmann et al., "Beyond dents and scratches" (LOCO), IJCV 2022.
@@ -115,21 +129,24 @@ def read_samples(
         rule = "None or a list of class names, not empty"
         raise ValueError(refusal("classes", "read_samples", rule, describe(classes)))
     if layout is not None:
-        check_option(layout, "layout", "read_samples", NAMES)
+        check_option(layout, "layout", "read_samples", get_args(Layout))
     kind = layout or guess_layout(folder)
+    samples: Iterable[Sample]
     if kind == "visa":
-        return sorted(_visa(folder, classes), key=_order)
-    if kind == "folder":
-        if classes is not None and list(classes) != [folder.name]:
-            rule = f"None or [{folder.name!r}] for a plain folder"
-            raise ValueError(
-                refusal("classes", "read_samples", rule, describe(classes))
-            )
-        return sorted(_plain(folder), key=_order)
-    samples: list[Sample] = []
-    for class_folder in class_folders(folder, classes, LAYOUTS[kind]):
-        samples += _class_samples(class_folder, LAYOUTS[kind])
-    return sorted(samples, key=_order)
+        listed = read_table(folder / VISA_TABLE, folder)
+        wanted = _chosen(classes, class_names(listed), folder)
+        samples = (sample for sample in listed if sample.class_name in wanted)
+    elif kind == "folder":
+        _chosen(classes, [folder.name], folder)
+        samples = _plain(folder)
+    else:
+        samples = itertools.chain.from_iterable(
+            _class_samples(folder / name, LAYOUTS[kind])
+            for name in classes_in(folder, classes, LAYOUTS[kind])
+        )
+    return sorted(
+        samples, key=lambda s: (s.class_name, s.split, s.defect_type, str(s.image_path))
+    )
 
 
 def class_names(samples: Iterable[Sample]) -> list[str]:
@@ -139,45 +156,33 @@ def class_names(samples: Iterable[Sample]) -> list[str]:
 
 def image_files(folder: Path) -> list[Path]:
     """Return the image files right in a folder, in order of names; none is hidden."""
-    if not folder.is_dir():
-        return []
-    return sorted(
-        path
-        for path in folder.iterdir()
-        if is_image_name(path)
-        and not is_hidden(PurePath(path.name))
-        and not path.is_dir()
-    )
+    files = [path for path in _visible(folder) if not path.is_dir()]
+    return [path for path in files if is_image_name(path)]
 
 
 def subfolders(folder: Path) -> list[Path]:
     """Return the folders right in a folder, in order of names; none is hidden."""
+    return [path for path in _visible(folder) if path.is_dir()]
+
+
+def _visible(folder: Path) -> list[Path]:
     if not folder.is_dir():
         return []
-    return sorted(
-        path
-        for path in folder.iterdir()
-        if path.is_dir() and not is_hidden(PurePath(path.name))
-    )
-
-
-def _order(sample: Sample) -> tuple[str, str, str, str]:
-    where = str(sample.image_path)
-    return sample.class_name, sample.split, sample.defect_type, where
+    return sorted(p for p in folder.iterdir() if not is_hidden(PurePath(p.name)))
 
 
 def guess_layout(root: Path) -> Layout:
     """Return the layout that a folder looks like, or raise."""
     if (root / VISA_TABLE).is_file():
         return "visa"
-    tests: dict[Layout, Callable[[Path], bool]] = {
-        "mvtec-ad-2": lambda f: (f / "test_public").is_dir(),
-        "btad": lambda f: (f / "train" / "ok").is_dir(),
-        "mvtec": lambda f: (f / "train" / GOOD).is_dir(),
+    marks: dict[Layout, str] = {
+        "mvtec-ad-2": "test_public",
+        "btad": "train/ok",
+        "mvtec": "train/good",
     }
     folders = subfolders(root)
-    for layout, fits in tests.items():
-        if any(fits(folder) for folder in folders):
+    for layout, mark in marks.items():
+        if any((folder / mark).is_dir() for folder in folders):
             return layout
     if image_files(root / GOOD):
         return "folder"
@@ -188,24 +193,26 @@ def guess_layout(root: Path) -> Layout:
     )
 
 
-def class_folders(
+def classes_in(
     root: Path, classes: Sequence[str] | None, layout: FolderLayout
-) -> list[Path]:
-    """Return the folders of the classes asked for, or of all there are."""
-    first = layout.parts[0].folder
-    known = [f for f in subfolders(root) if (f / first / layout.good).is_dir()]
-    if classes is None:
-        return known
-    return [_known(root, name, [folder.name for folder in known]) for name in classes]
+) -> list[str]:
+    """Return the classes asked for, or all there are; each has training images."""
+    normal = Path(layout.parts[0].folder, layout.good)
+    known = [folder.name for folder in subfolders(root) if (folder / normal).is_dir()]
+    return _chosen(classes, known, root)
 
 
-def _known(root: Path, name: str, names: Sequence[str]) -> Path:
-    if name not in names:
-        raise FileNotFoundError(
-            f"There is no class {name!r} in {str(root)!r}, which has "
-            f"{', '.join(names) or 'none'}."
-        )
-    return root / name
+def _chosen(
+    classes: Sequence[str] | None, known: Sequence[str], root: Path
+) -> list[str]:
+    """Return the classes asked for, each once, or all; raise if one is not known."""
+    for name in classes or ():
+        if name not in known:
+            raise FileNotFoundError(
+                f"There is no class {name!r} in {str(root)!r}, which has "
+                f"{', '.join(known) or 'none'}."
+            )
+    return list(dict.fromkeys(known if classes is None else classes))
 
 
 def _class_samples(folder: Path, layout: FolderLayout) -> Iterator[Sample]:
@@ -230,8 +237,6 @@ def _class_samples(folder: Path, layout: FolderLayout) -> Iterator[Sample]:
 
 def _masks(folder: Path, mask_stem: str) -> dict[str, Path]:
     """Return the mask, or folder of masks, of each image by its stem."""
-    if not folder.is_dir():
-        return {}
     masks = {p.stem.removesuffix(mask_stem): p for p in image_files(folder)}
     return masks | {f.name: f for f in subfolders(folder)}
 
@@ -246,11 +251,72 @@ def _plain(root: Path) -> Iterator[Sample]:
             yield Sample(path, label, kind.name, None, root.name, split)
 
 
-def _visa(root: Path, classes: Sequence[str] | None) -> list[Sample]:
-    samples = read_table(root / VISA_TABLE, root)
-    if classes is None:
-        return samples
-    names = class_names(samples)
-    for name in sorted(set(classes)):
-        _known(root, name, names)
-    return [sample for sample in samples if sample.class_name in classes]
+def read_table(table: Path, root: Path) -> list[Sample]:
+    """Return the samples that a table lists, in its order, or raise with the row.
+
+    It is UTF-8 or UTF-16, with commas, semicolons, tabs or bars. Neither the case of
+    names, labels and splits counts, nor blanks around values, nor blank rows.
+    """
+    samples: dict[Path, Sample] = {}
+    for where, row in _rows(table):
+        for column in COLUMNS[:-1]:  # normal images have no mask
+            if not row[column]:
+                raise ValueError(refusal(column, where, "given", "nothing"))
+        label = _meaning(row["label"], LABELS, "label", where)
+        normal = label == NORMAL
+        mask = None if normal or not row["mask"] else path_in(root, row["mask"], where)
+        sample = Sample(
+            path_in(root, row["image"], where),
+            label,
+            GOOD if normal else "anomaly",
+            mask,
+            row["object"],
+            _meaning(row["split"], SPLITS, "split", where),
+        )
+        if sample.image_path in samples:
+            rule = "a path that comes once in the table"
+            raise ValueError(refusal("image", where, rule, describe(row["image"])))
+        samples[sample.image_path] = sample
+    if not samples:
+        raise ValueError(f"{str(table)!r} must have a row for each image; it has none.")
+    return list(samples.values())
+
+
+def _rows(table: Path) -> Iterator[tuple[str, dict[str, str]]]:
+    """Yield where each row is, for messages, and its cells by column."""
+    data = table.read_bytes()
+    try:
+        lines = list(io.StringIO(data.decode(json.detect_encoding(data)), newline=""))
+    except UnicodeDecodeError as error:
+        rule = f"{str(table)!r} must be UTF-8 or UTF-16 text"
+        raise ValueError(f"{rule} ({error}). Save it as CSV UTF-8.") from error
+    first = next((line for line in lines if line.strip()), "")
+    reader = csv.reader(lines, delimiter=max(DELIMITERS, key=first.count), strict=True)
+    stripped = ([cell.strip() for cell in cells] for cells in reader)
+    filled = (row for row in stripped if any(row))
+    try:
+        columns = [cell.lower() for cell in next(filled, [])]
+        if any(columns.count(column) != 1 for column in COLUMNS):
+            raise ValueError(
+                f"{str(table)!r} must have the columns {', '.join(sorted(COLUMNS))}, "
+                f"each once; it has {', '.join(columns) or 'none'}."
+            )
+        for row in filled:
+            where = f"line {reader.line_num} of {str(table)!r}"
+            if any(row[len(columns) :]):
+                rule = f"{len(columns)} cells"
+                raise ValueError(refusal("row", where, rule, f"{len(row)}"))
+            yield where, dict(itertools.zip_longest(columns, row, fillvalue=""))
+    except csv.Error as error:
+        where = f"line {reader.line_num} of {str(table)!r}"
+        raise ValueError(f"{where} must be a row of a CSV table: {error}.") from error
+
+
+def _meaning(
+    word: str, words: Mapping[str, Meaning], column: str, where: str
+) -> Meaning:
+    """Return what a word stands for, or raise with the words that are known."""
+    if word.lower() not in words:
+        rule = f"one of {', '.join(words)}"
+        raise ValueError(refusal(column, where, rule, describe(word)))
+    return words[word.lower()]

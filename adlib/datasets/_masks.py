@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 from contextlib import suppress
 from pathlib import Path
-from typing import NamedTuple
+from typing import TypeAlias
 
 import numpy as np
 from PIL import Image, ImageOps, UnidentifiedImageError
@@ -24,14 +24,8 @@ LOSSY_FORMATS = frozenset(
 )
 LEAST_RANGE = 128  # of values that lossy compression does not mix
 SAVE = "Save masks as PNG, grey, 0 where normal and 255 where anomalous."
-
-
-class Doubt(NamedTuple):
-    """Why a mask may not mean what its reader takes it for."""
-
-    kind: str
-    path: Path
-    text: str
+# Why a mask may be misread: kind, path and text of a ``Problem``.
+Doubt: TypeAlias = tuple[str, Path, str]
 
 
 def read_mask(path: str | os.PathLike[str]) -> BoolArray:
@@ -45,9 +39,8 @@ def read_mask(path: str | os.PathLike[str]) -> BoolArray:
 
     A mask in colours counts by the highest of its channels, so its normal pixels are
     black. An alpha channel is the mask where all pixels have one colour; else what is
-    transparent is normal. Inverted masks are not detected: ``verify``
-    reports masks that mark more than half of their pixels, and all others that may be
-    misread.
+    transparent is normal. Inverted masks are not detected: ``verify`` reports masks
+    that mark more than half of their pixels, and all others that may be misread.
 
     Args:
         path: A mask, or a folder of masks of one image that count together.
@@ -74,37 +67,34 @@ def read_mask(path: str | os.PathLike[str]) -> BoolArray:
     return read_doubtful_mask(path)[0]
 
 
-def read_doubtful_mask(
-    path: str | os.PathLike[str],
-) -> tuple[BoolArray, list[Doubt]]:
+def read_doubtful_mask(path: str | os.PathLike[str]) -> tuple[BoolArray, list[Doubt]]:
     """Read a mask as ``read_mask`` does, and say what in it may be misread."""
     if not isinstance(path, str | os.PathLike) or path == "":
         remedy = "Of an array take mask != 0, or mask > 127 where edges are soft."
         rule = "the path of a file or folder"
         raise TypeError(refusal("path", "read_mask", rule, describe(path), remedy))
     place = Path(path)
-    if place.is_dir():
-        read = [_read_one(file) for file in image_files(place)]
-        if len({mask.shape for mask, _ in read}) != 1:
-            sizes = ", ".join(sorted({"{}x{}".format(*m.shape) for m, _ in read}))
-            raise ImageError(
-                f"{place} must hold masks of one size; it holds {sizes or 'none'}."
-            )
-    else:
+    read = [_read_one(file) for file in image_files(place)]
+    if not place.is_dir():
         read = [_read_one(place)]
+    elif len({mask.shape for mask, _ in read}) != 1:
+        sizes = ", ".join(sorted({"{}x{}".format(*mask.shape) for mask, _ in read}))
+        raise ImageError(
+            f"{place} must hold masks of one size; it holds {sizes or 'none'}."
+        )
     marked = np.asarray(np.logical_or.reduce([mask for mask, _ in read]))
     doubts = [doubt for _, own in read for doubt in own]
     share = float(marked.mean())
     if share > 0.5:  # noqa: PLR2004 - most pixels
-        doubts.append(
-            Doubt("mostly marked mask", place, f"marks {share:.0%} of the image")
-        )
+        doubts.append(("mostly marked mask", place, f"marks {share:.0%} of the image"))
     return marked, doubts
 
 
 def _read_one(path: Path) -> tuple[BoolArray, list[Doubt]]:
     """Return what a file marks, and what in it may be misread."""
-    values, lossy_format, in_alpha = _plane(path)
+    colours = read_image(path)
+    lossy_format, alpha = _format_and_alpha(path)
+    values, in_alpha = _plane(path, colours, alpha)
     low, high = values.min(), values.max()
     if not (low >= 0 and high < np.inf):  # so that NaN fails too
         raise ImageError(f"{path} must hold finite values of at least 0. {SAVE}")
@@ -120,35 +110,27 @@ def _read_one(path: Path) -> tuple[BoolArray, list[Doubt]]:
     cut = f"those above {half_of_range(values):g} count as anomalous"
     if lossy:
         text = f"holds {found} in a lossy format ({lossy_format}); {cut}"
-        doubts.append(Doubt("lossy mask", path, text))
+        doubts.append(("lossy mask", path, text))
     elif not numbers_kinds(values):
-        doubts.append(Doubt("many-valued mask", path, f"holds {found}; {cut}"))
+        doubts.append(("many-valued mask", path, f"holds {found}; {cut}"))
     elif 0 < low < high:
         text = f"holds no 0; its lowest value, {low:g}, counts as normal"
-        doubts.append(Doubt("mask without 0", path, text))
+        doubts.append(("mask without 0", path, text))
     if in_alpha:
         text = "has one colour, so that its alpha channel counts as the mask"
-        doubts.append(Doubt("mask in alpha", path, text))
+        doubts.append(("mask in alpha", path, text))
     return marked_pixels(values, lossy=lossy), doubts
 
 
-class _Plane(NamedTuple):
-    """What a file says of each pixel, (height, width), and its format if lossy."""
-
-    values: AnyArray
-    lossy_format: str | None
-    in_alpha: bool
-
-
-def _plane(path: Path) -> _Plane:
-    """Decode a mask to one value a pixel."""
-    colours = read_image(path)
-    lossy_format, alpha = _format_and_alpha(path)
+def _plane(
+    path: Path, colours: AnyArray, alpha: UInt8Array | None
+) -> tuple[AnyArray, bool]:
+    """Return one value a pixel, and whether these are the alpha channel's."""
     varied = bool((colours != colours[0, 0]).any())
     if alpha is not None and alpha.min() == alpha.max():
         alpha = None
     if alpha is not None and not varied:
-        return _Plane(alpha, lossy_format, in_alpha=True)
+        return alpha, True
     values = colours if colours.ndim == GREY else colours.max(axis=2)
     if alpha is not None:
         values = values * (alpha / 255)
@@ -163,7 +145,7 @@ def _plane(path: Path) -> _Plane:
             f"{path} has colours and must be black where normal; none of its pixels "
             f"is. {SAVE}"
         )
-    return _Plane(values, lossy_format, in_alpha=False)
+    return values, False
 
 
 def _format_and_alpha(path: Path) -> tuple[str | None, UInt8Array | None]:

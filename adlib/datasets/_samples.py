@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 import posixpath
-from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal, Self, TypeAlias
+from typing import Literal, TypeAlias
 
 from adlib._validation import describe, refusal
 
@@ -31,12 +30,8 @@ class Sample:
     Example:
         >>> from pathlib import Path
         >>> from adlib.datasets import Sample
-        >>> root = Path("parts")
-        >>> sample = Sample(root / "good" / "0.png", 0, "good", None, "part", "train")
-        >>> sample.as_json(root)["image_path"]
-        'good/0.png'
-        >>> Sample.from_json(sample.as_json(root), "part", root) == sample
-        True
+        >>> Sample(Path("good/0.png"), 0, "good", None, "part", "train").split
+        'train'
     """
 
     image_path: Path
@@ -46,60 +41,11 @@ class Sample:
     class_name: str
     split: Split
 
-    def as_json(self, root: Path) -> dict[str, Any]:
-        """Return all but the class as JSON has it, with paths relative to ``root``.
-
-        Args:
-            root: The data set's folder.
-
-        Returns:
-            "image_path", "mask_path", "label", "defect_type" and "split".
-
-        Raises:
-            ValueError: A path lies outside ``root``.
-        """
-        mask = self.mask_path
-        return {
-            "image_path": self.image_path.relative_to(root).as_posix(),
-            "mask_path": None if mask is None else mask.relative_to(root).as_posix(),
-            "label": self.label,
-            "defect_type": self.defect_type,
-            "split": self.split,
-        }
-
-    @classmethod
-    def from_json(cls, entry: Mapping[str, Any], class_name: str, root: Path) -> Self:
-        """Undo ``as_json``.
-
-        Args:
-            entry: What ``as_json`` gave.
-            class_name: What the image shows.
-            root: Where the data set's folder is now.
-
-        Returns:
-            The sample, with paths in ``root``, which are not opened.
-
-        Raises:
-            KeyError: An entry is missing.
-            TypeError: A path is none.
-            ValueError: A path leads out of ``root``.
-        """
-        mask, owner = entry["mask_path"], "Sample.from_json"
-        return cls(
-            image_path=path_in(root, entry["image_path"], owner),
-            label=entry["label"],
-            defect_type=entry["defect_type"],
-            mask_path=None if mask is None else path_in(root, mask, owner),
-            class_name=class_name,
-            split=entry["split"],
-        )
-
 
 def path_in(root: Path, text: str, owner: str) -> Path:
-    """Return a path in a folder that a table or record names, or raise.
+    """Return a path that a table or record names, relative to a folder, or raise.
 
-    ``text`` is relative to the folder, with slashes, or backslashes as on Windows; it
-    may not lead out of it.
+    Backslashes separate as slashes do; the path may not lead out of the folder.
     """
     rule = "a relative path that stays in the data set's folder"
     if not isinstance(text, str):

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, fields, replace
-from typing import Any, ClassVar, Literal, Self, TypeAlias
+from dataclasses import asdict, dataclass, replace
+from typing import Any, ClassVar, Literal, Self, TypeAlias, get_args
 
 from adlib._validation import check_option, check_positive, check_range
 
@@ -11,15 +11,7 @@ Range: TypeAlias = tuple[float, float]
 Part: TypeAlias = Literal[
     "rotation", "crop", "translation", "colour", "illumination", "blur", "noise"
 ]
-PARTS: tuple[Part, ...] = (
-    "rotation",
-    "crop",
-    "translation",
-    "colour",
-    "illumination",
-    "blur",
-    "noise",
-)
+PARTS: tuple[Part, ...] = get_args(Part)
 GEOMETRIC: tuple[Part, ...] = ("rotation", "crop", "translation")
 PHOTOMETRIC: tuple[Part, ...] = ("colour", "blur", "noise")
 Severity: TypeAlias = Literal["mild", "moderate", "severe"]
@@ -105,10 +97,10 @@ class ShiftSettings:
         return self.without(*(part for part in PARTS if part not in parts))
 
     def without(self, *parts: Part) -> Self:
-        """Return settings with some parts switched off.
+        """Return settings with some parts switched off; see ``only``.
 
         Args:
-            *parts: See ``only``.
+            *parts: Names of attributes but ``illumination_ratio``.
 
         Returns:
             New settings.
@@ -136,8 +128,8 @@ class ShiftSettings:
             ValueError: There is no such name, or the factor is not above 0.
         """
         if isinstance(severity, str):
-            names = tuple(SEVERITIES)
-            factor = SEVERITIES[check_option(severity, "severity", "scaled", names)]
+            check_option(severity, "severity", "scaled", tuple(SEVERITIES))
+            factor = SEVERITIES[severity]
         else:
             factor = check_positive(severity, "severity", "scaled")
         changes: dict[str, Any] = {
@@ -151,9 +143,5 @@ class ShiftSettings:
         return replace(self, **changes)
 
     def as_dict(self) -> dict[str, Any]:
-        """Return the settings as JSON has them, ranges as lists."""
-        values = {field.name: getattr(self, field.name) for field in fields(self)}
-        return {
-            name: list(value) if isinstance(value, tuple) else value
-            for name, value in values.items()
-        }
+        """Return the settings by name, as JSON takes them."""
+        return asdict(self)

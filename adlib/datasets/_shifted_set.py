@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import hashlib
-import io
 import json
 from collections import Counter
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
+from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import NamedTuple
 
@@ -18,16 +19,22 @@ from PIL import Image
 from adlib._files import replacing
 from adlib._progress import ProgressBar
 from adlib._threads import Threads, available_threads
-from adlib._typing import AnyArray
 from adlib._validation import check_int
-from adlib.datasets._masks import read_mask
-from adlib.datasets._samples import Sample
+from adlib.datasets._samples import Sample, path_in
 from adlib.datasets._shift import Shift, ShiftDomainTransform
 from adlib.datasets._shift_settings import ShiftSettings
-from adlib.datasets._shifted_splits import ShiftedSplit, digest
-from adlib.datasets._splits import ClassSplit, read_entries, write_splits
-from adlib.images import read_image
-from adlib.images._pixels import as_pixels
+from adlib.datasets._splits import (
+    DIGESTS,
+    PARTS,
+    ClassSplit,
+    as_entry,
+    load_shifted_splits,
+    read_entries,
+    relative,
+    write_splits,
+)
+from adlib.datasets._torch_dataset import read_image_and_mask
+from adlib.images._folders import is_hidden
 
 VERSION = 1  # of what a shift draws and how it is written
 MARKER = "shift.json"
@@ -55,7 +62,7 @@ def generate_shifted_set(
     random_state: int = 42,
     n_workers: int | None = None,
     progress: bool = True,
-) -> dict[str, ShiftedSplit]:
+) -> dict[str, ClassSplit]:
     """Write the shifted copy of each class, divided into its parts.
 
     Files are ``{target}/{class}/{train,val,test}/{images,masks}/*_shifted.png``, named
@@ -94,22 +101,19 @@ def generate_shifted_set(
         >>> from tempfile import TemporaryDirectory
         >>> from PIL import Image
         >>> from adlib.datasets import (
-        ...     Sample, create_clean_split, generate_shifted_set)
+        ...     create_clean_split, generate_shifted_set, read_samples)
         >>> with TemporaryDirectory() as folder:
-        ...     place = Path(folder)
-        ...     paths = [place / f"{i}.png" for i in range(3)]
-        ...     for path in paths:
-        ...         Image.new("L", (64, 64), 128).save(path)
-        ...     samples = [Sample(p, 0, "good", None, "part", "train") for p in paths]
-        ...     shifted = generate_shifted_set(
-        ...         [create_clean_split(samples, "part")], place, place / "shifted",
-        ...         place / "shifted.json")
-        >>> len(shifted["part"].train), shifted["part"].val[0].image_path.suffix
-        (2, '.png')
+        ...     root = Path(folder, "part")
+        ...     (root / "good").mkdir(parents=True)
+        ...     for i in range(3):
+        ...         Image.new("L", (64, 64), 128).save(root / "good" / f"{i}.png")
+        ...     split = create_clean_split(read_samples(root), "part")
+        ...     target, record = Path(folder, "shifted"), Path(folder, "shifted.json")
+        ...     len(generate_shifted_set([split], root, target, record)["part"].train)
+        2
     """
-    owner = "generate_shifted_set"
-    workers = n_workers or available_threads()
-    check_int(workers, "n_workers", owner, low=1)
+    if n_workers is not None:
+        check_int(n_workers, "n_workers", "generate_shifted_set", low=1)
     transform = ShiftDomainTransform(settings, random_state=random_state)
     source, folder, file = Path(root), Path(target), Path(record)
     listed = list(splits)
@@ -122,43 +126,90 @@ def generate_shifted_set(
     entries = {name: entry for name, entry in kept.items() if name not in jobs}
     result = {}
     with (
-        ProgressBar("Shifting", sum(map(len, jobs.values())), enabled=progress) as bar,
         _one_torch_thread(),
+        Threads(n_workers or available_threads(), "adlib-shift") as pool,
+        ProgressBar("Shifting", sum(map(len, jobs.values())), enabled=progress) as bar,
     ):
-        for split in listed:
-            name = split.class_name
+        for name, own in jobs.items():
             _prepare(folder / name, prints[name])
             digests: dict[Path, str] = {}
-            for written in _run(jobs[name], transform, workers):
+            for written in pool.map(partial(_shift, transform=transform), own):
                 digests |= written
                 bar.advance(note=name)
-            parts = {
-                part: tuple(job.shifted for job in jobs[name] if job.part == part)
-                for part in split.parts()
-            }
-            result[name] = ShiftedSplit(
-                name,
-                random_state,
-                **parts,
-                settings=transform.settings,
-                sources={
-                    job.shifted.image_path: job.source.image_path.relative_to(
-                        source
-                    ).as_posix()
-                    for job in jobs[name]
-                },
-                digests=digests,
+            train, val, test = (
+                tuple(job.shifted for job in own if job.part == part) for part in PARTS
             )
-            entries[name] = result[name].as_json(folder)
+            result[name] = ClassSplit(name, random_state, train, val, test)
+            origins = {
+                job.shifted.image_path: relative(job.source.image_path, source)
+                for job in own
+            }
+            entries[name] = {
+                "settings": transform.settings.as_dict(),
+                **as_entry(result[name], folder),
+                "sources": {relative(p, folder): o for p, o in origins.items()},
+                DIGESTS: {relative(p, folder): sha for p, sha in digests.items()},
+            }
             write_splits(file, dict(sorted(entries.items())))
     return result
 
 
+def check_shifted_set(
+    path: str | Path, root: str | Path, *, progress: bool = True
+) -> list[str]:
+    """Look for what is wrong with a shifted set on disk.
+
+    Args:
+        path: ``shifted_splits.json``.
+        root: Where the shifted set is.
+        progress: Show a bar on a terminal.
+
+    Returns:
+        A line for each thing that is wrong; [] if the set is whole.
+
+    Raises:
+        FileNotFoundError: There is no such record.
+        ValueError: It is not what ``generate_shifted_set`` writes.
+
+    Example:
+        >>> from pathlib import Path
+        >>> from tempfile import TemporaryDirectory
+        >>> from adlib.datasets import check_shifted_set
+        >>> with TemporaryDirectory() as folder:
+        ...     record = Path(folder, "shifted_splits.json")
+        ...     _ = record.write_text('{"version": 1, "classes": {}}')
+        ...     check_shifted_set(record, folder)
+        []
+    """
+    folder = Path(root)
+    entries = read_entries(Path(path), [DIGESTS])
+    wrong: list[str] = []
+    n_files = sum(len(entry[DIGESTS]) for entry in entries.values())
+    with ProgressBar("Checking", n_files, enabled=progress) as bar:
+        for name, entry in entries.items():
+            digests = {
+                path_in(folder, file, "the record"): recorded
+                for file, recorded in entry[DIGESTS].items()
+            }
+            for file, recorded in digests.items():
+                if not file.is_file():
+                    wrong.append(f"{file} is missing. Generate the set again.")
+                elif _digest(file) != recorded:
+                    wrong.append(f"{file} was changed. Delete it and generate again.")
+                bar.advance()
+            wrong += [
+                f"{file} is not in the record. Delete it."
+                for file in sorted((folder / name).glob("*/*/*"))
+                if file not in digests and not is_hidden(file.relative_to(folder))
+            ]
+    if not wrong:  # the record itself: counts, and no image twice
+        load_shifted_splits(path, root)
+    return wrong
+
+
 def _jobs(split: ClassSplit, folder: Path) -> list[_Job]:
     """Return what is to be done for a class, in the order that gives images numbers."""
-    originals = [
-        (part, sample) for part, samples in split.parts().items() for sample in samples
-    ]
+    originals = [(part, one) for part, own in split.parts().items() for one in own]
     names = [f"{part}/{s.defect_type}_{s.image_path.stem}" for part, s in originals]
     seen = Counter(names)
     jobs = []
@@ -167,14 +218,8 @@ def _jobs(split: ClassSplit, folder: Path) -> list[_Job]:
         if seen[names[number]] > 1:  # several suffixes, or folders of the publisher
             stem = f"{sample.split}_{stem}_{sample.image_path.suffix[1:]}"
         place, name = folder / split.class_name / part, f"{stem}_shifted.png"
-        shifted = Sample(
-            place / "images" / name,
-            sample.label,
-            sample.defect_type,
-            None if sample.mask_path is None else place / "masks" / name,
-            sample.class_name,
-            sample.split,
-        )
+        mask = None if sample.mask_path is None else place / "masks" / name
+        shifted = replace(sample, image_path=place / "images" / name, mask_path=mask)
         jobs.append(_Job(number, part, sample, shifted))
     if len({job.shifted.image_path for job in jobs}) != len(jobs):
         raise ValueError(
@@ -188,21 +233,14 @@ def _fingerprint(
     jobs: Iterable[_Job], transform: ShiftDomainTransform, root: Path
 ) -> str:
     """Return what changes when a class would come out otherwise."""
-    content = [
-        VERSION,
-        transform.random_state,
-        transform.settings.as_dict(),
-        [
-            [
-                job.part,
-                job.source.image_path.relative_to(root).as_posix(),
-                job.source.image_path.stat().st_size,
-                job.source.mask_path is not None,
-            ]
-            for job in jobs
-        ],
-    ]
-    return hashlib.sha256(json.dumps(content).encode()).hexdigest()
+    images = []
+    for job in jobs:
+        path, masked = job.source.image_path, job.source.mask_path is not None
+        size = path.stat().st_size
+        images.append([job.part, relative(path, root), size, masked])
+    settings = transform.settings.as_dict()
+    content = json.dumps([VERSION, transform.random_state, settings, images])
+    return hashlib.sha256(content.encode()).hexdigest()
 
 
 def _check_free(folder: Path, fingerprint: str) -> None:
@@ -225,57 +263,40 @@ def _check_free(folder: Path, fingerprint: str) -> None:
 
 def _prepare(folder: Path, fingerprint: str) -> None:
     """Make a class's folders and clear what a kill left half-written."""
-    for part in ("train", "val", "test"):
+    for part in PARTS:
         for kind in ("images", "masks"):
-            place = folder / part / kind
-            place.mkdir(parents=True, exist_ok=True)
-            for debris in place.glob(".*.tmp"):
-                debris.unlink()
+            (folder / part / kind).mkdir(parents=True, exist_ok=True)
+    for debris in folder.glob("*/*/.*.tmp"):
+        debris.unlink()
     with replacing(folder / MARKER) as temporary:
         temporary.write_text(json.dumps(fingerprint) + "\n", encoding="utf-8")
-
-
-def _run(
-    jobs: list[_Job], transform: ShiftDomainTransform, n_workers: int
-) -> Iterator[dict[Path, str]]:
-    """Yield the digests of each job's files, in order."""
-    pool = Threads(n_workers, thread_name_prefix="adlib-shift")
-    try:
-        yield from pool.map(lambda job: _shift(job, transform), jobs)
-    finally:
-        pool.shutdown(wait=True, cancel_futures=True)
 
 
 def _shift(job: _Job, transform: ShiftDomainTransform) -> dict[Path, str]:
     """Write one image and its mask, unless they are there; return their digests."""
     paths = [job.shifted.image_path, job.shifted.mask_path]
     files = [path for path in paths if path is not None]
-    if all(path.is_file() for path in files):
-        return {path: digest(path.read_bytes()) for path in files}
-    pixels = as_pixels(read_image(job.source.image_path), str(job.source.image_path))
-    planes = pixels[None] if pixels.ndim == 2 else pixels.transpose(2, 0, 1)  # noqa: PLR2004 - grey
-    size = planes.shape[1:]
-    mask = np.zeros(size, np.uint8)
-    if job.source.mask_path is not None:
-        mask = read_mask(job.source.mask_path).astype(np.uint8)
-    image, moved = _drawn(job, transform, mask)(
-        torch.from_numpy(np.ascontiguousarray(planes)), torch.from_numpy(mask)[None]
-    )
-    values = (image * 255).round().to(torch.uint8).numpy()
-    grey = len(values) == 1
-    written = {job.shifted.image_path: values[0] if grey else values.transpose(1, 2, 0)}
-    if job.shifted.mask_path is not None:
-        written[job.shifted.mask_path] = moved[0].numpy() * 255
-    return {path: _write(path, picture) for path, picture in written.items()}
+    if not all(path.is_file() for path in files):
+        source = job.source
+        image, mask = read_image_and_mask(
+            source.image_path, source.mask_path, source.label
+        )
+        image, mask = _drawn(job, transform, mask)(image, mask)
+        values = (image * 255).round().to(torch.uint8)
+        for path, planes in zip(files, (values, mask * 255), strict=False):
+            picture = planes[0] if len(planes) == 1 else planes.permute(1, 2, 0)
+            with replacing(path) as temporary:
+                Image.fromarray(np.ascontiguousarray(picture)).save(
+                    temporary, format="PNG", compress_level=COMPRESSION
+                )
+    return {path: _digest(path) for path in files}
 
 
-def _drawn(job: _Job, transform: ShiftDomainTransform, mask: AnyArray) -> Shift:
+def _drawn(job: _Job, transform: ShiftDomainTransform, mask: torch.Tensor) -> Shift:
     """Return a shift that keeps enough of the defect in sight."""
-    n_before = int(mask.sum())
-    whole = torch.from_numpy(mask)[None]
     for attempt in range(MOST_ATTEMPTS):
         shift = transform.at(job.number, attempt=attempt)
-        if int(shift.move(whole, nearest=True).sum()) >= KEPT * n_before:
+        if int(shift.move(mask, nearest=True).sum()) >= KEPT * int(mask.sum()):
             return shift
     raise ValueError(
         f"No pose of {MOST_ATTEMPTS} keeps {KEPT:.0%} of the defect of "
@@ -284,23 +305,13 @@ def _drawn(job: _Job, transform: ShiftDomainTransform, mask: AnyArray) -> Shift:
     )
 
 
-def _write(path: Path, values: AnyArray) -> str:
-    """Write a PNG, whole or not at all, and return its digest."""
-    buffer = io.BytesIO()
-    picture = Image.fromarray(np.ascontiguousarray(values))
-    picture.save(buffer, format="PNG", compress_level=COMPRESSION)
-    with replacing(path) as temporary:
-        temporary.write_bytes(buffer.getvalue())
-    return digest(buffer.getvalue())
+def _digest(path: Path) -> str:
+    return hashlib.sha256(path.read_bytes()).hexdigest()
 
 
 @contextmanager
 def _one_torch_thread() -> Iterator[None]:
-    """Let each torch operation run in the thread that asks for it.
-
-    Images are what is done in parallel; and a mean over all pixels must not depend on
-    the number of threads that share it.
-    """
+    """Let no operation of torch share its work: a mean depends on how many do."""
     before = torch.get_num_threads()
     torch.set_num_threads(1)
     try:

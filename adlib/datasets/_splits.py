@@ -4,20 +4,22 @@ from __future__ import annotations
 
 import json
 from collections import Counter
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any
 
 import numpy as np
 
 from adlib._files import replacing
 from adlib._validation import check_int, check_ratio
-from adlib.datasets._samples import ANOMALOUS, NORMAL, Sample
+from adlib.datasets._samples import ANOMALOUS, NORMAL, Sample, path_in
 
 VERSION = 1
 PARTS = ("train", "val", "test")
-AnySplit = TypeVar("AnySplit", bound="ClassSplit")
+RATIOS = ("train_ratio", "val_anomaly_ratio")  # of a clean split
+DIGESTS = "sha256"  # of a shifted set's files
 
 
 @dataclass(frozen=True)
@@ -30,6 +32,8 @@ class ClassSplit:
         train: Normal images to train on.
         val: Normal and anomalous images to set thresholds with.
         test: All others.
+        train_ratio: As ``create_clean_split`` took it; None: the split was not drawn.
+        val_anomaly_ratio: See ``train_ratio``.
     """
 
     class_name: str
@@ -37,6 +41,8 @@ class ClassSplit:
     train: tuple[Sample, ...]
     val: tuple[Sample, ...]
     test: tuple[Sample, ...]
+    train_ratio: float | None = None
+    val_anomaly_ratio: float | None = None
 
     def parts(self) -> dict[str, tuple[Sample, ...]]:
         """Return the samples by the name of their part, "train", "val" and "test"."""
@@ -49,30 +55,6 @@ class ClassSplit:
             for part, samples in self.parts().items()
         }
 
-    def as_json(self, root: Path) -> dict[str, Any]:
-        """Return the split as JSON has it, with paths relative to ``root``."""
-        parts = {
-            part: [sample.as_json(root) for sample in samples]
-            for part, samples in self.parts().items()
-        }
-        return {"seed": self.seed, "counts": self.counts(), **parts}
-
-
-@dataclass(frozen=True)
-class CleanSplit(ClassSplit):
-    """The split of a data set as it was published, and the ratios it was drawn with."""
-
-    train_ratio: float
-    val_anomaly_ratio: float
-
-    def as_json(self, root: Path) -> dict[str, Any]:
-        """Return the split as JSON has it, with paths relative to ``root``."""
-        ratios = {
-            "train_ratio": self.train_ratio,
-            "val_anomaly_ratio": self.val_anomaly_ratio,
-        }
-        return {**ratios, **super().as_json(root)}
-
 
 def create_clean_split(
     samples: Iterable[Sample],
@@ -81,7 +63,7 @@ def create_clean_split(
     train_ratio: float = 0.8,
     val_anomaly_ratio: float = 0.3,
     random_state: int = 42,
-) -> CleanSplit:
+) -> ClassSplit:
     """Draw the split of one class; nothing is moved or written.
 
     Args:
@@ -140,7 +122,7 @@ def create_clean_split(
         chosen, others = _drawn(alike, val_anomaly_ratio, rng)
         val += chosen
         test += others
-    return CleanSplit(
+    return ClassSplit(
         class_name,
         random_state,
         tuple(_by_path(train)),
@@ -167,7 +149,7 @@ def _drawn(
 
 
 def save_clean_splits(
-    path: str | Path, splits: Sequence[CleanSplit], root: str | Path
+    path: str | Path, splits: Sequence[ClassSplit], root: str | Path
 ) -> None:
     """Add splits to a file, which is made if need be, all of them or none.
 
@@ -177,10 +159,9 @@ def save_clean_splits(
         root: The data set's folder; paths are written relative to it.
 
     Raises:
-        FileExistsError: The file holds one of the classes: a split is drawn once.
-            Delete the file to draw another.
-        ValueError: A sample lies outside ``root``, a class comes twice, or the file
-            holds something else.
+        FileExistsError: The file holds one of the classes, or it comes twice: a split
+            is drawn once.
+        ValueError: A sample lies outside ``root``, or the file holds something else.
 
     Example:
         >>> from tempfile import TemporaryDirectory
@@ -191,18 +172,17 @@ def save_clean_splits(
         {}
     """
     target = Path(path)
-    names = [split.class_name for split in splits]
-    if len(set(names)) != len(names):
-        raise ValueError(f"Each class must come once; got {', '.join(names)}.")
     entries = read_entries(target) if target.exists() else {}
-    held = [name for name in names if name in entries]
-    if held:
-        raise FileExistsError(
-            f"{str(target)!r} holds splits of {', '.join(held)} already. Read them "
-            "with load_clean_splits, or delete the file to draw others."
-        )
-    added = {split.class_name: split.as_json(Path(root)) for split in splits}
-    write_splits(target, entries | added)
+    for split in splits:
+        if split.class_name in entries:
+            raise FileExistsError(
+                f"The split of {split.class_name!r} comes twice, or is in "
+                f"{str(target)!r} already. Read it with load_clean_splits, or delete "
+                "the file to draw another."
+            )
+        ratios = {key: getattr(split, key) for key in RATIOS}
+        entries[split.class_name] = {**ratios, **as_entry(split, Path(root))}
+    write_splits(target, entries)
 
 
 def classes_with_splits(path: str | Path) -> list[str]:
@@ -212,7 +192,7 @@ def classes_with_splits(path: str | Path) -> list[str]:
 
 def load_clean_splits(
     path: str | Path, root: str | Path, classes: Sequence[str] | None = None
-) -> dict[str, CleanSplit]:
+) -> dict[str, ClassSplit]:
     """Read splits back, by class.
 
     Args:
@@ -235,93 +215,139 @@ def load_clean_splits(
         ...     load_clean_splits(f"{folder}/clean_splits.json", folder)
         {}
     """
+    return _read_splits(Path(path), Path(root), classes, RATIOS)
 
-    def build(fields: dict[str, Any], entry: Mapping[str, Any]) -> CleanSplit:
-        return CleanSplit(
-            **fields,
-            train_ratio=float(entry["train_ratio"]),
-            val_anomaly_ratio=float(entry["val_anomaly_ratio"]),
-        )
 
-    return read_splits(Path(path), Path(root), build, classes)
+def load_shifted_splits(
+    path: str | Path, root: str | Path, classes: Sequence[str] | None = None
+) -> dict[str, ClassSplit]:
+    """Read the record of a shifted data set back, by class.
+
+    Args:
+        path: ``shifted_splits.json``.
+        root: Where the shifted set is now.
+        classes: Which classes; None: all in the file.
+
+    Returns:
+        The splits by class, with paths in ``root``. Whether files were changed is told
+        by ``check_shifted_set``.
+
+    Raises:
+        FileNotFoundError: There is no such file, or no image that it names.
+        ValueError: It is not what ``generate_shifted_set`` writes, or lacks a class.
+
+    Example:
+        >>> from pathlib import Path
+        >>> from tempfile import TemporaryDirectory
+        >>> from adlib.datasets import load_shifted_splits
+        >>> with TemporaryDirectory() as folder:
+        ...     record = Path(folder, "shifted_splits.json")
+        ...     _ = record.write_text('{"version": 1, "classes": {}}')
+        ...     load_shifted_splits(record, folder)
+        {}
+    """
+    return _read_splits(Path(path), Path(root), classes, [DIGESTS])
 
 
 def write_splits(path: Path, entries: Mapping[str, Mapping[str, Any]]) -> None:
-    """Write what ``as_json`` gave for each class to one file, whole or not at all."""
+    """Write the entries of all classes to one file, whole or not at all."""
     content = {"version": VERSION, "classes": dict(entries)}
     with replacing(path) as temporary:
         temporary.write_text(json.dumps(content, indent=1) + "\n", encoding="utf-8")
 
 
-def read_splits(
-    path: Path,
-    root: Path,
-    build: Callable[[dict[str, Any], Mapping[str, Any]], AnySplit],
-    classes: Sequence[str] | None = None,
-) -> dict[str, AnySplit]:
-    """Read splits back, by class; ``build`` makes one of its fields and its entry."""
-    entries = read_entries(path)
+def read_entries(path: Path, keys: Iterable[str] = ()) -> dict[str, dict[str, Any]]:
+    """Return what a file holds for each class; raise unless that has some keys."""
+    with _refusing_others(path):
+        content = json.loads(path.read_bytes())  # UTF-8 or UTF-16
+        if content["version"] != VERSION:
+            raise ValueError(f"it has version {content['version']}, not {VERSION}")
+        entries = {name: dict(entry) for name, entry in content["classes"].items()}
+        for key in keys:
+            for name, entry in entries.items():
+                if key not in entry:
+                    raise ValueError(f"class {name!r} has no {key!r}")
+    return entries
+
+
+def _read_splits(
+    path: Path, root: Path, classes: Sequence[str] | None, keys: Iterable[str]
+) -> dict[str, ClassSplit]:
+    entries = read_entries(path, keys)
     for name in classes or ():
         if name not in entries:
             held = ", ".join(entries) or "none"
             raise ValueError(f"{str(path)!r} has no class {name!r}; it has {held}.")
-    try:
-        splits = {
-            name: build(_fields(name, entry, root), entry)
+    with _refusing_others(path):
+        return {
+            name: _split(name, entry, root)
             for name, entry in entries.items()
             if classes is None or name in classes
         }
-    except (KeyError, TypeError, AttributeError) as error:
-        raise _foreign(path, error) from error
-    except ValueError as error:
-        raise ValueError(f"{str(path)!r}: {error}") from error
-    for split in splits.values():
-        _check_images(split, path)
-    return splits
 
 
-def read_entries(path: Path) -> dict[str, dict[str, Any]]:
-    """Return what a file holds for each class, or raise if adlib did not write it."""
+@contextmanager
+def _refusing_others(path: Path) -> Iterator[None]:
+    """Raise a ValueError that names the file for whatever does not fit in it."""
     try:
-        content = json.loads(path.read_bytes())  # UTF-8 or UTF-16
-        version, entries = content["version"], content["classes"]
-        entries = {name: dict(entry) for name, entry in entries.items()}
+        yield
     except (KeyError, TypeError, ValueError, AttributeError) as error:
-        raise _foreign(path, error) from error
-    if version != VERSION:
         raise ValueError(
-            f"{str(path)!r} has version {version!r}; this adlib reads version "
-            f"{VERSION}."
-        )
-    return entries
+            f"{str(path)!r} does not hold splits that this adlib wrote: {error!r}"
+        ) from error
 
 
-def _foreign(path: Path, error: Exception) -> ValueError:
-    return ValueError(f"{str(path)!r} does not hold splits that adlib wrote: {error!r}")
-
-
-def _fields(name: str, entry: Mapping[str, Any], root: Path) -> dict[str, Any]:
-    """Return the fields that every split has, checked against the counts."""
+def as_entry(split: ClassSplit, root: Path) -> dict[str, Any]:
+    """Return a split as JSON has it, with paths relative to ``root``."""
     parts = {
-        part: tuple(Sample.from_json(sample, name, root) for sample in entry[part])
-        for part in PARTS
+        part: [
+            {
+                "image_path": relative(sample.image_path, root),
+                "mask_path": sample.mask_path and relative(sample.mask_path, root),
+                "label": sample.label,
+                "defect_type": sample.defect_type,
+                "split": sample.split,
+            }
+            for sample in samples
+        ]
+        for part, samples in split.parts().items()
     }
-    split = ClassSplit(name, int(entry["seed"]), **parts)
+    return {"seed": split.seed, "counts": split.counts(), **parts}
+
+
+def relative(path: Path, root: Path) -> str:
+    """Return a path as files have it; a ValueError: it lies outside ``root``."""
+    return path.relative_to(root).as_posix()
+
+
+def _split(name: str, entry: Mapping[str, Any], root: Path) -> ClassSplit:
+    """Undo ``as_entry``; raise unless counts are right and all images are there."""
+    train, val, test = (
+        tuple(_sample(sample, name, root) for sample in entry[part]) for part in PARTS
+    )
+    ratios = (entry.get(key) for key in RATIOS)
+    split = ClassSplit(name, int(entry["seed"]), train, val, test, *ratios)
     if split.counts() != entry["counts"]:
-        raise ValueError(f"The counts of class {name!r} do not fit its images.")
-    return {"class_name": name, "seed": split.seed, **parts}
+        raise ValueError(f"the counts of class {name!r} do not fit its images")
+    images = Counter(sample.image_path for sample in (*train, *val, *test))
+    for image, count in images.items():
+        if count > 1:
+            raise ValueError(f"{str(image)!r} comes twice")
+        if not image.is_file():
+            raise FileNotFoundError(
+                f"The image {str(image)!r} of class {name!r} is not there. Pass the "
+                "root of the data set that was split."
+            )
+    return split
 
 
-def _check_images(split: ClassSplit, path: Path) -> None:
-    """Raise if an image is missing or comes twice."""
-    seen: set[Path] = set()
-    for samples in split.parts().values():
-        for sample in samples:
-            if sample.image_path in seen:
-                raise ValueError(f"{str(path)!r} has {str(sample.image_path)!r} twice.")
-            seen.add(sample.image_path)
-            if not sample.image_path.is_file():
-                raise FileNotFoundError(
-                    f"{str(path)!r} names {str(sample.image_path)!r}, which is not "
-                    "there. Pass the root of the data set that was split."
-                )
+def _sample(entry: Mapping[str, Any], class_name: str, root: Path) -> Sample:
+    mask = entry["mask_path"]
+    return Sample(
+        path_in(root, entry["image_path"], "the file"),
+        entry["label"],
+        entry["defect_type"],
+        None if mask is None else path_in(root, mask, "the file"),
+        class_name,
+        entry["split"],
+    )

@@ -3,25 +3,45 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
+from functools import partial
 from pathlib import Path
-from typing import Literal, NamedTuple, Self, TypeAlias
+from typing import Literal, NamedTuple, Protocol, Self, TypeAlias, runtime_checkable
 
 import numpy as np
 import torch
+from torch.nn import functional as F
 from torch.utils.data import Dataset
 
-from adlib._validation import check_option, describe, refusal
+from adlib._validation import (
+    check_bool,
+    check_image_size,
+    check_option,
+    describe,
+    refusal,
+)
 from adlib.datasets._masks import read_mask
 from adlib.datasets._samples import ANOMALOUS, NORMAL, Sample
-from adlib.datasets._transforms import IndexedTransform, Transform, at
 from adlib.exceptions import ImageError
 from adlib.images import read_image
-from adlib.images._pixels import as_pixels
+from adlib.images._pixels import as_pixels, resize
 
 Phase: TypeAlias = Literal["train", "val", "test"]
 PHASES: tuple[Phase, ...] = ("train", "val", "test")
 UNKNOWN = 255  # pixels of an anomalous image without a mask
+IMAGENET_MEAN, IMAGENET_STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
+Transform: TypeAlias = Callable[
+    [torch.Tensor, torch.Tensor], tuple[torch.Tensor, torch.Tensor]
+]
+
+
+@runtime_checkable
+class IndexedTransform(Protocol):
+    """A transform that depends on the image's number, such as a shift."""
+
+    def at(self, index: int) -> Transform:
+        """Return the transform of one image."""
+        ...
 
 
 class Entry(NamedTuple):
@@ -61,9 +81,6 @@ class MVTecDataset(Dataset[Entry]):
         ImageError: When an image is asked for: it or its mask is unusable, or they
             differ in size.
 
-    Note:
-        It holds only paths, so that workers start quickly; ``pin_memory`` works.
-
     Example:
         >>> from torch.utils.data import DataLoader
         >>> from adlib.datasets import MVTecDataset, get_clean_transforms
@@ -83,19 +100,19 @@ class MVTecDataset(Dataset[Entry]):
     ) -> None:
         owner = type(self).__name__
         check_option(phase, "phase", owner, PHASES)
-        if isinstance(image_paths, str) or not len(image_paths):
-            rule = "a list of paths, not empty"
-            came = describe(image_paths)
+        n_images = len(image_paths)
+        if isinstance(image_paths, str) or not n_images:
+            rule, came = "a list of paths, not empty", describe(image_paths)
             raise ValueError(refusal("image_paths", owner, rule, came))
         if mask_paths is None and labels is None and phase != "train":
             remedy = "Without masks pass labels, 0 normal and 1 anomalous."
             raise ValueError(refusal("labels", owner, "given", "None", remedy))
-        masks = [None] * len(image_paths) if mask_paths is None else mask_paths
+        masks = [None] * n_images if mask_paths is None else mask_paths
         if labels is None:
             labels = [NORMAL if mask is None else ANOMALOUS for mask in masks]
         for name, values in (("mask_paths", masks), ("labels", labels)):
-            if len(values) != len(image_paths):
-                rule = f"as long as image_paths ({len(image_paths)})"
+            if len(values) != n_images:
+                rule = f"as long as image_paths ({n_images})"
                 raise ValueError(refusal(name, owner, rule, f"{len(values)}"))
         if any(label not in (NORMAL, ANOMALOUS) for label in labels):
             rule = "0 (normal) or 1 (anomalous) for each image"
@@ -120,15 +137,15 @@ class MVTecDataset(Dataset[Entry]):
         transform: Transform | IndexedTransform | None = None,
         phase: Phase = "test",
     ) -> Self:
-        """Return the data set of some samples, e.g. of a part of a split.
+        """Return the data set of some samples, with their own labels.
 
         Args:
             samples: As ``read_samples`` gave them, in the order to keep.
             transform: As the constructor takes it.
-            phase: "train" keeps the normal samples alone; "val" and "test" keep all.
+            phase: As the constructor takes it.
 
         Returns:
-            The data set, with the samples' own labels.
+            The data set.
 
         Raises:
             ValueError: There are no samples, or no normal one in training.
@@ -147,30 +164,86 @@ class MVTecDataset(Dataset[Entry]):
 
     def __getitem__(self, position: int) -> Entry:
         """Return image, mask, label and path."""
-        index, image_path, mask_path, label = self._entries[position]
-        pixels = as_pixels(read_image(image_path), str(image_path))
-        grey = pixels.ndim == 2  # noqa: PLR2004 - dimensions
-        planes = pixels[None] if grey else pixels.transpose(2, 0, 1)
-        image = torch.from_numpy(np.ascontiguousarray(planes))
-        mask = torch.from_numpy(_mask(mask_path, label, pixels.shape[:2], image_path))
-        if self.transform is not None:
-            image, mask = at(self.transform, index)(image, mask)
+        index, path, mask_path, label = self._entries[position]
+        image, mask = read_image_and_mask(path, mask_path, label)
+        transform = self.transform
+        if isinstance(transform, IndexedTransform):
+            transform = transform.at(index)
+        if transform is not None:
+            image, mask = transform(image, mask)
         if len(image) == 1:  # at last, so that transforms have less to do
             image = image.expand(3, -1, -1).contiguous()
-        return Entry(image, mask, label, str(image_path))
+        return Entry(image, mask, label, str(path))
 
 
-def _mask(
-    path: Path | None, label: int, size: tuple[int, ...], image_path: Path
-) -> np.ndarray[tuple[int, ...], np.dtype[np.uint8]]:
-    """Return the mask of an image of a size, (1, height, width) uint8."""
-    if path is None:
-        value = NORMAL if label == NORMAL else UNKNOWN
-        return np.full((1, *size), value, np.uint8)
-    mask = read_mask(path)
+def read_image_and_mask(
+    path: Path, mask_path: Path | None, label: int
+) -> tuple[torch.Tensor, torch.Tensor]:
+    """Return (1 or 3, height, width) float32 in [0, 1], and the mask of ``Entry``."""
+    pixels = as_pixels(read_image(path), str(path))
+    grey = pixels.ndim == 2  # noqa: PLR2004 - dimensions
+    planes = pixels[None] if grey else pixels.transpose(2, 0, 1)
+    size = pixels.shape[:2]
+    if mask_path is None:
+        mask = np.full(size, NORMAL if label == NORMAL else UNKNOWN, np.uint8)
+    else:
+        mask = read_mask(mask_path).astype(np.uint8)
     if mask.shape != size:
         raise ImageError(
-            f"{path} must be as large as its image {image_path}, {size[0]}x{size[1]} "
-            f"(height x width); it is {mask.shape[0]}x{mask.shape[1]}."
+            f"{mask_path} must be as large as its image {path}, "
+            "{}x{} (height x width); it is {}x{}.".format(*size, *mask.shape)
         )
-    return mask[None].astype(np.uint8)
+    image = torch.from_numpy(np.ascontiguousarray(planes))
+    return image, torch.from_numpy(mask)[None]
+
+
+def get_clean_transforms(
+    image_size: int | tuple[int, int] = 320, *, normalize: bool = False
+) -> Transform:
+    """Return the transform of clean images, the same in training and testing.
+
+    The image is resized as estimators resize it, so that they score the same; the mask
+    takes the nearest pixel and stays as it is otherwise.
+
+    Args:
+        image_size: Side in pixels, or (height, width).
+        normalize: Subtract ImageNet's mean and divide by its standard deviation, for a
+            network of your own. adlib's estimators do so themselves and refuse images
+            that are normalised already.
+
+    Returns:
+        A function of image, (1 or 3, height, width) float32 in [0, 1], and mask, (1,
+        height, width) uint8, that returns both in the new size.
+
+    Raises:
+        TypeError: An argument is of the wrong kind.
+        ValueError: A side is below 16 pixels, or ``image_size`` is no pair.
+
+    Example:
+        >>> import torch
+        >>> from adlib.datasets import get_clean_transforms
+        >>> transform = get_clean_transforms(32)
+        >>> image, mask = torch.zeros(1, 64, 48), torch.zeros(1, 64, 48).byte()
+        >>> [tuple(changed.shape) for changed in transform(image, mask)]
+        [(1, 32, 32), (1, 32, 32)]
+    """
+    owner = "get_clean_transforms"
+    size = check_image_size(image_size, "image_size", owner)
+    check_bool(normalize, "normalize", owner)
+    return partial(_clean, size=size, normalize=normalize)  # workers can load it
+
+
+def _clean(
+    image: torch.Tensor, mask: torch.Tensor, size: tuple[int, int], normalize: bool
+) -> tuple[torch.Tensor, torch.Tensor]:
+    """Resize image and mask, and normalise the image if asked to."""
+    pixels = np.ascontiguousarray(image.permute(1, 2, 0).numpy())
+    grey = pixels.shape[2] == 1
+    resized = resize(pixels[:, :, 0] if grey else pixels, size)
+    image = torch.from_numpy(
+        np.array(resized[None] if grey else resized.transpose(2, 0, 1))
+    )
+    if normalize:
+        mean, std = torch.tensor(IMAGENET_MEAN), torch.tensor(IMAGENET_STD)
+        image = (image - mean[:, None, None]) / std[:, None, None]
+    return image, F.interpolate(mask[None], size, mode="nearest-exact")[0]

@@ -22,8 +22,7 @@ from adlib.datasets import (
     save_clean_splits,
 )
 from adlib.datasets._layouts import class_names
-from adlib.datasets._shifted_splits import ShiftedSplit
-from adlib.datasets._splits import ClassSplit, CleanSplit, classes_with_splits
+from adlib.datasets._splits import ClassSplit, classes_with_splits
 from adlib.study import _names as names
 from adlib.study._config import Config
 from adlib.study._tables import figures, row
@@ -45,7 +44,7 @@ def samples_of(config: Config) -> list[Sample]:
     return samples
 
 
-def clean_splits(config: Config) -> dict[str, CleanSplit]:
+def clean_splits(config: Config) -> dict[str, ClassSplit]:
     """Return the split of each class, drawn once and then read from its file."""
     path, root = config.paths.clean_splits, data_root(config)
     samples = samples_of(config)
@@ -75,7 +74,7 @@ def clean_splits(config: Config) -> dict[str, CleanSplit]:
     return {name: splits[name] for name in classes}
 
 
-def shifted_splits(config: Config) -> dict[str, ShiftedSplit]:
+def shifted_splits(config: Config) -> dict[str, ClassSplit]:
     """Return the shifted twin of each class's split, written where it is not yet."""
     return generate_shifted_set(
         clean_splits(config).values(),
@@ -133,7 +132,7 @@ def image_table(samples: Sequence[Sample]) -> pd.DataFrame:
     return pd.DataFrame(rows)
 
 
-def counts(images: pd.DataFrame, splits: dict[str, CleanSplit]) -> pd.DataFrame:
+def counts(images: pd.DataFrame, splits: dict[str, ClassSplit]) -> pd.DataFrame:
     """Return figures of what is in a data set, from ``image_table`` and its splits."""
     rows: list[dict[str, Any]] = []
     kinds = {

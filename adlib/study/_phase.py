@@ -10,8 +10,7 @@ from typing import Any
 import pandas as pd
 
 import adlib
-from adlib.datasets._shifted_splits import ShiftedSplit
-from adlib.datasets._splits import ClassSplit, CleanSplit
+from adlib.datasets._splits import ClassSplit
 from adlib.features import FeatureCache, use_feature_cache
 from adlib.study import _names as names
 from adlib.study._config import Config, config_from_arguments
@@ -71,12 +70,12 @@ class Phase:
         return phase
 
     @cached_property
-    def clean(self) -> dict[str, CleanSplit]:
+    def clean(self) -> dict[str, ClassSplit]:
         """The split of each class."""
         return clean_splits(self.config)
 
     @cached_property
-    def shifted(self) -> dict[str, ShiftedSplit]:
+    def shifted(self) -> dict[str, ClassSplit]:
         """The shifted twin of each class's split."""
         return shifted_splits(self.config)
 

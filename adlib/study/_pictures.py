@@ -11,8 +11,7 @@ import torch
 
 from adlib._typing import BoolArray, Float32Array
 from adlib.datasets import Sample, ShiftDomainTransform, ShiftSettings
-from adlib.datasets._shift import LightGradient, Shift
-from adlib.datasets._shift_pixels import LIGHTS
+from adlib.datasets._shift import LIGHTS, LightGradient, Shift
 from adlib.datasets._shift_settings import PARTS, SEVERITIES
 from adlib.datasets._splits import ClassSplit
 from adlib.estimators import AnomalyDetector

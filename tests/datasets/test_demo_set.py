@@ -13,6 +13,13 @@ from PIL import Image
 from skimage import data
 
 from adlib.datasets import NORMAL, _demo_set, demo_root, read_mask, read_samples
+from adlib.datasets._demo_pictures import (
+    SIDES,
+    TEST_COLUMNS,
+    TRAINING_COLUMNS,
+    TURN,
+    load_textures,
+)
 from adlib.datasets._demo_set import (
     CLASSES,
     FOLDER,
@@ -20,13 +27,6 @@ from adlib.datasets._demo_set import (
     MARKER,
     flawed_image,
     normal_image,
-)
-from adlib.datasets._textures import (
-    SIDES,
-    TEST_COLUMNS,
-    TRAINING_COLUMNS,
-    TURN,
-    load_textures,
 )
 
 
@@ -136,9 +136,17 @@ def test_a_set_that_is_there_is_not_made_again(root, no_build):
     assert demo_root(root.parent) == root
 
 
-def test_the_cache_folder_is_the_default(root, no_build, monkeypatch):
+def test_a_chosen_cache_folder_is_the_default(root, no_build, monkeypatch):
     monkeypatch.setenv("ADLIB_CACHE", str(root.parent))
     assert demo_root() == root
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="other platforms have no XDG")
+def test_the_platforms_own_folder_comes_next(root, no_build, monkeypatch, tmp_path):
+    monkeypatch.delenv("ADLIB_CACHE", raising=False)
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
+    (tmp_path / "adlib").symlink_to(root.parent)
+    assert demo_root() == tmp_path / "adlib" / FOLDER
 
 
 @pytest.mark.usefixtures("few")

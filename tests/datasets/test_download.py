@@ -10,9 +10,7 @@ import pytest
 
 from adlib.cli import main
 from adlib.datasets import _download, download, read_samples
-from adlib.datasets._download import license_notice
-from adlib.datasets._mvtec_ad import COUNTS, MVTEC_AD
-from adlib.datasets._publication import Archive, Publication
+from adlib.datasets._mvtec_ad import ARCHIVES, COUNTS, NOTICE
 from adlib.exceptions import DownloadError
 
 
@@ -33,9 +31,8 @@ def published(server, monkeypatch):
         content = packed(name)
         server.files |= {f"/{place}/{name}.tar.xz": content for place in "1m"}
         md5 = hashlib.md5(content).hexdigest()
-        archives[name] = Archive(f"{server.url}/1/{name}.tar.xz", md5)
-    small = Publication("Small", "Non-commercial use only.", "A paper.", archives)
-    monkeypatch.setitem(_download.PUBLICATIONS, "mvtec-ad", small)
+        archives[name] = f"{server.url}/1/{name}.tar.xz", md5
+    monkeypatch.setattr(_download, "ARCHIVES", archives)
     return server
 
 
@@ -101,10 +98,9 @@ def test_another_file_under_the_same_name_is_refused(published, tmp_path):
 
 
 def test_nothing_is_asked_before_the_terms_are_accepted(published, tmp_path):
-    assert "Non-commercial use only." in license_notice("mvtec-ad")
     with pytest.raises(ValueError, match="accept_license of download must") as caught:
         download("mvtec-ad", tmp_path / "data")
-    assert license_notice("mvtec-ad") in str(caught.value)
+    assert NOTICE in str(caught.value)
     assert published.asked == []
     assert not (tmp_path / "data").exists()
 
@@ -119,17 +115,23 @@ def test_what_cannot_be_downloaded_is_refused_with_what_can(published, tmp_path)
         get(tmp_path, base_url="file:///mirror")
 
 
+def test_a_python_that_cannot_unpack_safely_is_refused(tmp_path, monkeypatch):
+    monkeypatch.delattr(tarfile, "data_filter")
+    with pytest.raises(RuntimeError, match=r"needs Python 3\.11\.4 or later"):
+        get(tmp_path)
+
+
 def test_the_table_of_mvtec_ad_names_each_class_once():
-    assert list(MVTEC_AD.archives) == sorted(MVTEC_AD.archives) == list(COUNTS)
+    assert list(ARCHIVES) == sorted(ARCHIVES) == list(COUNTS)
     assert len(COUNTS) == 15
-    for name, (url, md5) in MVTEC_AD.archives.items():
+    assert COUNTS["metal_nut"] == (220, 22, 93)
+    for name, (url, md5) in ARCHIVES.items():
         assert url.startswith("https://www.mydrive.ch/shares/")
         assert url.endswith(f"/{name}.tar.xz")
         assert len(bytes.fromhex(md5)) == 16
-    assert len({archive.md5 for archive in MVTEC_AD.archives.values()}) == 15
-    notice = MVTEC_AD.notice()
+    assert len({md5 for _, md5 in ARCHIVES.values()}) == 15
     assert all(
-        word in notice for word in ("CC BY-NC-SA 4.0", "Non-commercial", "CVPR 2019")
+        word in NOTICE for word in ("CC BY-NC-SA 4.0", "Non-commercial", "CVPR 2019")
     )
 
 

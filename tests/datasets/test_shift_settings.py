@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+
 import pytest
 
 from adlib.datasets import ShiftSettings
@@ -14,20 +16,21 @@ def off(settings):
 
 def test_the_defaults_are_the_studys():
     assert ShiftSettings().as_dict() == {
-        "rotation": [-10, 10],
-        "crop": [0.9, 1.0],
-        "translation": [-0.03, 0.03],
-        "colour": [0.7, 1.3],
-        "illumination": [0.4, 0.7],
+        "rotation": (-10, 10),
+        "crop": (0.9, 1.0),
+        "translation": (-0.03, 0.03),
+        "colour": (0.7, 1.3),
+        "illumination": (0.4, 0.7),
         "illumination_ratio": 0.5,
-        "blur": [3, 5],
-        "noise": [0.01, 0.05],
+        "blur": (3, 5),
+        "noise": (0.01, 0.05),
     }
 
 
 def test_settings_come_back_from_what_json_has_of_them():
     settings = ShiftSettings(rotation=None, noise=(0.0, 0.1))
-    assert ShiftSettings(**settings.as_dict()) == settings
+    kept = json.loads(json.dumps(settings.as_dict()))
+    assert ShiftSettings(**kept) == settings
 
 
 def test_parts_are_switched_off_by_name():

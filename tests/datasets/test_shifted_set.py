@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 import hashlib
 import json
+import shutil
 
 import numpy as np
 import pytest
@@ -14,13 +15,16 @@ from adlib.datasets import (
     ShiftDomainTransform,
     ShiftSettings,
     _shifted_set,
+    _torch_dataset,
     check_shifted_set,
     create_clean_split,
     generate_shifted_set,
     load_shifted_splits,
     read_mask,
     read_samples,
+    save_clean_splits,
 )
+from adlib.exceptions import ImageError
 from tests.conftest import scratched, texture
 
 SIZE = 48
@@ -95,11 +99,11 @@ def test_image_i_is_shifted_with_the_base_seed_plus_i(split, data, tmp_path):
         [s for part in shifted.parts().values() for s in part],
         strict=True,
     )
+    record = json.loads((tmp_path / "shifted_splits.json").read_text())
+    sources = record["classes"]["tile"]["sources"]
     for number, (original, twin) in enumerate(pairs):
-        assert (
-            shifted.sources[twin.image_path]
-            == original.image_path.relative_to(data).as_posix()
-        )
+        name = twin.image_path.relative_to(tmp_path / "shifted").as_posix()
+        assert sources[name] == original.image_path.relative_to(data).as_posix()
         if number in (0, 3):
             pixels = np.asarray(Image.open(original.image_path), np.float32) / 255
             tensor, mask = (_shifted_set.torch.from_numpy(pixels[None]) for _ in "ab")
@@ -118,14 +122,14 @@ def test_bytes_do_not_depend_on_workers(split, data, tmp_path, n_workers):
 def test_a_second_run_redoes_nothing(split, data, tmp_path, monkeypatch):
     first = generated(split, data, tmp_path)
     before = files(tmp_path)
-    monkeypatch.setattr(_shifted_set, "read_image", None)  # would fail if called
+    monkeypatch.setattr(_torch_dataset, "read_image", None)  # would fail if called
     assert generated(split, data, tmp_path) == first
     assert files(tmp_path) == before
 
 
 def test_what_was_stopped_goes_on_where_it_was(split, data, tmp_path, monkeypatch):
     generated(split, data, tmp_path / "whole")
-    read, decoded = _shifted_set.read_image, []
+    read, decoded = _torch_dataset.read_image, []
 
     def failing(path):
         decoded.append(path)
@@ -133,7 +137,7 @@ def test_what_was_stopped_goes_on_where_it_was(split, data, tmp_path, monkeypatc
             raise KeyboardInterrupt
         return read(path)
 
-    monkeypatch.setattr(_shifted_set, "read_image", failing)
+    monkeypatch.setattr(_torch_dataset, "read_image", failing)
     with pytest.raises(KeyboardInterrupt):
         generated(split, data, tmp_path / "stopped", n_workers=1)
     assert not (tmp_path / "stopped/shifted_splits.json").exists()
@@ -141,7 +145,7 @@ def test_what_was_stopped_goes_on_where_it_was(split, data, tmp_path, monkeypatc
     debris = tmp_path / "stopped/shifted/tile/train/images/.x.png.1234.tmp"
     debris.write_bytes(b"half")
     monkeypatch.setattr(
-        _shifted_set, "read_image", lambda p: decoded.append(p) or read(p)
+        _torch_dataset, "read_image", lambda p: decoded.append(p) or read(p)
     )
     generated(split, data, tmp_path / "stopped", n_workers=1)
     assert len(decoded) == 5 + 11 - 4
@@ -177,9 +181,18 @@ def test_the_record_is_read_back_wherever_the_set_lies(split, data, tmp_path):
     assert str(tmp_path) not in record.read_text()
     (tmp_path / "shifted").rename(tmp_path / "moved")
     loaded = load_shifted_splits(record, tmp_path / "moved")["tile"]
-    assert loaded.settings == settings
-    with pytest.raises(FileNotFoundError, match="which is not there"):
+    assert loaded.counts() == shifted["tile"].counts()
+    kept = json.loads(record.read_text())["classes"]["tile"]["settings"]
+    assert ShiftSettings(**kept) == settings
+    with pytest.raises(FileNotFoundError, match="is not there"):
         load_shifted_splits(record, tmp_path / "shifted")
+
+
+def test_a_record_of_other_things_is_refused(split, data, tmp_path):
+    save_clean_splits(tmp_path / "clean_splits.json", [split], data)
+    for read in (load_shifted_splits, check_shifted_set):
+        with pytest.raises(ValueError, match="class 'tile' has no 'sha256'"):
+            read(tmp_path / "clean_splits.json", data)
 
 
 def test_another_class_joins_the_record(split, data, tmp_path):
@@ -224,18 +237,18 @@ def test_a_damaged_set_says_what_is_wrong(split, data, tmp_path, damage, message
     assert message in problem
 
 
-def test_a_mask_that_does_not_fit_its_image_is_found(split, data, tmp_path):
-    shifted = generated(split, data, tmp_path)["tile"]
-    record = tmp_path / "shifted_splits.json"
-    mask = next(s.mask_path for s in shifted.test if s.mask_path)
-    Image.fromarray(np.full((9, 9), 7, np.uint8)).save(mask)
-    content = json.loads(record.read_text())
-    name = mask.relative_to(tmp_path / "shifted").as_posix()
-    digest = hashlib.sha256(mask.read_bytes()).hexdigest()
-    content["classes"]["tile"]["sha256"][name] = digest
-    record.write_text(json.dumps(content))
-    [problem] = check_shifted_set(record, tmp_path / "shifted")
-    assert "as large as its image" in problem
+def test_a_mask_that_does_not_fit_its_image_is_refused(data, tmp_path):
+    copy = shutil.copytree(data, tmp_path / "data")
+    for path in (copy / "tile/ground_truth/scratch").iterdir():
+        Image.fromarray(np.full((9, 9), 255, np.uint8)).save(path)
+    split = create_clean_split(read_samples(copy), "tile")
+    with pytest.raises(ImageError, match="must be as large as its image"):
+        generated(split, copy, tmp_path)
+
+
+def test_no_worker_is_refused(split, data, tmp_path):
+    with pytest.raises(ValueError, match="n_workers of generate_shifted_set must be"):
+        generated(split, data, tmp_path, n_workers=0)
 
 
 def test_a_defect_that_no_pose_keeps_in_sight_is_an_error(

@@ -94,7 +94,7 @@ def test_a_split_is_never_drawn_over(root, tmp_path):
     path = tmp_path / "clean_splits.json"
     save_clean_splits(path, [split], root)
     before = path.read_bytes()
-    with pytest.raises(FileExistsError, match="holds splits of nut already"):
+    with pytest.raises(FileExistsError, match="split of 'nut' comes twice, or is in"):
         save_clean_splits(path, [split], root)
     assert path.read_bytes() == before
 
@@ -120,8 +120,9 @@ def test_what_does_not_fit_is_refused(root, tmp_path):
     with pytest.raises(ValueError, match="class 'bolt' must have at least 2 normal"):
         create_clean_split(samples, "bolt")
     split = create_clean_split(samples, "nut")
-    with pytest.raises(ValueError, match="Each class must come once"):
+    with pytest.raises(FileExistsError, match="split of 'nut' comes twice"):
         save_clean_splits(tmp_path / "twice.json", [split, split], root)
+    assert not (tmp_path / "twice.json").exists()
     path = tmp_path / "clean_splits.json"
     save_clean_splits(path, [split], root)
     with pytest.raises(FileNotFoundError, match="Pass the root"):

@@ -22,7 +22,7 @@ from adlib.datasets import (
     save_clean_splits,
     verify,
 )
-from adlib.datasets._splits import CleanSplit
+from adlib.datasets._splits import ClassSplit
 from adlib.metrics import aupimo, compute_pixel_auroc, compute_pro
 from adlib.metrics._breakdown import mask_area_ratio, touches_border
 from tests.situations.situation import Place, check, refused, works
@@ -146,7 +146,7 @@ def split_file(place: Place, change: Any, encoding: str = "utf-8") -> bool:
     """Change a file of splits, and return whether it is read as before."""
     place.write("nut/a.png", place.good[0])
     sample = Sample(place.folder / "nut" / "a.png", 0, "good", None, "nut", "train")
-    split = CleanSplit("nut", 42, (sample,), (), (), 0.8, 0.3)
+    split = ClassSplit("nut", 42, (sample,), (), (), 0.8, 0.3)
     path = place.folder / "clean_splits.json"
     save_clean_splits(path, [split], place.folder)
     content = json.loads(path.read_text())
