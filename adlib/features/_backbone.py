@@ -127,7 +127,7 @@ class Backbone:
         precision: Precision = "float32",
         runtime: Runtime = "torch",
     ) -> Backbone:
-        """Rebuild a backbone from what ``state`` gave.
+        """Rebuild a backbone from what ``state`` gave; nothing is fetched.
 
         Args:
             name: As the constructor takes it.
@@ -135,17 +135,15 @@ class Backbone:
                 be missing.
             stages: timm's stage indices, ascending.
             normalisation: What pixels are normalised by.
-            device: "cpu" or "cuda:N"; OpenVINO runs on "cpu" alone.
+            device: As the constructor takes it.
             precision: "float32" or "bfloat16".
             runtime: "torch" or "openvino".
 
         Returns:
-            A backbone that gives the same maps. Nothing is fetched.
+            A backbone that gives the same maps.
 
         Raises:
-            ValueError: timm has no such network, or it has no such stages.
-            WeightsError: Tensors are missing or of other shapes.
-            ImportError: ``runtime`` is "openvino", which is not installed.
+            ValueError, WeightsError, ImportError: As the constructor does.
         """
         backbone = cls.__new__(cls)
         # Without memory at first: whatever the name, no more is taken than the weights
@@ -173,8 +171,8 @@ class Backbone:
     def __reduce__(self) -> tuple[Any, ...]:
         # As a model file does: what runs the network is made again from its weights.
         indices = [stage.index for stage in self.stages]
-        place = (self.device, self._precision, self._runtime)
-        return _again, (self.name, self.state(), indices, self.normalisation, *place)
+        given = (self.name, self.state(), indices, self.normalisation)
+        return _again, (given, self.device, self._precision, self._runtime)
 
     def layers(self) -> list[str]:
         """Return the names by which timm knows the modules that end the stages."""
@@ -186,16 +184,11 @@ class Backbone:
         """Compute the maps of images, or take them from the feature cache.
 
         Args:
-            images: (n, 3, height, width) float32 RGB in [0, 1], on any device.
+            images: As ``compute`` takes them, (n, 3, height, width) float32.
 
         Returns:
-            One map a stage, (n, channels, map_height, map_width) float32, on the
-            backbone's device.
-
-        Raises:
-            RuntimeError: The backbone is on a GPU, and this process was forked since.
+            What ``compute`` returns, (n, channels, map_height, map_width) float32 each.
         """
-        self._check_process()
         cache = current_feature_cache()
         if cache is None:
             return self.compute(images)
@@ -216,7 +209,8 @@ class Backbone:
         Raises:
             RuntimeError: The backbone is on a GPU, and this process was forked since.
         """
-        self._check_process()
+        if self.device != "cpu":
+            self._process.check()  # in a fork CUDA hangs, or knows no models
         images = send(images, self.device)
         return self._run((images - self._mean) / self._std)
 
@@ -230,14 +224,10 @@ class Backbone:
             available_threads(),
         )
         if self.device != "cpu":
+            self._process.check()
             place = (torch.cuda.get_device_name(self.device), torch.version.cuda)
         found.update(repr(place).encode())
         return found.digest()
-
-    def _check_process(self) -> None:
-        """Refuse work on a GPU in a fork, where CUDA hangs or knows no models."""
-        if self.device != "cpu":
-            self._process.check()
 
     @cached_property
     def _own_fingerprint(self) -> hashlib.blake2b:
@@ -279,10 +269,8 @@ class Backbone:
 
     def _place(self, device: str, precision: Precision, runtime: Runtime) -> None:
         self.device = device
-        self._process = Process(
-            f"A model on {device!r}",
-            'Start processes by "spawn", or load the model in each.',
-        )
+        remedy = 'Start processes by "spawn", or load the model in each.'
+        self._process = Process(f"A model on {device!r}", remedy)
         self._precision, self._runtime = precision, runtime
         reader = _StageReader(self._network, [stage.index for stage in self.stages])
         _, height, width = self._network.pretrained_cfg["input_size"]
@@ -299,19 +287,13 @@ class Backbone:
 
 
 def _again(
-    name: str,
-    weights: Weights,
-    stages: Sequence[int],
-    normalisation: Normalisation,
+    given: tuple[str, Weights, list[int], Normalisation],
     device: str,
     precision: Precision,
     runtime: Runtime,
 ) -> Backbone:
     """Rebuild a backbone that was copied or pickled, perhaps on another machine."""
-    place = still_there(device)
-    return Backbone.from_weights(
-        name, weights, stages, normalisation, place, precision, runtime
-    )
+    return Backbone.from_weights(*given, still_there(device), precision, runtime)
 
 
 def _version(package: str) -> str | None:
@@ -356,7 +338,8 @@ def _create(
         network.load_state_dict(found)
     if packaged is not None:
         return network, PACKAGED_NORMALISATION
-    return network, _timm_normalisation(network)
+    config = network.pretrained_cfg
+    return network, Normalisation(tuple(config["mean"]), tuple(config["std"]))
 
 
 def _architecture(
@@ -395,11 +378,6 @@ def _from_hub(name: str) -> Network:
             "come with pip."
         ) from error
     return network
-
-
-def _timm_normalisation(network: Network) -> Normalisation:
-    config = network.pretrained_cfg
-    return Normalisation(tuple(config["mean"]), tuple(config["std"]))
 
 
 def _choose_stages(

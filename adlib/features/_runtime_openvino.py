@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import sys
 import warnings
-from collections.abc import Iterator
-from contextlib import contextmanager
 from threading import Lock
 from typing import TYPE_CHECKING, Any
 
@@ -17,7 +15,6 @@ from adlib._threads import Threads, available_threads
 if TYPE_CHECKING:
     from adlib.features._backbone import Precision
 
-TELEMETRY = "openvino_telemetry"
 HINTS: dict[Precision, str] = {"float32": "f32", "bfloat16": "bf16"}
 
 
@@ -27,14 +24,6 @@ class OpenVinoRuntime:
     Args:
         network: Maps images to a tuple of feature maps; on the CPU, in float32.
         precision: What OpenVINO computes in; maps are float32 in either.
-
-    Raises:
-        ImportError: openvino is not installed.
-        ValueError: The processor has no instructions for bfloat16.
-
-    Note:
-        One image at a time uses all threads, so that the maps of an image do not depend
-        on its batch, and the latency of one image is low.
     """
 
     def __init__(self, network: nn.Module, precision: Precision) -> None:
@@ -55,7 +44,8 @@ class OpenVinoRuntime:
         """Return one map a stage, (n, channels, height, width) float32.
 
         Args:
-            images: (n, 3, height, width) float32, normalised, on the CPU.
+            images: (n, 3, height, width) float32, normalised, on the CPU. One at a time
+                uses all threads: its maps do not depend on its batch.
         """
         height, width = images.shape[-2:]
         request = self._compile(height, width).create_infer_request()
@@ -100,38 +90,30 @@ def _convert(network: nn.Module, shape: tuple[int, int, int, int]) -> Any:
     with warnings.catch_warnings():
         # OpenVINO traces with torch.jit, which torch means to retire; and the shape is
         # fixed, so what Python decides by it while tracing holds for every image.
-        warnings.filterwarnings("ignore", r"`?torch\.jit\.", FutureWarning)
-        warnings.filterwarnings("ignore", r"`?torch\.jit\.", DeprecationWarning)
+        warnings.filterwarnings("ignore", r"`?torch\.jit\.")
         warnings.simplefilter("ignore", torch.jit.TracerWarning)  # type: ignore[attr-defined]
         return openvino.convert_model(network, example_input=example, input=[shape])
 
 
 def _import_openvino() -> Any:
-    """Return openvino, or raise ImportError with the extra that brings it."""
+    """Return openvino, or raise ImportError with the extra that brings it.
+
+    Its telemetry package reports imports and conversions to its makers unless someone
+    opted out on this machine. Here openvino does not find it, and uses a stand-in of
+    its own, unless others imported it before.
+    """
+    telemetry = "openvino_telemetry"
+    hidden = telemetry not in sys.modules
+    if hidden:
+        sys.modules[telemetry] = None  # type: ignore[assignment]
     try:
-        with _unreported():
-            import openvino  # noqa: PLC0415 - optional and heavy
+        import openvino  # noqa: PLC0415 - optional and heavy
     except ImportError as error:
         raise ImportError(
             'runtime="openvino" needs openvino, which cannot be imported '
             f"({error}). Run: pip install 'adlib-vision[openvino]'"
         ) from error
-    return openvino
-
-
-@contextmanager
-def _unreported() -> Iterator[None]:
-    """Import openvino as if its telemetry package were absent.
-
-    That package reports imports and conversions to its makers unless someone opted out
-    on this machine; where it is absent, openvino falls back to a stand-in of its own.
-    Where others imported it before, it stays as it is.
-    """
-    if TELEMETRY in sys.modules:
-        yield
-        return
-    sys.modules[TELEMETRY] = None  # type: ignore[assignment]
-    try:
-        yield
     finally:
-        del sys.modules[TELEMETRY]
+        if hidden:
+            del sys.modules[telemetry]
+    return openvino

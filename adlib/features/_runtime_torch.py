@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, nullcontext
 from typing import TYPE_CHECKING
 
 import torch
@@ -11,12 +10,6 @@ from torch import nn
 
 if TYPE_CHECKING:
     from adlib.features._backbone import Precision
-
-
-DTYPES: dict[Precision, torch.dtype] = {
-    "float32": torch.float32,
-    "bfloat16": torch.bfloat16,
-}
 
 
 class TorchRuntime:
@@ -31,8 +24,8 @@ class TorchRuntime:
     """
 
     def __init__(self, network: nn.Module, device: str, precision: Precision) -> None:
-        self._device = device
-        self._dtype = DTYPES[precision]
+        self._on_gpu = device != "cpu"
+        self._dtype: torch.dtype = getattr(torch, precision)  # has the same name there
         self._network = network.to(device=device, dtype=self._dtype)
         self._network.to(memory_format=torch.channels_last)
 
@@ -45,8 +38,13 @@ class TorchRuntime:
         images = images.to(self._dtype, memory_format=torch.channels_last)
         # On a CPU the activations of one image stay in its caches: twice as fast as
         # batches of 16, and what an image gives cannot depend on its batch.
-        parts = images[:, None] if self._device == "cpu" else images[None]
-        with _full_precision(self._device):
+        parts = images[None] if self._on_gpu else images[:, None]
+        flags: AbstractContextManager[None] = nullcontext()
+        if self._on_gpu:  # where torch rounds to TF32 unless told not to
+            flags = torch.backends.cudnn.flags(
+                enabled=True, deterministic=True, allow_tf32=False
+            )
+        with flags:
             maps = [self._network(part) for part in parts]
         return [torch.cat(stage).float() for stage in zip(*maps, strict=True)]
 
@@ -59,13 +57,3 @@ def send(images: torch.Tensor, device: str) -> torch.Tensor:
     if device != "cpu" and images.device.type == "cpu":
         images = images.pin_memory()
     return images.to(device, memory_format=torch.channels_last, non_blocking=True)
-
-
-@contextmanager
-def _full_precision(device: str) -> Iterator[None]:
-    """Keep convolutions on a GPU from rounding to TF32, torch's default there."""
-    if device == "cpu":
-        yield
-        return
-    with torch.backends.cudnn.flags(enabled=True, deterministic=True, allow_tf32=False):
-        yield
