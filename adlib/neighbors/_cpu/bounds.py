@@ -1,45 +1,24 @@
 """Lower bounds of distances, from products of projected and rounded vectors.
 
-Such a vector is called a *sketch* of its point: the leading principal components, in
-bfloat16 where the processor multiplies it, and three columns that say how much is left
-out. With a centre c and an orthonormal n x m basis Q fixed, let a = x - c, b = y - c,
-t = Q'a, and p = |a - Q t|, the length of the part outside the basis. Then
+Such a vector is called a *sketch* of its point: its leading principal components, in
+bfloat16 where the processor multiplies it, and three columns that bound what is
+missing, each rounded upwards. p is the length outside the basis, r at least the length
+of the rounding error, w at least that of the exact components plus r. A query's
+(p, r, w) are multiplied by a database row's (p, w, r). With a and b the two centred
+points and P the product of their sketches, the *similarity* of the pair is
 
-    |a - b|^2 >= |t_a - t_b|^2 + (p_a - p_b)^2 = |a|^2 + |b|^2 - 2 (t_a.t_b + p_a p_b).
+    similarity = P - (1 - g) |b|^2 / 2,
 
-Let v be what is stored of t, rounded, r >= |t - v| its error, and w = |t| + r. Then
+the lower bound of its squared distance
 
-    t_a.t_b <= v_a.v_b + r_a w_b + w_a r_b.
+    lower_bound = (1 - g) |a|^2 - 2 similarity,
 
-So three more columns turn a product of sketches into a bound: a query's (p, r, w) are
-multiplied by a database row's (p, w, r), each rounded upwards. The errors are those
-that the rounding really made, several times smaller than what it might have made.
-
-What is compared is the *similarity* of the pair,
-
-    similarity = product - (1 - g) |b|^2 / 2,
-
-and the lower bound of the squared distance follows from it,
-
-    lower_bound = (1 - g) |a|^2 - 2 similarity.
-
-A pair can be nearer than a squared distance m only if lower_bound < m, that is, if its
-similarity is above the *pruning threshold* of the query,
+and the *pruning threshold*, which the similarity of a pair nearer than a squared
+distance m exceeds,
 
     pruning_threshold = ((1 - g) |a|^2 - m) / 2.
 
-g is the relative error that float32 may make. With u = 2^-24, s = |a|^2 + |b|^2 and k
-columns it is the sum of
-
-- 8 u for centring, which moves a and b by u |a| and u |b| at most;
-- 2.1 (k + 4) u for summing k products and |b|^2 / 2 in float32, in any order: their
-  absolute values add up to 1.05 s at most, since r is below 0.01 |a|;
-- 4 e, where e = |Q'Q - I| is how far the stored Q is from orthonormal;
-- 16 u for what is computed once: norms, halves and thresholds.
-
-t itself is a float32 product over n coordinates. It errs by (n + 2) u sqrt(m) |a| at
-most (Higham, Accuracy and Stability of Numerical Algorithms, 2002, eq. 3.5, for each of
-m coordinates, with |q| = 1), which is added to r, and taken from |t| to get p. Numbers
+``docs/core.md`` derives them, and g, the relative error that float32 may make. Numbers
 too small for float32's products are stored as zero, and r counts them; products that
 vanish all the same stay below UNDERFLOW together, for which the code's two formulas
 allow.
@@ -93,15 +72,10 @@ def pruning_threshold(
 
 
 class Sketches(NamedTuple):
-    """Sketches of some points, as queries.
+    """Sketches of some points, as queries."""
 
-    Attributes:
-        words: (n, n_words); float32, or int32 that holds two bfloat16 numbers each.
-        norms: |a|^2 of the centred points, (n,) float64.
-    """
-
-    words: AnyArray
-    norms: Float64Array
+    words: AnyArray  # (n, n_words); float32, or int32 that holds two bfloat16 numbers
+    norms: Float64Array  # |a|^2 of the centred points, (n,)
 
 
 class Sketcher:
@@ -169,10 +143,9 @@ class Sketcher:
 
 
 def _principal_components(centred: Float32Array) -> Float32Array:
-    """Return an orthonormal basis of leading components, or all coordinates.
+    """Return an orthonormal basis of leading components, (n_features, n_kept).
 
-    Returns:
-        (n_features, n_kept) float32; the identity where little could be left out.
+    It is the identity where little could be left out.
     """
     n_features = centred.shape[1]
     largest = np.abs(centred).max()

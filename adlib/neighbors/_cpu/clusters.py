@@ -22,17 +22,13 @@ MARGIN = 1.0 + 1e-9  # far more than float64 rounds
 
 
 class Clusters(NamedTuple):
-    """Clusters of some rows.
+    """Clusters of some rows."""
 
-    Attributes:
-        order: The rows, cluster by cluster, (n_rows,); the last cluster may be short.
-        centres: (n_clusters, n_features) float32.
-        radii: The largest distance of a cluster's rows from its centre, (n_clusters,).
-    """
-
-    order: Int64Array
-    centres: Float32Array
-    radii: Float64Array
+    order: (
+        Int64Array  # of the rows, cluster by cluster, (n_rows,); the last may be short
+    )
+    centres: Float32Array  # (n_clusters, n_features)
+    radii: Float64Array  # largest distance of rows from their centre, (n_clusters,)
 
 
 @undivided()

@@ -27,12 +27,9 @@ FEWEST_PAIRS = 2**19  # under which waking threads takes longer than they save
 
 
 class ExactSearch:
-    """Nearest neighbours by squared distance; ties go to the lowest index.
+    """Nearest neighbours in a bank whose rows are in groups; ties: lowest index.
 
-    Args:
-        points: The bank.
-        groups: Group of each bank row, (n_bank,), to be left out on demand.
-        sketcher: How sketches are made; None fits one to the bank.
+    A sketcher is fitted to the bank where none is given.
     """
 
     def __init__(
@@ -48,7 +45,7 @@ class ExactSearch:
     def kneighbors(
         self, queries: Points, n_neighbors: int, left_out: Int64Array | None
     ) -> tuple[Float64Array, Int64Array]:
-        """Return squared distances and indices, each (n_queries, n_neighbors)."""
+        """Return squared distances and indices; see ``Search``."""
         n_queries = len(queries.rows)
         distances = np.full((n_queries, n_neighbors), np.inf)
         indices = np.full((n_queries, n_neighbors), NOT_FOUND, np.int64)
@@ -67,7 +64,6 @@ class ExactSearch:
                     self._database,
                     len(self._database.rows),
                     Found(distances[part], indices[part]),
-                    self._sketcher.relative_error,
                     pool,
                     n_threads,
                 )
