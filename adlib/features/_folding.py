@@ -26,15 +26,11 @@ NORMS = (nn.BatchNorm2d, BatchNormAct2d)
 
 
 def folded(network: nn.Module, image_size: tuple[int, int]) -> nn.Module:
-    """Return a copy of a network whose batch norms are folded where that is exact.
+    """Return a copy of a network in evaluation mode, norms folded where that is exact.
 
     A norm is folded if it reads nothing but the output of one convolution, nothing
-    else reads that output, and both run once. What it rounds otherwise is float32's.
-
-    Args:
-        network: Maps images (n, 3, height, width) to a tuple of feature maps; in
-            evaluation mode, on the CPU. It stays as it is.
-        image_size: A (height, width) that it takes; the pairs hold for every other.
+    else reads that output, and both run once. The pairs are found with images of one
+    size, (height, width), and hold for every other.
     """
     if not any(type(module) in NORMS for module in network.modules()):
         return copy.deepcopy(network)

@@ -19,12 +19,7 @@ HINTS: dict[Precision, str] = {"float32": "f32", "bfloat16": "bf16"}
 
 
 class OpenVinoRuntime:
-    """A network compiled by OpenVINO, once for each size of images.
-
-    Args:
-        network: Maps images to a tuple of feature maps; on the CPU, in float32.
-        precision: What OpenVINO computes in; maps are float32 in either.
-    """
+    """A network, on the CPU in float32, compiled once for each size of images."""
 
     def __init__(self, network: nn.Module, precision: Precision) -> None:
         self._network = network
@@ -41,11 +36,9 @@ class OpenVinoRuntime:
             )
 
     def __call__(self, images: torch.Tensor) -> list[torch.Tensor]:
-        """Return one map a stage, (n, channels, height, width) float32.
+        """Return one map a stage, float32, of normalised images on the CPU.
 
-        Args:
-            images: (n, 3, height, width) float32, normalised, on the CPU. One at a time
-                uses all threads: its maps do not depend on its batch.
+        One image at a time uses all threads: its maps do not depend on its batch.
         """
         height, width = images.shape[-2:]
         request = self._compile(height, width).create_infer_request()

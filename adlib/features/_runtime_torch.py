@@ -13,28 +13,18 @@ if TYPE_CHECKING:
 
 
 class TorchRuntime:
-    """A network placed on a device.
-
-    Args:
-        network: Maps images to a tuple of feature maps. It is changed: moved, and for
-            bfloat16 its weights are rounded once, which on a CPU is faster than
-            autocast, which rounds them at every image, and gives the same bits.
-        device: "cpu" or "cuda:N".
-        precision: What weights, activations and products are held in.
-    """
+    """A network that maps images to a tuple of feature maps, moved to a device."""
 
     def __init__(self, network: nn.Module, device: str, precision: Precision) -> None:
         self._on_gpu = device != "cpu"
         self._dtype: torch.dtype = getattr(torch, precision)  # has the same name there
+        # Weights are rounded once: on a CPU faster than autocast, which rounds them at
+        # every image, and the same bits.
         self._network = network.to(device=device, dtype=self._dtype)
         self._network.to(memory_format=torch.channels_last)
 
     def __call__(self, images: torch.Tensor) -> list[torch.Tensor]:
-        """Return one map a stage, (n, channels, height, width) float32, on the device.
-
-        Args:
-            images: (n, 3, height, width) float32, normalised, on the device.
-        """
+        """Return one map a stage, float32, of normalised images on the device."""
         images = images.to(self._dtype, memory_format=torch.channels_last)
         # On a CPU the activations of one image stay in its caches: twice as fast as
         # batches of 16, and what an image gives cannot depend on its batch.

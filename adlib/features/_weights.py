@@ -37,11 +37,7 @@ PACKAGED_NORMALISATION = Normalisation((127 / 255,) * 3, (128 / 255,) * 3)
 
 
 def packaged_file(name: str) -> Path | None:
-    """Return the weights file that a package ships for timm's ``name``, or None.
-
-    Raises:
-        WeightsError: The package is known but not installed.
-    """
+    """Return the weights file that a package ships for timm's ``name``, or None."""
     size = PACKAGED.get(name.removesuffix(".in1k"))
     if size is None:
         return None
@@ -58,11 +54,7 @@ def packaged_file(name: str) -> Path | None:
 
 
 def read_weights(path: Path) -> Weights:
-    """Read a state dict from a .safetensors or a torch file, never unpickling code.
-
-    Raises:
-        WeightsError: The file is missing, damaged, or holds anything but tensors.
-    """
+    """Read a state dict from a .safetensors or a torch file, never unpickling code."""
     try:
         if path.suffix == ".safetensors":
             return load_file(path)

@@ -10,7 +10,7 @@ from numpy.typing import ArrayLike
 from adlib._device import resolve_device, still_there
 from adlib._typing import AnyArray, Float32Array, Float64Array, Int64Array
 from adlib._validation import check_int, check_option, describe, refusal
-from adlib.neighbors._points import Points, as_points
+from adlib.neighbors._points import as_points
 
 SearchKind: TypeAlias = Literal[
     "exact", "faiss-flat", "faiss-ivf", "faiss-hnsw", "faiss-ivfpq", "faiss-sq"
@@ -51,7 +51,7 @@ class Search(Protocol):
     """What holds a bank and finds the rows nearest to queries; FAISS's has an index."""
 
     def kneighbors(
-        self, queries: Points, n_neighbors: int, left_out: Int64Array | None
+        self, queries: Float32Array, n_neighbors: int, left_out: Int64Array | None
     ) -> tuple[Float64Array, Int64Array]:
         """Return squared distances, ascending, and indices, (n_queries, n_neighbors).
 
@@ -114,11 +114,10 @@ class MemoryBank:
         index: AnyArray | None = None,
     ) -> None:
         # A copy: changing X later must not change the results.
-        points = as_points(np.array(X), "X", OWNER)
+        self.embeddings = as_points(np.array(X), "X", OWNER)
         self._kind: SearchKind = check_option(
             search, "search", OWNER, get_args(SearchKind)
         )
-        self.embeddings = points.rows
         self.origins, self._images = None, np.full(len(self), -1)
         if origins is not None:
             what = "image number, grid row and grid column of each entry"
@@ -128,7 +127,7 @@ class MemoryBank:
         self._place = resolve_device(device, OWNER)
         stored = None if index is None else _as_stored(index, self._kind)
         self._search = build_search(
-            self._kind, points, self._images, self._place, stored
+            self._kind, self.embeddings, self._images, self._place, stored
         )
 
     def __reduce__(self) -> tuple[Any, ...]:
@@ -179,15 +178,15 @@ class MemoryBank:
         """
         owner = f"{OWNER}.kneighbors"
         points = as_points(queries, "queries", owner)
-        if points.rows.shape[1] != self.embeddings.shape[1]:
+        if points.shape[1] != self.embeddings.shape[1]:
             rule = f"(n_queries, {self.embeddings.shape[1]}) like the bank"
-            raise ValueError(refusal("queries", owner, rule, describe(points.rows)))
+            raise ValueError(refusal("queries", owner, rule, describe(points)))
         skipped = None
         if left_out is not None:
             if self.origins is None:
                 rule = "None for a bank that does not know its origins"
                 raise ValueError(refusal("left_out", owner, rule, describe(left_out)))
-            shape, what = (len(points.rows),), "the image number of each query"
+            shape, what = (len(points),), "the image number of each query"
             skipped = _as_integers(left_out, shape, "left_out", owner, what)
         n_left = self.fewest_left(skipped)
         n_neighbors = check_int(n_neighbors, "n_neighbors", owner, low=1, high=n_left)
@@ -264,7 +263,7 @@ def _as_integers(
 
 def build_search(
     kind: SearchKind,
-    points: Points,
+    points: Float32Array,
     groups: Int64Array,
     device: str,
     stored: AnyArray | None = None,

@@ -73,7 +73,7 @@ def greedy_coreset(
         array([0, 4, 2])
     """
     points = as_points(X, "X", OWNER)
-    n_points = len(points.rows)
+    n_points = len(points)
     size = check_int(size, "size", OWNER, low=1, high=n_points)
     seed = check_random_state(random_state, "random_state", OWNER)
     if start is None:
@@ -102,7 +102,7 @@ def random_projection(
 
     Expected squared distances are kept (Johnson and Lindenstrauss 1984).
     """
-    rows = as_points(X, "X", "random_projection").rows
+    rows = as_points(X, "X", "random_projection")
     rng, shape = np.random.default_rng(random_state), (rows.shape[1], n_features)
     directions = rng.normal(0.0, n_features**-0.5, shape).astype(np.float32)
     projected = np.empty((len(rows), n_features), np.float32)

@@ -27,7 +27,6 @@ from adlib._validation import refusal
 from adlib.neighbors._bank import OWNER, UNTRAINED, SearchKind
 from adlib.neighbors._cpu.distances import squared_distance
 from adlib.neighbors._cpu.search import ExactSearch
-from adlib.neighbors._points import Points
 
 SPARE = 8  # candidates beyond those asked for: coarse codes confuse near ones
 MOST_ON_GPU = 2048  # candidates that FAISS's GPU indexes can give
@@ -57,22 +56,16 @@ CLASSES: dict[SearchKind, str] = {
 
 
 class FaissSearch:
-    """Nearest neighbours among the candidates of a FAISS index.
+    """Nearest neighbours among the candidates of a FAISS index, built or ``stored``.
 
-    Args:
-        kind: Which index.
-        points: The bank.
-        groups: Group of each bank row, (n_bank,), to be left out on demand.
-        device: "cpu", or "cuda:N" for the kinds that FAISS's build has there; searches
-            that leave groups out stay on the CPU, since GPU indexes cannot.
-        stored: The index of this bank, as ``index_bytes`` gave it; None builds one.
+    Searches that leave groups out stay on the CPU, since GPU indexes cannot.
     """
 
     @undivided()
     def __init__(
         self,
         kind: SearchKind,
-        points: Points,
+        points: Float32Array,
         groups: Int64Array,
         device: str = "cpu",
         stored: AnyArray | None = None,
@@ -82,9 +75,9 @@ class FaissSearch:
         self._groups = groups
         self._faiss = import_faiss(kind)
         if stored is None:
-            self._index = build_index(kind, points.rows)
+            self._index = build_index(kind, points)
         else:
-            self._index = _read_index(kind, stored, *points.rows.shape)
+            self._index = _read_index(kind, stored, *points.shape)
         self._fast_index = index_on(kind, self._index, device)
 
     def index_bytes(self) -> AnyArray | None:
@@ -96,18 +89,18 @@ class FaissSearch:
 
     @undivided()
     def kneighbors(
-        self, queries: Points, n_neighbors: int, left_out: Int64Array | None
+        self, queries: Float32Array, n_neighbors: int, left_out: Int64Array | None
     ) -> tuple[Float64Array, Int64Array]:
         """Return squared distances and indices; see ``Search``."""
-        n_candidates = min(n_neighbors + SPARE, len(self._points.rows))
-        candidates = self._candidates(queries.rows, n_candidates, left_out)
-        squared = self._measure(queries.rows, candidates)
+        n_candidates = min(n_neighbors + SPARE, len(self._points))
+        candidates = self._candidates(queries, n_candidates, left_out)
+        squared = self._measure(queries, candidates)
         order = np.lexsort((candidates, squared))[:, :n_neighbors]
         squared = np.take_along_axis(squared, order, axis=1)
         indices = np.take_along_axis(candidates, order, axis=1)
         incomplete = np.flatnonzero(np.isinf(squared[:, -1]))
         if incomplete.size:
-            again = Points(queries.rows[incomplete], queries.norms[incomplete])
+            again = queries[incomplete]
             skipped = None if left_out is None else left_out[incomplete]
             found = self._exact.kneighbors(again, n_neighbors, skipped)
             squared[incomplete], indices[incomplete] = found
@@ -148,7 +141,7 @@ class FaissSearch:
 
         def measure(first: int, last: int) -> None:
             part = slice(first, last)
-            _measure(rows[part], self._points.rows, candidates[part], squared[part])
+            _measure(rows[part], self._points, candidates[part], squared[part])
 
         n_threads = available_threads()
         with Threads(n_threads) as pool:

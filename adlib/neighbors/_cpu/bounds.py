@@ -79,16 +79,10 @@ class Sketches(NamedTuple):
 
 
 class Sketcher:
-    """Centre and basis, chosen to fit some points; valid for any.
+    """Centre and basis, chosen to fit some rows; valid for any.
 
-    Args:
-        rows: Points to fit, (n_points, n_features) float32.
-        bfloat16: Whether to store bfloat16; None: where the processor has the units.
-
-    Attributes:
-        relative_error: g of the bounds.
-        n_words: Words of a sketch.
-        word: Their type.
+    ``relative_error`` is g of the bounds, ``n_words`` the words of a sketch, ``word``
+    their type. bfloat16 is used where the processor has units for it, or as said.
     """
 
     @undivided()
@@ -99,13 +93,13 @@ class Sketcher:
         basis = _principal_components(sample - self._centre)
         self._basis = _in_panels(basis)
         n_features, kept = basis.shape
+        self._n_kept = kept
         self._projection_error, self._basis_error = 0.0, 0.0
         if kept < n_features:
             units = (n_features + 2) * UNIT_ROUNDOFF
             self._projection_error = units * float(np.sqrt(kept))
             gram = basis.astype(np.float64).T @ basis
             self._basis_error = float(np.linalg.norm(gram - np.eye(kept)))
-        self._n_kept = kept
         used = kept + BOUND_COLUMNS
         self._n_columns = used + used % 2
         self.n_words = self._n_columns // 2 if self._bfloat16 else self._n_columns

@@ -34,20 +34,20 @@ from adlib.neighbors._cpu.database import (
 )
 from adlib.neighbors._cpu.distances import squared_distance
 from adlib.neighbors._cpu.filter import products, update_nearest
-from adlib.neighbors._points import Points, Report
+from adlib.neighbors._points import Report
 
 BLOCK = 2048  # candidates a round; their inner products take BLOCK^2 * 4 = 16 MiB
 WIDENING = 4  # times as many points are updated, to be sure of the block
 SELECTED = -1.0  # the value of a selected point, under every squared distance
 
 
-def select(points: Points, size: int, start: int, report: Report) -> Int64Array:
+def select(points: Float32Array, size: int, start: int, report: Report) -> Int64Array:
     """Select ``size`` points from ``start`` on; see ``greedy_coreset``."""
     n_threads = available_threads()
     with Threads(n_threads) as pool:
         selection = _Selection(points, size, pool, n_threads)
         selection.add(np.array([start]))
-        selection.update(np.arange(len(points.rows)))
+        selection.update(np.arange(len(points)))
         report(1, float(np.sqrt(selection.nearest.max(initial=0.0))))
         while selection.n_picked < size:
             block, limit, limit_index = selection.farthest_block()
@@ -58,29 +58,25 @@ def select(points: Points, size: int, start: int, report: Report) -> Int64Array:
 
 
 class _Selection:
-    """What is selected so far, and an upper bound of each point's distance to it.
-
-    Attributes:
-        picked: Indices in order of selection, (size,); the first ``n_picked`` count.
-        nearest: Squared distance of each point to the first ``n_seen`` picks, (n,).
-        n_seen: How many picks ``nearest`` takes into account, (n,).
-    """
+    """What is selected so far, and an upper bound of each point's distance to it."""
 
     def __init__(
-        self, points: Points, size: int, pool: Executor, n_threads: int
+        self, points: Float32Array, size: int, pool: Executor, n_threads: int
     ) -> None:
-        n_points, n_features = points.rows.shape
+        n_points, n_features = points.shape
         self._pool, self._n_threads = pool, n_threads
-        self._sketcher = Sketcher(points.rows)
-        words, norms = self._sketcher.sketch(points.rows, pool, n_threads)
-        self._points = Queries(points.rows, words, norms, NO_GROUPS)
+        self._sketcher = Sketcher(points)
+        words, norms = self._sketcher.sketch(points, pool, n_threads)
+        self._points = Queries(points, words, norms, NO_GROUPS)
         picked_rows = np.empty((size, n_features), np.float32)
         self._picks = empty_database(picked_rows, self._sketcher)
+        # In order of selection; the first n_picked count.
         self.picked: Int64Array = np.empty(size, np.int64)
         self.n_picked = 0
+        # Squared distance of each point to the first n_seen of them.
         self.nearest: Float64Array = np.full(n_points, np.inf)
-        self._found = Found(self.nearest[:, None], np.zeros((n_points, 1), np.int64))
         self.n_seen = np.zeros(n_points, np.int32)
+        self._found = Found(self.nearest[:, None], np.zeros((n_points, 1), np.int64))
 
     def add(self, picks: Int64Array) -> None:
         """Add ``picks`` to the selection."""

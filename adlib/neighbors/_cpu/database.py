@@ -1,4 +1,10 @@
-"""What is searched for, and what is searched: sketches, laid out for the tiles."""
+"""What is searched for, and what is searched: sketches, laid out for the tiles.
+
+A bank's rows are halved along their first principal component until clusters of
+``COLUMNS`` are left, which fill one panel each, so that whole panels can be skipped: by
+the triangle inequality, a query at distance d from a cluster's centre is at least d - R
+away from all its rows, where R is the radius.
+"""
 
 from __future__ import annotations
 
@@ -7,14 +13,17 @@ from typing import NamedTuple
 
 import numpy as np
 
+from adlib._threads import undivided
 from adlib._typing import AnyArray, Float32Array, Float64Array, Int64Array
 from adlib.neighbors._cpu.bounds import Sketcher, Sketches, half_norms
-from adlib.neighbors._cpu.clusters import cluster_rows
+from adlib.neighbors._cpu.distances import squared_distance
 from adlib.neighbors._cpu.llvm import COLUMNS
 
 NO_GROUPS = np.empty(0, np.int64)  # of queries that leave no group out
-NOT_FOUND = -1  # the index of a neighbour not found yet
 ROWS_AT_ONCE = 2**14  # whose sketches are held as queries'
+SAMPLE = 512  # rows of a cluster that its principal component is taken from
+STEPS = 4  # of power iteration: a rough direction halves as well as a sharp one
+MARGIN = 1.0 + 1e-9  # of distances to clusters; far more than float64 rounds
 
 
 class Queries(NamedTuple):
@@ -92,3 +101,39 @@ def clustered_database(
     fill(centre_panels, 0, sketcher.sketch(centres, pool, n_threads), sketcher)
     error = sketcher.relative_error
     return Database(rows, groups, ids, panels, radii, centre_panels, error)
+
+
+@undivided()
+def cluster_rows(rows: Float32Array) -> tuple[Int64Array, Float32Array, Float64Array]:
+    """Return the rows cluster by cluster, the clusters' centres, and their radii."""
+    order = np.arange(len(rows))
+    waiting = [(0, len(rows))]
+    while waiting:
+        first, last = waiting.pop()
+        n_clusters = -(-(last - first) // COLUMNS)
+        if n_clusters > 1:
+            part = order[first:last]
+            order[first:last] = part[_order_along_component(rows[part])]
+            middle = first + n_clusters // 2 * COLUMNS
+            waiting += [(first, middle), (middle, last)]
+    parts = [order[first : first + COLUMNS] for first in range(0, len(rows), COLUMNS)]
+    means = [rows[part].mean(axis=0, dtype=np.float64) for part in parts]
+    centres = np.array(means, np.float32)
+    radii = [
+        max(squared_distance(rows[i], centre) for i in part)
+        for part, centre in zip(parts, centres, strict=True)
+    ]
+    return order, centres, np.sqrt(radii) * MARGIN
+
+
+def _order_along_component(rows: Float32Array) -> Int64Array:
+    """Return the order of rows along their first principal component."""
+    sample = rows[:: -(-len(rows) // SAMPLE)]
+    with np.errstate(all="ignore"):  # any order is right, if a poor one is slower
+        centred = sample - sample.mean(axis=0)
+        direction = centred[np.argmax(np.abs(centred).max(axis=1))]
+        for _ in range(STEPS):
+            direction = (centred @ direction) @ centred
+            direction = direction / np.abs(direction).max()
+        along: Int64Array = np.argsort(rows @ direction, kind="stable")
+    return along

@@ -23,8 +23,7 @@ from adlib._typing import (
     Int64Array,
 )
 from adlib.neighbors._cpu.bounds import UNIT_ROUNDOFF, lower_bound, pruning_threshold
-from adlib.neighbors._cpu.clusters import MARGIN
-from adlib.neighbors._cpu.database import Database, Found, Queries
+from adlib.neighbors._cpu.database import MARGIN, Database, Found, Queries
 from adlib.neighbors._cpu.distances import squared_distance
 from adlib.neighbors._cpu.llvm import COLUMNS, ROWS, similarity_tile
 
@@ -44,18 +43,9 @@ def update_nearest(
     pool: Executor,
     n_threads: int,
 ) -> None:
-    """Update what some queries have found, in the first ``n_database`` rows.
+    """Update what some of all queries have ``found`` in the first ``n_database`` rows.
 
-    Args:
-        query_ids: Which of all ``queries``, (n_query_ids,).
-        n_seen: How many of the first database rows each has seen before,
-            (n_query_ids,), best sorted.
-        queries: All queries.
-        database: All its rows.
-        n_database: How many of these count.
-        found: What all queries have found; written to.
-        pool: Threads to use.
-        n_threads: How many.
+    Each has seen ``n_seen`` of these rows before, best sorted, (n_query_ids,).
     """
     n_panels = -(-n_database // COLUMNS)
 
