@@ -8,7 +8,6 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from difflib import get_close_matches
 from functools import cached_property
-from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any, Literal, TypeAlias
 
@@ -24,8 +23,12 @@ from adlib._validation import describe, refusal
 from adlib.exceptions import WeightsError
 from adlib.features._feature_cache import code_fingerprint, current_feature_cache
 from adlib.features._folding import folded
-from adlib.features._runtime_openvino import OpenVinoRuntime
-from adlib.features._runtime_torch import TorchRuntime, send
+from adlib.features._runtimes import (
+    OpenVinoRuntime,
+    TorchRuntime,
+    import_openvino,
+    send,
+)
 from adlib.features._weights import (
     DEFAULT_BACKBONE,
     PACKAGED_NORMALISATION,
@@ -218,30 +221,23 @@ class Backbone:
     def fingerprint(self) -> bytes:
         """What changes when the maps of an image could come out otherwise."""
         found = self._own_fingerprint.copy()  # threads may have changed since
-        place: tuple[object, ...] = (
-            torch.backends.cpu.get_cpu_capability(),
-            torch.get_num_threads(),
-            available_threads(),
-        )
-        if self.device != "cpu":
+        if self.device == "cpu":
+            n_threads = (torch.get_num_threads(), available_threads())
+            place = f"{torch.backends.cpu.get_cpu_capability()} {n_threads}"
+        else:
             self._process.check()
-            place = (torch.cuda.get_device_name(self.device), torch.version.cuda)
-        found.update(repr(place).encode())
+            place = f"{torch.cuda.get_device_name(self.device)} {torch.version.cuda}"
+        found.update(place.encode())
         return found.digest()
 
     @cached_property
     def _own_fingerprint(self) -> hashlib.blake2b:
         """The part of ``fingerprint`` that never changes."""
-        packages = ("torch", "timm", "openvino")
-        stated = (
-            self.name,
-            self.stages,
-            self.normalisation,
-            self._precision,
-            self._runtime,
-            platform.machine(),
-            [_version(package) for package in packages],
-        )
+        way = (self.normalisation, self._precision, self._runtime, platform.machine())
+        versions = [torch.__version__, timm.__version__]
+        if self._runtime == "openvino":
+            versions.append(import_openvino().__version__)
+        stated = (self.name, self.stages, way, versions)
         found = hashlib.blake2b(code_fingerprint(), digest_size=20)
         found.update(repr(stated).encode())
         for name, tensor in self.state().items():
@@ -296,13 +292,6 @@ def _again(
     return Backbone.from_weights(*given, still_there(device), precision, runtime)
 
 
-def _version(package: str) -> str | None:
-    try:
-        return version(package)
-    except PackageNotFoundError:
-        return None
-
-
 class _StageReader(nn.Module):
     """A timm network as a function of images to a tuple of its stages' maps."""
 
@@ -312,11 +301,8 @@ class _StageReader(nn.Module):
         self.indices = indices
 
     def forward(self, images: torch.Tensor) -> tuple[torch.Tensor, ...]:
-        return tuple(
-            self.network.forward_intermediates(
-                images, indices=self.indices, intermediates_only=True
-            )
-        )
+        read = self.network.forward_intermediates
+        return tuple(read(images, indices=self.indices, intermediates_only=True))
 
 
 def _create(
@@ -381,10 +367,7 @@ def _from_hub(name: str) -> Network:
 
 
 def _choose_stages(
-    network: Network,
-    name: str,
-    indices: Sequence[int] | None,
-    strides: Sequence[int],
+    network: Network, name: str, indices: Sequence[int] | None, strides: Sequence[int]
 ) -> tuple[Stage, ...]:
     """Return the stages asked for, by index or, where that is None, by stride."""
     if not hasattr(network, "forward_intermediates"):
@@ -395,15 +378,14 @@ def _choose_stages(
         for index, info in enumerate(network.feature_info)
     ]
     if indices is None:
+        came = f"None, the strides {' and '.join(map(str, strides))}"
         chosen = [stage for stage in available if stage.stride in strides]
     else:
-        known = {stage.index: stage for stage in available}
-        chosen = [known[i] for i in sorted(set(indices)) if i in known]
-    wanted = len(strides) if indices is None else len(indices)
-    if len(chosen) != wanted or not chosen:
+        came = describe(indices)
+        chosen = [stage for stage in available if stage.index in indices]
+    wanted = strides if indices is None else indices
+    if len(chosen) != len(wanted) or not chosen:
         offers = ", ".join(f"{s.index} (stride {s.stride})" for s in available)
         rule = f"different stage indices of {name}, which offers {offers}"
-        by_stride = f"None, the strides {' and '.join(map(str, strides))}"
-        came = by_stride if indices is None else describe(indices)
         raise ValueError(refusal("stages", "Backbone", rule, came))
     return tuple(chosen)

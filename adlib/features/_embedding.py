@@ -30,8 +30,7 @@ class Embedder:
         backbone: The frozen network.
         embedding: How stages become patch embeddings; see ``patch_embeddings``.
         kept: Which features are kept, ascending, (n_kept,); None: all.
-        directions: What they are projected to, (n_features, n_directions); None:
-            nothing.
+        directions: What they are projected to, (n_features, n_directions), or None.
 
     Example:
         >>> import torch
@@ -85,9 +84,8 @@ def _thinned(maps: Sequence[torch.Tensor], kept: Int64Array) -> list[torch.Tenso
     thinned, first = [], 0
     for stage in maps:
         own = kept[(first <= kept) & (kept < first + stage.shape[1])] - first
-        whole = len(own) == stage.shape[1]
-        channels = torch.from_numpy(own).to(stage.device)
-        thinned.append(stage if whole else stage[:, channels])
+        whole, channels = len(own) == stage.shape[1], torch.from_numpy(own)
+        thinned.append(stage if whole else stage[:, channels.to(stage.device)])
         first += stage.shape[1]
     return thinned
 

@@ -103,7 +103,7 @@ class FeatureCache:
         with self._lock:
             self.hits += len(found) - len(missing)
             self.misses += len(missing)
-        if missing:
+        if missing or none_found:
             computed = compute(images if none_found else images[missing])
             for number, place in enumerate(missing):
                 maps = [stage[number : number + 1].cpu() for stage in computed]
@@ -166,10 +166,8 @@ class FeatureCache:
             )
             return
         with self._lock:
-            if self._n_bytes is None:
-                self._n_bytes = self.n_bytes()
-            else:
-                self._n_bytes += size
+            known = self._n_bytes
+            self._n_bytes = self.n_bytes() if known is None else known + size
             if self._n_bytes > self.max_bytes:
                 self._n_bytes = self._make_room()
 

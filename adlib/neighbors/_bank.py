@@ -53,11 +53,7 @@ class Search(Protocol):
     def kneighbors(
         self, queries: Float32Array, n_neighbors: int, left_out: Int64Array | None
     ) -> tuple[Float64Array, Int64Array]:
-        """Return squared distances, ascending, and indices, (n_queries, n_neighbors).
-
-        Rows of the group that ``left_out``, (n_queries,), names for a query do not
-        count. In an exact engine ties go to the lowest index.
-        """
+        """Return squared distances, ascending, and indices of the nearest rows."""
         ...
 
 
@@ -67,11 +63,10 @@ class MemoryBank:
     Args:
         X: Patch embeddings, (n_bank, n_features), real numbers, cast to float32.
         search: "exact" finds the true nearest neighbours. The others take candidates
-            from a FAISS index (extra ``faiss``): "faiss-flat" from brute force in
-            float32, which misses a neighbour only where rounding hides it, and the
-            approximate ones from inverted lists ("faiss-ivf"), the same with 8-bit
-            codes ("faiss-sq") or with product-quantised ones ("faiss-ivfpq"), or from a
-            graph ("faiss-hnsw"). ``recall`` measures what they miss.
+            from a FAISS index (extra ``faiss``), and may miss some: brute force in
+            float32 ("faiss-flat"), inverted lists ("faiss-ivf"), the same with 8-bit
+            ("faiss-sq") or product-quantised codes ("faiss-ivfpq"), or a graph
+            ("faiss-hnsw"). ``recall`` measures what they miss.
         origins: Where each entry came from, (n_bank, 3) integers: image number, row and
             column of the patch grid. None: unknown.
         device: Where the exact search runs: "cpu", "cuda", "cuda:N", or "auto". FAISS
@@ -165,11 +160,10 @@ class MemoryBank:
 
         Note:
             With ``search="exact"`` the neighbours are those of measuring every pair in
-            float64, ties to the lowest index, and do not depend on how queries are
-            batched or on the number of threads. On a CPU, memory beyond the result and
-            a float32 copy of queries of other kinds is that of the sketches (projected,
-            rounded copies) of 16,384 queries, 2 or 4 bytes a feature at most, and under
-            16 MiB; time is O(n_queries * n_bank * m), with m as in ``greedy_coreset``.
+            float64, ties to the lowest index, whatever the batches and threads. Time is
+            O(n_queries * n_bank * m), with m as in ``greedy_coreset``; memory on a CPU,
+            beyond the result and a float32 copy of other queries, is that of 16,384
+            sketches (projected, rounded queries) and under 16 MiB.
 
             With a FAISS index the distances are the true ones to the entries that are
             named, but it may miss a nearer entry. Queries for which it names fewer than

@@ -54,10 +54,9 @@ def greedy_coreset(
         lowest index, and duplicates of selected points come last. Time is
         O(n_points * size * m) in products of sketches (projected, rounded points), most
         of them skipped, where m is how many principal components hold 94 % of the
-        variance. On a CPU, memory beyond ``X``: a sketch of each point, 2 (m + 4) bytes
-        where the processor multiplies bfloat16 and 4 (m + 4) elsewhere, m <=
-        n_features; another 40 bytes a point; the selected rows; and under 64 MiB. On a
-        GPU: ``X``, half as much again, and a few GiB at most.
+        variance. On a CPU, memory beyond ``X``: 4 (m + 4) + 40 bytes a point at most,
+        the selected rows, and under 64 MiB. On a GPU: ``X``, half as much again, and a
+        few GiB at most.
 
     References:
         1. T. F. Gonzalez, "Clustering to minimize the maximum intercluster distance",

@@ -9,19 +9,10 @@ points and P the product of their sketches, the *similarity* of the pair is
 
     similarity = P - (1 - g) |b|^2 / 2,
 
-the lower bound of its squared distance
-
-    lower_bound = (1 - g) |a|^2 - 2 similarity,
-
-and the *pruning threshold*, which the similarity of a pair nearer than a squared
-distance m exceeds,
-
-    pruning_threshold = ((1 - g) |a|^2 - m) / 2.
-
+from which its ``lower_bound`` and the ``pruning_threshold`` of the query follow.
 ``docs/core.md`` derives them, and g, the relative error that float32 may make. Numbers
 too small for float32's products are stored as zero, and r counts them; products that
-vanish all the same stay below UNDERFLOW together, for which the code's two formulas
-allow.
+vanish all the same stay below UNDERFLOW together, for which these two allow.
 """
 
 from __future__ import annotations
@@ -35,12 +26,7 @@ from adlib._compile import compiled
 from adlib._threads import run_in_slices, undivided
 from adlib._typing import AnyArray, Float32Array, Float64Array
 from adlib.neighbors._cpu.distances import squared_norm
-from adlib.neighbors._cpu.llvm import (
-    COLUMNS,
-    HAS_BFLOAT16_UNITS,
-    ROWS,
-    similarity_tile,
-)
+from adlib.neighbors._cpu.llvm import COLUMNS, HAS_BFLOAT16_UNITS, ROWS, similarity_tile
 
 UNIT_ROUNDOFF = 2.0**-24
 UNDERFLOW = 2.0**-100  # far above k times the smallest normal float32, 2^-126
@@ -113,18 +99,12 @@ class Sketcher:
         columns = np.zeros((len(rows), self._n_columns), kind)
         norms = np.empty(len(rows))
 
+        errors = (self._projection_error, self._basis_error)
+        fitted = (self._centre, self._basis, self._n_kept, *errors)
+
         def work(begin: int, end: int) -> None:
             part = slice(begin, end)
-            _sketch(
-                rows[part],
-                self._centre,
-                self._basis,
-                self._n_kept,
-                self._projection_error,
-                self._basis_error,
-                columns[part],
-                norms[part],
-            )
+            _sketch(rows[part], *fitted, columns[part], norms[part])
 
         run_in_slices(pool, n_threads, len(rows), work)
         return Sketches(columns.view(self.word), norms)

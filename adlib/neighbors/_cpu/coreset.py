@@ -106,10 +106,9 @@ class _Selection:
         self.n_seen[stale] = self.n_picked
 
     def farthest_block(self) -> tuple[Int64Array, float, int]:
-        """Return the block, the limit, and the lowest index that reaches the limit.
+        """Return the BLOCK farthest points, ascending, the limit, and its lowest index.
 
-        The block is the BLOCK farthest points (ties to the lowest index), in ascending
-        order, every value up to date.
+        Ties go to the lowest index; every value of the block is up to date.
         """
         n_points = len(self.nearest)
         width = WIDENING * BLOCK
@@ -126,10 +125,7 @@ class _Selection:
     def pick_inside(
         self, block: Int64Array, limit: float, limit_index: int
     ) -> tuple[Int64Array, float]:
-        """Pick from the block while its best is the farthest point of all.
-
-        Returns the picks and the squared distance at which the last was picked.
-        """
+        """Return picks while the block has the farthest point, and the last's value."""
         sketches, error = self._sketches(block), self._sketcher.relative_error
         panels = empty_panels(len(block), self._sketcher)
         fill(panels, 0, sketches, self._sketcher)

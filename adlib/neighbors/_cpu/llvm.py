@@ -1,12 +1,9 @@
 """The two innermost loops of this package, written as LLVM instructions for numba.
 
 ``sum_of_squares`` measures one pair in float64. ``similarity_tile`` multiplies ROWS
-queries by COLUMNS database rows and compares the results with the pruning thresholds.
-
-A tile's products stay in vector registers until they are complete, and are compared
-there, so that a tile in which no pair passes the filter costs little more than its
-multiply-adds. NumPy and torch can only write all products to memory first and compare
-them there, which takes longer than the products.
+queries by COLUMNS database rows and compares the results with the pruning thresholds
+while they are in registers; NumPy and torch could only write all of them to memory
+first, which takes longer than the products.
 
 No Python source makes numba use whole vectors of registers for these loops, or bfloat16
 at all. The type of the words says which arithmetic a tile uses:

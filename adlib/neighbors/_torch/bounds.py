@@ -1,10 +1,10 @@
 """Lower and upper bounds of distances from products of rounded vectors, with torch.
 
 The twin of ``_cpu.bounds``, with the same similarity, lower bound and threshold, but
-without a projection: a GPU has product units to spare. What is stored of a centred
-point, rounded to bfloat16, has two more columns, rounded upwards: (r, w) of a query,
-multiplied by (w, r) of a database row. With P the product, e = r_a w_b + w_a r_b, and
-s = |a|^2 + |b|^2,
+without a projection: a GPU has product units to spare. A sketch is v, the centred point
+rounded to bfloat16, and two columns, rounded upwards: (r, w) of a query, multiplied by
+(w, r) of a database row. With e = r_a w_b + w_a r_b, P = v_a.v_b + e, the product of
+the sketches, and s = |a|^2 + |b|^2,
 
     (1 - g) s - 2 P  <=  |x - y|^2  <=  (1 + g) s - 2 P + 4 e,
 
@@ -93,7 +93,9 @@ class Sketcher:
 
     def similarities(self, queries: Sketches, database: Sketches) -> torch.Tensor:
         """Return the similarity of each pair, (n_queries, n_database) float32."""
-        left, right = queries.columns, _as_database(database.columns).T
+        flipped = database.columns[:, -2:].flip(1)  # (w, r)
+        left = queries.columns
+        right = torch.cat([database.columns[:, :-2], flipped], dim=1).T
         if self._sums_bfloat16:
             products = torch.mm(left, right, out_dtype=torch.float32)
         else:
@@ -130,11 +132,6 @@ class Sketcher:
         row_norms = 2.0 * self._relative_error * database.norms[indices]
         norms = (1.0 + self._relative_error) * queries.norms[:, None] + row_norms
         return norms - 2.0 * similarities.double() + inexact
-
-
-def _as_database(columns: torch.Tensor) -> torch.Tensor:
-    """Return queries' columns as those of database rows."""
-    return torch.cat([columns[:, :-2], columns[:, -2:].flip(1)], dim=1)
 
 
 def _upwards(numbers: torch.Tensor) -> torch.Tensor:
