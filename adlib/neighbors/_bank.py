@@ -113,7 +113,7 @@ class MemoryBank:
         self._kind: SearchKind = check_option(
             search, "search", OWNER, get_args(SearchKind)
         )
-        self.origins, self._images = None, np.full(len(self), -1)
+        self.origins, self._images = None, np.full(len(self), -1, np.int64)
         if origins is not None:
             what = "image number, grid row and grid column of each entry"
             shape = (len(self), 3)
@@ -161,9 +161,9 @@ class MemoryBank:
         Note:
             With ``search="exact"`` the neighbours are those of measuring every pair in
             float64, ties to the lowest index, whatever the batches and threads. Time is
-            O(n_queries * n_bank * m), with m as in ``greedy_coreset``; memory on a CPU,
-            beyond the result and a float32 copy of other queries, is that of 16,384
-            sketches (projected, rounded queries) and under 16 MiB.
+            O(n_queries * n_bank * m), with m as in ``greedy_coreset``. On a CPU, memory
+            beyond the result and a float32 copy of queries of other types is that of
+            16,384 sketches (projected, rounded queries) and under 16 MiB.
 
             With a FAISS index the distances are the true ones to the entries that are
             named, but it may miss a nearer entry. Queries for which it names fewer than

@@ -46,7 +46,7 @@ class ExactSearch:
         """Return squared distances and indices; see ``Search``."""
         n_queries = len(queries)
         distances = np.full((n_queries, n_neighbors), np.inf)
-        indices = np.full((n_queries, n_neighbors), -1)  # none yet
+        indices = np.full((n_queries, n_neighbors), -1, np.int64)  # none yet
         n_pairs = n_queries * len(self._database.rows)
         n_threads = 1 if n_pairs < FEWEST_PAIRS else available_threads()
         with Threads(n_threads) as pool:
