@@ -8,7 +8,6 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from difflib import get_close_matches
 from functools import cached_property
-from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any, Literal, TypeAlias
 
@@ -24,8 +23,12 @@ from adlib._validation import describe, refusal
 from adlib.exceptions import WeightsError
 from adlib.features._feature_cache import code_fingerprint, current_feature_cache
 from adlib.features._folding import folded
-from adlib.features._runtime_openvino import OpenVinoRuntime
-from adlib.features._runtime_torch import TorchRuntime, send
+from adlib.features._runtimes import (
+    OpenVinoRuntime,
+    TorchRuntime,
+    import_openvino,
+    send,
+)
 from adlib.features._weights import (
     DEFAULT_BACKBONE,
     PACKAGED_NORMALISATION,
@@ -127,7 +130,7 @@ class Backbone:
         precision: Precision = "float32",
         runtime: Runtime = "torch",
     ) -> Backbone:
-        """Rebuild a backbone from what ``state`` gave.
+        """Rebuild a backbone from what ``state`` gave; nothing is fetched.
 
         Args:
             name: As the constructor takes it.
@@ -135,17 +138,15 @@ class Backbone:
                 be missing.
             stages: timm's stage indices, ascending.
             normalisation: What pixels are normalised by.
-            device: "cpu" or "cuda:N"; OpenVINO runs on "cpu" alone.
+            device: As the constructor takes it.
             precision: "float32" or "bfloat16".
             runtime: "torch" or "openvino".
 
         Returns:
-            A backbone that gives the same maps. Nothing is fetched.
+            A backbone that gives the same maps.
 
         Raises:
-            ValueError: timm has no such network, or it has no such stages.
-            WeightsError: Tensors are missing or of other shapes.
-            ImportError: ``runtime`` is "openvino", which is not installed.
+            ValueError, WeightsError, ImportError: As the constructor does.
         """
         backbone = cls.__new__(cls)
         # Without memory at first: whatever the name, no more is taken than the weights
@@ -173,8 +174,8 @@ class Backbone:
     def __reduce__(self) -> tuple[Any, ...]:
         # As a model file does: what runs the network is made again from its weights.
         indices = [stage.index for stage in self.stages]
-        place = (self.device, self._precision, self._runtime)
-        return _again, (self.name, self.state(), indices, self.normalisation, *place)
+        given = (self.name, self.state(), indices, self.normalisation)
+        return _again, (given, self.device, self._precision, self._runtime)
 
     def layers(self) -> list[str]:
         """Return the names by which timm knows the modules that end the stages."""
@@ -186,16 +187,11 @@ class Backbone:
         """Compute the maps of images, or take them from the feature cache.
 
         Args:
-            images: (n, 3, height, width) float32 RGB in [0, 1], on any device.
+            images: As ``compute`` takes them, (n, 3, height, width) float32.
 
         Returns:
-            One map a stage, (n, channels, map_height, map_width) float32, on the
-            backbone's device.
-
-        Raises:
-            RuntimeError: The backbone is on a GPU, and this process was forked since.
+            What ``compute`` returns, (n, channels, map_height, map_width) float32 each.
         """
-        self._check_process()
         cache = current_feature_cache()
         if cache is None:
             return self.compute(images)
@@ -216,7 +212,8 @@ class Backbone:
         Raises:
             RuntimeError: The backbone is on a GPU, and this process was forked since.
         """
-        self._check_process()
+        if self.device != "cpu":
+            self._process.check()  # in a fork CUDA hangs, or knows no models
         images = send(images, self.device)
         return self._run((images - self._mean) / self._std)
 
@@ -224,34 +221,23 @@ class Backbone:
     def fingerprint(self) -> bytes:
         """What changes when the maps of an image could come out otherwise."""
         found = self._own_fingerprint.copy()  # threads may have changed since
-        place: tuple[object, ...] = (
-            torch.backends.cpu.get_cpu_capability(),
-            torch.get_num_threads(),
-            available_threads(),
-        )
-        if self.device != "cpu":
-            place = (torch.cuda.get_device_name(self.device), torch.version.cuda)
-        found.update(repr(place).encode())
-        return found.digest()
-
-    def _check_process(self) -> None:
-        """Refuse work on a GPU in a fork, where CUDA hangs or knows no models."""
-        if self.device != "cpu":
+        if self.device == "cpu":
+            n_threads = (torch.get_num_threads(), available_threads())
+            place = f"{torch.backends.cpu.get_cpu_capability()} {n_threads}"
+        else:
             self._process.check()
+            place = f"{torch.cuda.get_device_name(self.device)} {torch.version.cuda}"
+        found.update(place.encode())
+        return found.digest()
 
     @cached_property
     def _own_fingerprint(self) -> hashlib.blake2b:
         """The part of ``fingerprint`` that never changes."""
-        packages = ("torch", "timm", "openvino")
-        stated = (
-            self.name,
-            self.stages,
-            self.normalisation,
-            self._precision,
-            self._runtime,
-            platform.machine(),
-            [_version(package) for package in packages],
-        )
+        way = (self.normalisation, self._precision, self._runtime, platform.machine())
+        versions = [torch.__version__, timm.__version__]
+        if self._runtime == "openvino":
+            versions.append(import_openvino().__version__)
+        stated = (self.name, self.stages, way, versions)
         found = hashlib.blake2b(code_fingerprint(), digest_size=20)
         found.update(repr(stated).encode())
         for name, tensor in self.state().items():
@@ -279,10 +265,8 @@ class Backbone:
 
     def _place(self, device: str, precision: Precision, runtime: Runtime) -> None:
         self.device = device
-        self._process = Process(
-            f"A model on {device!r}",
-            'Start processes by "spawn", or load the model in each.',
-        )
+        remedy = 'Start processes by "spawn", or load the model in each.'
+        self._process = Process(f"A model on {device!r}", remedy)
         self._precision, self._runtime = precision, runtime
         reader = _StageReader(self._network, [stage.index for stage in self.stages])
         _, height, width = self._network.pretrained_cfg["input_size"]
@@ -299,26 +283,13 @@ class Backbone:
 
 
 def _again(
-    name: str,
-    weights: Weights,
-    stages: Sequence[int],
-    normalisation: Normalisation,
+    given: tuple[str, Weights, list[int], Normalisation],
     device: str,
     precision: Precision,
     runtime: Runtime,
 ) -> Backbone:
     """Rebuild a backbone that was copied or pickled, perhaps on another machine."""
-    place = still_there(device)
-    return Backbone.from_weights(
-        name, weights, stages, normalisation, place, precision, runtime
-    )
-
-
-def _version(package: str) -> str | None:
-    try:
-        return version(package)
-    except PackageNotFoundError:
-        return None
+    return Backbone.from_weights(*given, still_there(device), precision, runtime)
 
 
 class _StageReader(nn.Module):
@@ -330,11 +301,8 @@ class _StageReader(nn.Module):
         self.indices = indices
 
     def forward(self, images: torch.Tensor) -> tuple[torch.Tensor, ...]:
-        return tuple(
-            self.network.forward_intermediates(
-                images, indices=self.indices, intermediates_only=True
-            )
-        )
+        read = self.network.forward_intermediates
+        return tuple(read(images, indices=self.indices, intermediates_only=True))
 
 
 def _create(
@@ -356,7 +324,8 @@ def _create(
         network.load_state_dict(found)
     if packaged is not None:
         return network, PACKAGED_NORMALISATION
-    return network, _timm_normalisation(network)
+    config = network.pretrained_cfg
+    return network, Normalisation(tuple(config["mean"]), tuple(config["std"]))
 
 
 def _architecture(
@@ -397,16 +366,8 @@ def _from_hub(name: str) -> Network:
     return network
 
 
-def _timm_normalisation(network: Network) -> Normalisation:
-    config = network.pretrained_cfg
-    return Normalisation(tuple(config["mean"]), tuple(config["std"]))
-
-
 def _choose_stages(
-    network: Network,
-    name: str,
-    indices: Sequence[int] | None,
-    strides: Sequence[int],
+    network: Network, name: str, indices: Sequence[int] | None, strides: Sequence[int]
 ) -> tuple[Stage, ...]:
     """Return the stages asked for, by index or, where that is None, by stride."""
     if not hasattr(network, "forward_intermediates"):
@@ -417,15 +378,14 @@ def _choose_stages(
         for index, info in enumerate(network.feature_info)
     ]
     if indices is None:
+        came = f"None, the strides {' and '.join(map(str, strides))}"
         chosen = [stage for stage in available if stage.stride in strides]
     else:
-        known = {stage.index: stage for stage in available}
-        chosen = [known[i] for i in sorted(set(indices)) if i in known]
-    wanted = len(strides) if indices is None else len(indices)
-    if len(chosen) != wanted or not chosen:
+        came = describe(indices)
+        chosen = [stage for stage in available if stage.index in indices]
+    wanted = strides if indices is None else indices
+    if len(chosen) != len(wanted) or not chosen:
         offers = ", ".join(f"{s.index} (stride {s.stride})" for s in available)
         rule = f"different stage indices of {name}, which offers {offers}"
-        by_stride = f"None, the strides {' and '.join(map(str, strides))}"
-        came = by_stride if indices is None else describe(indices)
         raise ValueError(refusal("stages", "Backbone", rule, came))
     return tuple(chosen)

@@ -29,9 +29,8 @@ class Embedder:
     Attributes:
         backbone: The frozen network.
         embedding: How stages become patch embeddings; see ``patch_embeddings``.
-        kept: Which features are kept, ascending, (n_kept,); None keeps all.
-        directions: What they are projected to, (n_features, n_directions); None leaves
-            them as they are.
+        kept: Which features are kept, ascending, (n_kept,); None: all.
+        directions: What they are projected to, (n_features, n_directions), or None.
 
     Example:
         >>> import torch
@@ -68,49 +67,31 @@ class Embedder:
             (n, grid_height, grid_width, n_features) float32, on the device of the maps;
             n_features is that of ``kept`` or, where there are any, of ``directions``.
         """
-        if self.kept is None:
-            embeddings = patch_embeddings(maps, self.embedding)
-        elif self.embedding == "paper":
-            embeddings = patch_embeddings(maps, self.embedding)
-            embeddings = embeddings[..., self._on(embeddings, self.kept)]
-        else:  # features are channels: those that are not kept need no pooling
-            embeddings = patch_embeddings(self._thinned(maps), self.embedding)
+        device = maps[0].device
+        if self.kept is not None and self.embedding != "paper":
+            # Features are channels: those that are not kept need no pooling.
+            maps = _thinned(maps, self.kept)
+        embeddings = patch_embeddings(maps, self.embedding)
+        if self.kept is not None and self.embedding == "paper":
+            embeddings = embeddings[..., torch.from_numpy(self.kept).to(device)]
         if self.directions is None:
             return embeddings
-        return embeddings @ self._on(embeddings, self.directions)
+        return embeddings @ torch.from_numpy(self.directions).to(device)
 
-    def _thinned(self, maps: Sequence[torch.Tensor]) -> list[torch.Tensor]:
-        """Return the kept channels of each stage, perhaps none."""
-        thinned, first = [], 0
-        for stage in maps:
-            last = first + stage.shape[1]
-            assert self.kept is not None
-            own = self.kept[(first <= self.kept) & (self.kept < last)] - first
-            whole = len(own) == stage.shape[1]
-            thinned.append(stage if whole else stage[:, self._on(stage, own)])
-            first = last
-        return thinned
 
-    @staticmethod
-    def _on(tensor: torch.Tensor, array: Float32Array | Int64Array) -> torch.Tensor:
-        return torch.from_numpy(array).to(tensor.device)
+def _thinned(maps: Sequence[torch.Tensor], kept: Int64Array) -> list[torch.Tensor]:
+    """Return the kept channels of each stage, perhaps none."""
+    thinned, first = [], 0
+    for stage in maps:
+        own = kept[(first <= kept) & (kept < first + stage.shape[1])] - first
+        whole, channels = len(own) == stage.shape[1], torch.from_numpy(own)
+        thinned.append(stage if whole else stage[:, channels.to(stage.device)])
+        first += stage.shape[1]
+    return thinned
 
 
 def embedding_length(embedding: Embedding, channels: Sequence[int]) -> int:
-    """Return how many features an embedding of stages has.
-
-    Args:
-        embedding: "concat", "paper" or "nearest"; see ``patch_embeddings``.
-        channels: Channels of each stage.
-
-    Returns:
-        1024 for "paper"; else the sum of the channels.
-
-    Example:
-        >>> from adlib.features._embedding import embedding_length
-        >>> embedding_length("concat", [40, 112])
-        152
-    """
+    """Return how many features an embedding of stages of so many channels has."""
     return PAPER_FEATURES if embedding == "paper" else sum(channels)
 
 
@@ -165,13 +146,11 @@ def _upsample(stage: torch.Tensor, grid: torch.Size) -> torch.Tensor:
 
 
 def _paper_embedding(maps: Sequence[torch.Tensor], grid: torch.Size) -> torch.Tensor:
-    """Pool neighbourhoods as the paper's code does, without unfolding them.
-
-    The code unfolds every patch to channels x 3 x 3 values, upsamples those, averages
-    them in 1024 windows, and averages the joined stages in 1024 windows again. All of
-    it is linear, and upsampling acts on positions while the windows act on values: so a
-    stage's share is one 3x3 convolution whose weights are the windows, upsampled after.
-    """
+    """Pool neighbourhoods as the paper's code does, without unfolding them."""
+    # The code unfolds every patch to channels x 3 x 3 values, upsamples those, averages
+    # them in 1024 windows, and the joined stages in 1024 windows again. All of it is
+    # linear, and upsampling acts on positions, the windows on values: so a stage's
+    # share is one 3x3 convolution whose weights are the windows, upsampled after.
     first = maps[0]
     joined = first.new_zeros((len(first), PAPER_FEATURES, *grid))
     for position, stage in enumerate(maps):

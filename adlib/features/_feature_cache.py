@@ -99,20 +99,18 @@ class FeatureCache:
         paths = [self._path(fingerprint, image) for image in images]
         found = [self._read(path) for path in paths]
         missing = [place for place, maps in enumerate(found) if maps is None]
+        none_found = len(missing) == len(found)
         with self._lock:
             self.hits += len(found) - len(missing)
             self.misses += len(missing)
-        if len(missing) == len(found):
-            whole = compute(images)
-            for place, path in enumerate(paths):
-                self._write(path, [stage[place : place + 1] for stage in whole])
-            return whole
-        if missing:
-            computed = compute(images[missing])
+        if missing or none_found:
+            computed = compute(images if none_found else images[missing])
             for number, place in enumerate(missing):
                 maps = [stage[number : number + 1].cpu() for stage in computed]
                 self._write(paths[place], maps)
                 found[place] = maps
+            if none_found:
+                return computed
         stages = zip(*(maps for maps in found if maps is not None), strict=True)
         return [stage[0] if len(stage) == 1 else torch.cat(stage) for stage in stages]
 
@@ -168,10 +166,8 @@ class FeatureCache:
             )
             return
         with self._lock:
-            if self._n_bytes is None:
-                self._n_bytes = self.n_bytes()
-            else:
-                self._n_bytes += size
+            known = self._n_bytes
+            self._n_bytes = self.n_bytes() if known is None else known + size
             if self._n_bytes > self.max_bytes:
                 self._n_bytes = self._make_room()
 
@@ -182,26 +178,23 @@ class FeatureCache:
         for _, size, path in files:
             if total <= KEPT_RATIO * self.max_bytes:
                 break
-            Path(path).unlink(missing_ok=True)
+            path.unlink(missing_ok=True)
             total -= size
         return total
 
-    def _files(self) -> Iterator[tuple[int, int, str]]:
+    def _files(self) -> Iterator[tuple[int, int, Path]]:
         """Yield when each file was last used, its size and its path.
 
         What a killed process left half-written is deleted on the way.
         """
         oldest = time.time() - SECONDS_OF_A_WRITE
-        for path in self.folder.rglob(f"*{TEMPORARY}"):
-            with suppress(OSError):
-                if path.stat().st_mtime < oldest:
-                    path.unlink()
-        for path in self.folder.rglob(f"*{SUFFIX}"):
-            try:
+        for path in self.folder.rglob("*"):
+            with suppress(OSError):  # another process made room
                 state = path.stat()
-            except OSError:  # another process made room
-                continue
-            yield state.st_mtime_ns, state.st_size, str(path)
+                if path.suffix == SUFFIX:
+                    yield state.st_mtime_ns, state.st_size, path
+                elif path.suffix == TEMPORARY and state.st_mtime < oldest:
+                    path.unlink()
 
 
 def _in_memory(place: int, stage: torch.Tensor) -> tuple[str, torch.Tensor]:
@@ -209,7 +202,6 @@ def _in_memory(place: int, stage: torch.Tensor) -> tuple[str, torch.Tensor]:
 
     What comes after the backbone adds up in that order: another would be another sum.
     """
-    stage = stage.cpu()
     if stage.is_contiguous():
         return f"{place}", stage
     return f"{place} {CHANNELS_LAST}", stage.permute(0, 2, 3, 1).contiguous()
@@ -232,45 +224,22 @@ def use_feature_cache(found: FeatureCache | None) -> None:
         found: The cache; None: none.
 
     Example:
-        >>> from adlib.features._feature_cache import current_feature_cache
         >>> from adlib.features import use_feature_cache
         >>> use_feature_cache(None)
-        >>> current_feature_cache() is None
-        True
     """
     global _current  # noqa: PLW0603 - one for the process, as the function says
     _current = found
 
 
 def current_feature_cache() -> FeatureCache | None:
-    """Return the cache that backbones use; None: none.
-
-    Example:
-        >>> from adlib.features._feature_cache import (
-        ...     current_feature_cache,
-        ...     without_feature_cache,
-        ... )
-        >>> with without_feature_cache():
-        ...     current_feature_cache() is None
-        True
-    """
+    """Return the cache that backbones use; None: none."""
     return _current
 
 
 @contextmanager
 def without_feature_cache() -> Iterator[None]:
-    """Let backbones use no cache inside the block, e.g. because a clock runs.
-
-    Example:
-        >>> from adlib.features._feature_cache import (
-        ...     current_feature_cache,
-        ...     without_feature_cache,
-        ... )
-        >>> with without_feature_cache():
-        ...     current_feature_cache() is None
-        True
-    """
-    before = current_feature_cache()
+    """Let backbones use no cache inside the block, e.g. because a clock runs."""
+    before = _current
     use_feature_cache(None)
     try:
         yield

@@ -10,7 +10,7 @@ from __future__ import annotations
 import copy
 from collections import Counter
 from collections.abc import Callable, Iterator
-from typing import Any, NamedTuple
+from typing import Any
 
 import torch
 from timm.layers.conv2d_same import Conv2dSame
@@ -26,40 +26,26 @@ NORMS = (nn.BatchNorm2d, BatchNormAct2d)
 
 
 def folded(network: nn.Module, image_size: tuple[int, int]) -> nn.Module:
-    """Return a copy of a network whose batch norms are folded where that is exact.
+    """Return a copy of a network in evaluation mode, norms folded where that is exact.
 
     A norm is folded if it reads nothing but the output of one convolution, nothing
-    else reads that output, and both run once. What it rounds otherwise is float32's.
-
-    Args:
-        network: Maps images (n, 3, height, width) to a tuple of feature maps; in
-            evaluation mode, on the CPU. It stays as it is.
-        image_size: A (height, width) that the network takes; the pairs found hold for
-            every other.
-
-    Returns:
-        A copy, also in evaluation mode.
+    else reads that output, and both run once. The pairs are found with images of one
+    size, (height, width), and hold for every other.
     """
     if not any(type(module) in NORMS for module in network.modules()):
         return copy.deepcopy(network)
     # On "meta" torch follows the shapes through the network and computes nothing.
-    shapes = copy.deepcopy(network).to("meta")
-    pairs = list(_pairs(shapes, image_size))
-    copied = copy.deepcopy(network)
-    for name_of_convolution, name_of_norm in pairs:
+    shapes, copied = copy.deepcopy(network).to("meta"), copy.deepcopy(network)
+    for name_of_convolution, name_of_norm in _pairs(shapes, image_size):
         convolution = copied.get_submodule(name_of_convolution)
         norm = copied.get_submodule(name_of_norm)
         fused = fuse_conv_bn_eval(convolution, norm)  # type: ignore[type-var, arg-type]
         _replace(copied, name_of_convolution, fused)
-        _replace(copied, name_of_norm, _rest_of(norm))
+        rest: nn.Module = nn.Identity()  # what the norm does besides norming
+        if isinstance(norm, BatchNormAct2d):
+            rest = nn.Sequential(norm.drop, norm.act).eval()
+        _replace(copied, name_of_norm, rest)
     return copied.requires_grad_(False)
-
-
-class _Norming(NamedTuple):
-    """A batch norm that ran: its running mean, and the tensor that it read."""
-
-    running_mean: torch.Tensor | None
-    read: torch.Tensor
 
 
 class _Watch(TorchFunctionMode):
@@ -67,7 +53,8 @@ class _Watch(TorchFunctionMode):
 
     def __init__(self) -> None:
         self.weights: dict[int, torch.Tensor] = {}  # by the id of what they gave
-        self.normings: list[_Norming] = []
+        # The running mean of each batch norm that ran, and the tensor that it read.
+        self.normings: list[tuple[torch.Tensor | None, torch.Tensor]] = []
         self.n_readers: Counter[int] = Counter()
         self._alive: list[torch.Tensor] = []  # an id is a tensor's while it lives
 
@@ -89,7 +76,7 @@ class _Watch(TorchFunctionMode):
         if func is F.batch_norm:
             read = args[0] if args else given["input"]
             mean = args[1] if len(args) > 1 else given["running_mean"]
-            self.normings.append(_Norming(mean, read))
+            self.normings.append((mean, read))
         return result
 
 
@@ -111,7 +98,7 @@ def _pairs(
         if type(module) in NORMS and module.running_mean is not None
     }
     n_runs = Counter(id(weight) for weight in watch.weights.values())
-    n_normings = Counter(id(norming.running_mean) for norming in watch.normings)
+    n_normings = Counter(id(mean) for mean, _ in watch.normings)
     for mean, read in watch.normings:
         weight = watch.weights.get(id(read))
         if (
@@ -122,13 +109,6 @@ def _pairs(
             and id(read) not in returned
         ):
             yield convolutions[id(weight)], norms[id(mean)]
-
-
-def _rest_of(norm: nn.Module) -> nn.Module:
-    """Return what a batch norm does besides norming."""
-    if isinstance(norm, BatchNormAct2d):
-        return nn.Sequential(norm.drop, norm.act).eval()
-    return nn.Identity()
 
 
 def _replace(network: nn.Module, name: str, module: nn.Module) -> None:

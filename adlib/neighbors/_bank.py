@@ -10,7 +10,7 @@ from numpy.typing import ArrayLike
 from adlib._device import resolve_device, still_there
 from adlib._typing import AnyArray, Float32Array, Float64Array, Int64Array
 from adlib._validation import check_int, check_option, describe, refusal
-from adlib.neighbors._points import Points, as_points
+from adlib.neighbors._points import as_points
 
 SearchKind: TypeAlias = Literal[
     "exact", "faiss-flat", "faiss-ivf", "faiss-hnsw", "faiss-ivfpq", "faiss-sq"
@@ -24,8 +24,7 @@ class Neighbours(NamedTuple):
 
     Attributes:
         distances: Euclidean (plain, not squared), (n_queries, n_neighbors), ascending.
-        indices: Of the bank's entries, (n_queries, n_neighbors); in an exact search
-            ties go to the lowest.
+        indices: Of the bank's entries, (n_queries, n_neighbors).
     """
 
     distances: Float32Array
@@ -49,26 +48,12 @@ class Recall(NamedTuple):
 
 
 class Search(Protocol):
-    """What holds a bank and finds the rows nearest to queries; FAISS's has an index.
-
-    Every ``search`` of ``MemoryBank`` is one; the bank checks what it passes on.
-    """
+    """What holds a bank and finds the rows nearest to queries; FAISS's has an index."""
 
     def kneighbors(
-        self, queries: Points, n_neighbors: int, left_out: Int64Array | None
+        self, queries: Float32Array, n_neighbors: int, left_out: Int64Array | None
     ) -> tuple[Float64Array, Int64Array]:
-        """Return squared distances and indices of the nearest rows.
-
-        Args:
-            queries: Checked rows, (n_queries, n_features) float32, and squared norms.
-            n_neighbors: How many to find, in [1, n_bank].
-            left_out: A group for each query, (n_queries,): bank rows of that group do
-                not count. None: all count.
-
-        Returns:
-            Squared Euclidean distances, ascending, and indices into the bank, each
-            (n_queries, n_neighbors); in an exact engine ties go to the lowest index.
-        """
+        """Return squared distances, ascending, and indices of the nearest rows."""
         ...
 
 
@@ -78,11 +63,10 @@ class MemoryBank:
     Args:
         X: Patch embeddings, (n_bank, n_features), real numbers, cast to float32.
         search: "exact" finds the true nearest neighbours. The others take candidates
-            from a FAISS index (extra ``faiss``): "faiss-flat" from brute force in
-            float32, which misses a neighbour only where rounding hides it, and the
-            approximate ones from inverted lists ("faiss-ivf"), the same with 8-bit
-            codes ("faiss-sq") or with product-quantised ones ("faiss-ivfpq"), or from a
-            graph ("faiss-hnsw"). ``recall`` measures what they miss.
+            from a FAISS index (extra ``faiss``), and may miss some: brute force in
+            float32 ("faiss-flat"), inverted lists ("faiss-ivf"), the same with 8-bit
+            ("faiss-sq") or product-quantised codes ("faiss-ivfpq"), or a graph
+            ("faiss-hnsw"). ``recall`` measures what they miss.
         origins: Where each entry came from, (n_bank, 3) integers: image number, row and
             column of the patch grid. None: unknown.
         device: Where the exact search runs: "cpu", "cuda", "cuda:N", or "auto". FAISS
@@ -102,12 +86,9 @@ class MemoryBank:
         ImportError: FAISS is asked for and not installed.
 
     Note:
-        Indexes are trained with fixed seeds: the same rows give the same index. They
-        take memory beside the embeddings, from which distances are measured: a copy of
-        them ("faiss-flat", "faiss-ivf"; "faiss-hnsw" with 270 bytes more an entry), a
-        byte a feature ("faiss-sq"), or 48 bytes an entry at most ("faiss-ivfpq").
-        FAISS checks little of an index: pass one only from a source that you
-        trust.
+        Indexes are trained with fixed seeds: the same rows give the same index. The
+        user guide has a table of the memory that they take. FAISS checks little of an
+        index: pass one only from a source that you trust.
 
     Example:
         >>> import numpy as np
@@ -128,24 +109,27 @@ class MemoryBank:
         index: AnyArray | None = None,
     ) -> None:
         # A copy: changing X later must not change the results.
-        points = as_points(np.array(X), "X", OWNER)
+        self.embeddings = as_points(np.array(X), "X", OWNER)
         self._kind: SearchKind = check_option(
             search, "search", OWNER, get_args(SearchKind)
         )
-        self.embeddings = points.rows
-        self.origins = None if origins is None else _as_origins(origins, len(self))
-        images = np.full(len(self), -1) if self.origins is None else self.origins[:, 0]
-        self._images = np.ascontiguousarray(images, dtype=np.int64)
+        self.origins, self._images = None, np.full(len(self), -1, np.int64)
+        if origins is not None:
+            what = "image number, grid row and grid column of each entry"
+            shape = (len(self), 3)
+            self.origins = _as_integers(origins, shape, "origins", OWNER, what)
+            self._images = np.ascontiguousarray(self.origins[:, 0])
         self._place = resolve_device(device, OWNER)
         stored = None if index is None else _as_stored(index, self._kind)
         self._search = build_search(
-            self._kind, points, self._images, self._place, stored
+            self._kind, self.embeddings, self._images, self._place, stored
         )
 
     def __reduce__(self) -> tuple[Any, ...]:
         # As a model file does: engines are made again, a trained index from its bytes.
-        search, index = self._kind, self.index_bytes()
-        return _again, (self.embeddings, search, self.origins, self._place, index)
+        index = self.index_bytes()
+        given = {"search": self._kind, "origins": self.origins, "index": index}
+        return _again, (self.embeddings, self._place, given)
 
     def __len__(self) -> int:
         return len(self.embeddings)
@@ -166,8 +150,8 @@ class MemoryBank:
                 that came from that image do not count. Needs ``origins``.
 
         Returns:
-            Euclidean distances (plain, not squared), float32, ascending, and indices
-            into ``embeddings``, int64, each (n_queries, n_neighbors).
+            Euclidean distances, float32, and indices into ``embeddings``, int64, each
+            (n_queries, n_neighbors).
 
         Raises:
             TypeError: ``queries`` or ``left_out`` holds other things than numbers.
@@ -176,33 +160,30 @@ class MemoryBank:
 
         Note:
             With ``search="exact"`` the neighbours are those of measuring every pair in
-            float64, ties to the lowest index, and do not depend on how queries are
-            batched or on the number of threads. Where the processor has bfloat16
-            instructions these only choose candidates, and float64 sums decide.
-            On a CPU, memory beyond the result and a float32 copy of queries of other
-            kinds is that of the sketches (projected, rounded copies) of 16,384 queries,
-            2 or 4 bytes a feature at most, and under 16 MiB; time is
-            O(n_queries * n_bank * m), with m as in ``greedy_coreset``.
+            float64, ties to the lowest index, whatever the batches and threads. Time is
+            O(n_queries * n_bank * m), with m as in ``greedy_coreset``. On a CPU, memory
+            beyond the result and a float32 copy of queries of other types is that of
+            16,384 sketches (projected, rounded queries) and under 16 MiB.
 
             With a FAISS index the distances are the true ones to the entries that are
-            named, measured in the same way, but an approximate index may miss a nearer
-            entry. Queries for which it names fewer than ``n_neighbors`` are
-            searched exactly. Memory beyond the result: 16 * (n_neighbors + 8) bytes a
-            query, and what FAISS takes.
+            named, but it may miss a nearer entry. Queries for which it names fewer than
+            ``n_neighbors`` are searched exactly. Memory beyond the result:
+            16 * (n_neighbors + 8) bytes a query, and what FAISS takes.
         """
-        points = as_points(queries, "queries", f"{OWNER}.kneighbors")
-        if points.rows.shape[1] != self.embeddings.shape[1]:
+        owner = f"{OWNER}.kneighbors"
+        points = as_points(queries, "queries", owner)
+        if points.shape[1] != self.embeddings.shape[1]:
             rule = f"(n_queries, {self.embeddings.shape[1]}) like the bank"
-            raise ValueError(
-                refusal("queries", f"{OWNER}.kneighbors", rule, describe(points.rows))
-            )
-        skipped = (
-            None if left_out is None else self._as_left_out(left_out, len(points.rows))
-        )
+            raise ValueError(refusal("queries", owner, rule, describe(points)))
+        skipped = None
+        if left_out is not None:
+            if self.origins is None:
+                rule = "None for a bank that does not know its origins"
+                raise ValueError(refusal("left_out", owner, rule, describe(left_out)))
+            shape, what = (len(points),), "the image number of each query"
+            skipped = _as_integers(left_out, shape, "left_out", owner, what)
         n_left = self.fewest_left(skipped)
-        n_neighbors = check_int(
-            n_neighbors, "n_neighbors", f"{OWNER}.kneighbors", low=1, high=n_left
-        )
+        n_neighbors = check_int(n_neighbors, "n_neighbors", owner, low=1, high=n_left)
         squared, indices = self._search.kneighbors(points, n_neighbors, skipped)
         return Neighbours(np.sqrt(squared).astype(np.float32), indices)
 
@@ -210,8 +191,7 @@ class MemoryBank:
         """Return how many entries remain for the query that leaves out the most.
 
         Args:
-            left_out: An image number for each query, (n_queries,), as ``kneighbors``
-                takes it; None leaves nothing out.
+            left_out: As ``kneighbors`` takes it, (n_queries,).
 
         Returns:
             The most neighbours that can be asked for, in [0, n_bank].
@@ -230,14 +210,8 @@ class MemoryBank:
                 index finds easily.
 
         Returns:
-            Recall of the one nearest neighbour, and mean distances found and true.
-
-        Raises:
-            TypeError: ``queries`` does not hold numbers.
-            ValueError: Its shape does not fit.
-
-        Note:
-            An exact search is built for it and discarded.
+            Recall of the one nearest neighbour, and mean distances found and true. An
+            exact search is built for it and discarded.
         """
         found = self.kneighbors(queries).distances[:, 0]
         exact = MemoryBank(self.embeddings, device=self._place)
@@ -250,79 +224,47 @@ class MemoryBank:
         )
 
     def index_bytes(self) -> AnyArray | None:
-        """Return the trained index as bytes, to be stored.
-
-        Returns:
-            What ``index`` takes, (n_bytes,) uint8; None where the bank itself is all
-            that ``search`` needs ("exact" and "faiss-flat").
-        """
+        """Return what ``index`` takes, (n_bytes,) uint8; None where none is trained."""
         stored = getattr(self._search, "index_bytes", None)
         return None if stored is None else stored()
 
-    def _as_left_out(self, left_out: ArrayLike, n_queries: int) -> Int64Array:
-        images = np.asarray(left_out)
-        if images.shape != (n_queries,) or images.dtype.kind not in "iu":
-            rule = f"({n_queries},) integers, an image number for each query"
-            raise ValueError(
-                refusal("left_out", f"{OWNER}.kneighbors", rule, describe(images))
-            )
-        if self.origins is None:
-            rule = "None for a bank that does not know its origins"
-            raise ValueError(refusal("left_out", f"{OWNER}.kneighbors", rule, images))
-        return np.ascontiguousarray(images, dtype=np.int64)
 
-
-def _again(
-    embeddings: Float32Array,
-    search: SearchKind,
-    origins: Int64Array | None,
-    device: str,
-    index: AnyArray | None,
-) -> MemoryBank:
+def _again(embeddings: Float32Array, device: str, given: dict[str, Any]) -> MemoryBank:
     """Rebuild a bank that was copied or pickled, perhaps on another machine."""
-    place = still_there(device)
-    return MemoryBank(
-        embeddings, search=search, origins=origins, device=place, index=index
-    )
+    return MemoryBank(embeddings, device=still_there(device), **given)
 
 
 def _as_stored(index: AnyArray, kind: SearchKind) -> AnyArray:
     array = np.asarray(index)
     rule = "(n_bytes,) uint8, as index_bytes gives it"
-    if array.ndim != 1 or array.dtype != np.uint8 or not array.size:
-        raise ValueError(refusal("index", OWNER, rule, describe(array)))
     if kind in UNTRAINED:
         rule = f"None for search={kind!r}, which trains none"
-        raise ValueError(refusal("index", OWNER, rule, describe(array)))
-    return array
+    elif array.ndim == 1 and array.dtype == np.uint8 and array.size:
+        return array
+    raise ValueError(refusal("index", OWNER, rule, describe(array)))
 
 
-def _as_origins(origins: ArrayLike, n_bank: int) -> Int64Array:
-    array = np.asarray(origins)
-    if array.shape != (n_bank, 3) or array.dtype.kind not in "iu":
-        rule = f"({n_bank}, 3) integers: image number, grid row, grid column"
-        raise ValueError(refusal("origins", OWNER, rule, describe(array)))
+def _as_integers(
+    value: ArrayLike, shape: tuple[int, ...], parameter: str, owner: str, what: str
+) -> Int64Array:
+    """Return integers of a shape, or raise."""
+    array = np.asarray(value)
+    if array.shape != shape or array.dtype.kind not in "iu":
+        rule = f"{shape} integers, {what}"
+        raise ValueError(refusal(parameter, owner, rule, describe(array)))
     return np.ascontiguousarray(array, dtype=np.int64)
 
 
 def build_search(
     kind: SearchKind,
-    points: Points,
+    points: Float32Array,
     groups: Int64Array,
     device: str,
     stored: AnyArray | None = None,
 ) -> Search:
-    """Return the engine of that kind over the bank.
-
-    Args:
-        kind: Which engine.
-        points: The bank.
-        groups: Group of each bank row, (n_bank,).
-        device: "cpu" or "cuda:N".
-        stored: The trained index of a FAISS kind, (n_bytes,) uint8; None trains one.
-    """
+    """Return the engine of that kind over the bank, whose rows are in these groups."""
     if kind != "exact":
-        from adlib.neighbors._faiss.search import FaissSearch  # noqa: PLC0415
+        from adlib.neighbors._faiss import FaissSearch  # noqa: PLC0415
 
         return FaissSearch(kind, points, groups, device, stored)
     if device == "cpu":

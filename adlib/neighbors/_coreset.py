@@ -2,10 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from functools import partial
-from typing import TypeAlias
-
 import numpy as np
 from numpy.typing import ArrayLike
 
@@ -14,9 +10,7 @@ from adlib._progress import ProgressBar
 from adlib._threads import undivided
 from adlib._typing import Float32Array, Int64Array
 from adlib._validation import check_int, check_random_state
-from adlib.neighbors._points import Points, Report, as_points
-
-Twin: TypeAlias = Callable[[Points, int, int, Report], Int64Array]
+from adlib.neighbors._points import as_points
 
 OWNER = "greedy_coreset"
 ROWS_AT_ONCE = 2**14  # that are projected
@@ -60,10 +54,9 @@ def greedy_coreset(
         lowest index, and duplicates of selected points come last. Time is
         O(n_points * size * m) in products of sketches (projected, rounded points), most
         of them skipped, where m is how many principal components hold 94 % of the
-        variance. On a CPU, memory beyond ``X``: a sketch of each point, 2 (m + 4) bytes
-        where the processor multiplies bfloat16 and 4 (m + 4) elsewhere, m <=
-        n_features; another 40 bytes a point; the selected rows; and under 64 MiB. On a
-        GPU: ``X``, half as much again, and a few GiB at most.
+        variance. On a CPU, memory beyond ``X``: 4 (m + 4) + 40 bytes a point at most,
+        the selected rows, and under 64 MiB. On a GPU: ``X``, half as much again, and a
+        few GiB at most.
 
     References:
         1. T. F. Gonzalez, "Clustering to minimize the maximum intercluster distance",
@@ -79,79 +72,41 @@ def greedy_coreset(
         array([0, 4, 2])
     """
     points = as_points(X, "X", OWNER)
-    n_points = len(points.rows)
+    n_points = len(points)
     size = check_int(size, "size", OWNER, low=1, high=n_points)
     seed = check_random_state(random_state, "random_state", OWNER)
     if start is None:
         first = int(np.random.default_rng(seed).integers(n_points))
     else:
         first = check_int(start, "start", OWNER, low=0, high=n_points - 1)
-    twin = _twin(resolve_device(device, OWNER))
+    place = resolve_device(device, OWNER)
     with ProgressBar("Selecting the coreset", size, enabled=progress) as bar:
 
         def report(n_picked: int, radius: float) -> None:
             bar.advance(n_picked, f"covering radius {radius:.4g}")
 
-        return twin(points, size, first, report)
+        if place == "cpu":
+            from adlib.neighbors._cpu.coreset import select  # noqa: PLC0415
+
+            return select(points, size, first, report)
+        from adlib.neighbors._torch import coreset  # noqa: PLC0415
+
+        return coreset.select(points, size, first, report, device=place)
 
 
 def random_projection(
-    X: ArrayLike, n_features: int, *, random_state: int | None = None
+    X: Float32Array, n_features: int, *, random_state: int | None = None
 ) -> Float32Array:
-    """Project points onto random Gaussian directions.
+    """Project points, (n_points, n_features_in), onto random Gaussian directions.
 
-    Args:
-        X: (n_points, n_features_in), real numbers, cast to float32.
-        n_features: How many directions, at least 1.
-        random_state: Seed of the directions; None draws new ones.
-
-    Returns:
-        (n_points, n_features) float32; expected squared distances are kept.
-
-    Raises:
-        TypeError: ``X`` does not hold real numbers, or a parameter is of another kind.
-        ValueError: ``X`` is empty, not 2-D or not finite; or ``n_features`` is below 1.
-
-    Note:
-        Directions are drawn from a normal distribution of variance 1 / n_features in
-        float64 and cast to float32. Time is O(n_points * n_features_in * n_features);
-        memory beyond ``X`` and the result: 12 bytes * n_features_in * n_features for
-        the directions, 8 bytes a point, and a float32 copy of an ``X`` of another kind.
-
-    References:
-        1. W. B. Johnson and J. Lindenstrauss, "Extensions of Lipschitz mappings into a
-           Hilbert space", Contemporary Mathematics 26, 1984.
-
-    Example:
-        >>> import numpy as np
-        >>> from adlib.neighbors._coreset import random_projection
-        >>> X = np.random.default_rng(0).normal(size=(5, 300))
-        >>> random_projection(X, 40, random_state=0).shape
-        (5, 40)
+    Expected squared distances are kept (Johnson and Lindenstrauss 1984).
     """
-    owner = "random_projection"
-    rows = as_points(X, "X", owner).rows
-    n_features = check_int(n_features, "n_features", owner, low=1)
-    seed = check_random_state(random_state, "random_state", owner)
-    shape = (rows.shape[1], n_features)
-    scale = n_features**-0.5
-    directions = (
-        np.random.default_rng(seed).normal(0.0, scale, shape).astype(np.float32)
-    )
+    rows = as_points(X, "X", "random_projection")
+    rng, shape = np.random.default_rng(random_state), (rows.shape[1], n_features)
+    directions = rng.normal(0.0, n_features**-0.5, shape).astype(np.float32)
     projected = np.empty((len(rows), n_features), np.float32)
     for first in range(0, len(rows), ROWS_AT_ONCE):
         part = slice(first, first + ROWS_AT_ONCE)
         with undivided():
             np.matmul(rows[part], directions, out=projected[part])
     return projected
-
-
-def _twin(device: str) -> Twin:
-    """Import the twin that runs on ``device``."""
-    if device == "cpu":
-        from adlib.neighbors._cpu.coreset import select  # noqa: PLC0415
-
-        return select
-    from adlib.neighbors._torch import coreset  # noqa: PLC0415
-
-    return partial(coreset.select, device=device)

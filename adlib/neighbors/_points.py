@@ -3,27 +3,20 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import NamedTuple, TypeAlias
+from typing import TypeAlias
 
 import numpy as np
 from numpy.typing import ArrayLike
 
-from adlib._typing import Float32Array, Float64Array
+from adlib._typing import Float32Array
 from adlib._validation import describe, refusal
 from adlib.neighbors._cpu.distances import LARGEST_SQUARED_NORM, squared_norms
 
 Report: TypeAlias = Callable[[int, float], None]  # new picks, covering radius
 
 
-class Points(NamedTuple):
-    """Checked points: rows (n_points, n_features), squared norms (n_points,)."""
-
-    rows: Float32Array
-    norms: Float64Array
-
-
-def as_points(X: ArrayLike, parameter: str, owner: str) -> Points:
-    """Return contiguous float32 rows and their squared norms, or raise.
+def as_points(X: ArrayLike, parameter: str, owner: str) -> Float32Array:
+    """Return contiguous float32 rows, (n_points, n_features), or raise.
 
     Other number types are cast to float32; a float32 array that is already contiguous
     is used as it is, never copied and never written to.
@@ -42,4 +35,4 @@ def as_points(X: ArrayLike, parameter: str, owner: str) -> Points:
         rule = f"finite, with squared row norms up to {LARGEST_SQUARED_NORM:g}"
         came = f"a squared norm of {norms[worst]:g} in row {worst}"
         raise ValueError(refusal(parameter, owner, rule, came))
-    return Points(rows, norms)
+    return rows

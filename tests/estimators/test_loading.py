@@ -113,7 +113,7 @@ def indexed_path(indexed, tmp_path):
 def test_an_index_comes_back_without_training(indexed, indexed_path, mixed):
     model, content = indexed
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr("adlib.neighbors._faiss.search.build_index", None)
+        patch.setattr("adlib.neighbors._faiss.build_index", None)
         loaded = load(indexed_path)
     assert loaded.search_recall_ == model.search_recall_
     assert loaded.describe() == model.describe()

@@ -12,8 +12,7 @@ import torch
 
 from adlib.features import Backbone
 from adlib.features._backbone import Precision, Runtime
-from adlib.features._runtime_openvino import _import_openvino
-from adlib.features._runtime_torch import TorchRuntime, send
+from adlib.features._runtimes import TorchRuntime, import_openvino, send
 from tests.features.test_backbone import pixels, skip_without_stages
 
 WAYS = [
@@ -26,7 +25,7 @@ WAYS = [
 def openvino_or_skip():
     """Return openvino, imported as adlib does it."""
     try:
-        return _import_openvino()
+        return import_openvino()
     except ImportError as error:
         pytest.skip(str(error))
 

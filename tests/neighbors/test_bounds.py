@@ -19,7 +19,7 @@ from adlib.neighbors._cpu.bounds import (
     lower_bound,
     pruning_threshold,
 )
-from adlib.neighbors._cpu.database import NO_GROUPS, add, empty_database
+from adlib.neighbors._cpu.database import empty_panels, fill
 from adlib.neighbors._cpu.distances import squared_distance
 from adlib.neighbors._cpu.filter import products
 from adlib.neighbors._cpu.llvm import HAS_BFLOAT16_UNITS
@@ -67,11 +67,11 @@ def pool():
 
 def similarities_of(sketcher, pool, queries, bank):
     """Return all similarities, (n_queries, n_bank), and the queries' norms."""
-    database = empty_database(bank, NO_GROUPS, sketcher)
-    add(database, 0, *sketcher.sketch(bank, pool, 2), sketcher)
+    panels = empty_panels(len(bank), sketcher)
+    fill(panels, 0, sketcher.sketch(bank, pool, 2), sketcher)
     words, norms = sketcher.sketch(queries, pool, 2)
-    found = products(words, database.panels, len(bank))
-    return found + database.biases.ravel()[: len(bank)], norms
+    found = products(words, panels.words, len(bank))
+    return found + panels.biases.ravel()[: len(bank)], norms
 
 
 def float_columns(sketches):
@@ -176,21 +176,21 @@ def test_the_columns_of_sketches_multiply(pool, bfloat16):
     sketcher = Sketcher(bank, bfloat16=bfloat16)
     left, right = (sketcher.sketch(rows, pool, 2) for rows in (queries, bank))
     swapped = right._replace(words=sketcher.as_database(right.words))
-    database = empty_database(bank, NO_GROUPS, sketcher)
-    add(database, 0, *right, sketcher)
-    found = products(left.words, database.panels, len(bank))
+    panels = empty_panels(len(bank), sketcher)
+    fill(panels, 0, right, sketcher)
+    found = products(left.words, panels.words, len(bank))
     expected = float_columns(left).astype(np.float64) @ float_columns(swapped).T
     np.testing.assert_allclose(found, expected, rtol=1e-5, atol=1e-5)
     halves = half_norms(right.norms, sketcher.relative_error)
-    np.testing.assert_array_equal(database.biases.ravel()[: len(bank)], -halves)
+    np.testing.assert_array_equal(panels.biases.ravel()[: len(bank)], -halves)
 
 
 @pytest.mark.parametrize("bfloat16", KINDS)
 def test_empty_places_never_pass(bfloat16):
     bank, _ = clouds(3, 16, 0.0, 1.0, 1.0)
-    database = empty_database(bank, NO_GROUPS, Sketcher(bank, bfloat16=bfloat16))
-    assert (database.biases == -np.inf).all()
-    assert database.biases.size >= len(bank)
+    panels = empty_panels(len(bank), Sketcher(bank, bfloat16=bfloat16))
+    assert (panels.biases == -np.inf).all()
+    assert panels.biases.size >= len(bank)
 
 
 @pytest.mark.parametrize("n_threads", [1, 2, 5])

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from adlib.neighbors import MemoryBank
-from adlib.neighbors._cpu.clusters import cluster_rows
+from adlib.neighbors._cpu.database import cluster_rows
 from adlib.neighbors._cpu.llvm import COLUMNS
 from tests import reference
 

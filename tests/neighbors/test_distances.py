@@ -9,7 +9,7 @@ import pytest
 import torch
 
 from adlib.neighbors._cpu.distances import squared_distance, squared_norms
-from adlib.neighbors._torch.distances import squared_distances
+from adlib.neighbors._torch.distances import pair_distances
 
 
 @pytest.mark.parametrize("n_features", [1, 7, 8, 9, 64, 1000])
@@ -26,11 +26,12 @@ def test_torch_measures_pairs_in_parts_as_in_one(monkeypatch):
     rng = np.random.default_rng(0)
     left, right = rng.normal(size=(2, 33, 20)).astype(np.float32)
     module = "adlib.neighbors._torch.distances.BYTES_AT_ONCE"
-    pair = torch.from_numpy(left), torch.from_numpy(right)
-    whole = squared_distances(*pair)
+    rows = torch.arange(33)
+    pairs = torch.from_numpy(left), rows, torch.from_numpy(right), rows.flip(0)
+    whole = pair_distances(*pairs)
     monkeypatch.setattr(module, 8 * 20 * 4)
-    exact = ((left.astype(np.float64) - right.astype(np.float64)) ** 2).sum(axis=1)
-    assert torch.equal(squared_distances(*pair), whole)
+    exact = np.square(left.astype(np.float64) - right[::-1]).sum(axis=1)
+    assert torch.equal(pair_distances(*pairs), whole)
     np.testing.assert_allclose(whole.numpy(), exact, rtol=1e-14)
 
 

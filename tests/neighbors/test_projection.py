@@ -63,16 +63,3 @@ def test_the_points_are_left_as_they_are():
 @pytest.mark.parametrize("seed", [2**32, 2**40])
 def test_a_large_seed_is_as_good_as_for_the_coreset(seed):
     assert random_projection(X, 2, random_state=seed).shape == (40, 2)
-
-
-@pytest.mark.parametrize(
-    ("n_features", "error"), [(0, ValueError), (True, TypeError), (2.0, TypeError)]
-)
-def test_other_numbers_of_features_are_refused(n_features, error):
-    with pytest.raises(error, match=r"n_features of random_projection.*at least 1"):
-        random_projection(X, n_features)
-
-
-def test_other_seeds_are_refused():
-    with pytest.raises(ValueError, match="random_state of random_projection"):
-        random_projection(X, 2, random_state=-1)

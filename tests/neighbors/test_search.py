@@ -11,7 +11,7 @@ from sklearn.neighbors import NearestNeighbors
 
 from adlib.neighbors._bank import build_search
 from adlib.neighbors._cpu import search as on_cpu
-from adlib.neighbors._faiss.search import FaissSearch
+from adlib.neighbors._faiss import FaissSearch
 from adlib.neighbors._points import as_points
 from adlib.neighbors._torch import search as on_torch
 from tests import reference

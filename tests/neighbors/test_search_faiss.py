@@ -10,14 +10,12 @@ import pytest
 
 from adlib.neighbors import MemoryBank
 from adlib.neighbors._bank import SearchKind
-from adlib.neighbors._faiss.indexes import (
+from adlib.neighbors._faiss import (
     CLASSES,
     CODE_BYTES,
     build_index,
-    code_bytes,
+    code_shape,
     index_on,
-    index_to_bytes,
-    index_width,
 )
 from tests import reference
 
@@ -157,7 +155,7 @@ def test_the_same_rows_give_the_same_index_on_any_number_of_threads(kind):
         built = []
         for n_threads in (1, 2, 5, 2):
             faiss.omp_set_num_threads(n_threads)
-            built.append(index_to_bytes(kind, build_index(kind, X)).tobytes())
+            built.append(faiss.serialize_index(build_index(kind, X)).tobytes())
     finally:
         faiss.omp_set_num_threads(before)
     assert len(set(built)) == 1
@@ -173,7 +171,7 @@ def test_a_stored_index_gives_the_same_neighbours_without_training(
     bank = bank_of(kind, X, images)
     index = bank.index_bytes()
     assert (index.dtype, index.ndim) == (np.uint8, 1)
-    monkeypatch.setattr("adlib.neighbors._faiss.search.build_index", None)
+    monkeypatch.setattr("adlib.neighbors._faiss.build_index", None)
     again = bank_of(kind, X, images, index)
     assert np.array_equal(again.index_bytes(), index)
     left_out = np.full(40, 2) if (images != 2).any() else None
@@ -210,7 +208,7 @@ def test_what_is_no_index_is_refused(index, fragment):
 @pytest.mark.parametrize("kind", TRAINED)
 @pytest.mark.parametrize(("n_bank", "n_features"), [(299, 8), (300, 24)])
 def test_the_index_of_another_bank_is_refused(kind, n_bank, n_features):
-    index = index_to_bytes(kind, build_index(kind, make(n_bank, n_features)[0]))
+    index = faiss.serialize_index(build_index(kind, make(n_bank, n_features)[0]))
     came = f"{CLASSES[kind]} of {n_bank} rows and {n_features} features"
     with pytest.raises(ValueError, match=f"300 rows and 8 features; got {came}"):
         bank_of(kind, make(300, 8)[0], index=index)
@@ -220,7 +218,7 @@ def test_the_index_of_another_bank_is_refused(kind, n_bank, n_features):
 @pytest.mark.parametrize("other", KINDS)
 def test_an_index_of_another_kind_is_refused(kind, other):
     X, _, _ = make(300, 8)
-    index = index_to_bytes(other, build_index(other, X))
+    index = faiss.serialize_index(build_index(other, X))
     if other == kind:
         bank_of(kind, X, index=index)
         return
@@ -246,7 +244,7 @@ def test_an_index_that_names_other_rows_is_refused(kind, ids):
     index.reset()
     index.add_with_ids(X, ids)
     with pytest.raises(ValueError, match="got one that names other rows"):
-        bank_of(kind, X, index=index_to_bytes(kind, index))
+        bank_of(kind, X, index=faiss.serialize_index(index))
 
 
 def test_a_graph_that_leads_to_other_rows_is_refused():
@@ -256,7 +254,7 @@ def test_a_graph_that_leads_to_other_rows_is_refused():
     links[5] = 300
     faiss.copy_array_to_vector(links, index.hnsw.neighbors)
     with pytest.raises(ValueError, match="index of MemoryBank must be the bytes"):
-        bank_of("faiss-hnsw", X, index=index_to_bytes("faiss-hnsw", index))
+        bank_of("faiss-hnsw", X, index=faiss.serialize_index(index))
 
 
 @pytest.mark.parametrize("kind", get_args(SearchKind))
@@ -276,7 +274,7 @@ def test_recall_compares_with_the_exact_search(kind):
 
 
 def test_recall_counts_what_is_missed(monkeypatch):
-    monkeypatch.setattr("adlib.neighbors._faiss.indexes.PROBES", 1)
+    monkeypatch.setattr("adlib.neighbors._faiss.PROBES", 1)
     X, queries, _ = make(3000, 24, n_queries=200)
     recall = bank_of("faiss-ivf", X).recall(queries)
     assert 0.1 < recall.recall < 1.0
@@ -285,7 +283,7 @@ def test_recall_counts_what_is_missed(monkeypatch):
 
 @pytest.mark.parametrize("n_features", [1, 2, 3, 5, 31, 152, 192, 193, 1024, 1031])
 def test_codes_fit_any_number_of_features_and_a_gpu(n_features):
-    n_bytes, width = code_bytes(n_features), index_width("faiss-ivfpq", n_features)
+    n_bytes, width = code_shape("faiss-ivfpq", n_features)
     assert n_bytes in CODE_BYTES
     assert width % n_bytes == 0
     assert n_features <= width < n_features + n_bytes

@@ -1,48 +1,18 @@
 """Lower bounds of distances, from products of projected and rounded vectors.
 
-Such a vector is called a *sketch* of its point: the leading principal components, in
-bfloat16 where the processor multiplies it, and three columns that say how much is left
-out. With a centre c and an orthonormal n x m basis Q fixed, let a = x - c, b = y - c,
-t = Q'a, and p = |a - Q t|, the length of the part outside the basis. Then
+Such a vector is called a *sketch* of its point: its leading principal components, in
+bfloat16 where the processor multiplies it, and three columns that bound what is
+missing, each rounded upwards. p is the length outside the basis, r at least the length
+of the rounding error, w at least that of the exact components plus r. A query's
+(p, r, w) are multiplied by a database row's (p, w, r). With a and b the two centred
+points and P the product of their sketches, the *similarity* of the pair is
 
-    |a - b|^2 >= |t_a - t_b|^2 + (p_a - p_b)^2 = |a|^2 + |b|^2 - 2 (t_a.t_b + p_a p_b).
+    similarity = P - (1 - g) |b|^2 / 2,
 
-Let v be what is stored of t, rounded, r >= |t - v| its error, and w = |t| + r. Then
-
-    t_a.t_b <= v_a.v_b + r_a w_b + w_a r_b.
-
-So three more columns turn a product of sketches into a bound: a query's (p, r, w) are
-multiplied by a database row's (p, w, r), each rounded upwards. The errors are those
-that the rounding really made, several times smaller than what it might have made.
-
-What is compared is the *similarity* of the pair,
-
-    similarity = product - (1 - g) |b|^2 / 2,
-
-and the lower bound of the squared distance follows from it,
-
-    lower_bound = (1 - g) |a|^2 - 2 similarity.
-
-A pair can be nearer than a squared distance m only if lower_bound < m, that is, if its
-similarity is above the *pruning threshold* of the query,
-
-    pruning_threshold = ((1 - g) |a|^2 - m) / 2.
-
-g is the relative error that float32 may make. With u = 2^-24, s = |a|^2 + |b|^2 and k
-columns it is the sum of
-
-- 8 u for centring, which moves a and b by u |a| and u |b| at most;
-- 2.1 (k + 4) u for summing k products and |b|^2 / 2 in float32, in any order: their
-  absolute values add up to 1.05 s at most, since r is below 0.01 |a|;
-- 4 e, where e = |Q'Q - I| is how far the stored Q is from orthonormal;
-- 16 u for what is computed once: norms, halves and thresholds.
-
-t itself is a float32 product over n coordinates. It errs by (n + 2) u sqrt(m) |a| at
-most (Higham, Accuracy and Stability of Numerical Algorithms, 2002, eq. 3.5, for each of
-m coordinates, with |q| = 1), which is added to r, and taken from |t| to get p. Numbers
+from which its ``lower_bound`` and the ``pruning_threshold`` of the query follow.
+``docs/core.md`` derives them, and g, the relative error that float32 may make. Numbers
 too small for float32's products are stored as zero, and r counts them; products that
-vanish all the same stay below UNDERFLOW together, for which the code's two formulas
-allow.
+vanish all the same stay below UNDERFLOW together, for which these two allow.
 """
 
 from __future__ import annotations
@@ -56,12 +26,7 @@ from adlib._compile import compiled
 from adlib._threads import run_in_slices, undivided
 from adlib._typing import AnyArray, Float32Array, Float64Array
 from adlib.neighbors._cpu.distances import squared_norm
-from adlib.neighbors._cpu.llvm import (
-    COLUMNS,
-    HAS_BFLOAT16_UNITS,
-    ROWS,
-    similarity_tile,
-)
+from adlib.neighbors._cpu.llvm import COLUMNS, HAS_BFLOAT16_UNITS, ROWS, similarity_tile
 
 UNIT_ROUNDOFF = 2.0**-24
 UNDERFLOW = 2.0**-100  # far above k times the smallest normal float32, 2^-126
@@ -93,28 +58,17 @@ def pruning_threshold(
 
 
 class Sketches(NamedTuple):
-    """Sketches of some points, as queries.
+    """Sketches of some points, as queries."""
 
-    Attributes:
-        words: (n, n_words); float32, or int32 that holds two bfloat16 numbers each.
-        norms: |a|^2 of the centred points, (n,) float64.
-    """
-
-    words: AnyArray
-    norms: Float64Array
+    words: AnyArray  # (n, n_words); float32, or int32 that holds two bfloat16 numbers
+    norms: Float64Array  # |a|^2 of the centred points, (n,)
 
 
 class Sketcher:
-    """Centre and basis, chosen to fit some points; valid for any.
+    """Centre and basis, chosen to fit some rows; valid for any.
 
-    Args:
-        rows: Points to fit, (n_points, n_features) float32.
-        bfloat16: Whether to store bfloat16; None: where the processor has the units.
-
-    Attributes:
-        relative_error: g of the bounds.
-        n_words: Words of a sketch.
-        word: Their type.
+    ``relative_error`` is g of the bounds, ``n_words`` the words of a sketch, ``word``
+    their type. bfloat16 is used where the processor has units for it, or as said.
     """
 
     @undivided()
@@ -125,13 +79,13 @@ class Sketcher:
         basis = _principal_components(sample - self._centre)
         self._basis = _in_panels(basis)
         n_features, kept = basis.shape
+        self._n_kept = kept
         self._projection_error, self._basis_error = 0.0, 0.0
         if kept < n_features:
             units = (n_features + 2) * UNIT_ROUNDOFF
             self._projection_error = units * float(np.sqrt(kept))
             gram = basis.astype(np.float64).T @ basis
             self._basis_error = float(np.linalg.norm(gram - np.eye(kept)))
-        self._n_kept = kept
         used = kept + BOUND_COLUMNS
         self._n_columns = used + used % 2
         self.n_words = self._n_columns // 2 if self._bfloat16 else self._n_columns
@@ -145,18 +99,12 @@ class Sketcher:
         columns = np.zeros((len(rows), self._n_columns), kind)
         norms = np.empty(len(rows))
 
+        errors = (self._projection_error, self._basis_error)
+        fitted = (self._centre, self._basis, self._n_kept, *errors)
+
         def work(begin: int, end: int) -> None:
             part = slice(begin, end)
-            _sketch(
-                rows[part],
-                self._centre,
-                self._basis,
-                self._n_kept,
-                self._projection_error,
-                self._basis_error,
-                columns[part],
-                norms[part],
-            )
+            _sketch(rows[part], *fitted, columns[part], norms[part])
 
         run_in_slices(pool, n_threads, len(rows), work)
         return Sketches(columns.view(self.word), norms)
@@ -169,10 +117,9 @@ class Sketcher:
 
 
 def _principal_components(centred: Float32Array) -> Float32Array:
-    """Return an orthonormal basis of leading components, or all coordinates.
+    """Return an orthonormal basis of leading components, (n_features, n_kept).
 
-    Returns:
-        (n_features, n_kept) float32; the identity where little could be left out.
+    It is the identity where little could be left out.
     """
     n_features = centred.shape[1]
     largest = np.abs(centred).max()

@@ -1,15 +1,10 @@
 """Greedy k-center on the CPU: exact, in blocks, and lazy.
 
-The textbook loop reads every point once for each pick. Three facts save most of that:
-
-1. A point's distance to the selection only shrinks, so a value computed earlier is an
-   upper bound now.
-2. Hence if the ``BLOCK`` points with the largest bounds have up-to-date values, and the
-   best of them beats every bound outside, it is the farthest point of all. Picks inside
-   the block need only the block's own distances, until its best falls to the largest
-   bound outside, the *limit*.
-3. A point whose bound stays under every limit is never looked at again. Only when its
-   bound is among the largest is it updated, with all picks since, in one product.
+Values computed earlier are upper bounds now, since a point's distance to the selection
+only shrinks. The ``BLOCK`` points with the largest bounds are brought up to date; picks
+among them need only the block's own distances, until its best falls to the largest
+bound outside, the *limit*. Other points are updated when their bound is among the
+largest, with all picks since, in one product. ``docs/core.md`` says why it is exact.
 
 In the words of ``filter``, the points are the queries, and the picks the database.
 """
@@ -23,132 +18,79 @@ import numpy as np
 from adlib._compile import compiled
 from adlib._threads import Threads, available_threads
 from adlib._typing import Float32Array, Float64Array, Int64Array
-from adlib.neighbors._cpu.bounds import Sketcher, half_norms, pruning_threshold
+from adlib.neighbors._cpu.bounds import (
+    Sketcher,
+    Sketches,
+    half_norms,
+    pruning_threshold,
+)
 from adlib.neighbors._cpu.database import (
     NO_GROUPS,
     Found,
     Queries,
-    add,
     empty_database,
+    empty_panels,
+    fill,
 )
 from adlib.neighbors._cpu.distances import squared_distance
 from adlib.neighbors._cpu.filter import products, update_nearest
-from adlib.neighbors._points import Points, Report
+from adlib.neighbors._points import Report
 
 BLOCK = 2048  # candidates a round; their inner products take BLOCK^2 * 4 = 16 MiB
 WIDENING = 4  # times as many points are updated, to be sure of the block
 SELECTED = -1.0  # the value of a selected point, under every squared distance
 
 
-def select(points: Points, size: int, start: int, report: Report) -> Int64Array:
+def select(points: Float32Array, size: int, start: int, report: Report) -> Int64Array:
     """Select ``size`` points from ``start`` on; see ``greedy_coreset``."""
     n_threads = available_threads()
     with Threads(n_threads) as pool:
         selection = _Selection(points, size, pool, n_threads)
         selection.add(np.array([start]))
-        selection.update_all()
+        selection.update(np.arange(len(points)))
         report(1, float(np.sqrt(selection.nearest.max(initial=0.0))))
         while selection.n_picked < size:
             block, limit, limit_index = selection.farthest_block()
             picks, farthest = selection.pick_inside(block, limit, limit_index)
-            radius = float(np.sqrt(farthest))
             selection.add(picks)
-            report(len(picks), radius)
+            report(len(picks), float(np.sqrt(farthest)))
     return selection.picked
 
 
 class _Selection:
-    """What is selected so far, and an upper bound of each point's distance to it.
-
-    Attributes:
-        picked: Indices in order of selection, (size,); the first ``n_picked`` count.
-        nearest: Squared distance of each point to the first ``n_seen`` picks, (n,).
-        n_seen: How many picks ``nearest`` takes into account, (n,).
-    """
+    """What is selected so far, and an upper bound of each point's distance to it."""
 
     def __init__(
-        self, points: Points, size: int, pool: Executor, n_threads: int
+        self, points: Float32Array, size: int, pool: Executor, n_threads: int
     ) -> None:
-        n_points, n_features = points.rows.shape
-        self._rows = points.rows
+        n_points, n_features = points.shape
         self._pool, self._n_threads = pool, n_threads
-        self._sketcher = Sketcher(points.rows)
-        words, norms = self._sketcher.sketch(points.rows, pool, n_threads)
-        self._points = Queries(points.rows, words, norms, NO_GROUPS)
+        self._sketcher = Sketcher(points)
+        words, norms = self._sketcher.sketch(points, pool, n_threads)
+        self._points = Queries(points, words, norms, NO_GROUPS)
         picked_rows = np.empty((size, n_features), np.float32)
-        self._picks = empty_database(picked_rows, NO_GROUPS, self._sketcher)
+        self._picks = empty_database(picked_rows, self._sketcher)
+        # In order of selection; the first n_picked count.
         self.picked: Int64Array = np.empty(size, np.int64)
         self.n_picked = 0
+        # Squared distance of each point to the first n_seen of them.
         self.nearest: Float64Array = np.full(n_points, np.inf)
-        self._found = Found(self.nearest[:, None], np.zeros((n_points, 1), np.int64))
         self.n_seen = np.zeros(n_points, np.int32)
+        self._found = Found(self.nearest[:, None], np.zeros((n_points, 1), np.int64))
 
     def add(self, picks: Int64Array) -> None:
         """Add ``picks`` to the selection."""
         first, last = self.n_picked, self.n_picked + len(picks)
         self.picked[first:last] = picks
-        self._picks.rows[first:last] = self._rows[picks]
-        words, norms = self._points.words[picks], self._points.norms[picks]
-        add(self._picks, first, words, norms, self._sketcher)
+        self._picks.rows[first:last] = self._points.rows[picks]
+        fill(self._picks.panels, first, self._sketches(picks), self._sketcher)
         self.nearest[picks] = SELECTED
         self.n_picked = last
 
-    def update_all(self) -> None:
-        """Bring every point up to date."""
-        self._update(self._stale(np.arange(len(self.nearest))))
-
-    def farthest_block(self) -> tuple[Int64Array, float, int]:
-        """Return the block, the limit, and the lowest index that reaches the limit.
-
-        The block is the BLOCK farthest points (ties to the lowest index), in ascending
-        order, every value up to date.
-        """
-        n_points = len(self.nearest)
-        width = WIDENING * BLOCK
-        while True:
-            wider, outside, _ = _farthest(self.nearest, width)
-            self._update(self._stale(wider))
-            block, limit, limit_index = _farthest(self.nearest[wider], BLOCK)
-            if limit > outside or width >= n_points:
-                last = int(wider[limit_index]) if limit_index < len(wider) else n_points
-                return wider[block], limit, last
-            # Doubling needs few passes over the bounds, and updates few points in vain.
-            width *= 2
-
-    def _stale(self, indices: Int64Array) -> Int64Array:
-        """Return the points that have not seen every pick and are not picks."""
+    def update(self, indices: Int64Array) -> None:
+        """Bring ``nearest`` of some points up to date."""
         behind = self.n_seen[indices] < self.n_picked
-        stale: Int64Array = indices[behind & (self.nearest[indices] != SELECTED)]
-        return stale
-
-    def pick_inside(
-        self, block: Int64Array, limit: float, limit_index: int
-    ) -> tuple[Int64Array, float]:
-        """Pick from the block while its best is the farthest point of all.
-
-        Returns the picks and the squared distance at which the last was picked.
-        """
-        rows, words = self._rows[block], self._points.words[block]
-        norms = self._points.norms[block]
-        sketcher = self._sketcher
-        database = empty_database(rows, NO_GROUPS, sketcher)
-        add(database, 0, words, norms, sketcher)
-        picks: tuple[Int64Array, float] = _pick_inside(
-            rows,
-            products(words, database.panels, len(block)),
-            norms,
-            half_norms(norms, sketcher.relative_error),
-            self.nearest[block],
-            block,
-            limit,
-            limit_index,
-            len(self.picked) - self.n_picked,
-            sketcher.relative_error,
-        )
-        return picks
-
-    def _update(self, stale: Int64Array) -> None:
-        """Bring ``nearest`` of the ``stale`` points up to date."""
+        stale = indices[behind & (self.nearest[indices] != SELECTED)]
         seen = self.n_seen[stale]
         order = np.argsort(seen, kind="stable")  # a panel's points have seen as many
         update_nearest(
@@ -158,11 +100,51 @@ class _Selection:
             self._picks,
             self.n_picked,
             self._found,
-            self._sketcher.relative_error,
             self._pool,
             self._n_threads,
         )
         self.n_seen[stale] = self.n_picked
+
+    def farthest_block(self) -> tuple[Int64Array, float, int]:
+        """Return the BLOCK farthest points, ascending, the limit, and its lowest index.
+
+        Ties go to the lowest index; every value of the block is up to date.
+        """
+        n_points = len(self.nearest)
+        width = WIDENING * BLOCK
+        while True:
+            wider, outside, _ = _farthest(self.nearest, width)
+            self.update(wider)
+            block, limit, limit_index = _farthest(self.nearest[wider], BLOCK)
+            if limit > outside or width >= n_points:
+                last = int(wider[limit_index]) if limit_index < len(wider) else n_points
+                return wider[block], limit, last
+            # Doubling needs few passes over the bounds, and updates few points in vain.
+            width *= 2
+
+    def pick_inside(
+        self, block: Int64Array, limit: float, limit_index: int
+    ) -> tuple[Int64Array, float]:
+        """Return picks while the block has the farthest point, and the last's value."""
+        sketches, error = self._sketches(block), self._sketcher.relative_error
+        panels = empty_panels(len(block), self._sketcher)
+        fill(panels, 0, sketches, self._sketcher)
+        picks: tuple[Int64Array, float] = _pick_inside(
+            self._points.rows[block],
+            products(sketches.words, panels.words, len(block)),
+            sketches.norms,
+            half_norms(sketches.norms, error),
+            self.nearest[block],
+            block,
+            limit,
+            limit_index,
+            len(self.picked) - self.n_picked,
+            error,
+        )
+        return picks
+
+    def _sketches(self, indices: Int64Array) -> Sketches:
+        return Sketches(self._points.words[indices], self._points.norms[indices])
 
 
 def _farthest(nearest: Float64Array, size: int) -> tuple[Int64Array, float, int]:

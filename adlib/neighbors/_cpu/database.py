@@ -1,7 +1,9 @@
 """What is searched for, and what is searched: sketches, laid out for the tiles.
 
-A database stands in panels of COLUMNS rows, the first words of all of them side by
-side, then the second ones, as the tiles read them.
+A bank's rows are halved along their first principal component until clusters of
+``COLUMNS`` are left, which fill one panel each, so that whole panels can be skipped: by
+the triangle inequality, a query at distance d from a cluster's centre is at least d - R
+away from all its rows, where R is the radius.
 """
 
 from __future__ import annotations
@@ -11,76 +13,76 @@ from typing import NamedTuple
 
 import numpy as np
 
+from adlib._threads import undivided
 from adlib._typing import AnyArray, Float32Array, Float64Array, Int64Array
-from adlib.neighbors._cpu.bounds import Sketcher, half_norms
-from adlib.neighbors._cpu.clusters import cluster_rows
+from adlib.neighbors._cpu.bounds import Sketcher, Sketches, half_norms
+from adlib.neighbors._cpu.distances import squared_distance
 from adlib.neighbors._cpu.llvm import COLUMNS
 
 NO_GROUPS = np.empty(0, np.int64)  # of queries that leave no group out
-NOT_FOUND = -1  # the index of a neighbour not found yet
 ROWS_AT_ONCE = 2**14  # whose sketches are held as queries'
+SAMPLE = 512  # rows of a cluster that its principal component is taken from
+STEPS = 4  # of power iteration: a rough direction halves as well as a sharp one
+MARGIN = 1.0 + 1e-9  # of distances to clusters; far more than float64 rounds
 
 
 class Queries(NamedTuple):
-    """Rows whose nearest neighbours are wanted.
+    """Rows whose nearest neighbours are wanted."""
 
-    Attributes:
-        rows: (n, n_features) float32.
-        words: Their sketches, (n, n_words).
-        norms: Squared norms that go with these, (n,).
-        left_out: Group of database rows that does not count for each, (n,); or empty.
+    rows: Float32Array  # (n, n_features)
+    words: AnyArray  # their sketches, (n, n_words)
+    norms: Float64Array  # squared norms that go with these, (n,)
+    left_out: Int64Array  # group of database rows that does not count, (n,); or empty
+
+
+class Panels(NamedTuple):
+    """Sketches of database rows as the tiles read them, COLUMNS rows in a panel.
+
+    The first words of all of them stand side by side, then the second ones.
     """
 
-    rows: Float32Array
-    words: AnyArray
-    norms: Float64Array
-    left_out: Int64Array
+    words: AnyArray  # (n_panels, n_words, COLUMNS)
+    biases: Float32Array  # -(1 - g) |b|^2 / 2, (n_panels, COLUMNS); -inf where empty
 
 
 class Database(NamedTuple):
-    """Rows that can be found.
+    """Rows that can be found."""
 
-    Attributes:
-        rows: (n, n_features) float32.
-        groups: Group of each, (n,).
-        ids: Which row stands in each place of the panels, (n,).
-        panels: Their sketches, (n_panels, n_words, COLUMNS).
-        biases: -(1 - g) |b|^2 / 2, (n_panels, COLUMNS); -inf in empty places.
-        radii: Of the panels' clusters, (n_panels,); or empty, where there are none.
-        centre_panels: Sketches of the clusters' centres, as of rows.
-        centre_biases: Biases of these.
-    """
-
-    rows: Float32Array
-    groups: Int64Array
-    ids: Int64Array
-    panels: AnyArray
-    biases: Float32Array
-    radii: Float64Array
-    centre_panels: AnyArray
-    centre_biases: Float32Array
+    rows: Float32Array  # (n, n_features)
+    groups: Int64Array  # of each row, (n,)
+    ids: Int64Array  # which row stands in each place of the panels, (n,)
+    panels: Panels
+    radii: Float64Array  # of the clusters in the panels, (n_panels,); or empty: none
+    centres: Panels  # of these clusters, as of rows
+    relative_error: float  # g of the bounds
 
 
 class Found(NamedTuple):
-    """The nearest database rows so far.
+    """The nearest database rows so far, (n_queries, n_neighbors) each."""
 
-    Attributes:
-        squared: Squared distances, ascending, (n_queries, n_neighbors).
-        indices: Of database rows, (n_queries, n_neighbors).
-    """
-
-    squared: Float64Array
-    indices: Int64Array
+    squared: Float64Array  # squared distances, ascending
+    indices: Int64Array  # of database rows
 
 
-def empty_database(
-    rows: Float32Array, groups: Int64Array, sketcher: Sketcher
-) -> Database:
-    """Return empty panels for all ``rows``, in their order; ``add`` fills them."""
-    no_panels, no_biases = _empty_panels(0, sketcher)
-    ids, radii = np.arange(len(rows)), np.empty(0)
-    panels, biases = _empty_panels(len(rows), sketcher)
-    return Database(rows, groups, ids, panels, biases, radii, no_panels, no_biases)
+def empty_panels(n_rows: int, sketcher: Sketcher) -> Panels:
+    """Return panels with places for so many rows; ``fill`` puts sketches there."""
+    n_panels = -(-n_rows // COLUMNS)
+    words = np.zeros((n_panels, sketcher.n_words, COLUMNS), sketcher.word)
+    return Panels(words, np.full((n_panels, COLUMNS), -np.inf, np.float32))
+
+
+def fill(panels: Panels, first: int, sketches: Sketches, sketcher: Sketcher) -> None:
+    """Put sketches into the places from ``first`` on."""
+    panel, column = np.divmod(first + np.arange(len(sketches.norms)), COLUMNS)
+    panels.words[panel, :, column] = sketcher.as_database(sketches.words)
+    panels.biases[panel, column] = -half_norms(sketches.norms, sketcher.relative_error)
+
+
+def empty_database(rows: Float32Array, sketcher: Sketcher) -> Database:
+    """Return a database of ``rows`` in their order, whose panels are still empty."""
+    panels, no_centres = (empty_panels(n, sketcher) for n in (len(rows), 0))
+    ids, no_radii, error = np.arange(len(rows)), np.empty(0), sketcher.relative_error
+    return Database(rows, NO_GROUPS, ids, panels, no_radii, no_centres, error)
 
 
 def clustered_database(
@@ -92,42 +94,46 @@ def clustered_database(
 ) -> Database:
     """Return a database of all ``rows``, a cluster in each panel."""
     ids, centres, radii = cluster_rows(rows)
-    panels = _empty_panels(len(rows), sketcher)
+    panels, centre_panels = (empty_panels(len(x), sketcher) for x in (rows, centres))
     for first in range(0, len(rows), ROWS_AT_ONCE):
         part = rows[ids[first : first + ROWS_AT_ONCE]]
-        words, norms = sketcher.sketch(part, pool, n_threads)
-        _fill(*panels, first, words, norms, sketcher)
-    centre_panels = _empty_panels(len(centres), sketcher)
-    words, norms = sketcher.sketch(centres, pool, n_threads)
-    _fill(*centre_panels, 0, words, norms, sketcher)
-    return Database(rows, groups, ids, *panels, radii, *centre_panels)
+        fill(panels, first, sketcher.sketch(part, pool, n_threads), sketcher)
+    fill(centre_panels, 0, sketcher.sketch(centres, pool, n_threads), sketcher)
+    error = sketcher.relative_error
+    return Database(rows, groups, ids, panels, radii, centre_panels, error)
 
 
-def add(
-    database: Database,
-    first: int,
-    words: AnyArray,
-    norms: Float64Array,
-    sketcher: Sketcher,
-) -> None:
-    """Put the sketches of the rows from ``first`` on into the panels."""
-    _fill(database.panels, database.biases, first, words, norms, sketcher)
+@undivided()
+def cluster_rows(rows: Float32Array) -> tuple[Int64Array, Float32Array, Float64Array]:
+    """Return the rows cluster by cluster, the clusters' centres, and their radii."""
+    order = np.arange(len(rows))
+    waiting = [(0, len(rows))]
+    while waiting:
+        first, last = waiting.pop()
+        n_clusters = -(-(last - first) // COLUMNS)
+        if n_clusters > 1:
+            part = order[first:last]
+            order[first:last] = part[_order_along_component(rows[part])]
+            middle = first + n_clusters // 2 * COLUMNS
+            waiting += [(first, middle), (middle, last)]
+    parts = [order[first : first + COLUMNS] for first in range(0, len(rows), COLUMNS)]
+    means = [rows[part].mean(axis=0, dtype=np.float64) for part in parts]
+    centres = np.array(means, np.float32)
+    radii = [
+        max(squared_distance(rows[i], centre) for i in part)
+        for part, centre in zip(parts, centres, strict=True)
+    ]
+    return order, centres, np.sqrt(radii) * MARGIN
 
 
-def _empty_panels(n_rows: int, sketcher: Sketcher) -> tuple[AnyArray, Float32Array]:
-    n_panels = -(-n_rows // COLUMNS)
-    panels = np.zeros((n_panels, sketcher.n_words, COLUMNS), sketcher.word)
-    return panels, np.full((n_panels, COLUMNS), -np.inf, np.float32)
-
-
-def _fill(
-    panels: AnyArray,
-    biases: Float32Array,
-    first: int,
-    words: AnyArray,
-    norms: Float64Array,
-    sketcher: Sketcher,
-) -> None:
-    panel, column = np.divmod(first + np.arange(len(words)), COLUMNS)
-    panels[panel, :, column] = sketcher.as_database(words)
-    biases[panel, column] = -half_norms(norms, sketcher.relative_error)
+def _order_along_component(rows: Float32Array) -> Int64Array:
+    """Return the order of rows along their first principal component."""
+    sample = rows[:: -(-len(rows) // SAMPLE)]
+    with np.errstate(all="ignore"):  # any order is right, if a poor one is slower
+        centred = sample - sample.mean(axis=0)
+        direction = centred[np.argmax(np.abs(centred).max(axis=1))]
+        for _ in range(STEPS):
+            direction = (centred @ direction) @ centred
+            direction = direction / np.abs(direction).max()
+        along: Int64Array = np.argsort(rows @ direction, kind="stable")
+    return along

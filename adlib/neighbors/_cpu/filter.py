@@ -23,8 +23,7 @@ from adlib._typing import (
     Int64Array,
 )
 from adlib.neighbors._cpu.bounds import UNIT_ROUNDOFF, lower_bound, pruning_threshold
-from adlib.neighbors._cpu.clusters import MARGIN
-from adlib.neighbors._cpu.database import Database, Found, Queries
+from adlib.neighbors._cpu.database import MARGIN, Database, Found, Queries
 from adlib.neighbors._cpu.distances import squared_distance
 from adlib.neighbors._cpu.llvm import COLUMNS, ROWS, similarity_tile
 
@@ -41,32 +40,20 @@ def update_nearest(
     database: Database,
     n_database: int,
     found: Found,
-    relative_error: float,
     pool: Executor,
     n_threads: int,
 ) -> None:
-    """Update what some queries have found.
+    """Update what some of all queries have ``found`` in the first ``n_database`` rows.
 
-    Args:
-        query_ids: Which queries, (n_query_ids,).
-        n_seen: How many database rows each has seen before, the first ones of the
-            database, (n_query_ids,), best sorted.
-        queries: All queries.
-        database: All its rows.
-        n_database: How many of these count, the first ones.
-        found: What all queries have found; written to.
-        relative_error: g of the bounds.
-        pool: Threads to use.
-        n_threads: How many.
+    Each has seen ``n_seen`` of these rows before, best sorted, (n_query_ids,).
     """
     n_panels = -(-n_database // COLUMNS)
 
     def work(begin: int, end: int) -> None:
         part = slice(begin, end)
         _filter_and_refine(
-            query_ids[part], n_seen[part], queries, database, n_panels, found,
-            relative_error,
-        )  # fmt: skip
+            query_ids[part], n_seen[part], queries, database, n_panels, found
+        )
 
     n_slices = 1 if n_threads == 1 else n_threads * SLICES_PER_THREAD
     run_in_slices(pool, n_slices, len(query_ids), work, grain=ROWS)
@@ -80,7 +67,6 @@ def _filter_and_refine(
     database: Database,
     n_panels: int,
     found: Found,
-    relative_error: float,
 ) -> None:  # pragma: no cover - compiled
     """Run ``update_nearest`` on one thread, some panels of queries at a time."""
     words = queries.words
@@ -89,9 +75,10 @@ def _filter_and_refine(
     similarities = np.empty((ROWS, LONGEST_STRIP * COLUMNS), np.float32)
     passed = np.empty((ROWS, LONGEST_STRIP), np.int32)
     last = found.squared.shape[1] - 1
-    n_clusters = len(database.radii)
+    panels, n_clusters = database.panels, len(database.radii)
     pending = np.ones((PANELS, n_panels), np.bool_)
-    n_centre_panels = len(database.centre_panels)
+    error = database.relative_error
+    centres, n_centre_panels = database.centres, len(database.centres.words)
     centre_similarities = np.empty((ROWS, n_centre_panels * COLUMNS), np.float32)
     unused = np.empty((ROWS, n_centre_panels), np.int32)
     for begin in range(0, len(query_ids), PANELS * ROWS):
@@ -102,15 +89,14 @@ def _filter_and_refine(
             i = some_ids[place]
             for k in range(words.shape[1]):
                 packed[panel, k, row] = words[i, k]
-            thresholds[panel, row] = _threshold(
-                queries.norms[i], found.squared[i, last], relative_error
-            )
+            nearest = found.squared[i, last]
+            thresholds[panel, row] = _threshold(queries.norms[i], nearest, error)
         n_query_panels = -(-len(some_ids) // ROWS)
         for panel in range(n_query_panels if n_clusters else 0):
             for k in range(n_centre_panels):
                 similarity_tile(
-                    packed, panel, database.centre_panels, k, database.centre_biases,
-                    thresholds, centre_similarities, unused, k,
+                    packed, panel, centres.words, k, centres.biases, thresholds,
+                    centre_similarities, unused, k,
                 )  # fmt: skip
             ids = some_ids[panel * ROWS : (panel + 1) * ROWS]
             # Each query's nearest cluster first: it holds a good neighbour or the best.
@@ -120,17 +106,16 @@ def _filter_and_refine(
                 if not pending[panel, cluster]:
                     pending[panel, cluster] = True
                     similarity_tile(
-                        packed, panel, database.panels, cluster, database.biases,
+                        packed, panel, panels.words, cluster, panels.biases,
                         thresholds, similarities, passed, 0,
                     )  # fmt: skip
                     _refine(
                         similarities, passed, 1, cluster * COLUMNS, ids,
-                        thresholds[panel], queries, database, found, relative_error,
+                        thresholds[panel], queries, database, found,
                     )  # fmt: skip
             _select_clusters(
-                centre_similarities, ids, pending[panel], queries, database, found,
-                relative_error,
-            )  # fmt: skip
+                centre_similarities, ids, pending[panel], queries, database, found
+            )
         first, width = n_seen[begin : begin + len(some_ids)].min() // COLUMNS, 0
         while first + width < n_panels:
             first += width
@@ -142,14 +127,14 @@ def _filter_and_refine(
                         passed[:, k] = 0
                         continue
                     any_passed |= similarity_tile(
-                        packed, panel, database.panels, first + k, database.biases,
+                        packed, panel, panels.words, first + k, panels.biases,
                         thresholds, similarities, passed, k,
                     )  # fmt: skip
                 if any_passed:
                     ids = some_ids[panel * ROWS : (panel + 1) * ROWS]
                     _refine(
                         similarities, passed, width, first * COLUMNS, ids,
-                        thresholds[panel], queries, database, found, relative_error,
+                        thresholds[panel], queries, database, found,
                     )  # fmt: skip
 
 
@@ -164,7 +149,6 @@ def _refine(
     queries: Queries,
     database: Database,
     found: Found,
-    relative_error: float,
 ) -> None:  # pragma: no cover - compiled
     """Measure the pairs of a strip that pass the filter, the most similar first."""
     for row in range(len(query_ids)):
@@ -178,15 +162,13 @@ def _refine(
         if best < 0:
             continue
         # It raises the threshold, and few other pairs still pass.
-        thresholds[row] = _refine_pair(
-            i, first + best, queries, database, found, relative_error
-        )
+        thresholds[row] = _refine_pair(i, first + best, queries, database, found)
         for tile in range(width):
             if passed[row, tile]:
                 for column in range(tile * COLUMNS, (tile + 1) * COLUMNS):
                     if similarities[row, column] > thresholds[row] and column != best:
                         thresholds[row] = _refine_pair(
-                            i, first + column, queries, database, found, relative_error
+                            i, first + column, queries, database, found
                         )
 
 
@@ -198,7 +180,6 @@ def _select_clusters(
     queries: Queries,
     database: Database,
     found: Found,
-    relative_error: float,
 ) -> None:  # pragma: no cover - compiled
     """Say which clusters may hold a nearer row; those marked so far are done."""
     near = np.zeros(len(database.radii), np.bool_)
@@ -209,27 +190,23 @@ def _select_clusters(
         for cluster in range(len(near)):
             limit = (database.radii[cluster] + nearest) * MARGIN
             similarity = centre_similarities[row, cluster]
-            squared = lower_bound(norm, similarity, relative_error)  # to the centre
-            near[cluster] |= squared <= limit * limit
+            to_centre = lower_bound(norm, similarity, database.relative_error)
+            near[cluster] |= to_centre <= limit * limit
     for cluster in range(len(near)):
         pending[cluster] = near[cluster] and not pending[cluster]
 
 
 @compiled()
 def _refine_pair(
-    i: int,
-    place: int,
-    queries: Queries,
-    database: Database,
-    found: Found,
-    relative_error: float,
+    i: int, place: int, queries: Queries, database: Database, found: Found
 ) -> Any:  # pragma: no cover - compiled
     """Measure a pair, keep it if it is near enough, and return the new threshold."""
     j = database.ids[place]
     if not len(queries.left_out) or database.groups[j] != queries.left_out[i]:
         distance = squared_distance(queries.rows[i], database.rows[j])
         _insert(distance, j, found.squared[i], found.indices[i])
-    return _threshold(queries.norms[i], found.squared[i, -1], relative_error)
+    nearest = found.squared[i, -1]
+    return _threshold(queries.norms[i], nearest, database.relative_error)
 
 
 @compiled(inline="always")

@@ -1,12 +1,9 @@
 """The two innermost loops of this package, written as LLVM instructions for numba.
 
 ``sum_of_squares`` measures one pair in float64. ``similarity_tile`` multiplies ROWS
-queries by COLUMNS database rows and compares the results with the pruning thresholds.
-
-A tile's products stay in vector registers until they are complete, and are compared
-there, so that a tile in which no pair passes the filter costs little more than its
-multiply-adds. NumPy and torch can only write all products to memory first and compare
-them there, which takes longer than the products.
+queries by COLUMNS database rows and compares the results with the pruning thresholds
+while they are in registers; NumPy and torch could only write all of them to memory
+first, which takes longer than the products.
 
 No Python source makes numba use whole vectors of registers for these loops, or bfloat16
 at all. The type of the words says which arithmetic a tile uses:
@@ -26,16 +23,11 @@ from llvmlite import ir
 from numba import types
 from numba.extending import intrinsic
 
-
-def _host_features() -> dict[str, bool]:
-    """Return what numba compiles for: this processor, unless it was told otherwise."""
-    settings: Any = numba.config
-    if settings.CPU_NAME or settings.CPU_FEATURES:
-        return {}
-    return dict(llvmlite.binding.get_host_cpu_features())
-
-
-_FEATURES = _host_features()
+_settings: Any = numba.config
+# What numba compiles for: this processor, unless it was told otherwise.
+_FEATURES: dict[str, bool] = {}
+if not (_settings.CPU_NAME or _settings.CPU_FEATURES):
+    _FEATURES = dict(llvmlite.binding.get_host_cpu_features())
 HAS_BFLOAT16_UNITS = _FEATURES.get("avx512bf16", False)
 # ROWS times two vectors of sums, two of the database and one of a query must fit into
 # the registers: 32 of 16 lanes with AVX-512; 16 of 8 lanes is safe elsewhere.
@@ -62,62 +54,36 @@ _PAIRS = ir.VectorType(_BFloat16(), 2 * LANES)
 
 
 def _sum_of_squares(context: Any, x: Any, y: Any, n_whole: Any) -> Any:
-    """Sum ``(x - y)^2`` over the first coordinates, a multiple of SUM_LANES, not 0.
+    """Sum ``(x - y)^2`` of float32 in float64; see ``squared_distance`` for its order.
 
-    For compiled code. Nothing here may be reordered or fused: the result has the same
-    bits on every processor.
-
-    Args:
-        context: numba's.
-        x: (n,) float32, contiguous.
-        y: The same.
-        n_whole: How many coordinates.
-
-    Returns:
-        The sum in float64; see ``squared_distance`` for its order.
+    Over the first ``n_whole`` coordinates, a multiple of SUM_LANES, not 0. Nothing here
+    may be reordered or fused: the result has the same bits on every processor.
     """
     return types.float64(x, y, n_whole), _emit_sum_of_squares
 
 
 def _similarity_tile(
     context: Any,
-    queries: Any,
-    query_panel: Any,
-    database: Any,
-    database_panel: Any,
-    biases: Any,
-    thresholds: Any,
-    similarities: Any,
-    passed: Any,
-    tile: Any,
+    queries: Any,  # words, (n_panels, n_words, ROWS)
+    query_panel: Any,  # which of these panels
+    database: Any,  # words of the same type, (n_panels, n_words, COLUMNS)
+    database_panel: Any,  # which of these panels
+    biases: Any,  # what is added to a row's products, (n_panels, COLUMNS) float32
+    thresholds: Any,  # of the queries, (n_panels, ROWS) float32
+    similarities: Any,  # written to, (ROWS, n_tiles * COLUMNS) float32
+    passed: Any,  # written to: bit c if column c is above, (ROWS, n_tiles) int32
+    tile: Any,  # which tile of these two
 ) -> Any:
-    """Write a tile of similarities and say whether any is above its query's threshold.
+    """Write a tile of similarities; say if any is above its query's threshold.
 
-    For compiled code. All arrays are C-contiguous; the words are of one type.
-
-    Args:
-        context: numba's.
-        queries: Words, (n_panels, n_words, ROWS).
-        query_panel: Which of these panels.
-        database: Words, (n_panels, n_words, COLUMNS).
-        database_panel: Which of these panels.
-        biases: What is added to each database row's products, (n_panels, COLUMNS)
-            float32.
-        thresholds: Of the queries, (n_panels, ROWS) float32.
-        similarities: Products plus biases, (ROWS, n_tiles * COLUMNS) float32, to write
-            to.
-        passed: Bit c is set where the similarity in column c of a tile is above its
-            threshold, (ROWS, n_tiles) int32, to write to.
-        tile: Which tile of these two.
-
-    Returns:
-        Whether any similarity is above its threshold.
+    All arrays are C-contiguous.
     """
     panels = (queries, query_panel, database, database_panel)
     results = (similarities, passed, tile)
     return types.boolean(*panels, biases, thresholds, *results), _emit_similarity_tile
 
 
+# Any: compiled code passes no context, which numba's annotations ask for.
 sum_of_squares: Any = intrinsic(_sum_of_squares)
 similarity_tile: Any = intrinsic(_similarity_tile)
 
@@ -138,10 +104,6 @@ class _Emitter:
             self._builder.extract_value(view.shape, axis) for axis in range(kind.ndim)
         ]
         return self._builder.ptrtoint(view.data, _I64), shape
-
-    def number(self, value: int) -> Any:
-        """Return a constant."""
-        return _I64(value)
 
     def step(self, address: Any, count: Any, size: Any) -> Any:
         """Return ``address + count * size``."""
@@ -165,8 +127,16 @@ class _Emitter:
         lanes = ir.Constant(ir.VectorType(_I32, kind.count), None)
         return self._builder.shuffle_vector(first, first, lanes)
 
+    def sum_by_halves(self, values: list[Any]) -> Any:
+        """Add the second half of the values to the first, until one is left."""
+        while len(values) > 1:
+            half = len(values) // 2
+            pairs = zip(values[:half], values[half:], strict=True)
+            values = [self._builder.fadd(x, y) for x, y in pairs]
+        return values[0]
+
     def _pointer(self, address: Any, word: int, kind: Any) -> Any:
-        place = self._builder.add(address, self.number(word * WORD))
+        place = self._builder.add(address, _I64(word * WORD))
         return self._builder.inttoptr(place, kind.as_pointer())
 
 
@@ -180,16 +150,16 @@ def _emit_sum_of_squares(
     builder.branch(loop)
     builder.position_at_end(loop)
     place = builder.phi(_I64)
-    place.add_incoming(emit.number(0), before)
+    place.add_incoming(_I64(0), before)
     sums = [builder.phi(wide) for _ in range(_SUM_VECTORS)]
-    x, y = (emit.step(start, place, emit.number(WORD)) for start in starts)
+    x, y = (emit.step(start, place, _I64(WORD)) for start in starts)
     totals = []
     for v, total in enumerate(sums):
         pair = (emit.load(address, v * _SUM_WIDTH, narrow) for address in (x, y))
         left, right = (builder.fpext(value, wide) for value in pair)
         difference = builder.fsub(left, right)
         totals.append(builder.fadd(total, builder.fmul(difference, difference)))
-    following = builder.add(place, emit.number(SUM_LANES))
+    following = builder.add(place, _I64(SUM_LANES))
     place.add_incoming(following, loop)
     for total, result in zip(sums, totals, strict=True):
         total.add_incoming(ir.Constant(wide, None), before)
@@ -198,17 +168,9 @@ def _emit_sum_of_squares(
     builder.cbranch(builder.icmp_signed("<", following, arguments[2]), loop, after)
 
     builder.position_at_end(after)
-    half = _SUM_VECTORS // 2
-    while half:
-        totals = [builder.fadd(totals[v], totals[v + half]) for v in range(half)]
-        half //= 2
-    total = totals[0]
+    total = emit.sum_by_halves(totals)
     lanes = [builder.extract_element(total, _I64(k)) for k in range(_SUM_WIDTH)]
-    half = _SUM_WIDTH // 2
-    while half:
-        lanes = [builder.fadd(lanes[k], lanes[k + half]) for k in range(half)]
-        half //= 2
-    return lanes[0]
+    return emit.sum_by_halves(lanes)
 
 
 def _emit_similarity_tile(
@@ -225,20 +187,20 @@ def _emit_similarity_tile(
     (similarities, _), (passed, (_, n_tiles)) = array(6), array(7)
     n_words, query_panel, database_panel = shape[1], arguments[1], arguments[3]
     tile = arguments[8]
-    row_bytes, column_bytes = emit.number(ROWS * WORD), emit.number(COLUMNS * WORD)
+    row_bytes, column_bytes = _I64(ROWS * WORD), _I64(COLUMNS * WORD)
     queries = emit.step(queries, builder.mul(query_panel, n_words), row_bytes)
     database = emit.step(database, builder.mul(database_panel, n_words), column_bytes)
     biases = emit.step(biases, database_panel, column_bytes)
     thresholds = emit.step(thresholds, query_panel, row_bytes)
     similarities = emit.step(similarities, tile, column_bytes)
-    passed = emit.step(passed, tile, emit.number(WORD))
+    passed = emit.step(passed, tile, _I64(WORD))
 
     begin = [emit.load(biases, v * LANES, _FLOATS) for v in range(VECTORS)]
     before, loop = builder.block, builder.append_basic_block("words")
     builder.branch(loop)
     builder.position_at_end(loop)
     word = builder.phi(_I64)
-    word.add_incoming(emit.number(0), before)
+    word.add_incoming(_I64(0), before)
     sums = [builder.phi(_FLOATS) for _ in range(ROWS * VECTORS)]
     query_words = emit.step(queries, word, row_bytes)
     database_words = emit.step(database, word, column_bytes)
@@ -250,7 +212,7 @@ def _emit_similarity_tile(
         for v in range(VECTORS):
             total = sums[row * VECTORS + v]
             totals.append(_multiply_add(builder, value, columns[v], total))
-    following = builder.add(word, emit.number(1))
+    following = builder.add(word, _I64(1))
     word.add_incoming(following, loop)
     for i, (total, result) in enumerate(zip(sums, totals, strict=True)):
         total.add_incoming(begin[i % VECTORS], before)
@@ -262,7 +224,7 @@ def _emit_similarity_tile(
     any_passed = _I32(0)
     for row in range(ROWS):
         threshold = emit.spread(emit.load(thresholds, row, _F32), _FLOATS)
-        before = builder.mul(n_tiles, emit.number(row))
+        before = builder.mul(n_tiles, _I64(row))
         line = emit.step(similarities, before, column_bytes)
         mask = _I32(0)
         for v in range(VECTORS):
@@ -271,7 +233,7 @@ def _emit_similarity_tile(
             above = builder.fcmp_ordered(">", total, threshold)
             bits = builder.zext(builder.bitcast(above, ir.IntType(LANES)), _I32)
             mask = builder.or_(mask, builder.shl(bits, _I32(v * LANES)))
-        emit.store(mask, emit.step(passed, before, emit.number(WORD)), 0)
+        emit.store(mask, emit.step(passed, before, _I64(WORD)), 0)
         any_passed = builder.or_(any_passed, mask)
     return builder.icmp_unsigned("!=", any_passed, _I32(0))
 

@@ -10,54 +10,49 @@ from __future__ import annotations
 import numpy as np
 
 from adlib._threads import Threads, available_threads
-from adlib._typing import Float64Array, Int64Array
+from adlib._typing import Float32Array, Float64Array, Int64Array
 from adlib.neighbors._cpu.bounds import Sketcher
 from adlib.neighbors._cpu.database import (
     NO_GROUPS,
-    NOT_FOUND,
     ROWS_AT_ONCE,
     Found,
     Queries,
     clustered_database,
 )
 from adlib.neighbors._cpu.filter import update_nearest
-from adlib.neighbors._points import Points
 
 FEWEST_PAIRS = 2**19  # under which waking threads takes longer than they save
 
 
 class ExactSearch:
-    """Nearest neighbours by squared distance; ties go to the lowest index.
+    """Nearest neighbours in a bank whose rows are in groups; ties: lowest index.
 
-    Args:
-        points: The bank.
-        groups: Group of each bank row, (n_bank,), to be left out on demand.
-        sketcher: How sketches are made; None fits one to the bank.
+    A sketcher is fitted to the bank where none is given.
     """
 
     def __init__(
-        self, points: Points, groups: Int64Array, sketcher: Sketcher | None = None
+        self, points: Float32Array, groups: Int64Array, sketcher: Sketcher | None = None
     ) -> None:
-        self._sketcher = sketcher or Sketcher(points.rows)
+        self._sketcher = sketcher or Sketcher(points)
         n_threads = available_threads()
         with Threads(n_threads) as pool:
             self._database = clustered_database(
-                points.rows, groups, self._sketcher, pool, n_threads
+                points, groups, self._sketcher, pool, n_threads
             )
 
     def kneighbors(
-        self, queries: Points, n_neighbors: int, left_out: Int64Array | None
+        self, queries: Float32Array, n_neighbors: int, left_out: Int64Array | None
     ) -> tuple[Float64Array, Int64Array]:
-        """Return squared distances and indices, each (n_queries, n_neighbors)."""
-        n_queries = len(queries.rows)
+        """Return squared distances and indices; see ``Search``."""
+        n_queries = len(queries)
         distances = np.full((n_queries, n_neighbors), np.inf)
-        indices = np.full((n_queries, n_neighbors), NOT_FOUND, np.int64)
+        indices = np.full((n_queries, n_neighbors), -1, np.int64)  # none yet
         n_pairs = n_queries * len(self._database.rows)
         n_threads = 1 if n_pairs < FEWEST_PAIRS else available_threads()
         with Threads(n_threads) as pool:
             for first in range(0, n_queries, ROWS_AT_ONCE):
                 part = slice(first, first + ROWS_AT_ONCE)
-                rows = queries.rows[part]
+                rows = queries[part]
                 sketches = self._sketcher.sketch(rows, pool, n_threads)
                 skipped = NO_GROUPS if left_out is None else left_out[part]
                 update_nearest(
@@ -67,7 +62,6 @@ class ExactSearch:
                     self._database,
                     len(self._database.rows),
                     Found(distances[part], indices[part]),
-                    self._sketcher.relative_error,
                     pool,
                     n_threads,
                 )

@@ -1,25 +1,14 @@
 """Lower and upper bounds of distances from products of rounded vectors, with torch.
 
-The twin of ``_cpu.bounds``, with the same similarity, but without a projection: a GPU
-has product units to spare. With a centre c fixed, a = x - c and b = y - c, and v what
-is stored of t = a, rounded to bfloat16. Let r >= |t - v| be the error that the
-rounding really made, and w = |t| + r. Then
+The twin of ``_cpu.bounds``, with the same similarity, lower bound and threshold, but
+without a projection: a GPU has product units to spare. A sketch is v, the centred point
+rounded to bfloat16, and two columns, rounded upwards: (r, w) of a query, multiplied by
+(w, r) of a database row. With e = r_a w_b + w_a r_b, P = v_a.v_b + e, the product of
+the sketches, and s = |a|^2 + |b|^2,
 
-    |t_a.t_b - v_a.v_b| <= r_a w_b + w_a r_b =: e.
+    (1 - g) s - 2 P  <=  |x - y|^2  <=  (1 + g) s - 2 P + 4 e,
 
-So two more columns, (r, w) of a query times (w, r) of a database row, each rounded
-upwards, make P = v_a.v_b + e of one product. With s = |a|^2 + |b|^2,
-
-    (1 - g) s - 2 P  <=  |x - y|^2  <=  (1 + g) s - 2 P + 4 e.
-
-From the left side, as in ``_cpu.bounds``,
-
-    similarity = P - (1 - g) |b|^2 / 2,
-    lower_bound = (1 - g) |a|^2 - 2 similarity,
-    pruning_threshold = ((1 - g) |a|^2 - m) / 2 - UNDERFLOW,
-
-and a pair that is no farther than m has a similarity above the threshold of m. From the
-right side, one similarity alone gives an upper bound.
+so that one similarity alone gives an upper bound, too.
 
 The relative error g covers what float32 rounds. With u = 2^-24 and k columns it is the
 sum of
@@ -62,15 +51,10 @@ UPWARDS = 1.0 + 2.0**-7  # undoes, and more, rounding to bfloat16 by 2^-8
 
 
 class Sketches(NamedTuple):
-    """Rounded points, as queries.
+    """Rounded points, as queries."""
 
-    Attributes:
-        columns: (n, n_columns) bfloat16.
-        norms: |a|^2 of the centred points, (n,) float64.
-    """
-
-    columns: torch.Tensor
-    norms: torch.Tensor
+    columns: torch.Tensor  # (n, n_columns) bfloat16
+    norms: torch.Tensor  # |a|^2 of the centred points, (n,) float64
 
     def part(self, which: torch.Tensor | slice) -> Sketches:
         """Return some of the points."""
@@ -78,11 +62,7 @@ class Sketches(NamedTuple):
 
 
 class Sketcher:
-    """Centre of some points, and the bounds that hold with it, on one device.
-
-    Args:
-        rows: Points to fit, (n, n_features) float32; the bounds hold for any.
-    """
+    """Centre of some rows, and the bounds that hold with it for any, on one device."""
 
     def __init__(self, rows: torch.Tensor) -> None:
         n_points, n_features = rows.shape
@@ -113,7 +93,9 @@ class Sketcher:
 
     def similarities(self, queries: Sketches, database: Sketches) -> torch.Tensor:
         """Return the similarity of each pair, (n_queries, n_database) float32."""
-        left, right = queries.columns, _as_database(database.columns).T
+        flipped = database.columns[:, -2:].flip(1)  # (w, r)
+        left = queries.columns
+        right = torch.cat([database.columns[:, :-2], flipped], dim=1).T
         if self._sums_bfloat16:
             products = torch.mm(left, right, out_dtype=torch.float32)
         else:
@@ -140,16 +122,9 @@ class Sketcher:
         indices: torch.Tensor,
         similarities: torch.Tensor,
     ) -> torch.Tensor:
-        """Return what squared distances of some pairs do not exceed.
+        """Return what squared distances of pairs do not exceed, (n, n_indices) float64.
 
-        Args:
-            queries: n of them.
-            database: Any number.
-            indices: Of the database rows that belong to each query, (n, n_indices).
-            similarities: Of these pairs, (n, n_indices).
-
-        Returns:
-            (n, n_indices) float64.
+        The pairs are n queries and the database rows of ``indices``, (n, n_indices).
         """
         r, w = queries.columns[:, None, -2:].double().unbind(dim=2)
         r_row, w_row = database.columns[:, -2:][indices].double().unbind(dim=2)
@@ -157,11 +132,6 @@ class Sketcher:
         row_norms = 2.0 * self._relative_error * database.norms[indices]
         norms = (1.0 + self._relative_error) * queries.norms[:, None] + row_norms
         return norms - 2.0 * similarities.double() + inexact
-
-
-def _as_database(columns: torch.Tensor) -> torch.Tensor:
-    """Return queries' columns as those of database rows."""
-    return torch.cat([columns[:, :-2], columns[:, -2:].flip(1)], dim=1)
 
 
 def _upwards(numbers: torch.Tensor) -> torch.Tensor:

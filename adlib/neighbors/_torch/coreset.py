@@ -4,13 +4,9 @@ Same start, same tie rule, same blocks; but every point is brought up to date af
 every block, since a GPU gains more from whole products than from skipping rows. The
 host waits for the device three times a block of some hundred picks, never for each:
 for the list of pairs to measure inside the block, for how many picks have led, and
-(once for each tile of similarities) for the list of pairs to measure outside.
-
-What limits it, for 163,856 x 1,536 and 16,385 picks on an H100 (`python
-benchmarks/gpu_coreset.py`): 1.27 s in 29 blocks, 0.15 s of them the upload. Products
-and memory at their ceilings would take 0.03 s. torch's profiler shows what takes the
-rest: the picks, three kernels of 2 to 3 us each that the host launches in 7 us each,
-and the pairs that are measured, in passes over float64 differences.
+(once for each tile of similarities) for the list of pairs to measure outside. Most time
+goes to the picks, three small kernels each that the host launches, and to the pairs
+that are measured (`python benchmarks/gpu_coreset.py`).
 """
 
 from __future__ import annotations
@@ -19,8 +15,8 @@ import numpy as np
 import torch
 
 from adlib._torch import undisturbed
-from adlib._typing import Int64Array
-from adlib.neighbors._points import Points, Report
+from adlib._typing import Float32Array, Int64Array
+from adlib.neighbors._points import Report
 from adlib.neighbors._torch.bounds import Sketcher, Sketches
 from adlib.neighbors._torch.distances import pair_distances, to_device
 
@@ -32,10 +28,10 @@ SELECTED = -1.0
 
 @undisturbed()
 def select(
-    points: Points, size: int, start: int, report: Report, *, device: str
+    points: Float32Array, size: int, start: int, report: Report, *, device: str
 ) -> Int64Array:
     """Select ``size`` points from ``start`` on; see ``greedy_coreset``."""
-    rows = to_device(points.rows, device)
+    rows = to_device(points, device)
     sketcher = Sketcher(rows)
     sketches = sketcher.sketch(rows)
     nearest = torch.full_like(sketches.norms, torch.inf)

@@ -10,20 +10,23 @@ from adlib.neighbors._cpu.llvm import SUM_LANES
 BYTES_AT_ONCE = 2**28  # of float64 differences, 256 MiB
 
 
-def squared_distances(left: torch.Tensor, right: torch.Tensor) -> torch.Tensor:
-    """Return float64 squared distances of paired rows, (n_pairs,).
+def pair_distances(
+    left: torch.Tensor, i: torch.Tensor, right: torch.Tensor, j: torch.Tensor
+) -> torch.Tensor:
+    """Return float64 squared distances of ``left[i]`` and ``right[j]``, (n_pairs,).
 
     Summed over SUM_LANES lanes in the order of ``_cpu.distances.squared_distance``, so
-    that both give the same bits, and equal pairs equal distances, on every device.
+    that both give the same bits, and equal pairs equal distances, on every device. The
+    rows are gathered in parts, so that memory stays bounded however many pairs.
     """
     n_features = left.shape[1]
     whole = n_features - n_features % SUM_LANES
-    result = torch.empty(len(left), dtype=torch.float64, device=left.device)
+    result = torch.empty(len(i), dtype=torch.float64, device=left.device)
     at_once = max(1, BYTES_AT_ONCE // (8 * n_features))
-    for first in range(0, len(left), at_once):
-        pairs = slice(first, first + at_once)
-        squares = left[pairs].double()
-        squares -= right[pairs]
+    for first in range(0, len(i), at_once):
+        part = slice(first, first + at_once)
+        squares = left[i[part]].double()
+        squares -= right[j[part]]
         squares *= squares
         lanes = squares.new_zeros((len(squares), SUM_LANES))
         for k in range(0, whole, SUM_LANES):
@@ -33,22 +36,7 @@ def squared_distances(left: torch.Tensor, right: torch.Tensor) -> torch.Tensor:
         total = lanes[:, 0]
         for k in range(whole, n_features):
             total = total + squares[:, k]
-        result[pairs] = total
-    return result
-
-
-def pair_distances(
-    left: torch.Tensor, i: torch.Tensor, right: torch.Tensor, j: torch.Tensor
-) -> torch.Tensor:
-    """Return float64 squared distances of ``left[i]`` and ``right[j]``, (n_pairs,).
-
-    The rows are gathered in parts, so that memory stays bounded however many pairs.
-    """
-    at_once = max(1, BYTES_AT_ONCE // (8 * left.shape[1]))
-    result = torch.empty(len(i), dtype=torch.float64, device=left.device)
-    for first in range(0, len(i), at_once):
-        part = slice(first, first + at_once)
-        result[part] = squared_distances(left[i[part]], right[j[part]])
+        result[part] = total
     return result
 
 

@@ -11,8 +11,7 @@ from __future__ import annotations
 import torch
 
 from adlib._torch import undisturbed
-from adlib._typing import Float64Array, Int64Array
-from adlib.neighbors._points import Points
+from adlib._typing import Float32Array, Float64Array, Int64Array
 from adlib.neighbors._torch.bounds import Sketcher
 from adlib.neighbors._torch.distances import pair_distances, to_device
 
@@ -21,7 +20,7 @@ SIMILARITIES_AT_ONCE = 2**26  # 256 MiB
 
 
 class ExactSearch:
-    """Nearest neighbours by squared distance; ties go to the lowest index.
+    """Nearest neighbours in a bank whose rows are in groups; ties: lowest index.
 
     Memory beyond the bank and its sketches is that of a tile: 256 MiB of similarities,
     as much of differences, and 32 bytes for each pair that is measured: a few a query,
@@ -29,23 +28,23 @@ class ExactSearch:
     """
 
     @undisturbed()
-    def __init__(self, points: Points, groups: Int64Array, device: str) -> None:
+    def __init__(self, points: Float32Array, groups: Int64Array, device: str) -> None:
         self._device = device
-        self._rows = to_device(points.rows, device)
+        self._rows = to_device(points, device)
         self._sketcher = Sketcher(self._rows)
         self._bank = self._sketcher.sketch(self._rows)
         self._groups = to_device(groups, device)
 
     @undisturbed()
     def kneighbors(
-        self, queries: Points, n_neighbors: int, left_out: Int64Array | None
+        self, queries: Float32Array, n_neighbors: int, left_out: Int64Array | None
     ) -> tuple[Float64Array, Int64Array]:
         """Return squared distances and indices; see ``Search``."""
         at_once = min(MOST_QUERIES, max(1, SIMILARITIES_AT_ONCE // len(self._rows)))
         found = []
-        for first in range(0, len(queries.rows), at_once):
+        for first in range(0, len(queries), at_once):
             tile = slice(first, first + at_once)
-            rows = to_device(queries.rows[tile], self._device)
+            rows = to_device(queries[tile], self._device)
             skipped = None
             if left_out is not None:
                 skipped = to_device(left_out[tile], self._device)
@@ -66,9 +65,8 @@ class ExactSearch:
         # n_neighbors entries are no farther than the largest of their upper bounds.
         best, indices = _highest(similarities, n_neighbors)
         bounds = self._sketcher.upper_bounds(queries, self._bank, indices, best)
-        thresholds = self._sketcher.pruning_thresholds(
-            queries.norms, bounds.amax(dim=1)
-        )
+        farthest = bounds.amax(dim=1)
+        thresholds = self._sketcher.pruning_thresholds(queries.norms, farthest)
         i, j = torch.nonzero(similarities > thresholds[:, None]).unbind(dim=1)
         distances = pair_distances(rows, i, self._rows, j)
         return _nearest_of_pairs(i, j, distances, len(rows), n_neighbors)

@@ -1,1 +1,0 @@
-"""Search with FAISS indexes."""
