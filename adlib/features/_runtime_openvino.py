@@ -33,15 +33,16 @@ class OpenVinoRuntime:
         ValueError: The processor has no instructions for bfloat16.
 
     Note:
-        One image at a time uses all threads, so that the maps of an image do not depend
-        on its batch, and the latency of one image is low.
+        In a thread that torch uses alone (see ``lone_threads``) OpenVINO computes on
+        one thread, too, for as many images at once as there are such threads; in others
+        on all threads, so that the latency of one image is low.
     """
 
     def __init__(self, network: nn.Module, precision: Precision) -> None:
         self._network = network
         self._precision = precision
         self._core = _import_openvino().Core()
-        self._compiled: dict[tuple[int, int], Any] = {}
+        self._compiled: dict[tuple[int, int, int], Any] = {}
         self._lock = Lock()
         abilities = self._core.get_property("CPU", "OPTIMIZATION_CAPABILITIES")
         if precision == "bfloat16" and "BF16" not in abilities:
@@ -72,25 +73,27 @@ class OpenVinoRuntime:
 
     def _compile(self, height: int, width: int) -> Any:
         """Return the compiled network for images of this size, made when first met."""
+        n_threads = available_threads()
+        n_streams = n_threads if torch.get_num_threads() == 1 else 1
         with self._lock:  # threads may score one model
-            if (height, width) not in self._compiled:
+            if (height, width, n_streams) not in self._compiled:
                 # In a thread of its own: a dispatch mode of the caller's would silently
                 # change the traced network.
                 with Threads(1) as pool:
                     shape = (1, 3, height, width)
                     model = pool.submit(_convert, self._network, shape).result()
-                self._compiled[height, width] = self._core.compile_model(
+                self._compiled[height, width, n_streams] = self._core.compile_model(
                     model,
                     "CPU",
                     {
                         "INFERENCE_PRECISION_HINT": HINTS[self._precision],
-                        "INFERENCE_NUM_THREADS": available_threads(),
-                        "NUM_STREAMS": 1,
+                        "INFERENCE_NUM_THREADS": n_threads,
+                        "NUM_STREAMS": n_streams,
                         # Decoding and searching use the same cores in turn.
                         "ENABLE_CPU_PINNING": False,
                     },
                 )
-            return self._compiled[height, width]
+            return self._compiled[height, width, n_streams]
 
 
 def _convert(network: nn.Module, shape: tuple[int, int, int, int]) -> Any:
