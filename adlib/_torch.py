@@ -1,15 +1,23 @@
-"""Compute the same whatever global settings of torch the caller has changed."""
+"""Compute the same whatever global settings of torch the caller has changed.
+
+Also threads that each compute alone: torch's operators split their work over OpenMP's
+threads, which wait for one another at the end of each, several hundred times an image;
+beside another busy process that takes several times as long.
+"""
 
 from __future__ import annotations
 
+import ctypes
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
+from functools import cache
 from typing import Any
 
 import torch
+from threadpoolctl import ThreadpoolController
 
-from adlib._threads import undivided
+from adlib._threads import Threads, undivided
 
 COARSE = ("bf16", "tf32")  # torch's names of less precise float32 products
 
@@ -98,3 +106,32 @@ def as_imported(device: str = "cpu") -> Iterator[None]:
             yield
     finally:
         torch.set_default_dtype(before)
+
+
+def lone_threads(n_threads: int) -> Threads:
+    """Return a pool of threads in which torch's operators run on one thread each."""
+    return Threads(
+        n_threads, thread_name_prefix="adlib-torch", initializer=_keep_to_one_thread
+    )
+
+
+def _keep_to_one_thread() -> None:
+    # A thread gets torch's number when it first asks, which must not happen later.
+    torch.get_num_threads()
+    # Not torch.set_num_threads: that is other threads' number, too.
+    openmp, set_mkls = _libraries()
+    openmp.limit(limits=1)
+    if set_mkls is not None:
+        set_mkls(1)
+
+
+@cache
+def _libraries() -> tuple[ThreadpoolController, Callable[[int], int] | None]:
+    """Return what sets the calling thread's number of OpenMP's and of MKL's threads.
+
+    MKL goes by a number of its own once torch.set_num_threads was called. It is part of
+    torch's library, and there on x86 alone.
+    """
+    openmp = ThreadpoolController().select(user_api="openmp")
+    library = ctypes.CDLL(torch._C.__file__)
+    return openmp, getattr(library, "MKL_Set_Num_Threads_Local", None)

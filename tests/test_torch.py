@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import threading
+from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 import torch
 
-from adlib._torch import as_imported, exact, undisturbed
+from adlib._torch import as_imported, exact, lone_threads, undisturbed
 
 
 @pytest.mark.parametrize("asked", ["highest", "high", "medium"])
@@ -75,3 +76,24 @@ def test_tensors_are_made_as_torch_does_by_itself(device):
     finally:
         torch.set_default_dtype(torch.float32)
     assert (made.dtype, made.device.type) == (torch.float32, device)
+
+
+def test_lone_threads_leave_other_threads_their_number():
+    before = torch.get_num_threads()
+    torch.set_num_threads(3)
+    try:
+        with lone_threads(2) as lone, ThreadPoolExecutor(1) as other:
+            meet = threading.Barrier(2)
+            numbers = [lone.submit(_number_at, meet) for _ in range(2)]
+            assert [number.result() for number in numbers] == [1, 1]
+            assert other.submit(torch.get_num_threads).result() == 3
+        assert torch.get_num_threads() == 3
+    finally:
+        torch.set_num_threads(before)
+
+
+def _number_at(meet):
+    """Return torch's number of threads, once two threads have come here."""
+    meet.wait(10)
+    torch.ones(200, 200, dtype=torch.float32).sum()
+    return torch.get_num_threads()

@@ -128,12 +128,11 @@ class PatchCore(AnomalyDetector):
         Memory peak of ``fit`` beyond the network and a batch of images: the embeddings,
         4 bytes * n_patches * n_features, the bank, and what ``greedy_coreset`` takes,
         in all under 1.5 times the embeddings for the default at 320 images. The same
-        images, seed and versions give the same model. On a CPU the scores do not depend
-        on batches, and on the number of threads only by the rounding of the backbone,
-        under 1e-5 relative. With one memory bank, image scores differ from torch's in
-        float32 by at most 1e-4 relative with OpenVINO in float32, and by 5e-2 in
-        bfloat16, where ``fit`` also selects another bank. Neither can therefore be
-        changed after ``fit``; ``load`` may choose others.
+        images, seed and versions give the same model. On a CPU the scores depend
+        neither on batches nor on the number of threads. With one memory bank, image
+        scores differ from torch's in float32 by at most 1e-4 relative with OpenVINO in
+        float32, and by 5e-2 in bfloat16, where ``fit`` also selects another bank.
+        Neither can therefore be changed after ``fit``; ``load`` may choose others.
 
     References:
         1. K. Roth et al., "Towards total recall in industrial anomaly detection", CVPR

@@ -5,16 +5,18 @@ from __future__ import annotations
 import hashlib
 import warnings
 from collections.abc import Callable, Generator, Iterable, Iterator
+from concurrent.futures import Executor
 from contextlib import closing, suppress
 from dataclasses import replace
+from functools import partial
 from typing import NamedTuple, TypeAlias
 
 import numpy as np
 import torch
 
 from adlib._progress import ProgressBar
-from adlib._threads import Process, Threads
-from adlib._torch import undisturbed
+from adlib._threads import Process, Threads, available_threads
+from adlib._torch import lone_threads, undisturbed
 from adlib._typing import BoolArray, Float32Array, Int64Array
 from adlib._validation import refusal
 from adlib.estimators._labels import check_one_each
@@ -97,11 +99,16 @@ def _embed_in_turn(
         n_workers=settings.n_workers,
         on_error=settings.on_error,
     )
-    with ProgressBar(description, source.n_items, enabled=settings.progress) as bar:
+    with (
+        ProgressBar(description, source.n_items, enabled=settings.progress) as bar,
+        lone_threads(available_threads()) as pool,
+    ):
         for pixels, positions, names, failures, sizes in batches:
             embeddings = np.empty((0, 1, 1, 1), np.float32)
-            if names:
-                embeddings = _embed_batch(pixels, embedder, settings.device)
+            if names and settings.device == "cpu":
+                embeddings = _embed_side_by_side(pixels, embedder, pool)
+            elif names:
+                embeddings = _embed_in_parts(pixels, embedder)
             made = [_digest(image) for image in pixels] if digests else []
             del pixels  # before the next are read
             yield Patches(embeddings, positions, names, sizes, made, failures)
@@ -202,20 +209,28 @@ def _digest(image: Float32Array) -> str:
     return hashlib.sha256(pixels.data).hexdigest()[:DIGEST_LENGTH]
 
 
-@undisturbed()
-def _embed_batch(images: Float32Array, embedder: Embed, device: str) -> Float32Array:
-    """Return patch embeddings of images, (n, 3, height, width)."""
-    if device != "cpu":
-        return _embed_in_parts(images, embedder)
-    # One at a time: what lies between image and embeddings is several times their size.
-    first = embedder(torch.from_numpy(images[:1])).numpy()
+def _embed_side_by_side(
+    images: Float32Array, embedder: Embed, pool: Executor
+) -> Float32Array:
+    """Embed each image on one of the pool's threads; return the embeddings of all.
+
+    So no thread waits for another, and results do not depend on how many there are.
+    """
+    parts = pool.map(partial(_embed_alone, embedder=embedder), images[:, None])
+    first = next(parts)
     whole = np.empty((len(images), *first.shape[1:]), np.float32)
     whole[0] = first[0]
-    for i in range(1, len(images)):
-        whole[i] = embedder(torch.from_numpy(images[i : i + 1])).numpy()[0]
+    for i, part in enumerate(parts, start=1):
+        whole[i] = part[0]
     return whole
 
 
+@undisturbed()
+def _embed_alone(images: Float32Array, embedder: Embed) -> Float32Array:
+    return embedder(torch.from_numpy(images)).numpy()
+
+
+@undisturbed()
 def _embed_in_parts(images: Float32Array, embedder: Embed) -> Float32Array:
     """Embed a batch on a GPU; where its memory does not suffice, each half alone."""
     try:

@@ -55,13 +55,17 @@ def send(images: torch.Tensor, device: str) -> torch.Tensor:
 
 
 class OpenVinoRuntime:
-    """A network, on the CPU in float32, compiled once for each size of images."""
+    """A network, on the CPU in float32, compiled once for each size of images.
+
+    In a thread that torch uses alone (``lone_threads``) OpenVINO computes on one, too,
+    for as many images at once as there are such threads; else one image on all threads.
+    """
 
     def __init__(self, network: nn.Module, precision: Precision) -> None:
         self._network = network
         self._hint = {"float32": "f32", "bfloat16": "bf16"}[precision]
         self._core = import_openvino().Core()
-        self._compiled: dict[tuple[int, int], Any] = {}
+        self._compiled: dict[tuple[int, int, int], Any] = {}
         self._lock = Lock()
         abilities = self._core.get_property("CPU", "OPTIMIZATION_CAPABILITIES")
         if precision == "bfloat16" and "BF16" not in abilities:
@@ -72,10 +76,7 @@ class OpenVinoRuntime:
             )
 
     def __call__(self, images: torch.Tensor) -> list[torch.Tensor]:
-        """Return one map a stage, float32, of normalised images on the CPU.
-
-        One image at a time uses all threads: its maps do not depend on its batch.
-        """
+        """Return one map a stage, float32, of normalised images on the CPU."""
         height, width = images.shape[-2:]
         request = self._compile(height, width).create_infer_request()
         pixels = images.contiguous().numpy()
@@ -91,25 +92,27 @@ class OpenVinoRuntime:
 
     def _compile(self, height: int, width: int) -> Any:
         """Return the compiled network for images of this size, made when first met."""
+        n_threads = available_threads()
+        n_streams = n_threads if torch.get_num_threads() == 1 else 1
         with self._lock:  # threads may score one model
-            if (height, width) not in self._compiled:
+            if (height, width, n_streams) not in self._compiled:
                 # In a thread of its own: a dispatch mode of the caller's would silently
                 # change the traced network.
                 with Threads(1) as pool:
                     shape = (1, 3, height, width)
                     model = pool.submit(_convert, self._network, shape).result()
-                self._compiled[height, width] = self._core.compile_model(
+                self._compiled[height, width, n_streams] = self._core.compile_model(
                     model,
                     "CPU",
                     {
                         "INFERENCE_PRECISION_HINT": self._hint,
-                        "INFERENCE_NUM_THREADS": available_threads(),
-                        "NUM_STREAMS": 1,
+                        "INFERENCE_NUM_THREADS": n_threads,
+                        "NUM_STREAMS": n_streams,
                         # Decoding and searching use the same cores in turn.
                         "ENABLE_CPU_PINNING": False,
                     },
                 )
-            return self._compiled[height, width]
+            return self._compiled[height, width, n_streams]
 
 
 def _convert(network: nn.Module, shape: tuple[int, int, int, int]) -> Any:

@@ -1,7 +1,8 @@
 """The gallery: sphinx-gallery runs the examples while the site is built.
 
 They run in a copy, ``_build/study``, beside a smaller configuration: see ``SETTINGS``.
-``-D plot_gallery=0`` builds the site without running them.
+``-D plot_gallery=0`` builds the site without running them,
+``-D sphinx_gallery_conf.filename_pattern=phase00`` with running those that it matches.
 """
 
 from __future__ import annotations
@@ -42,8 +43,9 @@ instead of those of ``examples/config.yaml``, to be quick:
 """
 RAN = "The phases ran"
 NOT_RUN = """\
-The scripts were not run for this build of the site, so output and figures are missing;
-the pictures below are from an earlier one. A full build runs the phases"""
+Not all scripts were run for this build of the site; where one was not, output and
+figures are missing, and its picture below is from an earlier build. A full build runs
+the phases"""
 NOTE = """
 .. note:: This phase ran on a small demo set. The results are no benchmark: see
    :doc:`/measurements` for those.
@@ -110,14 +112,18 @@ def arguments(conf: dict[str, Any], script_vars: dict[str, Any]) -> list[str]:
 
 def _prepare(app: Sphinx, config: Any) -> None:
     """Copy the scripts, with a line under each title, as sphinx-gallery needs it."""
-    runs = str(config.plot_gallery).lower() not in ("0", "false")
+    any_run = str(config.plot_gallery).lower() not in ("0", "false")
+    pattern = config.sphinx_gallery_conf["filename_pattern"]
     shutil.rmtree(STUDY, ignore_errors=True)
     STUDY.mkdir(parents=True)
+    all_run = any_run
     for script in [*EXAMPLES.glob("phase*.py"), EXAMPLES / "first_steps.py"]:
         title, _, text = script.read_text(encoding="utf-8").partition(".\n")
         note = NOTE if script.stem.startswith("phase") else ""
         note += REPORT if script.stem == "phase10_report" else ""
+        runs = any_run and re.search(pattern, script.name)
         note = note if runs else NOT_RUN_NOTE
+        all_run = all_run and bool(runs)
         thumbnail = f"{THUMBNAILS}/{script.stem}.png"
         end = ""
         if (DOCS / thumbnail).is_file():  # else the first figure that the script wrote
@@ -128,7 +134,7 @@ def _prepare(app: Sphinx, config: Any) -> None:
         (STUDY / script.name).write_text(text, encoding="utf-8")
     (STUDY / "config.yaml").write_text(SETTINGS, encoding="utf-8")
     indented = "".join(f"   {line}\n" for line in SETTINGS.splitlines())
-    header = HEADER.format(how=RAN if runs else NOT_RUN) + indented
+    header = HEADER.format(how=RAN if all_run else NOT_RUN) + indented
     (STUDY / "GALLERY_HEADER.rst").write_text(header, encoding="utf-8")
 
 

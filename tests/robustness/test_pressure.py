@@ -18,7 +18,7 @@ import torch
 from PIL import Image
 
 from adlib import PatchCore
-from adlib.estimators._patches import _embed_batch, _embed_in_parts
+from adlib.estimators._patches import _embed_alone, _embed_in_parts
 from tests.conftest import texture
 
 POSIX = pytest.mark.skipif(sys.platform == "win32", reason="limits are POSIX's")
@@ -58,7 +58,7 @@ def test_a_gpu_without_room_gets_half_the_batch_and_half_again():
     images = np.random.default_rng(0).random((11, 3, 4, 5), dtype=np.float32)
     crowded = Crowded(3)
     found = _embed_in_parts(images, crowded)
-    np.testing.assert_array_equal(found, _embed_batch(images, Crowded(99), "cpu"))
+    np.testing.assert_array_equal(found, _embed_alone(images, Crowded(99)))
     assert crowded.asked == [11, 5, 2, 3, 6, 3, 3]
 
 
