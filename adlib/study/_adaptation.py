@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import copy
-from collections.abc import Sequence
-from typing import Any
+from collections.abc import Iterable, Sequence
 
 import numpy as np
 import pandas as pd
@@ -20,8 +19,8 @@ from adlib.metrics import (
 )
 from adlib.study import _names as names
 from adlib.study._evaluate import Run
-from adlib.study._predictions import Predictions
-from adlib.study._tables import figures, row
+from adlib.study._predictions import Predictions, paths_of
+from adlib.study._tables import Rows, figures, rows_of
 from adlib.thresholds import transfer_threshold
 
 N_ADDED = (4, 16)  # shifted good images that a bank is topped up with
@@ -35,17 +34,16 @@ def adapt_threshold(clean_val: Predictions, shifted: Run) -> pd.DataFrame:
         label, by median and spread, and by the share predicted anomalous, each from the
         scores of all shifted validation images; and the best F1 on their labels.
     """
-    before, after = _scored(clean_val), _scored(shifted.val)
-    limit, n = shifted.threshold, len(after)
+    test, limit = shifted.test, shifted.threshold
+    before, after = clean_val.scored()[1], shifted.val.scored()[1]
     moved = transfer_threshold(limit, before, after)
     same_share = transfer_threshold(limit, before, after, rule="quantile")
+    best, n = shifted.best_f1_threshold, len(after)
     ways = [
-        _way("clean threshold", shifted.test, limit),
-        _way("threshold moved by median and spread", shifted.test, moved, unlabelled=n),
-        _way("threshold at the same share", shifted.test, same_share, unlabelled=n),
-        _way(
-            "threshold of best F1", shifted.test, shifted.best_f1_threshold, labelled=n
-        ),
+        _way("clean threshold", test, limit),
+        _way("threshold moved by median and spread", test, moved, unlabelled=n),
+        _way("threshold at the same share", test, same_share, unlabelled=n),
+        _way("threshold of best F1", test, best, labelled=n),
     ]
     return _figures(ways, shifted.method, shifted.class_name)
 
@@ -54,9 +52,7 @@ def top_up(
     model: PatchCore,
     clean: ClassSplit,
     shifted: ClassSplit,
-    *,
     n_added: Sequence[int] = N_ADDED,
-    random_state: int = 0,
 ) -> pd.DataFrame:
     """Add a few shifted good images, drawn at random, to a fitted memory bank.
 
@@ -64,18 +60,17 @@ def top_up(
     needs no label: from those that the model gave the clean images before, to those
     that it gives the shifted ones after. The model itself stays as it is.
     """
-    drawn = np.random.default_rng(random_state).permutation(len(shifted.train))
+    drawn = np.random.default_rng(model.random_state).permutation(len(shifted.train))
     before, ways = _look(model, clean.val), []
     assert model.threshold_ is not None  # saved with one
     for wanted in dict.fromkeys(min(n, len(drawn)) for n in n_added):
-        chosen = [shifted.train[place] for place in drawn[:wanted]]
         richer = copy.copy(model)
-        richer.partial_fit([sample.image_path for sample in chosen])
+        richer.partial_fit(paths_of(shifted.train[place] for place in drawn[:wanted]))
         after = _look(richer, shifted.val)
         limit = transfer_threshold(model.threshold_, before, after)
         test = Predictions.of(richer, shifted.test, maps=False)
-        name = f"bank and {len(chosen)} shifted good images, threshold moved"
-        ways.append(_way(name, test, limit, good=len(chosen), unlabelled=len(after)))
+        name = f"bank and {wanted} shifted good images, threshold moved"
+        ways.append(_way(name, test, limit, good=wanted, unlabelled=len(after)))
     return _figures(ways, type(model).__name__, shifted.class_name)
 
 
@@ -94,7 +89,7 @@ def _way(
     good: int = 0,
     unlabelled: int = 0,
     labelled: int = 0,
-) -> list[dict[str, Any]]:
+) -> Rows:
     """Return what a threshold is worth on test images, and what it needed."""
     anomalous, scores = test.scored()
     rates = compute_accuracy_precision_recall(anomalous, scores > threshold)
@@ -108,20 +103,13 @@ def _way(
         "n_unlabelled": unlabelled,
         "n_labelled": labelled,
     }
-    n = len(scores)
-    return [row(k, v, n=n, setting=f"way {name}") for k, v in found.items()]
+    return rows_of(found, n=len(scores), setting=f"way {name}")
 
 
-def _figures(
-    ways: Sequence[list[dict[str, Any]]], method: str, class_name: str
-) -> pd.DataFrame:
+def _figures(ways: Iterable[Rows], method: str, class_name: str) -> pd.DataFrame:
     rows = [one for way in ways for one in way]
     return figures(rows, condition=names.SHIFTED, method=method, class_=class_name)
 
 
 def _look(model: AnomalyDetector, samples: Sequence[Sample]) -> Float64Array:
-    return _scored(Predictions.of(model, samples, maps=False))
-
-
-def _scored(predictions: Predictions) -> Float64Array:
-    return predictions.scores[predictions.usable]
+    return Predictions.of(model, samples, maps=False).scored()[1]

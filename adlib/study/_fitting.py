@@ -9,7 +9,6 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from adlib.datasets import ANOMALOUS
 from adlib.datasets._splits import ClassSplit
 from adlib.estimators import AnomalyDetector, PaDiM, PatchCore
 from adlib.features._embedding import embedding_length
@@ -17,7 +16,8 @@ from adlib.features._feature_cache import without_feature_cache
 from adlib.metrics import compute_auroc
 from adlib.study import _names as names
 from adlib.study._config import Config
-from adlib.study._tables import figures, row, write_json
+from adlib.study._predictions import anomalous_of, paths_of
+from adlib.study._tables import figures, row, rows_of, write_json
 from adlib.thresholds import calibrate_threshold
 
 # Parameters that change speed alone, or say nothing of the model.
@@ -40,7 +40,7 @@ def timed_fit(model: AnomalyDetector, split: ClassSplit) -> float:
     """Fit a detector on a split's training images; return the seconds."""
     with without_feature_cache():
         started = time.perf_counter()
-        model.fit([sample.image_path for sample in split.train])
+        model.fit(paths_of(split.train))
         return time.perf_counter() - started
 
 
@@ -58,26 +58,25 @@ def fit_on_split(
     Returns:
         Figures: times, sizes, and AUROC on the validation images.
     """
-    paths = [sample.image_path for sample in split.val]
-    labels = np.array([sample.label == ANOMALOUS for sample in split.val])
+    labels = anomalous_of(split.val)
     fit_seconds = timed_fit(model, split)
     with without_feature_cache():
         started = time.perf_counter()
-        scores = model.score(paths)
+        scores = model.score(paths_of(split.val))
         seconds = time.perf_counter() - started
     values = scores.astype(np.float64)
     model.threshold_ = calibrate_threshold(values[~labels], values[labels])
     path.parent.mkdir(parents=True, exist_ok=True)
     model.save(path)
-    megabytes = path.stat().st_size / 1e6
+    n, megabytes = len(labels), path.stat().st_size / 1e6
     facts = model_facts(model)
     if keep:
-        n_normal, n_anomalous = int((~labels).sum()), int(labels.sum())
-        rule = {"rule": "best F1", "n_normal": n_normal, "n_anomalous": n_anomalous}
+        n_anomalous = int(labels.sum())
+        rule = {"rule": "best F1", "n_normal": n - n_anomalous}
+        rule["n_anomalous"] = n_anomalous
         write_json({**facts, "threshold": rule}, path.with_suffix(".json"))
     else:
         path.unlink()
-    n = len(paths)
     rows = [
         row("fit_seconds", fit_seconds),
         row("score_milliseconds", 1000 * seconds / n, n=n),
@@ -87,26 +86,23 @@ def fit_on_split(
     ]
     height, width = facts["grid"]
     numbers = {"grid_height": height, "grid_width": width, **facts}
-    rows += [row(k, v) for k, v in numbers.items() if isinstance(v, int)]
-    keys = {"condition": condition, "method": type(model).__name__}
-    return figures(
-        [{**one, "setting": setting} for one in rows], class_=split.class_name, **keys
-    )
+    rows += rows_of({k: v for k, v in numbers.items() if isinstance(v, int)})
+    keys = {"class_": split.class_name, "setting": setting}
+    return figures(rows, condition=condition, method=type(model).__name__, **keys)
 
 
 def model_facts(model: AnomalyDetector) -> dict[str, Any]:
     """Return what a fitted model is, so that a report need not assume.
 
-    "parameters" as given; "stages", each with stride and channels; "grid", (height,
-    width) of the patches; "n_training"; of PatchCore "n_bank" entries of "n_patches";
-    "n_embedded" features of an embedding and "n_features" that are kept of them; and
-    "learned", what it says of itself.
+    "grid" is (height, width) of the patches; "n_bank" the entries of "n_patches" that
+    are kept, and "n_features" those of "n_embedded" features of an embedding.
     """
     stages = model.backbone_.stages
+    parameters = model.get_params(deep=False)
     facts: dict[str, Any] = {
         "parameters": {
             name: list(value) if isinstance(value, tuple) else value
-            for name, value in model.get_params(deep=False).items()
+            for name, value in parameters.items()
             if name not in LEFT_OUT
         },
         "stages": [{"stride": s.stride, "channels": s.channels} for s in stages],

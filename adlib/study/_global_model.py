@@ -17,8 +17,8 @@ from adlib.metrics import compute_auroc
 from adlib.neighbors import MemoryBank
 from adlib.study import _names as names
 from adlib.study._evaluate import delong_row
-from adlib.study._predictions import Predictions, mask_of
-from adlib.study._tables import figures, row
+from adlib.study._predictions import Predictions, mask_of, paths_of
+from adlib.study._tables import Rows, figures, row, rows_of
 
 
 def pooled_split(splits: Mapping[str, ClassSplit]) -> ClassSplit:
@@ -42,8 +42,8 @@ def neighbour_shares(
         defect"), and of each anomalous image's highest patch ("patches worst").
     """
     classes, entry_class = _classes_of_entries(model, train)
-    counts = {kind: np.zeros(len(classes), np.int64) for kind in _KINDS}
-    for one in model.embeddings([sample.image_path for sample in samples]):
+    counts = np.zeros((len(_KINDS), len(classes)), np.int64)
+    for one in model.embeddings(paths_of(samples)):
         sample = samples[one.position]
         queries = one.patches.reshape(-1, one.patches.shape[2])
         found = model.memory_bank_.kneighbors(queries)
@@ -54,14 +54,13 @@ def neighbour_shares(
             worst = [found.distances[:, 0].argmax()]
             chosen = {"defect": nearest[marked], "worst": nearest[worst]}
         for kind, some in chosen.items():
-            counts[kind] += np.bincount(some, minlength=len(classes))
-    rows = [
-        row("neighbour_share", float(count / found.sum()), n=int(found.sum()),
-            setting=f"patches {kind}", versus=name)
-        for kind, found in counts.items()
-        if found.any()
-        for name, count in zip(classes, found, strict=True)
-    ]  # fmt: skip
+            counts[_KINDS.index(kind)] += np.bincount(some, minlength=len(classes))
+    rows = Rows()
+    for kind, count in zip(_KINDS, counts, strict=True):
+        if n := int(count.sum()):
+            keys = {"n": n, "setting": f"patches {kind}"}
+            for name, share in zip(classes, (count / n).tolist(), strict=True):
+                rows.append(row("neighbour_share", share, versus=name, **keys))
     return _figures(rows, samples[0].class_name)
 
 
@@ -98,26 +97,30 @@ def shortcut(
     every, some = whole.scores[usable], restricted.scores[usable]
     drop = 1.0 - every / np.where(some > 0.0, some, 1.0)
     n, n_anomalous = len(anomalous), int(anomalous.sum())
-    keys: dict[str, Any] = {"setting": "shortcut", "n": n}
+    sizes = {"n_entries_alone": n_entries_alone, "n_entries_kept": int(own.sum())}
+    aurocs = {
+        "auroc_alone": compute_auroc(anomalous, alone[usable]),
+        "auroc_own_entries": compute_auroc(anomalous, some),
+        "auroc_global": compute_auroc(anomalous, every),
+    }
+    drops = [float(drop[~anomalous].mean()), float(drop[anomalous].mean())]
+    keys: dict[str, Any] = {"setting": "shortcut"}
     rows = [
-        row("n_entries_alone", n_entries_alone, setting="shortcut"),
-        row("n_entries_kept", int(own.sum()), setting="shortcut"),
-        row("auroc_alone", compute_auroc(anomalous, alone[usable]), **keys),
-        row("auroc_own_entries", compute_auroc(anomalous, some), **keys),
-        row("auroc_global", compute_auroc(anomalous, every), **keys),
-        delong_row(names.AUROC, anomalous, every, some, versus="own entries", **keys),
-        row("normal_drop", float(drop[~anomalous].mean()),
-            **{**keys, "n": n - n_anomalous}),
-        row("anomalous_drop", float(drop[anomalous].mean()),
-            **{**keys, "n": n_anomalous}),
-    ]  # fmt: skip
+        *rows_of(sizes, **keys),
+        *rows_of(aurocs, n=n, **keys),
+        delong_row(
+            names.AUROC, anomalous, every, some, versus="own entries", n=n, **keys
+        ),
+        row("normal_drop", drops[0], n=n - n_anomalous, **keys),
+        row("anomalous_drop", drops[1], n=n_anomalous, **keys),
+    ]
     return _figures(rows, class_name)
 
 
 _KINDS = ("normal", "defect", "worst")
 
 
-def _figures(rows: list[dict[str, Any]], class_name: str) -> pd.DataFrame:
+def _figures(rows: Rows, class_name: str) -> pd.DataFrame:
     keys = {"condition": names.GLOBAL, "method": names.PATCHCORE}
     return figures(rows, class_=class_name, **keys)
 
@@ -131,11 +134,10 @@ def _classes_of_entries(
             f"train must be the {len(model.training_images_)} images that the model "
             f"was fitted on; got {len(train)}."
         )
-    classes = sorted({sample.class_name for sample in train})
-    numbers = np.array([classes.index(sample.class_name) for sample in train])
+    classes, numbers = np.unique([s.class_name for s in train], return_inverse=True)
     origins = model.memory_bank_.origins
     assert origins is not None  # PatchCore's own banks always know them
-    return classes, numbers[origins[:, 0]]
+    return classes.tolist(), numbers[origins[:, 0]]
 
 
 def _with_entries(model: PatchCore, chosen: BoolArray) -> PatchCore:

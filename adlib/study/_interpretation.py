@@ -3,21 +3,21 @@
 from __future__ import annotations
 
 import warnings
-from collections.abc import Mapping, Sequence
-from typing import Any, Literal, TypeAlias
+from collections.abc import Sequence
+from typing import Literal, TypeAlias
 
 import numpy as np
 import pandas as pd
 import torch
 
 from adlib._typing import AnyArray, Float32Array, Float64Array, Int64Array
-from adlib._validation import check_option, refusal
+from adlib._validation import refusal
 from adlib.datasets import ANOMALOUS, Sample
 from adlib.estimators import PatchCore
 from adlib.images import open_source, read_batches
 from adlib.study import _names as names
-from adlib.study._predictions import mask_of
-from adlib.study._tables import figures, row
+from adlib.study._predictions import mask_of, paths_of
+from adlib.study._tables import Rows, figures, row
 
 Projection: TypeAlias = Literal["tsne", "umap"]
 NORMAL_IMAGE, BESIDE, DEFECT = "normal image", "beside a defect", "defect"
@@ -37,7 +37,7 @@ def distance_shares(model: PatchCore, samples: Sequence[Sample]) -> pd.DataFrame
     """
     slices = _stage_slices(model)
     parts: dict[str, list[Float64Array]] = {"normal": [], "anomalous": []}
-    for one in model.embeddings([sample.image_path for sample in samples]):
+    for one in model.embeddings(paths_of(samples)):
         queries = one.patches.reshape(-1, one.patches.shape[2])
         found = model.memory_bank_.kneighbors(queries)
         worst = int(found.distances[:, 0].argmax())
@@ -46,10 +46,19 @@ def distance_shares(model: PatchCore, samples: Sequence[Sample]) -> pd.DataFrame
         if total > 0.0:
             is_anomalous = samples[one.position].label == ANOMALOUS
             parts["anomalous" if is_anomalous else "normal"].append(squares / total)
-    rows = []
+    rows = Rows()
     for kind, some in parts.items():
         if some:
-            rows += _share_rows(np.mean(some, axis=0), slices, kind, len(some))
+            mean, n, metric = np.mean(some, axis=0), len(some), f"distance_share_{kind}"
+            most = np.argsort(-mean, kind="stable")[:N_FEATURES].tolist()
+            shares = {
+                f"layer {name}": mean[part].sum() for name, part in slices.items()
+            }
+            shares |= {f"feature {i}": mean[i] for i in most}
+            rows += [row(metric, float(v), n=n, setting=k) for k, v in shares.items()]
+            effective = float(1 / np.sum(mean**2))
+            rows.append(row(f"effective_features_{kind}", effective, n=n))
+            rows.append(row(f"n_features_{kind}", len(mean)))
     keys = {"condition": names.CLEAN, "method": names.PATCHCORE}
     return figures(rows, class_=samples[0].class_name, **keys)
 
@@ -94,7 +103,7 @@ def sample_patches(
     """
     pools: dict[str, list[Float32Array]] = {NORMAL_IMAGE: [], BESIDE: [], DEFECT: []}
     rng = np.random.default_rng(random_state)
-    for one in model.embeddings([sample.image_path for sample in samples]):
+    for one in model.embeddings(paths_of(samples)):
         sample = samples[one.position]
         patches = one.patches.reshape(-1, one.patches.shape[2])
         if sample.label != ANOMALOUS:
@@ -105,8 +114,7 @@ def sample_patches(
             marked = mask_of(sample, model.grid_).ravel()
             parts = {BESIDE: patches[~marked], DEFECT: patches[marked]}
         for kind, some in parts.items():
-            kept = rng.permutation(len(some))[:n_each]
-            pools[kind].append(some[np.sort(kept)])
+            pools[kind].append(some[np.sort(rng.permutation(len(some))[:n_each])])
     embeddings, kinds = [], []
     for kind, pool in pools.items():
         if pool:
@@ -118,7 +126,7 @@ def sample_patches(
 
 
 def project(
-    embeddings: AnyArray, method: Projection = "tsne", *, random_state: int = 0
+    embeddings: AnyArray, method: Projection, *, random_state: int = 0
 ) -> Float64Array:
     """Lay patch embeddings out in a plane, so that neighbours stay neighbours.
 
@@ -130,7 +138,6 @@ def project(
         2. L. McInnes, J. Healy and J. Melville, "UMAP: uniform manifold approximation
            and projection for dimension reduction", 2018.
     """
-    check_option(method, "method", "project", ("tsne", "umap"))
     fewest = 31  # t-SNE's perplexity, and one more
     if len(embeddings) < fewest:
         rule = f"at least {fewest} patches"
@@ -138,35 +145,21 @@ def project(
     if method == "tsne":
         from sklearn.manifold import TSNE  # noqa: PLC0415 - seldom needed
 
-        plane = TSNE(init="pca", random_state=random_state).fit_transform(embeddings)
-        return np.asarray(plane, np.float64)
-    try:
-        with warnings.catch_warnings():
-            # Of a part of umap that needs TensorFlow, which nobody asked for.
-            warnings.simplefilter("ignore", ImportWarning)
-            from umap import UMAP  # noqa: PLC0415 - optional
-    except ImportError as error:
-        raise ImportError(
-            "project by 'umap' needs the package umap-learn. Run: pip install "
-            '"adlib-vision[study]", or take the method "tsne".'
-        ) from error
-    # One thread, said here: a seed asks for it, and UMAP warns of it otherwise.
-    reducer = UMAP(random_state=random_state, n_jobs=1)
+        reducer = TSNE(init="pca", random_state=random_state)
+    else:
+        try:
+            with warnings.catch_warnings():
+                # Of a part of umap that needs TensorFlow, which nobody asked for.
+                warnings.simplefilter("ignore", ImportWarning)
+                from umap import UMAP  # noqa: PLC0415 - slow
+        except ImportError as error:
+            raise ImportError(
+                "project by 'umap' needs the package umap-learn. Run: pip install "
+                '"adlib-vision[study]", or take the method "tsne".'
+            ) from error
+        # One thread, said here: a seed asks for it, and UMAP warns of it otherwise.
+        reducer = UMAP(random_state=random_state, n_jobs=1)
     return np.asarray(reducer.fit_transform(embeddings), np.float64)
-
-
-def _share_rows(
-    mean: Float64Array, slices: Mapping[str, slice], kind: str, n: int
-) -> list[dict[str, Any]]:
-    metric = f"distance_share_{kind}"
-    rows = [
-        row(metric, float(mean[part].sum()), n=n, setting=f"layer {name}")
-        for name, part in slices.items()
-    ]
-    most = np.argsort(-mean, kind="stable")[:N_FEATURES].tolist()
-    rows += [row(metric, float(mean[i]), n=n, setting=f"feature {i}") for i in most]
-    rows.append(row(f"effective_features_{kind}", float(1 / np.sum(mean**2)), n=n))
-    return [*rows, row(f"n_features_{kind}", len(mean))]
 
 
 def _stage_slices(model: PatchCore) -> dict[str, slice]:

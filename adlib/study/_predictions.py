@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import tempfile
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import cached_property
+from pathlib import Path
 from typing import Any, Self
 
 import numpy as np
@@ -35,7 +36,7 @@ class Predictions:
         kept = _check_samples(samples)
         found = np.full(len(kept), np.nan)
         stored: Float32Array | None = None
-        for position, one in enumerate(model.inspect([s.image_path for s in kept])):
+        for position, one in enumerate(model.inspect(paths_of(kept))):
             found[position] = one.score
             if maps and one.map is not None:
                 if stored is None:
@@ -65,7 +66,7 @@ class Predictions:
     @property
     def anomalous(self) -> BoolArray:
         """Which images are anomalous, (n_images,)."""
-        return np.array([sample.label == ANOMALOUS for sample in self.samples])
+        return anomalous_of(self.samples)
 
     def scored(self) -> tuple[BoolArray, Float64Array]:
         """Return labels and scores of the images that were scored."""
@@ -105,12 +106,20 @@ class Chosen:
         return len(self._positions)
 
     def __getitem__(self, position: int) -> AnyArray:
-        """Return one entry."""
         return np.asarray(self._entries[self._positions[position]])
 
     def __iter__(self) -> Iterator[AnyArray]:
-        """Yield the entries in order."""
         return (self[position] for position in range(len(self)))
+
+
+def paths_of(samples: Iterable[Sample]) -> list[Path]:
+    """Return the files of some images."""
+    return [sample.image_path for sample in samples]
+
+
+def anomalous_of(samples: Iterable[Sample]) -> BoolArray:
+    """Return which of some images are anomalous, (n_images,)."""
+    return np.array([sample.label == ANOMALOUS for sample in samples])
 
 
 def mask_of(sample: Sample, size: tuple[int, int]) -> BoolArray:

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import os
 import platform
+import re
 from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
 from typing import Any
 
 import adlib
@@ -18,7 +20,6 @@ PACKAGES = (
     *("pillow", "scikit-image", "scikit-learn", "scipy"),
 )
 UNSEEN = {"paths", "cache", "tensorboard"}  # of a configuration: change no result
-
 INTERVALS = {
     "metric": f"stratified BCa bootstrap of {N_RESAMPLES:,} resamples",
     "difference of AUROC": "DeLong's method",
@@ -28,11 +29,7 @@ INTERVALS = {
 
 
 def provenance(config: Config) -> dict[str, Any]:
-    """Return seed, configuration, version, device, machine and kinds of intervals.
-
-    Where things are written, and which feature maps are kept, is left out: it changes
-    no result.
-    """
+    """Return seed, configuration, version, device, machine and kinds of intervals."""
     return {
         "seed": config.seed,
         "config": config.model_dump(mode="json", exclude=UNSEEN),
@@ -48,10 +45,13 @@ def environment() -> dict[str, str]:
     """Return versions, processor, threads and GPU, as short texts by name."""
     import torch  # noqa: PLC0415 - heavy
 
+    # Python's own call often lacks the processor's name on Linux.
+    cpus = Path("/proc/cpuinfo")
+    named = re.search(r"model name\s*: (.+)", cpus.read_text() if cpus.exists() else "")
     found = {
         "python": platform.python_version(),
         "system": platform.platform(),
-        "processor": _processor(),
+        "processor": named[1] if named else platform.processor() or platform.machine(),
         "cores": str(os.cpu_count()),
         "threads used": str(available_threads()),
         "GPU": torch.cuda.get_device_name() if torch.cuda.is_available() else "none",
@@ -62,15 +62,3 @@ def environment() -> dict[str, str]:
         except PackageNotFoundError:
             found[package] = "not installed"
     return found
-
-
-def _processor() -> str:
-    """Return the processor's name, which Python's own call often lacks on Linux."""
-    try:
-        with open("/proc/cpuinfo", encoding="utf-8") as file:  # noqa: PTH123
-            for line in file:
-                if line.startswith("model name"):
-                    return line.partition(":")[2].strip()
-    except OSError:
-        pass
-    return platform.processor() or platform.machine()

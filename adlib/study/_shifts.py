@@ -5,15 +5,15 @@ Images are shifted as they are read, so that no second data set is written.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any, TypeAlias
 
 import numpy as np
 import pandas as pd
 import torch
 
-from adlib._typing import AnyArray, Float64Array
-from adlib.datasets import ANOMALOUS, Sample, ShiftDomainTransform, ShiftSettings
+from adlib._typing import AnyArray, Float32Array, Float64Array
+from adlib.datasets import Sample, ShiftDomainTransform, ShiftSettings
 from adlib.datasets._shift_settings import GEOMETRIC, PARTS, PHOTOMETRIC, SEVERITIES
 from adlib.datasets._splits import ClassSplit
 from adlib.estimators import AnomalyDetector
@@ -23,7 +23,8 @@ from adlib.study import _names as names
 from adlib.study._config import Config
 from adlib.study._evaluate import auroc_interval, delong_row
 from adlib.study._fitting import new_detector
-from adlib.study._tables import figures, joined, row
+from adlib.study._predictions import anomalous_of
+from adlib.study._tables import Rows, figures, joined, rows_of
 
 Domains: TypeAlias = Mapping[str, ShiftSettings | None]
 
@@ -47,23 +48,31 @@ def shift_variants(settings: ShiftSettings) -> dict[str, ShiftSettings | None]:
     return found | {f"all parts, {s}": settings.scaled(s) for s in SEVERITIES}
 
 
+def planes_of(sample: Sample) -> Float32Array:
+    """Return an image's planes, (1 or 3, height, width)."""
+    pixels = as_pixels(read_image(sample.image_path), str(sample.image_path))
+    return np.ascontiguousarray(np.atleast_3d(pixels).transpose(2, 0, 1))
+
+
+def shifted_planes(planes: Float32Array, shift: Callable[..., Any]) -> Float32Array:
+    """Return an image's planes as a shift makes them."""
+    no_mask = torch.zeros((1, *planes.shape[1:]), dtype=torch.uint8)
+    image, _ = shift(torch.from_numpy(planes), no_mask)
+    return np.asarray(image.numpy())
+
+
 def shifted_images(
     samples: Sequence[Sample], settings: ShiftSettings | None, seed: int
 ) -> Iterator[AnyArray]:
     """Yield images as a shift makes them, (height, width, 3) uint8, in order."""
-    transform = (
-        None if settings is None else ShiftDomainTransform(settings, random_state=seed)
-    )
     for number, sample in enumerate(samples):
-        pixels = as_pixels(read_image(sample.image_path), str(sample.image_path))
-        if pixels.ndim == 2:  # noqa: PLR2004 - grey
-            pixels = np.repeat(pixels[:, :, None], 3, axis=2)
-        if transform is not None:
-            planes = torch.from_numpy(np.ascontiguousarray(pixels.transpose(2, 0, 1)))
-            no_mask = torch.zeros((1, *planes.shape[1:]), dtype=torch.uint8)
-            image, _ = transform.at(number)(planes, no_mask)
-            pixels = image.numpy().transpose(1, 2, 0)
+        planes = planes_of(sample)
+        planes = np.repeat(planes, 3 // len(planes), axis=0)  # grey: three equal ones
+        if settings is not None:
+            shift = ShiftDomainTransform(settings, random_state=seed).at(number)
+            planes = shifted_planes(planes, shift)
         # As a file would hold it.
+        pixels = planes.transpose(1, 2, 0)
         yield np.round(255 * np.clip(pixels, 0.0, 1.0)).astype(np.uint8)
 
 
@@ -80,17 +89,18 @@ def ablate_shift(
     Returns:
         Figures: AUROC of each shift, and its difference to not shifted.
     """
-    anomalous = np.array([sample.label == ANOMALOUS for sample in samples])
+    anomalous = anomalous_of(samples)
     unshifted: dict[str, Float64Array] = {}
-    rows: list[dict[str, Any]] = []
+    rows = Rows()
     for name, settings in shifts.items():
         images = list(shifted_images(samples, settings, seed))
         for method, model in models.items():
             scores = model.score(images).astype(np.float64)
             before = unshifted.setdefault(method, scores)
             keys = {"setting": f"shift {name}", "n": len(scores), "method": method}
-            interval = auroc_interval(anomalous, scores, seed)[:3]
-            rows.append(row(names.AUROC, *interval, **keys))
+            rows += rows_of(
+                {names.AUROC: auroc_interval(anomalous, scores, seed)}, **keys
+            )
             keys["versus"] = names.NOT_SHIFTED
             rows.append(delong_row(names.AUROC, anomalous, scores, before, **keys))
     return figures(rows, condition=condition, class_=samples[0].class_name)
@@ -106,21 +116,17 @@ def cross_shifts(config: Config, split: ClassSplit) -> pd.DataFrame:
         Figures as of ``ablate_shift``, with conditions "trained on geometric" etc.
     """
     others = [part for part in PARTS if part not in GEOMETRIC]
-    domains: dict[str, ShiftSettings | None] = {
+    domains = {
         names.NOT_SHIFTED: None,
         "geometric": config.shift.only(*GEOMETRIC),
         "photometric and light": config.shift.only(*others),
     }
+    first = config.seed + len(split.test)  # other draws than of the test images
     tables = []
     for name, domain in domains.items():
-        first = config.seed + len(split.test)  # other draws than of the test images
         models = {method: new_detector(method, config) for method in names.METHODS}
         for model in models.values():
             model.fit(shifted_images(split.train, domain, first))
-        trained = f"trained on {name}"
-        tables.append(
-            ablate_shift(
-                models, split.test, domains, seed=config.seed, condition=trained
-            )
-        )
+        keys: dict[str, Any] = {"seed": config.seed, "condition": f"trained on {name}"}
+        tables.append(ablate_shift(models, split.test, domains, **keys))
     return joined(*tables)

@@ -6,7 +6,7 @@ import pytest
 
 from adlib import PaDiM, PatchCore
 from adlib.features import FeatureCache, use_feature_cache
-from adlib.study import Config, compare_methods, differing_results
+from adlib.study import Config, differing_results
 from adlib.study._fitting import fit_on_split
 from adlib.study._phase import Phase
 
@@ -24,7 +24,7 @@ def study(folder, split, n_workers, batch_size, *, seed=0):
     fitted = [fit_on_split(m, split, p) for m, p in zip(models, paths, strict=True)]
     phase.write("fitting", *fitted)
     runs = [phase.run(model, split) for model in models]
-    phase.write_condition("clean", runs, lambda now: [compare_methods(now)])
+    phase.write_condition("clean", runs, methods=True)
     return folder
 
 
