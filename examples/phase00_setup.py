@@ -12,8 +12,7 @@ MVTec AD, run `adlib data download mvtec-ad --classes hazelnut carpet zipper`.
 from adlib.datasets import verify
 from adlib.study import set_seed
 from adlib.study._data import data_root
-from adlib.study._phase import Phase
-from adlib.study._provenance import environment
+from adlib.study._phase import Phase, environment
 from adlib.study._tables import write_json
 
 phase = Phase.start(__doc__, __file__)

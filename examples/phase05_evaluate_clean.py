@@ -15,6 +15,7 @@ from adlib.report import (
     score_figure,
 )
 from adlib.study import set_seed
+from adlib.study._evaluate import run_on_split
 from adlib.study._names import CLEAN, METHODS
 from adlib.study._phase import Phase
 from adlib.study._pictures import verdicts
@@ -27,7 +28,7 @@ set_seed(phase.config.seed)
 # is the one that it was saved with.
 
 runs = [
-    phase.run(phase.load(method, name), split, val_maps=True)
+    run_on_split(phase.load(method, name), split, val_maps=True)
     for method in METHODS
     for name, split in phase.clean.items()
 ]

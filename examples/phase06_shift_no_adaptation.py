@@ -9,11 +9,12 @@ to outputs/results, thresholds to outputs/thresholds, pictures to outputs/phase0
 
 from adlib.report import metric_figure, picture_grid, save_figure, score_figure
 from adlib.study import set_seed
-from adlib.study._adaptation import adapt_threshold
+from adlib.study._evaluate import run_on_split
 from adlib.study._names import CLEAN, METHODS, NEW_THRESHOLD, SHIFTED
 from adlib.study._phase import Phase
 from adlib.study._pictures import verdicts
 from adlib.study._predictions import Predictions
+from adlib.study._shifts import adapt_threshold
 from adlib.study._tables import as_text, joined
 
 phase = Phase.start(__doc__, __file__)
@@ -28,7 +29,7 @@ runs, ways = [], []
 for method in METHODS:
     for name, split in phase.shifted.items():
         model = phase.load(method, name)
-        runs.append(phase.run(model, split))
+        runs.append(run_on_split(model, split))
         before = Predictions.of(model, phase.clean[name].val, maps=False)
         ways.append(adapt_threshold(before, runs[-1]))
 print(as_text(phase.write("shift_threshold_ways", *ways)))

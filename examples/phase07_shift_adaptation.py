@@ -10,11 +10,12 @@ outputs/thresholds, results to outputs/results, pictures to outputs/phase07.
 
 from adlib.report import metric_figure, picture_grid, save_figure, score_figure
 from adlib.study import read_figures, set_seed
-from adlib.study._adaptation import retrained_way, top_up
+from adlib.study._evaluate import run_on_split
 from adlib.study._fitting import fit_on_split, new_detector
 from adlib.study._names import CLEAN, METHODS, NEW_THRESHOLD, RETRAINED, SHIFTED
 from adlib.study._phase import Phase
 from adlib.study._pictures import verdicts
+from adlib.study._shifts import retrained_way, top_up
 from adlib.study._tables import as_text, joined
 
 phase = Phase.start(__doc__, __file__)
@@ -32,7 +33,7 @@ for method in METHODS:
         model = new_detector(method, phase.config)
         path = phase.config.paths.model(method, name, "shift")
         fitted.append(fit_on_split(model, split, path, condition=RETRAINED))
-        runs.append(phase.run(model, split))
+        runs.append(run_on_split(model, split))
 phase.write("shift_fitting", *fitted)
 scores = phase.write_condition(RETRAINED, runs, earlier, methods=True)
 

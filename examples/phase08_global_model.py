@@ -14,6 +14,7 @@ from adlib.report import (
     save_figure,
 )
 from adlib.study import set_seed
+from adlib.study._evaluate import run_on_split
 from adlib.study._fitting import fit_on_split, new_detector
 from adlib.study._global_model import neighbour_shares, pooled_split, shortcut
 from adlib.study._names import CLEAN, GLOBAL, GLOBAL_BY_CLASS, METHODS
@@ -37,7 +38,7 @@ for method in METHODS:
     models[method] = new_detector(method, phase.config)
     path = phase.config.paths.model(method, "global")
     fitted.append(fit_on_split(models[method], pooled, path, condition=GLOBAL))
-    runs += [phase.run(models[method], split) for split in phase.clean.values()]
+    runs += [run_on_split(models[method], split) for split in phase.clean.values()]
 phase.write("global_fitting", *fitted)
 by_class = phase.write_condition(
     GLOBAL_BY_CLASS, runs, [alone], threshold=lambda run: run.best_f1_threshold

@@ -202,22 +202,17 @@ def _is_twin(shifted: str, original: str) -> bool:
 
 
 def _f1(anomalous: BoolArray, predicted: BoolArray) -> float:
-    found = np.count_nonzero(anomalous & predicted)
     n = np.count_nonzero(anomalous) + np.count_nonzero(predicted)
-    return float(2 * found / n)
+    return float(2 * np.count_nonzero(anomalous & predicted) / n)
 
 
 def _recall(anomalous: BoolArray, predicted: BoolArray) -> float:
     return float(np.count_nonzero(predicted & anomalous) / np.count_nonzero(anomalous))
 
 
-def _specificity(anomalous: BoolArray, predicted: BoolArray) -> float:
-    return _recall(~anomalous, ~predicted)
-
-
 _Measure: TypeAlias = Callable[[BoolArray, BoolArray], float]
 _OF_VERDICTS: dict[str, _Measure] = {
     names.F1: _f1,
     names.RECALL: _recall,
-    names.SPECIFICITY: _specificity,
+    names.SPECIFICITY: lambda anomalous, predicted: _recall(~anomalous, ~predicted),
 }

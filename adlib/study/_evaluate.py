@@ -10,23 +10,13 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
+from adlib import metrics
 from adlib._typing import BoolArray, Float64Array
 from adlib.datasets import Sample, read_mask
 from adlib.datasets._layouts import class_names
+from adlib.datasets._splits import ClassSplit
 from adlib.estimators import AnomalyDetector
 from adlib.estimators._aggregation import compare_aggregations
-from adlib.metrics import (
-    PixelCurves,
-    aupimo,
-    best_f1,
-    bootstrap_interval,
-    compute_accuracy_precision_recall,
-    compute_f1_at_threshold,
-    delong_test,
-    fit_probabilities,
-    fpr_at_tpr,
-    per_defect_type,
-)
 from adlib.metrics._bootstrap import Interval
 from adlib.metrics._breakdown import (
     by_defect_size,
@@ -124,7 +114,7 @@ class Run:
     threshold: float
     val: Predictions
     test: Predictions
-    random_state: int = 0
+    random_state: int
 
     def __str__(self) -> str:
         return f"{self.class_name}, {self.method}"
@@ -179,18 +169,18 @@ class Run:
 
 
 def run_on_split(
-    model: AnomalyDetector, split: Any, *, val_maps: bool = False, random_state: int = 0
+    model: AnomalyDetector, split: ClassSplit, *, val_maps: bool = False
 ) -> Run:
     """Let a fitted model with a threshold look at validation and test images, once."""
-    name = type(model).__name__
     if model.threshold_ is None:
         raise ValueError(
-            f"model of run_on_split must have a threshold; {name} was saved without "
-            "one. Call calibrate with the validation images."
+            f"model of run_on_split must have a threshold; {type(model).__name__} was "
+            "saved without one. Call calibrate with the validation images."
         )
     val = Predictions.of(model, split.val, maps=val_maps)
     test = Predictions.of(model, split.test)
-    return Run(name, split.class_name, model.threshold_, val, test, random_state)
+    name, limit = type(model).__name__, model.threshold_
+    return Run(name, split.class_name, limit, val, test, model.random_state)
 
 
 def auroc_interval(
@@ -200,7 +190,7 @@ def auroc_interval(
 
     Near 1 the bootstrap describes the lopsided uncertainty better than DeLong's method.
     """
-    return bootstrap_interval(
+    return metrics.bootstrap_interval(
         "auroc", anomalous, scores, n_resamples=N_RESAMPLES, random_state=random_state
     )
 
@@ -209,7 +199,7 @@ def delong_row(
     metric: str, anomalous: BoolArray, scores: Any, others: Any, **keys: Any
 ) -> dict[str, Any]:
     """Return the row of a difference of AUROC, by DeLong's method."""
-    test = delong_test(anomalous, scores, others)
+    test = metrics.delong_test(anomalous, scores, others)
     return row(metric, test.difference, test.low, test.high, p=test.p_value, **keys)
 
 
@@ -225,12 +215,12 @@ def image_rows(
     rows = rows_of({"n_normal": n - n_anomalous, "n_anomalous": n_anomalous}, n=n)
     rows.append(row("n_skipped", n_images - n, n=n_images))
     if both:
-        best = best_f1(anomalous, found)
+        best = metrics.best_f1(anomalous, found)
         measured: dict[str, Any] = {
-            metric: bootstrap_interval(metric, anomalous, found, **options)
+            metric: metrics.bootstrap_interval(metric, anomalous, found, **options)
             for metric in ("auroc", "average_precision")
         }
-        measured["fpr_at_95_tpr"] = fpr_at_tpr(anomalous, found, 0.95)
+        measured["fpr_at_95_tpr"] = metrics.fpr_at_tpr(anomalous, found, 0.95)
         measured |= {"best_f1": best.f1, "best_f1_threshold": best.threshold}
         rows += rows_of(measured, n=n)
     if threshold is not None and n:
@@ -238,14 +228,14 @@ def image_rows(
         predicted = found > limit
         rows.append(row(names.THRESHOLD, limit))
         if both:
-            interval = bootstrap_interval(
-                lambda y, some: compute_f1_at_threshold(y, some, limit),
+            interval = metrics.bootstrap_interval(
+                lambda y, some: metrics.compute_f1_at_threshold(y, some, limit),
                 anomalous,
                 found,
                 **options,
             )
             rows += rows_of({names.F1: interval}, n=n)
-        rates = compute_accuracy_precision_recall(anomalous, predicted)
+        rates = metrics.compute_accuracy_precision_recall(anomalous, predicted)
         of = (n, int(predicted.sum()), n_anomalous, n - n_anomalous)
         for (metric, rate), count in zip(rates._asdict().items(), of, strict=True):
             rows.append(row(metric, rate, n=count))
@@ -260,7 +250,7 @@ def pixel_rows(predictions: Predictions) -> Rows:
     if predictions.located is None:
         return []
     masks, maps = predictions.located
-    curves = PixelCurves.of(masks, maps)
+    curves = metrics.PixelCurves.of(masks, maps)
     best, (height, width) = curves.best_f1, maps[0].shape
     found: dict[str, float] = {
         names.PIXEL_AUROC: curves.auroc,
@@ -270,7 +260,7 @@ def pixel_rows(predictions: Predictions) -> Rows:
         names.AUPRO: curves.aupro(FPR_LIMIT),
     }
     if any(not mask.any() for mask in masks):  # there are normal images
-        found["aupimo"] = aupimo(masks, maps).mean
+        found["aupimo"] = metrics.aupimo(masks, maps).mean
     found |= {"n_regions": curves.counts.n_regions}
     return rows_of({**found, "map_height": height, "map_width": width}, n=len(masks))
 
@@ -307,7 +297,7 @@ def _group_rows(predictions: Predictions, threshold: float | None) -> Rows:
     anomalous, found = predictions.scored()
     samples = [predictions.samples[i] for i in np.flatnonzero(predictions.usable)]
     types = [sample.defect_type for sample in samples]
-    groups = {"defect": per_defect_type(anomalous, found, types, threshold)}
+    groups = {"defect": metrics.per_defect_type(anomalous, found, types, threshold)}
     known = ~anomalous | np.array([sample.mask_path is not None for sample in samples])
     if anomalous[known].any():
         areas, at_border = np.zeros(len(samples)), np.zeros(len(samples), np.bool_)
@@ -363,7 +353,7 @@ def _probability_rows(val: Predictions, test: Predictions) -> Rows:
     Validation and test images hold other shares of anomalous ones than a line does, so
     these probabilities are those of the data set.
     """
-    learned = fit_probabilities(*val.scored(), "logistic")
+    learned = metrics.fit_probabilities(*val.scored(), "logistic")
     anomalous, scores = test.scored()
     found = learned(scores)
     pairs = {

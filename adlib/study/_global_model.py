@@ -17,7 +17,7 @@ from adlib.metrics import compute_auroc
 from adlib.neighbors import MemoryBank
 from adlib.study import _names as names
 from adlib.study._evaluate import delong_row
-from adlib.study._predictions import Predictions, mask_of, paths_of
+from adlib.study._predictions import Predictions, looked_up, mask_of
 from adlib.study._tables import Rows, figures, row, rows_of
 
 
@@ -43,10 +43,7 @@ def neighbour_shares(
     """
     classes, entry_class = _classes_of_entries(model, train)
     counts = np.zeros((len(_KINDS), len(classes)), np.int64)
-    for one in model.embeddings(paths_of(samples)):
-        sample = samples[one.position]
-        queries = one.patches.reshape(-1, one.patches.shape[2])
-        found = model.memory_bank_.kneighbors(queries)
+    for sample, _, found in looked_up(model, samples):
         nearest = entry_class[found.indices[:, 0]]
         chosen = {"normal": nearest}
         if sample.label == ANOMALOUS:

@@ -16,7 +16,7 @@ from adlib.datasets import ANOMALOUS, Sample
 from adlib.estimators import PatchCore
 from adlib.images import open_source, read_batches
 from adlib.study import _names as names
-from adlib.study._predictions import mask_of, paths_of
+from adlib.study._predictions import looked_up, mask_of, paths_of
 from adlib.study._tables import Rows, figures, row
 
 Projection: TypeAlias = Literal["tsne", "umap"]
@@ -37,15 +37,13 @@ def distance_shares(model: PatchCore, samples: Sequence[Sample]) -> pd.DataFrame
     """
     slices = _stage_slices(model)
     parts: dict[str, list[Float64Array]] = {"normal": [], "anomalous": []}
-    for one in model.embeddings(paths_of(samples)):
-        queries = one.patches.reshape(-1, one.patches.shape[2])
-        found = model.memory_bank_.kneighbors(queries)
+    for sample, queries, found in looked_up(model, samples):
         worst = int(found.distances[:, 0].argmax())
         squares = _squares(model, queries[[worst]], found.indices[[worst], 0])[0]
         total = squares.sum()
         if total > 0.0:
-            is_anomalous = samples[one.position].label == ANOMALOUS
-            parts["anomalous" if is_anomalous else "normal"].append(squares / total)
+            kind = "anomalous" if sample.label == ANOMALOUS else "normal"
+            parts[kind].append(squares / total)
     rows = Rows()
     for kind, some in parts.items():
         if some:
@@ -78,10 +76,8 @@ def stage_maps(
     source = open_source([sample.image_path], "stage_maps")
     (batch,) = read_batches(source, image_size=size, batch_size=1)
     stages = model.backbone_(torch.from_numpy(batch.images))
-    (one,) = model.embeddings([sample.image_path])
-    queries = one.patches.reshape(-1, one.patches.shape[2])
-    nearest = model.memory_bank_.kneighbors(queries).indices[:, 0]
-    squares = _squares(model, queries, nearest)
+    ((_, queries, nearest),) = looked_up(model, [sample])
+    squares = _squares(model, queries, nearest.indices[:, 0])
     found = {}
     for (name, part), stage in zip(slices.items(), stages, strict=True):
         distances = np.sqrt(squares[:, part].sum(axis=1)).astype(np.float32)

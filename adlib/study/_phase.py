@@ -2,22 +2,27 @@
 
 from __future__ import annotations
 
+import os
+import platform
+import re
 from collections.abc import Callable, Mapping, Sequence
 from functools import cached_property
+from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
 
 import pandas as pd
 
 import adlib
+from adlib._device import resolve_device
+from adlib._threads import available_threads
 from adlib.datasets._splits import ClassSplit
 from adlib.features import FeatureCache, use_feature_cache
 from adlib.study import _names as names
 from adlib.study._compare import compare_conditions, compare_methods
 from adlib.study._config import Config, config_from_arguments
 from adlib.study._data import clean_splits, shifted_splits, some_of
-from adlib.study._evaluate import Run, run_on_split
-from adlib.study._provenance import provenance
+from adlib.study._evaluate import FPR_LIMIT, N_RESAMPLES, Run
 from adlib.study._run_study import locked
 from adlib.study._tables import (
     as_text,
@@ -31,6 +36,17 @@ from adlib.study._tables import (
 )
 
 GIGABYTE = 10**9
+PACKAGES = (
+    *("adlib-vision", "numpy", "torch", "torchvision", "timm", "numba", "pandas"),
+    *("pillow", "scikit-image", "scikit-learn", "scipy"),
+)
+UNSEEN = {"paths", "cache", "tensorboard"}  # of a configuration: change no result
+INTERVALS = {
+    "metric": f"stratified BCa bootstrap of {N_RESAMPLES:,} resamples",
+    "difference of AUROC": "DeLong's method",
+    "other difference": f"percentile bootstrap of {N_RESAMPLES:,} resamples",
+    "recall of a group": "Clopper and Pearson's exact method",
+}
 
 
 class Phase:
@@ -75,11 +91,6 @@ class Phase:
         """Return the clean model that an earlier phase saved."""
         path = self.config.paths.model(method, class_name, "clean")
         return adlib.load(_written(path))
-
-    def run(self, model: Any, split: ClassSplit, *, val_maps: bool = False) -> Run:
-        """Let a fitted model look at a split's validation and test images, once."""
-        seed = self.config.seed
-        return run_on_split(model, split, val_maps=val_maps, random_state=seed)
 
     def some(self) -> dict[str, ClassSplit]:
         """Return clean splits of as many images as the section ablation says."""
@@ -165,3 +176,39 @@ def _written(path: Path) -> Path:
     if not path.is_file():
         raise SystemExit(f"There is no {path}: run the phases before this one.")
     return path
+
+
+def provenance(config: Config) -> dict[str, Any]:
+    """Return seed, configuration, version, device, machine and kinds of intervals."""
+    return {
+        "seed": config.seed,
+        "config": config.model_dump(mode="json", exclude=UNSEEN),
+        "version": adlib.__version__,
+        "device": resolve_device("auto", "provenance"),
+        "environment": environment(),
+        "intervals": INTERVALS,
+        "aupro_fpr_limit": FPR_LIMIT,
+    }
+
+
+def environment() -> dict[str, str]:
+    """Return versions, processor, threads and GPU, as short texts by name."""
+    import torch  # noqa: PLC0415 - heavy
+
+    # Python's own call often lacks the processor's name on Linux.
+    cpus = Path("/proc/cpuinfo")
+    named = re.search(r"model name\s*: (.+)", cpus.read_text() if cpus.exists() else "")
+    found = {
+        "python": platform.python_version(),
+        "system": platform.platform(),
+        "processor": named[1] if named else platform.processor() or platform.machine(),
+        "cores": str(os.cpu_count()),
+        "threads used": str(available_threads()),
+        "GPU": torch.cuda.get_device_name() if torch.cuda.is_available() else "none",
+    }
+    for package in PACKAGES:
+        try:
+            found[package] = version(package)
+        except PackageNotFoundError:
+            found[package] = "not installed"
+    return found

@@ -14,7 +14,8 @@ import numpy as np
 from adlib._typing import AnyArray, BoolArray, Float32Array, Float64Array
 from adlib._validation import describe, refusal
 from adlib.datasets import ANOMALOUS, Sample, read_mask
-from adlib.estimators import AnomalyDetector
+from adlib.estimators import AnomalyDetector, PatchCore
+from adlib.neighbors._bank import Neighbours
 
 
 @dataclass(frozen=True, eq=False)
@@ -120,6 +121,15 @@ def paths_of(samples: Iterable[Sample]) -> list[Path]:
 def anomalous_of(samples: Iterable[Sample]) -> BoolArray:
     """Return which of some images are anomalous, (n_images,)."""
     return np.array([sample.label == ANOMALOUS for sample in samples])
+
+
+def looked_up(
+    model: PatchCore, samples: Sequence[Sample]
+) -> Iterator[tuple[Sample, Float32Array, Neighbours]]:
+    """Yield each image, its patches (n_patches, n_features), and what is nearest."""
+    for one in model.embeddings(paths_of(samples)):
+        queries = one.patches.reshape(-1, one.patches.shape[2])
+        yield samples[one.position], queries, model.memory_bank_.kneighbors(queries)
 
 
 def mask_of(sample: Sample, size: tuple[int, int]) -> BoolArray:

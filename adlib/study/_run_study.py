@@ -41,9 +41,9 @@ def run_study(
 ) -> pd.DataFrame:
     """Run the phases of the study in order; go on where an earlier run ended.
 
-    Each phase is a process of its own. A phase that is done is kept, as long as its
-    script, the configuration, the data, adlib's version, and all phases before it are
-    what they were, and the files that it wrote are there.
+    Each phase is a process of its own. One that is done is kept while its script, the
+    configuration, the data, adlib's version and all phases before it are what they
+    were, and its files are there.
 
     Args:
         config: The study's; a phase gets it as a file.
@@ -63,8 +63,6 @@ def run_study(
     Note:
         While one runs, a second run of the same study waits; so does one that comes
         after a run that was killed, until its last phase, which nobody stopped, ends.
-        Below ``paths.outputs``: what each phase printed is in ``logs``, what it depends
-        on in ``state``, and one line of JSON for each event in ``study.jsonl``.
     """
     if config.tensorboard:
         summary_writer()  # raises before the long work
