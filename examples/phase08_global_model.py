@@ -16,7 +16,7 @@ from adlib.report import (
 from adlib.study import set_seed
 from adlib.study._evaluate import run_on_split
 from adlib.study._fitting import fit_on_split, new_detector
-from adlib.study._global_model import neighbour_shares, pooled_split, shortcut
+from adlib.study._interpretation import neighbour_shares, pooled_split, shortcut
 from adlib.study._names import CLEAN, GLOBAL, GLOBAL_BY_CLASS, METHODS
 from adlib.study._phase import Phase
 from adlib.study._pictures import verdicts

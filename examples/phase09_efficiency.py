@@ -9,7 +9,7 @@ outputs/results, pictures to outputs/phase09.
 
 from adlib.report import save_figure, scatter_figure
 from adlib.study import set_seed
-from adlib.study._ablations import measure_model, trade_off
+from adlib.study._fitting import measure_model, trade_off
 from adlib.study._names import METHODS
 from adlib.study._phase import Phase
 from adlib.study._tables import as_text

@@ -11,8 +11,8 @@ import pandas as pd
 
 from adlib.report import matrix_figure, metric_figure, picture_grid, save_figure
 from adlib.study import set_seed
-from adlib.study._ablations import ablate
 from adlib.study._errors import analyse_errors
+from adlib.study._fitting import ablate
 from adlib.study._names import CONDITIONS, METHODS
 from adlib.study._phase import Phase
 from adlib.study._pictures import failures

@@ -103,11 +103,21 @@ class CacheConfig(_Section):
 
 
 class Config(_Section):
-    """Everything that a run of the study depends on; see ``examples/config.yaml``.
+    """Everything that a run of the study depends on.
 
-    ``seed`` is of splits, shifts and estimators; each section says what it states;
-    ``shift`` is what the domain shift draws from; ``tensorboard`` writes the figures
-    for TensorBoard, too; ``metrics`` are shown, all others written.
+    Attributes:
+        seed: Of splits, shifts and estimators.
+        data: Which images.
+        split: How they are divided.
+        paths: Where things are written.
+        backbone: The network.
+        patchcore: PatchCore's own parameters.
+        padim: PaDiM's own parameters.
+        shift: What the domain shift draws from.
+        ablation: How many images the ablations take.
+        cache: Feature maps kept on disk.
+        tensorboard: Write the figures for TensorBoard, too.
+        metrics: What is shown; pixel metrics are absent for sets without masks.
 
     Example:
         >>> from adlib.study import Config

@@ -12,9 +12,15 @@ from adlib.images import read_image
 from adlib.images._pixels import as_pixels
 from adlib.metrics import compute_auroc, delong_test
 from adlib.study import Config, evaluate
-from adlib.study._ablations import ablate, measure_model, variants
 from adlib.study._data import some_of
-from adlib.study._fitting import fit_on_split, model_facts, new_detector
+from adlib.study._fitting import (
+    ablate,
+    fit_on_split,
+    measure_model,
+    model_facts,
+    new_detector,
+    variants,
+)
 from adlib.study._shifts import (
     ablate_shift,
     cross_shifts,
