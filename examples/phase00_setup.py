@@ -9,13 +9,11 @@ MVTec AD, run `adlib data download mvtec-ad --classes hazelnut carpet zipper`.
 # %%
 # One configuration for all phases, and one seed before anything is drawn.
 
-import json
-
 from adlib.datasets import verify
 from adlib.study import set_seed
 from adlib.study._data import data_root
-from adlib.study._phase import Phase
-from adlib.study._provenance import environment
+from adlib.study._phase import Phase, environment
+from adlib.study._tables import write_json
 
 phase = Phase.start(__doc__, __file__)
 set_seed(phase.config.seed)
@@ -26,9 +24,8 @@ set_seed(phase.config.seed)
 machine = environment()
 for name, value in machine.items():
     print(f"{name:>14}  {value}")
-(phase.folder / "environment.json").write_text(json.dumps(machine, indent=1) + "\n")
-stated = phase.config.model_dump_json(indent=1)
-(phase.folder / "config.json").write_text(stated + "\n")
+write_json(machine, phase.folder / "environment.json")
+write_json(phase.config.model_dump(mode="json"), phase.folder / "config.json")
 
 # %%
 # The data: every image decoded once, every mask held against its image.
@@ -47,5 +44,5 @@ if not report.sound:
     raise SystemExit("The data is not whole: mend what is listed above.")
 n_equal = sum(problem.kind == "duplicate image" for problem in report.problems)
 check = {"layout": report.layout, "n_equal_images": n_equal}
-(phase.folder / "data_check.json").write_text(json.dumps(check, indent=1) + "\n")
+write_json(check, phase.folder / "data_check.json")
 print(f"The data is whole. Written to {phase.folder}.")

@@ -7,9 +7,6 @@ clean_splits.json under data/processed, drawn once and read back ever after. The
 set itself is only read.
 """
 
-# %%
-# One configuration for all phases, and one seed before anything is drawn.
-
 from adlib.report import matrix_figure, picture_grid, save_figure
 from adlib.study import set_seed
 from adlib.study._data import counts, image_table, samples_of
@@ -44,9 +41,8 @@ print(divided[["class", "setting", "n"]].to_string(index=False))
 # %%
 # Pictures: the counts above, and examples of every kind with their masks.
 
-figure = matrix_figure(
-    divided, "n_images", "Images", index="setting", columns="class", form=".0f"
-)
+options = {"index": "setting", "columns": "class", "form": ".0f"}
+figure = matrix_figure(divided, "n_images", "Images", **options)
 save_figure(figure, phase.folder / "counts.png")
 for name in splits:
     rows = examples([sample for sample in samples if sample.class_name == name])

@@ -7,9 +7,6 @@ shifted_splits.json under data/processed, pictures to outputs/phase02. Stopped, 
 goes on where it was.
 """
 
-# %%
-# One configuration for all phases, and one seed before anything is drawn.
-
 from adlib.datasets import check_shifted_set
 from adlib.report import picture_grid, save_figure
 from adlib.study import set_seed
@@ -45,7 +42,6 @@ for name, split in clean.items():
         "parts": (shift_parts(image, shift, phase.config.seed), "parts of the shift"),
     }
     for kind, (rows, title) in pictures.items():
-        save_figure(
-            picture_grid(rows, f"{name}: {title}"), phase.folder / f"{name}_{kind}.png"
-        )
+        figure = picture_grid(rows, f"{name}: {title}")
+        save_figure(figure, phase.folder / f"{name}_{kind}.png")
 print(f"Written to {paths.shifted} and {phase.folder}.")

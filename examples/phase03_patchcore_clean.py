@@ -7,9 +7,6 @@ outputs/results, pictures of the validation images to outputs/phase03. Test imag
 not looked at.
 """
 
-# %%
-# One configuration for all phases, and one seed before anything is drawn.
-
 from adlib.report import picture_grid, save_figure
 from adlib.study import set_seed
 from adlib.study._fitting import fit_on_split, new_detector

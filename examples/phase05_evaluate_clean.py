@@ -7,9 +7,6 @@ outputs/thresholds, clean_results.json and clean_scores.csv to outputs/results, 
 to outputs/phase05.
 """
 
-# %%
-# One configuration for all phases, and one seed before anything is drawn.
-
 from adlib.report import (
     confusion_figure,
     curve_figure,
@@ -17,7 +14,8 @@ from adlib.report import (
     save_figure,
     score_figure,
 )
-from adlib.study import compare_methods, set_seed
+from adlib.study import set_seed
+from adlib.study._evaluate import run_on_split
 from adlib.study._names import CLEAN, METHODS
 from adlib.study._phase import Phase
 from adlib.study._pictures import verdicts
@@ -30,7 +28,7 @@ set_seed(phase.config.seed)
 # is the one that it was saved with.
 
 runs = [
-    phase.run(phase.load(method, name), split, val_maps=True)
+    run_on_split(phase.load(method, name), split, val_maps=True)
     for method in METHODS
     for name, split in phase.clean.items()
 ]
@@ -42,29 +40,20 @@ runs = [
 # permutations in each class, corrected for their number by Holm, and a paired t-test
 # over the classes.
 
-scores = phase.write_condition(CLEAN, runs, lambda now: [compare_methods(now)])
+scores = phase.write_condition(CLEAN, runs, methods=True)
 
 # %%
 # Pictures: scores, curves and verdicts of all, and each method's maps.
 
-save_figure(
-    score_figure(scores, "Clean test images", y="defect_type"),
-    phase.folder / "scores.png",
-)
-save_figure(curve_figure(scores, "roc", "ROC"), phase.folder / "roc.png")
-save_figure(
-    curve_figure(scores, "pr", "Precision and recall"),
-    phase.folder / "precision_recall.png",
-)
-save_figure(
-    confusion_figure(scores, "Verdicts on clean test images"),
-    phase.folder / "confusion.png",
-)
+figures = {
+    "scores": score_figure(scores, "Clean test images", y="defect_type"),
+    "roc": curve_figure(scores, "roc", "ROC"),
+    "precision_recall": curve_figure(scores, "pr", "Precision and recall"),
+    "confusion": confusion_figure(scores, "Verdicts on clean test images"),
+}
+for stem, figure in figures.items():
+    save_figure(figure, phase.folder / f"{stem}.png")
 for run in runs:
-    stem = f"{run.class_name}_{run.method.lower()}_maps"
-    title = f"{run.class_name}, {run.method}: test images"
-    save_figure(
-        picture_grid(verdicts(run.test, run.threshold), title),
-        phase.folder / f"{stem}.png",
-    )
+    figure = picture_grid(verdicts(run.test, run.threshold), f"{run}: test images")
+    save_figure(figure, phase.folder / f"{run.stem}_maps.png")
 print(f"Written to {phase.outputs / 'results'} and {phase.folder}.")

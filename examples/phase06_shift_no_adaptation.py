@@ -7,22 +7,19 @@ clean thresholds, then at thresholds set again on shifted validation images. Res
 to outputs/results, thresholds to outputs/thresholds, pictures to outputs/phase06.
 """
 
-# %%
-# One configuration for all phases, and one seed before anything is drawn.
-
 from adlib.report import metric_figure, picture_grid, save_figure, score_figure
-from adlib.study import compare_conditions, set_seed
-from adlib.study._adaptation import adapt_threshold
+from adlib.study import set_seed
+from adlib.study._evaluate import run_on_split
 from adlib.study._names import CLEAN, METHODS, NEW_THRESHOLD, SHIFTED
 from adlib.study._phase import Phase
 from adlib.study._pictures import verdicts
 from adlib.study._predictions import Predictions
+from adlib.study._shifts import adapt_threshold
 from adlib.study._tables import as_text, joined
 
 phase = Phase.start(__doc__, __file__)
 set_seed(phase.config.seed)
 clean = phase.scores(CLEAN)
-option = {"random_state": phase.config.seed}
 
 # %%
 # The clean models look at shifted validation and test images, once. Three ways to move
@@ -32,7 +29,7 @@ runs, ways = [], []
 for method in METHODS:
     for name, split in phase.shifted.items():
         model = phase.load(method, name)
-        runs.append(phase.run(model, split))
+        runs.append(run_on_split(model, split))
         before = Predictions.of(model, phase.clean[name].val, maps=False)
         ways.append(adapt_threshold(before, runs[-1]))
 print(as_text(phase.write("shift_threshold_ways", *ways)))
@@ -41,16 +38,12 @@ print(as_text(phase.write("shift_threshold_ways", *ways)))
 # What the shift costs, on the same images before and after it; what of that a new
 # threshold of best F1 wins back; and what is left, which the model explains.
 
-shifted = phase.write_condition(
-    SHIFTED, runs, lambda now: [compare_conditions(now, clean, **option)]
-)
+shifted = phase.write_condition(SHIFTED, runs, [clean])
 at_new = phase.write_condition(
     NEW_THRESHOLD,
     runs,
-    lambda now: [
-        compare_conditions(now, shifted, **option),
-        compare_conditions(clean, now, **option),
-    ],
+    [shifted],
+    after=[clean],
     threshold=lambda run: run.best_f1_threshold,
 )
 
@@ -58,18 +51,14 @@ at_new = phase.write_condition(
 # Pictures: metrics in all conditions, where scores go, and shifted maps.
 
 shown = phase.whole([CLEAN, SHIFTED, NEW_THRESHOLD])
+title, options = "What the shift costs", {"hue": "condition", "panels": "method"}
 for metric in ("auroc", "f1", "specificity"):
-    figure = metric_figure(shown, metric, "What the shift costs", hue="condition",
-                           panels="method")  # fmt: skip
+    figure = metric_figure(shown, metric, title, **options)
     save_figure(figure, phase.folder / f"{metric}.png")
 title = "Test images before and after the shift, with their thresholds"
 every = joined(clean, shifted, at_new)
 save_figure(score_figure(every, title), phase.folder / "scores.png")
 for run in runs:
-    title = f"{run.class_name}, {run.method}: shifted, clean threshold"
-    rows = verdicts(run.test, run.threshold)
-    save_figure(
-        picture_grid(rows, title),
-        phase.folder / f"{run.class_name}_{run.method.lower()}_maps.png",
-    )
+    rows, title = verdicts(run.test, run.threshold), f"{run}: shifted, clean threshold"
+    save_figure(picture_grid(rows, title), phase.folder / f"{run.stem}_maps.png")
 print(f"Written to {phase.outputs / 'results'} and {phase.folder}.")

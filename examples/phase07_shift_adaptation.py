@@ -8,21 +8,18 @@ up with a few shifted good images. Models go to outputs/models, thresholds to
 outputs/thresholds, results to outputs/results, pictures to outputs/phase07.
 """
 
-# %%
-# One configuration for all phases, and one seed before anything is drawn.
-
 from adlib.report import metric_figure, picture_grid, save_figure, score_figure
-from adlib.study import compare_conditions, compare_methods, read_figures, set_seed
-from adlib.study._adaptation import retrained_way, top_up
+from adlib.study import read_figures, set_seed
+from adlib.study._evaluate import run_on_split
 from adlib.study._fitting import fit_on_split, new_detector
 from adlib.study._names import CLEAN, METHODS, NEW_THRESHOLD, RETRAINED, SHIFTED
 from adlib.study._phase import Phase
 from adlib.study._pictures import verdicts
+from adlib.study._shifts import retrained_way, top_up
 from adlib.study._tables import as_text, joined
 
 phase = Phase.start(__doc__, __file__)
 set_seed(phase.config.seed)
-option = {"random_state": phase.config.seed}
 earlier = [phase.scores(one) for one in (SHIFTED, NEW_THRESHOLD, CLEAN)]
 
 # %%
@@ -36,23 +33,16 @@ for method in METHODS:
         model = new_detector(method, phase.config)
         path = phase.config.paths.model(method, name, "shift")
         fitted.append(fit_on_split(model, split, path, condition=RETRAINED))
-        runs.append(phase.run(model, split))
+        runs.append(run_on_split(model, split))
 phase.write("shift_fitting", *fitted)
-scores = phase.write_condition(
-    RETRAINED,
-    runs,
-    lambda now: [
-        *(compare_conditions(now, before, **option) for before in earlier),
-        compare_methods(now),
-    ],
-)
+scores = phase.write_condition(RETRAINED, runs, earlier, methods=True)
 
 # %%
 # With less effort: the clean bank and a few shifted good images. All ways side by side,
 # with how many shifted images each needs, and what somebody must say of them.
 
 ways = [
-    top_up(phase.load("PatchCore", name), phase.clean[name], split, **option)
+    top_up(phase.load("PatchCore", name), phase.clean[name], split)
     for name, split in phase.shifted.items()
 ]
 ways += [retrained_way(run, len(phase.shifted[run.class_name].train)) for run in runs]
@@ -64,23 +54,16 @@ print(as_text(every[every["setting"].str.startswith("way ")]))
 # Pictures: metrics in all conditions, where scores went, and maps.
 
 shown = phase.whole([CLEAN, SHIFTED, NEW_THRESHOLD, RETRAINED])
+options = {"hue": "condition", "panels": "method"}
 for metric in ("auroc", "f1", "specificity", "aupro"):
     if metric in set(shown["metric"]):
         title = "From the clean to the shifted domain"
-        options = {"hue": "condition", "panels": "method"}
-        save_figure(
-            metric_figure(shown, metric, title, **options),
-            phase.folder / f"{metric}.png",
-        )
+        figure = metric_figure(shown, metric, title, **options)
+        save_figure(figure, phase.folder / f"{metric}.png")
 title = "Test images: clean, and shifted after retraining"
-save_figure(
-    score_figure(joined(earlier[2], scores), title), phase.folder / "scores.png"
-)
+figure = score_figure(joined(earlier[2], scores), title)
+save_figure(figure, phase.folder / "scores.png")
 for run in runs:
-    title = f"{run.class_name}, {run.method}: {RETRAINED}"
-    rows = verdicts(run.test, run.threshold)
-    save_figure(
-        picture_grid(rows, title),
-        phase.folder / f"{run.class_name}_{run.method.lower()}_maps.png",
-    )
+    rows, title = verdicts(run.test, run.threshold), f"{run}: {RETRAINED}"
+    save_figure(picture_grid(rows, title), phase.folder / f"{run.stem}_maps.png")
 print(f"Written to {phase.outputs / 'results'} and {phase.folder}.")

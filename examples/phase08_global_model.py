@@ -6,9 +6,6 @@ Needs phases 3 to 5. Models go to outputs/models, results to
 outputs/results, pictures to outputs/phase08.
 """
 
-# %%
-# One configuration for all phases, and one seed before anything is drawn.
-
 from adlib.report import (
     explanation_figure,
     matrix_figure,
@@ -16,16 +13,17 @@ from adlib.report import (
     picture_grid,
     save_figure,
 )
-from adlib.study import compare_conditions, set_seed
+from adlib.study import set_seed
+from adlib.study._evaluate import run_on_split
 from adlib.study._fitting import fit_on_split, new_detector
-from adlib.study._global_model import neighbour_shares, pooled_split, shortcut
+from adlib.study._interpretation import neighbour_shares, pooled_split, shortcut
 from adlib.study._names import CLEAN, GLOBAL, GLOBAL_BY_CLASS, METHODS
 from adlib.study._phase import Phase
 from adlib.study._pictures import verdicts
+from adlib.study._predictions import paths_of
 
 phase = Phase.start(__doc__, __file__)
 set_seed(phase.config.seed)
-option = {"random_state": phase.config.seed}
 alone = phase.scores(CLEAN)
 
 # %%
@@ -38,19 +36,14 @@ pooled = pooled_split(phase.clean)
 fitted, models, runs = [], {}, []
 for method in METHODS:
     models[method] = new_detector(method, phase.config)
-    path = phase.config.paths.global_model(method)
+    path = phase.config.paths.model(method, "global")
     fitted.append(fit_on_split(models[method], pooled, path, condition=GLOBAL))
-    runs += [phase.run(models[method], split) for split in phase.clean.values()]
+    runs += [run_on_split(models[method], split) for split in phase.clean.values()]
 phase.write("global_fitting", *fitted)
 by_class = phase.write_condition(
-    GLOBAL_BY_CLASS,
-    runs,
-    lambda now: [compare_conditions(now, alone, **option)],
-    threshold=lambda run: run.best_f1_threshold,
+    GLOBAL_BY_CLASS, runs, [alone], threshold=lambda run: run.best_f1_threshold
 )
-phase.write_condition(
-    GLOBAL, runs, lambda now: [compare_conditions(now, by_class, **option)]
-)
+phase.write_condition(GLOBAL, runs, [by_class])
 
 # %%
 # Which class's entries are nearest to which class's patches, and whether other classes
@@ -74,9 +67,8 @@ print(analysis[["class", "setting", "versus", "metric", "value", "p"]].to_string
 title, options = "One model for all", {"hue": "condition", "panels": "method"}
 chosen = phase.whole([CLEAN, GLOBAL_BY_CLASS, GLOBAL])
 for metric in ("auroc", "f1"):
-    save_figure(
-        metric_figure(chosen, metric, title, **options), phase.folder / f"{metric}.png"
-    )
+    figure = metric_figure(chosen, metric, title, **options)
+    save_figure(figure, phase.folder / f"{metric}.png")
 title, options = "Whose patches are nearest", {"index": "class", "panels": "setting"}
 figure = matrix_figure(analysis, "neighbour_share", title, columns="versus", **options)
 save_figure(figure, phase.folder / "neighbours.png")
@@ -84,14 +76,11 @@ class_of = {str(sample.image_path): sample.class_name for sample in pooled.train
 mistaken = []
 for run in patchcore:
     anomalous = [sample for sample in run.test.samples if sample.label]
-    explained = bank.explain([sample.image_path for sample in anomalous])
+    explained = bank.explain(paths_of(anomalous))
     pairs = zip(anomalous, explained, strict=True)
     mistaken += [p for p in pairs if class_of[p[1].compared_with] != run.class_name]
-    rows = verdicts(run.test, run.threshold)
-    title = f"{run.class_name}, PatchCore of all classes"
-    save_figure(
-        picture_grid(rows, title), phase.folder / f"{run.class_name}_patchcore_maps.png"
-    )
+    rows, title = verdicts(run.test, run.threshold), f"{run} of all classes"
+    save_figure(picture_grid(rows, title), phase.folder / f"{run.stem}_maps.png")
 print(f"{len(mistaken)} anomalies are nearest to a patch of another class.")
 picture = phase.folder / "mistaken.png"
 picture.unlink(missing_ok=True)  # of an earlier run

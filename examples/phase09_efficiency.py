@@ -7,19 +7,16 @@ time and stage by stage, then PatchCore with larger and smaller coresets. Result
 outputs/results, pictures to outputs/phase09.
 """
 
-# %%
-# One configuration for all phases, and one seed before anything is drawn.
-
 from adlib.report import save_figure, scatter_figure
 from adlib.study import set_seed
-from adlib.study._efficiency import measure_model, trade_off
+from adlib.study._fitting import measure_model, trade_off
 from adlib.study._names import METHODS
 from adlib.study._phase import Phase
 from adlib.study._tables import as_text
 
 phase = Phase.start(__doc__, __file__)
 set_seed(phase.config.seed)
-splits = phase.some(phase.clean)
+splits = phase.some()
 
 # %%
 # The models that the other phases test; and how much to remember: size, time and AUROC
@@ -40,9 +37,8 @@ print(as_text(found))
 found = found[found["setting"].str.startswith("coreset ")]
 keys = ["method", "class", "setting"]
 points = found.pivot(index=keys, columns="metric", values="value").reset_index()
+title, options = "More and less to remember", {"hue": "class", "style": "setting"}
 for stem, x in {"time": "latency_ms_p50", "size": "model_megabytes"}.items():
-    title = "More and less to remember"
-    options = {"hue": "class", "style": "setting"}
     figure = scatter_figure(points, x, "val_auroc", title, **options)
     save_figure(figure, phase.folder / f"efficiency_{stem}.png")
 print(f"Written to {phase.outputs / 'results'} and {phase.folder}.")

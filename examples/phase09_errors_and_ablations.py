@@ -7,15 +7,12 @@ validation images, shifts on test images; both on as many as the configuration's
 ablation says. Results go to outputs/results, pictures to outputs/phase09.
 """
 
-# %%
-# One configuration for all phases, and one seed before anything is drawn.
-
 import pandas as pd
 
 from adlib.report import matrix_figure, metric_figure, picture_grid, save_figure
 from adlib.study import set_seed
-from adlib.study._ablations import ablate
 from adlib.study._errors import analyse_errors
+from adlib.study._fitting import ablate
 from adlib.study._names import CONDITIONS, METHODS
 from adlib.study._phase import Phase
 from adlib.study._pictures import failures
@@ -35,9 +32,8 @@ for condition in CONDITIONS:
     scores = phase.scores(condition)
     splits = phase.shifted if condition.startswith("shifted") else phase.clean
     for name, split in splits.items():
-        own = scores[scores["class"] == name]
-        table, wrong = analyse_errors(own, split.test)
-        tables.append(table)
+        found, wrong = analyse_errors(scores[scores["class"] == name], split.test)
+        tables.append(found)
         cases.append(wrong)
 errors, wrong = phase.write("errors", *tables), pd.concat(cases)
 write_table(wrong, phase.outputs / "results/error_cases.csv")
@@ -46,14 +42,12 @@ print(as_text(errors[errors["setting"].str.startswith("pattern ")]))
 
 found = errors[errors["metric"] == "n_predicted_anomalous"]
 shares = found.assign(value=found["value"] / found["n"].astype(float), metric="share")
+options = {"index": "setting", "columns": "condition", "panels": "method"}
 for name, split in phase.clean.items():
     title = f"{name}: share of the images that is predicted anomalous"
-    options = {"index": "setting", "columns": "condition", "panels": "method"}
     own = shares[shares["class"] == name]
-    save_figure(
-        matrix_figure(own, "share", title, form=".0%", **options),
-        phase.folder / f"{name}_types.png",
-    )
+    figure = matrix_figure(own, "share", title, form=".0%", **options)
+    save_figure(figure, phase.folder / f"{name}_types.png")
     both = wrong[(wrong["class"] == name) & (wrong["condition"] == "clean")]
     both = both.groupby(["defect_type", "image"], sort=False)["wrong"].min()
     by_name = {(s.defect_type, s.image_path.name): s for s in split.test}
@@ -67,7 +61,7 @@ for name, split in phase.clean.items():
 # %%
 # What each choice is worth, one changed at a time, on validation images.
 
-some = phase.some(phase.clean)
+some = phase.some()
 tables = [ablate(m, phase.config, split) for split in some.values() for m in METHODS]
 ablations = phase.write("ablations", *tables)
 print(as_text(ablations[ablations["versus"] == ""]))
@@ -81,10 +75,10 @@ for method in METHODS:
 # Which parts of the shift hurt, how much of them, and whether training on one shift
 # helps against another.
 
-shifts, options = shift_variants(phase.config.shift), {"seed": phase.config.seed}
+shifts, seed = shift_variants(phase.config.shift), phase.config.seed
 tables = []
 for name, split in some.items():
-    tables.append(ablate_shift(models[name], split.test, shifts, **options))
+    tables.append(ablate_shift(models[name], split.test, shifts, seed=seed))
     tables.append(cross_shifts(phase.config, split))
 found = phase.write("shift_ablations", *tables)
 print(as_text(found))
@@ -97,7 +91,6 @@ crossed = found[found["condition"] != "clean"]
 crossed = crossed.assign(panel=crossed["class"] + ", " + crossed["method"])
 title = "Trained on one shift, tested on another: AUROC"
 options = {"index": "condition", "columns": "setting", "panels": "panel"}
-save_figure(
-    matrix_figure(crossed, "auroc", title, **options), phase.folder / "cross_shifts.png"
-)
+figure = matrix_figure(crossed, "auroc", title, **options)
+save_figure(figure, phase.folder / "cross_shifts.png")
 print(f"Written to {phase.outputs / 'results'} and {phase.folder}.")

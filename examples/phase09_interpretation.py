@@ -8,9 +8,6 @@ and of defects lie among each other, and which good patch is nearest to each. Re
 to outputs/results, pictures to outputs/phase09.
 """
 
-# %%
-# One configuration for all phases, and one seed before anything is drawn.
-
 import pandas as pd
 
 from adlib.report import (
@@ -21,20 +18,16 @@ from adlib.report import (
     scatter_figure,
 )
 from adlib.study import set_seed
-from adlib.study._interpretation import (
-    distance_shares,
-    project,
-    sample_patches,
-    stage_maps,
-)
+from adlib.study._interpretation import distance_shares, project, sample_patches
 from adlib.study._phase import Phase
 from adlib.study._pictures import in_turn, stage_rows
+from adlib.study._predictions import paths_of
 from adlib.study._tables import as_text
 
 phase = Phase.start(__doc__, __file__)
 set_seed(phase.config.seed)
 option = {"random_state": phase.config.seed}
-splits = phase.some(phase.clean)
+splits = phase.some()
 models = {name: phase.load("PatchCore", name) for name in splits}
 
 # %%
@@ -45,12 +38,10 @@ tables = [distance_shares(models[name], split.test) for name, split in splits.it
 shares = phase.write("interpretation", *tables)
 print(as_text(shares))
 layers = shares[shares["setting"].str.startswith("layer ")]
-kinds = [f"distance_share_{kind}" for kind in ("normal", "anomalous")]
+kinds = ["distance_share_normal", "distance_share_anomalous"]
 title = "What the highest patches' distances are made of"
-save_figure(
-    metric_figure(layers, kinds, title, hue="setting", kind="bar"),
-    phase.folder / "stage_shares.png",
-)
+figure = metric_figure(layers, kinds, title, hue="setting", kind="bar")
+save_figure(figure, phase.folder / "stage_shares.png")
 
 # %%
 # Pictures of each class: what the stages respond to; patches in a plane, by t-SNE and
@@ -59,8 +50,7 @@ save_figure(
 for name, split in splits.items():
     model, shown = models[name], in_turn(phase.clean[name].test, 2)
     rows = {
-        f"{s.defect_type}, {s.image_path.name}": stage_rows(stage_maps(model, s))
-        for s in shown
+        f"{s.defect_type}, {s.image_path.name}": stage_rows(model, s) for s in shown
     }
     title = f"{name}: what each stage responds to, and what it adds to the distance"
     save_figure(picture_grid(rows, title), phase.folder / f"{name}_stages.png")
@@ -75,8 +65,7 @@ for name, split in splits.items():
     figure = scatter_figure(pd.concat(planes), "x", "y", title, **options)
     save_figure(figure, phase.folder / f"{name}_patches.png")
 
-    explained = model.explain([sample.image_path for sample in shown])
-    pairs = list(zip(shown, explained, strict=True))
+    pairs = list(zip(shown, model.explain(paths_of(shown)), strict=True))
     figure = explanation_figure(pairs, model.grid_, f"{name}: what explains a score")
     save_figure(figure, phase.folder / f"{name}_nearest.png")
 print(f"Written to {phase.outputs / 'results'} and {phase.folder}.")

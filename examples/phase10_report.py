@@ -7,8 +7,6 @@ Nothing is fitted or scored here. Writes outputs/report: report.html, report.pdf
 table as CSV and LaTeX, the figures, and numbers.csv, where each number's row stands.
 """
 
-# %%
-
 from adlib.report import write_study_report
 from adlib.study import set_seed
 from adlib.study._phase import Phase

@@ -14,7 +14,7 @@ from PIL import Image
 from adlib import PaDiM, PatchCore, metrics, thresholds
 from adlib.datasets import demo_root, load_clean_splits, load_shifted_splits
 from adlib.features import use_feature_cache
-from adlib.study import _adaptation, _evaluate, _fitting, read_figures, read_scores
+from adlib.study import _evaluate, _fitting, _shifts, read_figures, read_scores
 from adlib.study._names import CONDITIONS, FIGURE_KEYS, SCORE_KEYS
 
 pytestmark = pytest.mark.slow
@@ -96,7 +96,7 @@ def seen(monkeypatch):
         monkeypatch.setattr(kind, "inspect", inspect)
         monkeypatch.setattr(kind, "score", score)
     monkeypatch.setattr(PatchCore, "partial_fit", partial_fit)
-    for module in (_fitting, _evaluate, _adaptation):
+    for module in (_fitting, _evaluate, _shifts, metrics):
         for name, spy in (
             ("calibrate_threshold", calibrate),
             ("transfer_threshold", transfer),
@@ -171,8 +171,8 @@ def check_the_tables(outputs):
         *("", "train", "defect", "size", "position", "rule", "aggregation", "zones"),
         *("reliability", "bin", "Holm", "permutation", "t-test", "way", "patches"),
         *("shortcut", "both", "coreset", "selection", "stages", "embedding"),
-        *("image-size", "projection", "channels", "regularization", "shift", "stage"),
-        *("layer", "feature", "configured"),
+        *("image-size", "projection", "channels", "pca", "regularization"),
+        *("shift", "stage", "layer", "feature", "configured"),
     }
     crossed = figures[figures["condition"].str.startswith("trained on ")]
     assert len(crossed[crossed["versus"] == ""]) == 2 * 2 * 9

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any
+from typing import Any, TypeAlias
 
 import numpy as np
 import pandas as pd
@@ -13,7 +13,7 @@ from adlib.metrics import bootstrap_interval, compute_auroc, paired_permutation_
 from adlib.metrics._paired_tests import corrected_p_values, paired_t_test
 from adlib.study import _names as names
 from adlib.study._evaluate import N_RESAMPLES, delong_row
-from adlib.study._tables import figures, row, with_means
+from adlib.study._tables import Rows, figures, row, rows_of, with_means
 
 
 def compare_conditions(
@@ -59,7 +59,7 @@ def compare_conditions(
             f"{list(sides[0])}; got {list(sides[1])}."
         )
     versus = str(first["condition"].iloc[0])
-    rows: list[dict[str, Any]] = []
+    rows: Rows = []
     for (method, name), one in sides[0].items():
         named = {"method": method, "class": name}
         changed = _changes(one, sides[1][method, name], versus, random_state)
@@ -104,7 +104,7 @@ def compare_methods(scores: pd.DataFrame) -> pd.DataFrame:
         raise ValueError(
             f"scores of compare_methods must hold two methods; got {methods}."
         )
-    rows: list[dict[str, Any]] = []
+    rows: Rows = []
     permuted, aurocs = [], []
     for name, table in test.groupby("class", sort=False):
         one, other = (table[table["method"] == method] for method in methods)
@@ -121,9 +121,11 @@ def compare_methods(scores: pd.DataFrame) -> pd.DataFrame:
     holm = corrected_p_values([one["p"] for one in rows])
     rows = [
         {**one, "setting": setting, "p": float(p)}
-        for one, *p_values in zip(rows, holm, permuted, strict=True)
-        for setting, p in zip(
-            ("", "Holm", "permutation"), (one["p"], *p_values), strict=True
+        for one, corrected, exchanged in zip(rows, holm, permuted, strict=True)
+        for setting, p in (
+            ("", one["p"]),
+            ("Holm", corrected),
+            ("permutation", exchanged),
         )
     ]
     if len(aurocs) > 1:
@@ -150,7 +152,7 @@ def _paired(one: pd.DataFrame, other: pd.DataFrame) -> tuple[int, BoolArray, Any
 
 def _changes(
     before: pd.DataFrame, after: pd.DataFrame, versus: str, random_state: int
-) -> list[dict[str, Any]]:
+) -> Rows:
     """Return the changes of one method on one class."""
     if not _of_same_images(before, after):
         name = before["class"].iloc[0]
@@ -159,16 +161,27 @@ def _changes(
             "before holds, or their shifted twins, in the same order."
         )
     n, anomalous, (first, second) = _paired(before, after)
-    keys = {"n": n, "versus": versus}
-    rows = [delong_row(names.AUROC, anomalous, second, first, **keys)]
     scored = before["score"].notna().to_numpy() & after["score"].notna().to_numpy()
-    predicted = [
+    was, now = (
         table["verdict"].to_numpy(np.float64, na_value=0)[scored] < 0
         for table in (before, after)
-    ]
+    )
+    keys = {"n": n, "versus": versus}
+    rows = [delong_row(names.AUROC, anomalous, second, first, **keys)]
     for metric, measure in _OF_VERDICTS.items():
-        rows.append(row(metric, *_paired_bootstrap(measure, anomalous, predicted,
-                                                   random_state), **keys))  # fmt: skip
+
+        def difference(i: Int64Array, measure: _Measure = measure) -> float:
+            return measure(anomalous[i], now[i]) - measure(anomalous[i], was[i])
+
+        # Percentiles: BCa has no bounds where no image's verdict changes.
+        interval = bootstrap_interval(
+            difference,
+            anomalous,
+            n_resamples=N_RESAMPLES,
+            method="percentile",
+            random_state=random_state,
+        )
+        rows += rows_of({metric: interval}, **keys)
     return rows
 
 
@@ -188,42 +201,18 @@ def _is_twin(shifted: str, original: str) -> bool:
     )
 
 
-def _paired_bootstrap(
-    measure: Callable[[BoolArray, BoolArray], float],
-    anomalous: BoolArray,
-    predicted: list[BoolArray],
-    random_state: int,
-) -> tuple[float, float, float]:
-    """Return a difference and its bounds."""
-    before, after = predicted
-
-    def difference(i: Int64Array) -> float:
-        return measure(anomalous[i], after[i]) - measure(anomalous[i], before[i])
-
-    # Percentiles: BCa has no bounds where no image's verdict changes.
-    interval = bootstrap_interval(
-        difference,
-        anomalous,
-        n_resamples=N_RESAMPLES,
-        method="percentile",
-        random_state=random_state,
-    )
-    value = measure(anomalous, after) - measure(anomalous, before)
-    return value, interval.low, interval.high
-
-
 def _f1(anomalous: BoolArray, predicted: BoolArray) -> float:
-    found = np.count_nonzero(anomalous & predicted)
     n = np.count_nonzero(anomalous) + np.count_nonzero(predicted)
-    return float(2 * found / n)
+    return float(2 * np.count_nonzero(anomalous & predicted) / n)
 
 
 def _recall(anomalous: BoolArray, predicted: BoolArray) -> float:
     return float(np.count_nonzero(predicted & anomalous) / np.count_nonzero(anomalous))
 
 
-def _specificity(anomalous: BoolArray, predicted: BoolArray) -> float:
-    return _recall(~anomalous, ~predicted)
-
-
-_OF_VERDICTS = {names.F1: _f1, names.RECALL: _recall, names.SPECIFICITY: _specificity}
+_Measure: TypeAlias = Callable[[BoolArray, BoolArray], float]
+_OF_VERDICTS: dict[str, _Measure] = {
+    names.F1: _f1,
+    names.RECALL: _recall,
+    names.SPECIFICITY: lambda anomalous, predicted: _recall(~anomalous, ~predicted),
+}

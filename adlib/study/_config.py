@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import argparse
 from collections.abc import Sequence
-from dataclasses import fields
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Self, TypeAlias
 
@@ -64,14 +63,9 @@ class PathsConfig(_Section):
         """The record of the shifted set."""
         return self.processed / "shifted_splits.json"
 
-    def model(self, method: str, class_name: str, domain: str) -> Path:
+    def model(self, method: str, *parts: str) -> Path:
         """The file of a fitted model, e.g. ``patchcore_hazelnut_clean.adlib``."""
-        name = f"{method.lower()}_{class_name}_{domain}.adlib"
-        return self.outputs / "models" / name
-
-    def global_model(self, method: str) -> Path:
-        """The file of the model of all classes, e.g. ``patchcore_global.adlib``."""
-        return self.outputs / "models" / f"{method.lower()}_global.adlib"
+        return self.outputs / "models" / f"{'_'.join([method.lower(), *parts])}.adlib"
 
 
 class BackboneConfig(_Section):
@@ -181,7 +175,7 @@ class Config(_Section):
         try:
             return cls.model_validate(values)
         except ValidationError as error:
-            lines = {_key(one): _line(cls, one) for one in reversed(error.errors())}
+            lines = {_key(one): _line(one) for one in reversed(error.errors())}
             text = "\n".join(reversed(lines.values()))  # the first of each key
             raise ValueError(f"{source}: {text}") from None
 
@@ -223,15 +217,11 @@ def config_from_arguments(
 ) -> Config:
     """Return a script's configuration: its file, changed as the command line says."""
     parser = argparse.ArgumentParser(description=(description or "").partition("\n")[0])
-    parser.add_argument(
-        "--data", metavar="ROOT", help="folder of the data set; default: the demo set"
-    )
+    parser.add_argument("--data", help="folder of the data set; default: the demo set")
     parser.add_argument("--classes", nargs="+", help="which classes; default: all")
     parser.add_argument("--config", type=Path, default=config_file, help="YAML file")
     parser.add_argument(
-        "--work",
-        type=Path,
-        help="folder that data/ and outputs/ are written under; default: where you are",
+        "--work", type=Path, help="where data/ and outputs/ are written"
     )
     given = vars(parser.parse_args(arguments))
     return changed_config(read_config(given.pop("config")), **given)
@@ -251,8 +241,7 @@ def changed_config(
     if classes is not None:
         stated["data"]["classes"] = classes
     if work is not None:
-        for name, path in stated["paths"].items():
-            stated["paths"][name] = work / path
+        stated["paths"] = {name: work / path for name, path in stated["paths"].items()}
         stated["cache"]["folder"] = work / stated["cache"]["folder"]
     return Config.from_dict(stated, "the command line")
 
@@ -261,24 +250,16 @@ def _key(details: ErrorDetails) -> str:
     return ".".join(str(part) for part in details["loc"] if not isinstance(part, int))
 
 
-def _line(config: type[BaseModel], details: ErrorDetails) -> str:
+def _line(details: ErrorDetails) -> str:
     """Word one refusal: which key, what is allowed, what came."""
     key = _key(details)
     if details["type"] in ("extra_forbidden", "unexpected_keyword_argument"):
-        allowed = ", ".join(_keys(config, key.split(".")[:-1]))
-        return f"{key} is not a key. Allowed are: {allowed}."
+        allowed: Any = Config().model_dump()
+        for section in key.split(".")[:-1]:
+            allowed = allowed[section]
+        return f"{key} is not a key. Allowed are: {', '.join(allowed)}."
     rule = details["msg"].removeprefix("Value error, ").removesuffix(".")
     if "ShiftSettings" in rule:  # it says which part, and what came
         return f"{key}: {rule}."
     rule = rule.removeprefix("Input ").replace("should", "must", 1)
     return f"{key}: {rule}; got {describe(details['input'])}."
-
-
-def _keys(config: type[BaseModel], places: list[str]) -> list[str]:
-    """Return the keys of a section."""
-    section: Any = config
-    for place in places:
-        section = section.model_fields[place].annotation
-    if issubclass(section, BaseModel):
-        return list(section.model_fields)
-    return [field.name for field in fields(section)]

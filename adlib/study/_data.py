@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -25,7 +25,7 @@ from adlib.datasets._layouts import class_names
 from adlib.datasets._splits import ClassSplit, classes_with_splits
 from adlib.study import _names as names
 from adlib.study._config import Config
-from adlib.study._tables import figures, row
+from adlib.study._tables import Rows, figures, row
 
 
 def data_root(config: Config) -> Path:
@@ -93,18 +93,12 @@ def some_of(split: ClassSplit, n_training: int, n_judged: int) -> ClassSplit:
     """
 
     def evenly(samples: Sequence[Sample], most: int) -> tuple[Sample, ...]:
-        if len(samples) <= most:
-            return tuple(samples)
-        places = np.linspace(0, len(samples) - 1, most).round().astype(int)
-        return tuple(samples[place] for place in places)
+        places = np.linspace(0, len(samples) - 1, min(most, len(samples)))
+        return tuple(samples[place] for place in places.round().astype(int))
 
-    return ClassSplit(
-        split.class_name,
-        split.seed,
-        evenly(split.train, n_training),
-        evenly(split.val, n_judged),
-        evenly(split.test, n_judged),
-    )
+    train, val, test = split.train, split.val, split.test
+    parts = evenly(train, n_training), evenly(val, n_judged), evenly(test, n_judged)
+    return ClassSplit(split.class_name, split.seed, *parts)
 
 
 def image_table(samples: Sequence[Sample]) -> pd.DataFrame:
@@ -113,46 +107,45 @@ def image_table(samples: Sequence[Sample]) -> pd.DataFrame:
     Columns: class, split (the publisher's), defect_type, label, height, width, mode
     (Pillow's), defect_area (share of the image that the mask marks; NaN without one).
     """
-    rows: list[dict[str, Any]] = []
+    rows = Rows()
     with ProgressBar("Looking", len(samples)) as bar:
         for sample in samples:
-            with Image.open(sample.image_path) as image:
-                size = {
-                    "height": image.height,
-                    "width": image.width,
-                    "mode": image.mode,
-                }
-            area = float("nan")
-            if sample.label and sample.mask_path is not None:
-                area = float(np.mean(read_mask(sample.mask_path)))
             known: dict[str, Any] = {"class": sample.class_name, "split": sample.split}
             known |= {"defect_type": sample.defect_type, "label": sample.label}
-            rows.append({**known, **size, "defect_area": area})
+            with Image.open(sample.image_path) as image:
+                known |= {"height": image.height, "width": image.width}
+                known["mode"] = image.mode
+            known["defect_area"] = float("nan")
+            if sample.label and sample.mask_path is not None:
+                known["defect_area"] = float(np.mean(read_mask(sample.mask_path)))
+            rows.append(known)
             bar.advance()
     return pd.DataFrame(rows)
 
 
-def counts(images: pd.DataFrame, splits: dict[str, ClassSplit]) -> pd.DataFrame:
+def counts(images: pd.DataFrame, splits: Mapping[str, ClassSplit]) -> pd.DataFrame:
     """Return figures of what is in a data set, from ``image_table`` and its splits."""
-    rows: list[dict[str, Any]] = []
     kinds = {
         "published": images["split"] + " " + images["defect_type"],
         "pixels": images["height"].astype(str) + "x" + images["width"].astype(str),
         "mode": images["mode"],
     }
-    for kind, settings in kinds.items():
-        found = images.groupby(["class", settings], sort=False).size()
-        for (name, setting), n in found.items():
-            key = f"{kind} {setting}"
-            rows.append({**row("n_images", n, n=n, setting=key), "class": name})
-    for name, split in splits.items():
-        for part, types in split.counts().items():
-            for kind, n in types.items():
-                key = f"{part} {kind}"
-                rows.append({**row("n_images", n, n=n, setting=key), "class": name})
+    found = [
+        (name, f"{kind} {setting}", n)
+        for kind, settings in kinds.items()
+        for (name, setting), n in images.groupby(["class", settings], sort=False)
+        .size()
+        .items()
+    ]
+    found += [
+        (name, f"{part} {kind}", n)
+        for name, split in splits.items()
+        for part, types in split.counts().items()
+        for kind, n in types.items()
+    ]
+    rows = [row("n_images", n, n=n, setting=s, **{"class": c}) for c, s, n in found]
     masked = images.dropna(subset="defect_area")
     for (name, kind), areas in masked.groupby(["class", "defect_type"])["defect_area"]:
-        key = f"defect {kind}"
-        found = row("defect_area", float(areas.median()), n=len(areas), setting=key)
-        rows.append({**found, "class": name})
+        keys = {"class": name, "setting": f"defect {kind}", "n": len(areas)}
+        rows.append(row("defect_area", float(areas.median()), **keys))
     return figures(rows, condition=names.CLEAN)

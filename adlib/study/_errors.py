@@ -16,7 +16,7 @@ from adlib.images._pixels import as_pixels
 from adlib.metrics._breakdown import mask_area_ratio, touches_border
 from adlib.study import _names as names
 from adlib.study._names import FALSE_ALARM, MISSED
-from adlib.study._tables import figures, row
+from adlib.study._tables import Rows, figures, row
 
 CASE_COLUMNS = (
     *("condition", "class", "method", "image", "defect_type"),
@@ -44,22 +44,22 @@ def analyse_errors(
                 f"samples of analyse_errors must be the test images that {method} "
                 "scored, in the same order."
             )
-    usable = np.logical_and.reduce([_scored(table) for table in tables.values()])
     anomalous = np.array([bool(sample.label) for sample in samples])
-    predicted = {str(m): _predicted(table) for m, table in tables.items()}
-    wrong = {m: usable & (which != anomalous) for m, which in predicted.items()}
+    usable = np.logical_and.reduce([_scored(table) for table in tables.values()])
+    wrong = {
+        str(method): usable & (_predicted(table) != anomalous)
+        for method, table in tables.items()
+    }
     measured = pd.DataFrame([_measured(sample) for sample in samples])
-    rows: list[dict[str, Any]] = []
+    rows = Rows()
     for method, table in tables.items():
-        found = _type_rows(table) + _pattern_rows(wrong[str(method)], usable, anomalous,
-                                                  measured)  # fmt: skip
-        rows += [{**one, "method": method} for one in found]
+        patterns = _pattern_rows(wrong[str(method)], usable, anomalous, measured)
+        rows += [{**one, "method": method} for one in _type_rows(table) + patterns]
     if len(wrong) > 1:
         agreed = _agreement_rows(wrong, usable, anomalous)
         rows += [{**one, "method": names.BOTH} for one in agreed]
     keys = {"condition": test["condition"].iloc[0], "class_": test["class"].iloc[0]}
-    cases = _cases(tables, wrong, anomalous, measured)
-    return figures(rows, **keys), cases
+    return figures(rows, **keys), _cases(tables, wrong, anomalous, measured)
 
 
 def _scored(table: pd.DataFrame) -> BoolArray:
@@ -81,12 +81,12 @@ def _measured(sample: Sample) -> dict[str, float]:
     return found | {"brightness": float(pixels.mean()), "contrast": float(pixels.std())}
 
 
-def _type_rows(table: pd.DataFrame) -> list[dict[str, Any]]:
+def _type_rows(table: pd.DataFrame) -> Rows:
     """Return how many images of each defect type are predicted anomalous."""
     good = set(table.loc[table["label"] == 0, "defect_type"])  # last, after the defects
     kinds = sorted(set(table["defect_type"]), key=lambda kind: (kind in good, kind))
     scored, predicted = _scored(table), _predicted(table)
-    rows = []
+    rows = Rows()
     for kind in kinds:
         of = np.asarray(table["defect_type"] == kind)
         keys = {"n": int((scored & of).sum()), "setting": f"defect {kind}"}
@@ -96,7 +96,7 @@ def _type_rows(table: pd.DataFrame) -> list[dict[str, Any]]:
 
 def _agreement_rows(
     wrong: Mapping[str, BoolArray], usable: BoolArray, anomalous: BoolArray
-) -> list[dict[str, Any]]:
+) -> Rows:
     """Return how often the first two methods fail on the same images."""
     (first, one), (second, other) = list(wrong.items())[:2]
     n_first, n_second = int((one & ~other).sum()), int((other & ~one).sum())
@@ -104,6 +104,7 @@ def _agreement_rows(
     for kind in (anomalous & usable, ~anomalous & usable):
         if kind.any():
             expected += float(one[kind].sum() * other[kind].sum() / kind.sum())
+    n, differing = int(usable.sum()), n_first + n_second
     counts = {
         "both right": int((usable & ~one & ~other).sum()),
         f"only {first} wrong": n_first,
@@ -111,7 +112,6 @@ def _agreement_rows(
         "both wrong": int((one & other).sum()),
         "both wrong if independent": expected,
     }
-    n, differing = int(usable.sum()), n_first + n_second
     rows = [row("n_images", count, n=n, setting=kind) for kind, count in counts.items()]
     p = float(binomtest(n_first, differing).pvalue) if differing else 1.0
     keys = {"setting": f"only {first} wrong", "versus": f"only {second} wrong"}
@@ -120,9 +120,9 @@ def _agreement_rows(
 
 def _pattern_rows(
     wrong: BoolArray, usable: BoolArray, anomalous: BoolArray, measured: pd.DataFrame
-) -> list[dict[str, Any]]:
+) -> Rows:
     """Return medians of wrongly and of rightly predicted images; of borders shares."""
-    rows = []
+    rows = Rows()
     for kind, chosen in {MISSED: anomalous, FALSE_ALARM: ~anomalous}.items():
         for quantity in measured:
             values = measured[quantity].to_numpy(np.float64)
@@ -147,20 +147,20 @@ def _cases(
 ) -> pd.DataFrame:
     """Return the images that any method predicts wrongly, a row a method."""
     n_wrong = np.sum(list(wrong.values()), axis=0)
-    order = np.argsort(-n_wrong, kind="stable")[: np.count_nonzero(n_wrong)]
-    rows = []
-    for place in order.tolist():
-        for method, table in tables.items():
-            normal = table.loc[_scored(table) & ~anomalous, "score"]
-            one = table.iloc[place]
-            rows.append(
-                {
-                    **{key: one[key] for key in CASE_COLUMNS[:5]},
-                    "kind": MISSED if anomalous[place] else FALSE_ALARM,
-                    "wrong": int(wrong[str(method)][place]),
-                    "rank": float(np.mean(normal < one["score"])),
-                    "defect_area": measured["defect_area"][place],
-                    "at_border": measured["at_border"][place],
-                }
+    order = np.argsort(-n_wrong, kind="stable")[: np.count_nonzero(n_wrong)].tolist()
+    sides = []
+    for method, table in tables.items():
+        normal = table.loc[_scored(table) & ~anomalous, "score"].to_numpy()
+        found = table.iloc[order]
+        sides.append(
+            found.assign(
+                kind=np.where(anomalous[order], MISSED, FALSE_ALARM),
+                wrong=wrong[str(method)][order].astype(int),
+                rank=[float(np.mean(normal < score)) for score in found["score"]],
+                defect_area=measured["defect_area"].to_numpy()[order],
+                at_border=measured["at_border"].to_numpy()[order],
+                place=range(len(order)),
             )
-    return pd.DataFrame(rows, columns=list(CASE_COLUMNS))
+        )
+    both = pd.concat(sides).sort_values("place", kind="stable", ignore_index=True)
+    return both[list(CASE_COLUMNS)]

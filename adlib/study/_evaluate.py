@@ -5,28 +5,18 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
-from typing import Any, TypeAlias
+from typing import Any
 
 import numpy as np
 import pandas as pd
 
+from adlib import metrics
 from adlib._typing import BoolArray, Float64Array
 from adlib.datasets import Sample, read_mask
 from adlib.datasets._layouts import class_names
+from adlib.datasets._splits import ClassSplit
 from adlib.estimators import AnomalyDetector
 from adlib.estimators._aggregation import compare_aggregations
-from adlib.metrics import (
-    PixelCurves,
-    aupimo,
-    best_f1,
-    bootstrap_interval,
-    compute_accuracy_precision_recall,
-    compute_f1_at_threshold,
-    delong_test,
-    fit_probabilities,
-    fpr_at_tpr,
-    per_defect_type,
-)
 from adlib.metrics._bootstrap import Interval
 from adlib.metrics._breakdown import (
     by_defect_size,
@@ -42,7 +32,7 @@ from adlib.metrics._probabilities import (
 )
 from adlib.study import _names as names
 from adlib.study._predictions import Chosen, Predictions
-from adlib.study._tables import figures, row, scores
+from adlib.study._tables import Rows, figures, row, rows_of, scores
 from adlib.thresholds import calibrate_threshold, compare_thresholds, zone_thresholds
 
 N_RESAMPLES = 2000
@@ -50,8 +40,6 @@ FPR_LIMIT = 0.3  # where the PRO curve is cut
 N_BINS = 8  # of a reliability curve, at most
 ZONES = ((1, 1), (4, 4))
 ZONE_RATE = 0.01  # of the normal validation pixels, above their zone's threshold
-
-Rows: TypeAlias = list[dict[str, Any]]
 
 
 def evaluate(
@@ -111,11 +99,9 @@ def evaluate(
         method = type(model_or_scores).__name__ if method is None else method
     else:
         predictions = Predictions.from_scores(model_or_scores, samples)
-    rows = image_rows(
-        predictions, threshold, n_resamples=n_resamples, random_state=random_state
-    )
+    options = {"n_resamples": n_resamples, "random_state": random_state}
+    rows = image_rows(predictions, threshold, **options) + pixel_rows(predictions)
     name = ", ".join(class_names(predictions.samples))
-    rows += pixel_rows(predictions)
     return figures(rows, method=method or "scores", class_=name)
 
 
@@ -128,7 +114,15 @@ class Run:
     threshold: float
     val: Predictions
     test: Predictions
-    random_state: int = 0
+    random_state: int
+
+    def __str__(self) -> str:
+        return f"{self.class_name}, {self.method}"
+
+    @property
+    def stem(self) -> str:
+        """What files of it begin with."""
+        return f"{self.class_name}_{self.method.lower()}"
 
     @cached_property
     def best_f1_threshold(self) -> float:
@@ -138,12 +132,13 @@ class Run:
     @cached_property
     def threshold_free(self) -> Rows:
         """What no choice of a threshold changes: pixels, rules, ways, probabilities."""
+        val, test = self.val, self.test
         return [
-            *pixel_rows(self.test),
-            *_rule_rows(self.val, self.test),
-            *_aggregation_rows(self.test),
-            *self._probability_rows(),
-            *zone_rows(self),
+            *pixel_rows(test),
+            *_rule_rows(val, test),
+            *_aggregation_rows(test),
+            *_probability_rows(val, test),
+            *zone_rows(val, test),
         ]
 
     def figures(self, condition: str, threshold: float | None = None) -> pd.DataFrame:
@@ -172,58 +167,30 @@ class Run:
             for sample, score in zip(of.samples, of.scores, strict=True)
         )
 
-    def probabilities(self) -> tuple[BoolArray, Float64Array, dict[str, Any]]:
-        """Return test labels, their probabilities, and the map learned on validation.
-
-        Validation and test images hold other shares of anomalous ones than a line does,
-        so these probabilities are those of the data set.
-        """
-        learned = fit_probabilities(*self.val.scored(), "logistic")
-        anomalous, found = self.test.scored()
-        return anomalous, learned(found), learned.as_dict()
-
-    def _probability_rows(self) -> Rows:
-        anomalous, found, learned = self.probabilities()
-        error = expected_calibration_error(anomalous, found, n_bins=N_BINS)
-        pairs = {
-            "expected_calibration_error": error,
-            "brier_score": brier_score(anomalous, found),
-            **{f"logistic_{k}": v for k, v in learned.items() if k != "method"},
-        }
-        n = len(found)
-        rows = [row(k, v, n=n, setting="reliability") for k, v in pairs.items()]
-        curve = reliability(anomalous, found, n_bins=N_BINS)
-        points = zip(curve.predicted, curve.observed, curve.counts, strict=True)
-        for number, (predicted, observed, n_images) in enumerate(points, 1):
-            setting = {"setting": f"bin {number}", "n": int(n_images)}
-            rows.append(row("predicted", float(predicted), **setting))
-            rows.append(row("observed", float(observed), **setting))
-        return rows
-
 
 def run_on_split(
-    model: AnomalyDetector, split: Any, *, val_maps: bool = False, random_state: int = 0
+    model: AnomalyDetector, split: ClassSplit, *, val_maps: bool = False
 ) -> Run:
     """Let a fitted model with a threshold look at validation and test images, once."""
-    name = type(model).__name__
     if model.threshold_ is None:
         raise ValueError(
-            f"model of run_on_split must have a threshold; {name} was saved without "
-            "one. Call calibrate with the validation images."
+            f"model of run_on_split must have a threshold; {type(model).__name__} was "
+            "saved without one. Call calibrate with the validation images."
         )
     val = Predictions.of(model, split.val, maps=val_maps)
     test = Predictions.of(model, split.test)
-    return Run(name, split.class_name, model.threshold_, val, test, random_state)
+    name, limit = type(model).__name__, model.threshold_
+    return Run(name, split.class_name, limit, val, test, model.random_state)
 
 
 def auroc_interval(
-    anomalous: BoolArray, scores: Float64Array, random_state: int = 0
+    anomalous: BoolArray, scores: Float64Array, random_state: int
 ) -> Interval:
     """Return AUROC with its 95 % interval, by the bootstrap.
 
     Near 1 the bootstrap describes the lopsided uncertainty better than DeLong's method.
     """
-    return bootstrap_interval(
+    return metrics.bootstrap_interval(
         "auroc", anomalous, scores, n_resamples=N_RESAMPLES, random_state=random_state
     )
 
@@ -232,7 +199,7 @@ def delong_row(
     metric: str, anomalous: BoolArray, scores: Any, others: Any, **keys: Any
 ) -> dict[str, Any]:
     """Return the row of a difference of AUROC, by DeLong's method."""
-    test = delong_test(anomalous, scores, others)
+    test = metrics.delong_test(anomalous, scores, others)
     return row(metric, test.difference, test.low, test.high, p=test.p_value, **keys)
 
 
@@ -244,23 +211,35 @@ def image_rows(
     n, n_anomalous = len(found), int(anomalous.sum())
     both = 0 < n_anomalous < n
     options = {"n_resamples": N_RESAMPLES, **options}
-    rows = [
-        row("n_normal", n - n_anomalous, n=n),
-        row("n_anomalous", n_anomalous, n=n),
-        row("n_skipped", len(predictions.samples) - n, n=len(predictions.samples)),
-    ]
+    n_images = len(predictions.samples)
+    rows = rows_of({"n_normal": n - n_anomalous, "n_anomalous": n_anomalous}, n=n)
+    rows.append(row("n_skipped", n_images - n, n=n_images))
     if both:
-        auroc = bootstrap_interval("auroc", anomalous, found, **options)
-        precision = bootstrap_interval("average_precision", anomalous, found, **options)
-        best = best_f1(anomalous, found)
-        false_rate = fpr_at_tpr(anomalous, found, 0.95)
-        rows.append(row(names.AUROC, *auroc[:3], n=n))
-        rows.append(row(names.AVERAGE_PRECISION, *precision[:3], n=n))
-        rows.append(row("fpr_at_95_tpr", false_rate, n=n))
-        rows.append(row("best_f1", best.f1, n=n))
-        rows.append(row("best_f1_threshold", best.threshold, n=n))
+        best = metrics.best_f1(anomalous, found)
+        measured: dict[str, Any] = {
+            metric: metrics.bootstrap_interval(metric, anomalous, found, **options)
+            for metric in ("auroc", "average_precision")
+        }
+        measured["fpr_at_95_tpr"] = metrics.fpr_at_tpr(anomalous, found, 0.95)
+        measured |= {"best_f1": best.f1, "best_f1_threshold": best.threshold}
+        rows += rows_of(measured, n=n)
     if threshold is not None and n:
-        rows += _verdict_rows(anomalous, found, threshold, options)
+        limit = threshold
+        predicted = found > limit
+        rows.append(row(names.THRESHOLD, limit))
+        if both:
+            interval = metrics.bootstrap_interval(
+                lambda y, some: metrics.compute_f1_at_threshold(y, some, limit),
+                anomalous,
+                found,
+                **options,
+            )
+            rows += rows_of({names.F1: interval}, n=n)
+        rates = metrics.compute_accuracy_precision_recall(anomalous, predicted)
+        of = (n, int(predicted.sum()), n_anomalous, n - n_anomalous)
+        for (metric, rate), count in zip(rates._asdict().items(), of, strict=True):
+            rows.append(row(metric, rate, n=count))
+        rows += rows_of(confusion_counts(anomalous, predicted)._asdict(), n=n)
     if both:
         rows += _group_rows(predictions, threshold)
     return rows
@@ -271,7 +250,7 @@ def pixel_rows(predictions: Predictions) -> Rows:
     if predictions.located is None:
         return []
     masks, maps = predictions.located
-    curves = PixelCurves.of(masks, maps)
+    curves = metrics.PixelCurves.of(masks, maps)
     best, (height, width) = curves.best_f1, maps[0].shape
     found: dict[str, float] = {
         names.PIXEL_AUROC: curves.auroc,
@@ -281,24 +260,22 @@ def pixel_rows(predictions: Predictions) -> Rows:
         names.AUPRO: curves.aupro(FPR_LIMIT),
     }
     if any(not mask.any() for mask in masks):  # there are normal images
-        found["aupimo"] = aupimo(masks, maps).mean
+        found["aupimo"] = metrics.aupimo(masks, maps).mean
     found |= {"n_regions": curves.n_regions}
-    found |= {"map_height": height, "map_width": width}
-    return [row(metric, value, n=len(masks)) for metric, value in found.items()]
+    return rows_of({**found, "map_height": height, "map_width": width}, n=len(masks))
 
 
-def zone_rows(run: Run) -> Rows:
+def zone_rows(val: Predictions, test: Predictions) -> Rows:
     """Return what one threshold a zone of the map is worth, beside one for all.
 
     Both are set on normal validation maps: at most 1 % of a zone's pixels are above.
     """
-    if run.test.located is None or run.val.maps is None:
+    if test.located is None or val.maps is None:
         return []
-    normal = np.flatnonzero(run.val.usable & ~run.val.anomalous).tolist()
-    masks, maps = run.test.located
+    set_on = Chosen(val.maps, np.flatnonzero(val.usable & ~val.anomalous).tolist())
+    masks, maps = test.located
     rows: Rows = []
     for zones in ZONES:
-        set_on = Chosen(run.val.maps, normal)
         limits = zone_thresholds(set_on, zones, false_positive_rate=ZONE_RATE)
         counts = np.zeros(4, np.int64)
         for mask, heatmap in zip(masks, maps, strict=True):
@@ -311,35 +288,8 @@ def zone_rows(run: Run) -> Rows:
             "pixel_precision": found / (found + false) if found + false else np.nan,
             "pixel_f1": 2 * found / (2 * found + false + missed),
         }
-        setting = f"zones {zones[0]}x{zones[1]}"
-        rows += [row(k, v, n=len(masks), setting=setting) for k, v in rates.items()]
+        rows += rows_of(rates, n=len(masks), setting=f"zones {zones[0]}x{zones[1]}")
     return rows
-
-
-def _verdict_rows(
-    anomalous: BoolArray, found: Float64Array, threshold: float, options: Any
-) -> Rows:
-    """Return what needs a threshold."""
-    predicted = found > threshold
-    n, n_anomalous = len(found), int(anomalous.sum())
-    rates = compute_accuracy_precision_recall(anomalous, predicted)
-    rows = [row(names.THRESHOLD, threshold)]
-    if 0 < n_anomalous < n:
-        interval = bootstrap_interval(
-            lambda y, some: compute_f1_at_threshold(y, some, threshold),
-            anomalous,
-            found,
-            **options,
-        )
-        rows.append(row(names.F1, *interval[:3], n=n))
-    rows += [
-        row("accuracy", rates.accuracy, n=n),
-        row(names.PRECISION, rates.precision, n=int(predicted.sum())),
-        row(names.RECALL, rates.recall, n=n_anomalous),
-        row(names.SPECIFICITY, rates.specificity, n=n - n_anomalous),
-    ]
-    confusion = confusion_counts(anomalous, predicted)
-    return rows + [row(k, v, n=n) for k, v in confusion._asdict().items()]
 
 
 def _group_rows(predictions: Predictions, threshold: float | None) -> Rows:
@@ -347,7 +297,7 @@ def _group_rows(predictions: Predictions, threshold: float | None) -> Rows:
     anomalous, found = predictions.scored()
     samples = [predictions.samples[i] for i in np.flatnonzero(predictions.usable)]
     types = [sample.defect_type for sample in samples]
-    groups = {"defect": per_defect_type(anomalous, found, types, threshold)}
+    groups = {"defect": metrics.per_defect_type(anomalous, found, types, threshold)}
     known = ~anomalous | np.array([sample.mask_path is not None for sample in samples])
     if anomalous[known].any():
         areas, at_border = np.zeros(len(samples)), np.zeros(len(samples), np.bool_)
@@ -359,15 +309,17 @@ def _group_rows(predictions: Predictions, threshold: float | None) -> Rows:
         judged = (anomalous[known], found[known])
         groups["size"] = by_defect_size(*judged, areas[known], threshold)
         groups["position"] = by_position(*judged, at_border[known], threshold)
-    rows = []
+    rows: Rows = []
     for kind, members in groups.items():
         for name, group in members.items():
-            keys = {"setting": f"{kind} {name}", "n": group.n_images}
-            rows.append(row(names.AUROC, group.auroc, **keys))
-            rows.append(row(names.AVERAGE_PRECISION, group.average_precision, **keys))
-            if group.recall is not None:
-                recall = (group.recall, group.recall_low, group.recall_high)
-                rows.append(row(names.RECALL, *recall, **keys))
+            measured = {
+                names.AUROC: group.auroc,
+                names.AVERAGE_PRECISION: group.average_precision,
+                names.RECALL: (group.recall, group.recall_low, group.recall_high),
+            }
+            if group.recall is None:
+                del measured[names.RECALL]
+            rows += rows_of(measured, setting=f"{kind} {name}", n=group.n_images)
     return rows
 
 
@@ -375,9 +327,9 @@ def _rule_rows(val: Predictions, test: Predictions) -> Rows:
     """Return what other rules for the threshold, set on validation, are worth."""
     rows: Rows = []
     for one in compare_thresholds(*val.parted(), *test.scored()):
-        keys = {"n": int(test.usable.sum()), "setting": f"rule {one.rule}"}
-        numbers = zip(one._fields[1:], one[1:], strict=True)
-        rows += [row(metric, value, **keys) for metric, value in numbers]
+        measured = one._asdict()
+        setting = f"rule {measured.pop('rule')}"
+        rows += rows_of(measured, n=int(test.usable.sum()), setting=setting)
     return rows
 
 
@@ -385,13 +337,36 @@ def _aggregation_rows(test: Predictions) -> Rows:
     """Return what other ways from a map to one score are worth."""
     if test.maps is None:
         return []
-    positions, rows = np.flatnonzero(test.usable).tolist(), []
+    rows: Rows = []
+    positions = np.flatnonzero(test.usable).tolist()
     for one in compare_aggregations(Chosen(test.maps, positions), test.scored()[0]):
-        keys = {"n": len(positions), "setting": f"aggregation {one.aggregation}"}
-        rows += [
-            row(names.AUROC, one.auroc, **keys),
-            row(names.AVERAGE_PRECISION, one.average_precision, **keys),
-            row("best_f1", one.best_f1, **keys),
-            row("best_f1_threshold", one.threshold, **keys),
-        ]
+        measured = one._asdict()
+        setting = f"aggregation {measured.pop('aggregation')}"
+        measured["best_f1_threshold"] = measured.pop("threshold")
+        rows += rows_of(measured, n=len(positions), setting=setting)
+    return rows
+
+
+def _probability_rows(val: Predictions, test: Predictions) -> Rows:
+    """Return how far probabilities can be trusted that validation scores set.
+
+    Validation and test images hold other shares of anomalous ones than a line does, so
+    these probabilities are those of the data set.
+    """
+    learned = metrics.fit_probabilities(*val.scored(), "logistic")
+    anomalous, scores = test.scored()
+    found = learned(scores)
+    pairs = {
+        "expected_calibration_error": expected_calibration_error(
+            anomalous, found, n_bins=N_BINS
+        ),
+        "brier_score": brier_score(anomalous, found),
+    }
+    pairs |= {f"logistic_{k}": v for k, v in learned.as_dict().items() if k != "method"}
+    rows = rows_of(pairs, n=len(found), setting="reliability")
+    curve = reliability(anomalous, found, n_bins=N_BINS)
+    bins = zip(curve.predicted, curve.observed, curve.counts, strict=True)
+    for number, (predicted, observed, n) in enumerate(bins, 1):
+        point = {"predicted": float(predicted), "observed": float(observed)}
+        rows += rows_of(point, setting=f"bin {number}", n=int(n))
     return rows

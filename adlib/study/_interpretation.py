@@ -1,7 +1,11 @@
-"""What a score is made of: stages, channels, and where patches lie among each other."""
+"""What a score is made of: stages, channels, and the patches that are nearest.
+
+Of one model for all classes: whose patches these are, and what they do to scores.
+"""
 
 from __future__ import annotations
 
+import copy
 import warnings
 from collections.abc import Mapping, Sequence
 from typing import Any, Literal, TypeAlias
@@ -10,17 +14,22 @@ import numpy as np
 import pandas as pd
 import torch
 
-from adlib._typing import AnyArray, Float32Array, Float64Array, Int64Array
-from adlib._validation import check_option, refusal
+from adlib._typing import AnyArray, BoolArray, Float32Array, Float64Array, Int64Array
+from adlib._validation import refusal
 from adlib.datasets import ANOMALOUS, Sample
+from adlib.datasets._splits import ClassSplit
 from adlib.estimators import PatchCore
 from adlib.images import open_source, read_batches
+from adlib.metrics import compute_auroc
+from adlib.neighbors import MemoryBank
 from adlib.study import _names as names
-from adlib.study._predictions import mask_of
-from adlib.study._tables import figures, row
+from adlib.study._evaluate import delong_row
+from adlib.study._predictions import Predictions, looked_up, mask_of, paths_of
+from adlib.study._tables import Rows, figures, row, rows_of
 
 Projection: TypeAlias = Literal["tsne", "umap"]
 NORMAL_IMAGE, BESIDE, DEFECT = "normal image", "beside a defect", "defect"
+KINDS = ("normal", "defect", "worst")  # of patches whose neighbours are counted
 N_FEATURES = 10  # so many of those that carry most are listed
 
 
@@ -37,19 +46,26 @@ def distance_shares(model: PatchCore, samples: Sequence[Sample]) -> pd.DataFrame
     """
     slices = _stage_slices(model)
     parts: dict[str, list[Float64Array]] = {"normal": [], "anomalous": []}
-    for one in model.embeddings([sample.image_path for sample in samples]):
-        queries = one.patches.reshape(-1, one.patches.shape[2])
-        found = model.memory_bank_.kneighbors(queries)
+    for sample, queries, found in looked_up(model, samples):
         worst = int(found.distances[:, 0].argmax())
         squares = _squares(model, queries[[worst]], found.indices[[worst], 0])[0]
         total = squares.sum()
         if total > 0.0:
-            is_anomalous = samples[one.position].label == ANOMALOUS
-            parts["anomalous" if is_anomalous else "normal"].append(squares / total)
-    rows = []
+            kind = "anomalous" if sample.label == ANOMALOUS else "normal"
+            parts[kind].append(squares / total)
+    rows = Rows()
     for kind, some in parts.items():
         if some:
-            rows += _share_rows(np.mean(some, axis=0), slices, kind, len(some))
+            mean, n, metric = np.mean(some, axis=0), len(some), f"distance_share_{kind}"
+            most = np.argsort(-mean, kind="stable")[:N_FEATURES].tolist()
+            shares = {
+                f"layer {name}": mean[part].sum() for name, part in slices.items()
+            }
+            shares |= {f"feature {i}": mean[i] for i in most}
+            rows += [row(metric, float(v), n=n, setting=k) for k, v in shares.items()]
+            effective = float(1 / np.sum(mean**2))
+            rows.append(row(f"effective_features_{kind}", effective, n=n))
+            rows.append(row(f"n_features_{kind}", len(mean)))
     keys = {"condition": names.CLEAN, "method": names.PATCHCORE}
     return figures(rows, class_=samples[0].class_name, **keys)
 
@@ -69,10 +85,8 @@ def stage_maps(
     source = open_source([sample.image_path], "stage_maps")
     (batch,) = read_batches(source, image_size=size, batch_size=1)
     stages = model.backbone_(torch.from_numpy(batch.images))
-    (one,) = model.embeddings([sample.image_path])
-    queries = one.patches.reshape(-1, one.patches.shape[2])
-    nearest = model.memory_bank_.kneighbors(queries).indices[:, 0]
-    squares = _squares(model, queries, nearest)
+    ((_, queries, nearest),) = looked_up(model, [sample])
+    squares = _squares(model, queries, nearest.indices[:, 0])
     found = {}
     for (name, part), stage in zip(slices.items(), stages, strict=True):
         distances = np.sqrt(squares[:, part].sum(axis=1)).astype(np.float32)
@@ -94,7 +108,7 @@ def sample_patches(
     """
     pools: dict[str, list[Float32Array]] = {NORMAL_IMAGE: [], BESIDE: [], DEFECT: []}
     rng = np.random.default_rng(random_state)
-    for one in model.embeddings([sample.image_path for sample in samples]):
+    for one in model.embeddings(paths_of(samples)):
         sample = samples[one.position]
         patches = one.patches.reshape(-1, one.patches.shape[2])
         if sample.label != ANOMALOUS:
@@ -105,8 +119,7 @@ def sample_patches(
             marked = mask_of(sample, model.grid_).ravel()
             parts = {BESIDE: patches[~marked], DEFECT: patches[marked]}
         for kind, some in parts.items():
-            kept = rng.permutation(len(some))[:n_each]
-            pools[kind].append(some[np.sort(kept)])
+            pools[kind].append(some[np.sort(rng.permutation(len(some))[:n_each])])
     embeddings, kinds = [], []
     for kind, pool in pools.items():
         if pool:
@@ -118,7 +131,7 @@ def sample_patches(
 
 
 def project(
-    embeddings: AnyArray, method: Projection = "tsne", *, random_state: int = 0
+    embeddings: AnyArray, method: Projection, *, random_state: int = 0
 ) -> Float64Array:
     """Lay patch embeddings out in a plane, so that neighbours stay neighbours.
 
@@ -130,7 +143,6 @@ def project(
         2. L. McInnes, J. Healy and J. Melville, "UMAP: uniform manifold approximation
            and projection for dimension reduction", 2018.
     """
-    check_option(method, "method", "project", ("tsne", "umap"))
     fewest = 31  # t-SNE's perplexity, and one more
     if len(embeddings) < fewest:
         rule = f"at least {fewest} patches"
@@ -138,35 +150,21 @@ def project(
     if method == "tsne":
         from sklearn.manifold import TSNE  # noqa: PLC0415 - seldom needed
 
-        plane = TSNE(init="pca", random_state=random_state).fit_transform(embeddings)
-        return np.asarray(plane, np.float64)
-    try:
-        with warnings.catch_warnings():
-            # Of a part of umap that needs TensorFlow, which nobody asked for.
-            warnings.simplefilter("ignore", ImportWarning)
-            from umap import UMAP  # noqa: PLC0415 - optional
-    except ImportError as error:
-        raise ImportError(
-            "project by 'umap' needs the package umap-learn. Run: pip install "
-            '"adlib-vision[study]", or take the method "tsne".'
-        ) from error
-    # One thread, said here: a seed asks for it, and UMAP warns of it otherwise.
-    reducer = UMAP(random_state=random_state, n_jobs=1)
+        reducer = TSNE(init="pca", random_state=random_state)
+    else:
+        try:
+            with warnings.catch_warnings():
+                # Of a part of umap that needs TensorFlow, which nobody asked for.
+                warnings.simplefilter("ignore", ImportWarning)
+                from umap import UMAP  # noqa: PLC0415 - slow
+        except ImportError as error:
+            raise ImportError(
+                "project by 'umap' needs the package umap-learn. Run: pip install "
+                '"adlib-vision[study]", or take the method "tsne".'
+            ) from error
+        # One thread, said here: a seed asks for it, and UMAP warns of it otherwise.
+        reducer = UMAP(random_state=random_state, n_jobs=1)
     return np.asarray(reducer.fit_transform(embeddings), np.float64)
-
-
-def _share_rows(
-    mean: Float64Array, slices: Mapping[str, slice], kind: str, n: int
-) -> list[dict[str, Any]]:
-    metric = f"distance_share_{kind}"
-    rows = [
-        row(metric, float(mean[part].sum()), n=n, setting=f"layer {name}")
-        for name, part in slices.items()
-    ]
-    most = np.argsort(-mean, kind="stable")[:N_FEATURES].tolist()
-    rows += [row(metric, float(mean[i]), n=n, setting=f"feature {i}") for i in most]
-    rows.append(row(f"effective_features_{kind}", float(1 / np.sum(mean**2)), n=n))
-    return [*rows, row(f"n_features_{kind}", len(mean))]
 
 
 def _stage_slices(model: PatchCore) -> dict[str, slice]:
@@ -189,3 +187,127 @@ def _squares(
     """Return what each feature adds to the squared distances, (n, n_features)."""
     entries = model.memory_bank_.embeddings[nearest].astype(np.float64)
     return np.asarray((queries - entries) ** 2)
+
+
+def pooled_split(splits: Mapping[str, ClassSplit]) -> ClassSplit:
+    """Return one split, "global", of all classes' images, in the order of classes."""
+    parts = [split.parts() for split in splits.values()]
+    train, val, test = (
+        tuple(sample for part in parts for sample in part[name])
+        for name in ("train", "val", "test")
+    )
+    return ClassSplit("global", next(iter(splits.values())).seed, train, val, test)
+
+
+def neighbour_shares(
+    model: PatchCore, train: Sequence[Sample], samples: Sequence[Sample]
+) -> pd.DataFrame:
+    """Say which classes' entries are nearest to the patches of a class's test images.
+
+    Returns:
+        Figures "neighbour_share", the class of the entries in "versus", of all patches
+        of normal images ("patches normal"), of those that masks mark ("patches
+        defect"), and of each anomalous image's highest patch ("patches worst").
+    """
+    classes, entry_class = _classes_of_entries(model, train)
+    counts = np.zeros((len(KINDS), len(classes)), np.int64)
+    for sample, _, found in looked_up(model, samples):
+        nearest = entry_class[found.indices[:, 0]]
+        chosen = {"normal": nearest}
+        if sample.label == ANOMALOUS:
+            marked = mask_of(sample, model.grid_).ravel()  # none without a mask
+            worst = [found.distances[:, 0].argmax()]
+            chosen = {"defect": nearest[marked], "worst": nearest[worst]}
+        for kind, some in chosen.items():
+            counts[KINDS.index(kind)] += np.bincount(some, minlength=len(classes))
+    rows = Rows()
+    for kind, count in zip(KINDS, counts, strict=True):
+        if n := int(count.sum()):
+            keys = {"n": n, "setting": f"patches {kind}"}
+            for name, share in zip(classes, (count / n).tolist(), strict=True):
+                rows.append(row("neighbour_share", share, versus=name, **keys))
+    return _of_global(rows, samples[0].class_name)
+
+
+def shortcut(
+    model: PatchCore,
+    train: Sequence[Sample],
+    whole: Predictions,
+    alone: Float64Array,
+    n_entries_alone: int,
+) -> pd.DataFrame:
+    """Measure what the other classes' entries do to the scores of a class.
+
+    You et al. (2022) call it the identical shortcut that a model of many classes passes
+    anomalies through as well as what it was trained on. A memory bank cannot copy its
+    input, but an anomaly of one class may lie near what is normal in another. The
+    entries of all classes and of the class alone, taken from one and the same global
+    bank, differ in nothing else.
+
+    Returns:
+        Figures: AUROC with and without the other classes' entries, the difference, and
+        the mean share of a score that these take away ("normal_drop",
+        "anomalous_drop").
+
+    References:
+        1. Z. You et al., "A unified model for multi-class anomaly detection", NeurIPS
+           2022.
+    """
+    class_name = whole.samples[0].class_name
+    classes, entry_class = _classes_of_entries(model, train)
+    own = entry_class == classes.index(class_name)
+    restricted = Predictions.of(_with_entries(model, own), whole.samples, maps=False)
+    usable = whole.usable & restricted.usable & ~np.isnan(alone)
+    anomalous = whole.anomalous[usable]
+    every, some = whole.scores[usable], restricted.scores[usable]
+    drop = 1.0 - every / np.where(some > 0.0, some, 1.0)
+    n, n_anomalous = len(anomalous), int(anomalous.sum())
+    sizes = {"n_entries_alone": n_entries_alone, "n_entries_kept": int(own.sum())}
+    aurocs = {
+        "auroc_alone": compute_auroc(anomalous, alone[usable]),
+        "auroc_own_entries": compute_auroc(anomalous, some),
+        "auroc_global": compute_auroc(anomalous, every),
+    }
+    drops = [float(drop[~anomalous].mean()), float(drop[anomalous].mean())]
+    keys: dict[str, Any] = {"setting": "shortcut"}
+    rows = [
+        *rows_of(sizes, **keys),
+        *rows_of(aurocs, n=n, **keys),
+        delong_row(
+            names.AUROC, anomalous, every, some, versus="own entries", n=n, **keys
+        ),
+        row("normal_drop", drops[0], n=n - n_anomalous, **keys),
+        row("anomalous_drop", drops[1], n=n_anomalous, **keys),
+    ]
+    return _of_global(rows, class_name)
+
+
+def _of_global(rows: Rows, class_name: str) -> pd.DataFrame:
+    keys = {"condition": names.GLOBAL, "method": names.PATCHCORE}
+    return figures(rows, class_=class_name, **keys)
+
+
+def _classes_of_entries(
+    model: PatchCore, train: Sequence[Sample]
+) -> tuple[list[str], Int64Array]:
+    """Return class names, and of each bank entry the number of its class."""
+    if len(train) != len(model.training_images_):
+        raise ValueError(
+            f"train must be the {len(model.training_images_)} images that the model "
+            f"was fitted on; got {len(train)}."
+        )
+    classes, numbers = np.unique([s.class_name for s in train], return_inverse=True)
+    origins = model.memory_bank_.origins
+    assert origins is not None  # PatchCore's own banks always know them
+    return classes.tolist(), numbers[origins[:, 0]]
+
+
+def _with_entries(model: PatchCore, chosen: BoolArray) -> PatchCore:
+    """Return the model with some of its bank's entries alone."""
+    bank = model.memory_bank_
+    assert bank.origins is not None
+    smaller = copy.copy(model)
+    smaller.memory_bank_ = MemoryBank(
+        bank.embeddings[chosen], origins=bank.origins[chosen], device=model.device
+    )
+    return smaller

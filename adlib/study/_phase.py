@@ -2,22 +2,28 @@
 
 from __future__ import annotations
 
+import os
+import platform
+import re
 from collections.abc import Callable, Mapping, Sequence
 from functools import cached_property
+from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
 
 import pandas as pd
 
 import adlib
+from adlib._device import resolve_device
+from adlib._threads import available_threads
 from adlib.datasets._splits import ClassSplit
 from adlib.features import FeatureCache, use_feature_cache
 from adlib.study import _names as names
+from adlib.study._compare import compare_conditions, compare_methods
 from adlib.study._config import Config, config_from_arguments
 from adlib.study._data import clean_splits, shifted_splits, some_of
-from adlib.study._evaluate import Run, run_on_split
-from adlib.study._lock import locked
-from adlib.study._provenance import provenance
+from adlib.study._evaluate import FPR_LIMIT, N_RESAMPLES, Run
+from adlib.study._run_study import locked
 from adlib.study._tables import (
     as_text,
     joined,
@@ -30,6 +36,17 @@ from adlib.study._tables import (
 )
 
 GIGABYTE = 10**9
+PACKAGES = (
+    *("adlib-vision", "numpy", "torch", "torchvision", "timm", "numba", "pandas"),
+    *("pillow", "scikit-image", "scikit-learn", "scipy"),
+)
+UNSEEN = {"paths", "cache", "tensorboard"}  # of a configuration: change no result
+INTERVALS = {
+    "metric": f"stratified BCa bootstrap of {N_RESAMPLES:,} resamples",
+    "difference of AUROC": "DeLong's method",
+    "other difference": f"percentile bootstrap of {N_RESAMPLES:,} resamples",
+    "recall of a group": "Clopper and Pearson's exact method",
+}
 
 
 class Phase:
@@ -47,76 +64,54 @@ class Phase:
         self._lock: Any = None  # held until the process ends
 
     @classmethod
-    def start(
-        cls,
-        description: str | None,
-        script: str | Path,
-        arguments: Sequence[str] | None = None,
-    ) -> Phase:
+    def start(cls, description: str | None, script: str | Path) -> Phase:
         """Read the configuration, and let backbones keep their feature maps.
 
-        Returns:
-            The phase. While another works in the same outputs, this one waits.
+        While another phase works in the same outputs, this one waits.
         """
         path = Path(script)
-        config_file = path.with_name("config.yaml")
-        phase = cls(
-            config_from_arguments(description, config_file, arguments), path.stem
-        )
+        config = config_from_arguments(description, path.with_name("config.yaml"))
+        phase = cls(config, path.stem)
         phase._lock = locked(phase.outputs, "phase", print)
-        limit = round(phase.config.cache.gigabytes * GIGABYTE)
-        folder = phase.config.cache.folder
-        use_feature_cache(FeatureCache(folder, limit) if limit else None)
+        limit = round(config.cache.gigabytes * GIGABYTE)
+        use_feature_cache(FeatureCache(config.cache.folder, limit) if limit else None)
         return phase
 
     @cached_property
-    def clean(self) -> dict[str, ClassSplit]:
+    def clean(self) -> Mapping[str, ClassSplit]:
         """The split of each class."""
         return clean_splits(self.config)
 
     @cached_property
-    def shifted(self) -> dict[str, ClassSplit]:
+    def shifted(self) -> Mapping[str, ClassSplit]:
         """The shifted twin of each class's split."""
         return shifted_splits(self.config)
 
-    def load(self, method: str, class_name: str, domain: str = "clean") -> Any:
-        """Return the model that an earlier phase saved; SystemExit: there is none."""
-        path = self.config.paths.model(method, class_name, domain)
-        if not path.is_file():
-            raise SystemExit(f"There is no {path}: run the phases before this one.")
-        return adlib.load(path)
+    def load(self, method: str, class_name: str) -> Any:
+        """Return the clean model that an earlier phase saved."""
+        path = self.config.paths.model(method, class_name, "clean")
+        return adlib.load(_written(path))
 
-    def run(self, model: Any, split: Any, *, val_maps: bool = False) -> Run:
-        """Let a fitted model look at a split's validation and test images, once."""
-        return run_on_split(
-            model, split, val_maps=val_maps, random_state=self.config.seed
-        )
-
-    def some(self, splits: Mapping[str, Any]) -> dict[str, ClassSplit]:
-        """Return splits of as many images as the section ablation says."""
+    def some(self) -> dict[str, ClassSplit]:
+        """Return clean splits of as many images as the section ablation says."""
         sizes = self.config.ablation
         return {
             name: some_of(split, sizes.n_training, sizes.n_judged)
-            for name, split in splits.items()
+            for name, split in self.clean.items()
         }
 
     def scores(self, condition: str) -> pd.DataFrame:
-        """Return the scores of a condition; SystemExit: there are none yet."""
-        stem = names.CONDITIONS[condition]
-        path = self.outputs / "results" / f"{stem}_scores.csv"
-        if not path.is_file():
-            raise SystemExit(f"There is no {path}: run the phases before this one.")
+        """Return the scores of a condition that an earlier phase wrote."""
+        _written(self.outputs / "results" / f"{names.CONDITIONS[condition]}_scores.csv")
         found = read_scores(self.outputs)
         return found[found["condition"] == condition].drop(columns=["file", "row"])
 
-    def whole(
-        self, conditions: Sequence[str] = tuple(names.CONDITIONS)
-    ) -> pd.DataFrame:
+    def whole(self, conditions: Sequence[str]) -> pd.DataFrame:
         """Return the metrics of whole classes that were written so far."""
         found = read_figures(self.outputs)
-        plain = (found["setting"] == "") & (found["versus"] == "")
         return found[
-            plain
+            (found["setting"] == "")
+            & (found["versus"] == "")
             & found["condition"].isin(list(conditions))
             & (found["class"] != names.MEAN)
             & found["file"].str.endswith("_results.json")
@@ -138,11 +133,16 @@ class Phase:
         self,
         condition: str,
         runs: Sequence[Run],
-        compare: Callable[[pd.DataFrame], Sequence[pd.DataFrame]],
+        before: Sequence[pd.DataFrame] = (),
         *,
+        after: Sequence[pd.DataFrame] = (),
+        methods: bool = False,
         threshold: Callable[[Run], float] = lambda run: run.threshold,
     ) -> pd.DataFrame:
         """Measure runs in a condition; write and show figures, scores and thresholds.
+
+        The condition is compared with the scores of those ``before`` and ``after`` it,
+        and, if asked, its ``methods`` with each other.
 
         Returns:
             The scores.
@@ -150,10 +150,17 @@ class Phase:
         pairs = [(run, threshold(run)) for run in runs]
         scores = joined(*(run.scores(condition, limit) for run, limit in pairs))
         scores = scores.assign(phase=self.name)
-        stem = names.CONDITIONS[condition]
+        stem, seed = names.CONDITIONS[condition], self.config.seed
         write_table(scores, self.outputs / "results" / f"{stem}_scores.csv")
-        measured = joined(*(run.figures(condition, limit) for run, limit in pairs))
-        found = self.write(f"{stem}_results", with_means(measured), *compare(scores))
+        compared = [(scores, one) for one in before] + [(one, scores) for one in after]
+        tables = [
+            with_means(
+                joined(*(run.figures(condition, limit) for run, limit in pairs))
+            ),
+            *(compare_conditions(*pair, random_state=seed) for pair in compared),
+            *([compare_methods(scores)] if methods else []),
+        ]
+        found = self.write(f"{stem}_results", *tables)
         plain = found[(found["setting"] == "") & (found["versus"] == "")]
         if condition in names.THRESHOLD_FILES:
             path = self.outputs / "thresholds" / names.THRESHOLD_FILES[condition]
@@ -162,3 +169,46 @@ class Phase:
         print(as_text(plain, self.config.metrics))
         print(as_text(found[found["versus"] != ""]))
         return scores
+
+
+def _written(path: Path) -> Path:
+    """Return the path of an earlier phase's file; SystemExit: there is none."""
+    if not path.is_file():
+        raise SystemExit(f"There is no {path}: run the phases before this one.")
+    return path
+
+
+def provenance(config: Config) -> dict[str, Any]:
+    """Return seed, configuration, version, device, machine and kinds of intervals."""
+    return {
+        "seed": config.seed,
+        "config": config.model_dump(mode="json", exclude=UNSEEN),
+        "version": adlib.__version__,
+        "device": resolve_device("auto", "provenance"),
+        "environment": environment(),
+        "intervals": INTERVALS,
+        "aupro_fpr_limit": FPR_LIMIT,
+    }
+
+
+def environment() -> dict[str, str]:
+    """Return versions, processor, threads and GPU, as short texts by name."""
+    import torch  # noqa: PLC0415 - heavy
+
+    # Python's own call often lacks the processor's name on Linux.
+    cpus = Path("/proc/cpuinfo")
+    named = re.search(r"model name\s*: (.+)", cpus.read_text() if cpus.exists() else "")
+    found = {
+        "python": platform.python_version(),
+        "system": platform.platform(),
+        "processor": named[1] if named else platform.processor() or platform.machine(),
+        "cores": str(os.cpu_count()),
+        "threads used": str(available_threads()),
+        "GPU": torch.cuda.get_device_name() if torch.cuda.is_available() else "none",
+    }
+    for package in PACKAGES:
+        try:
+            found[package] = version(package)
+        except PackageNotFoundError:
+            found[package] = "not installed"
+    return found

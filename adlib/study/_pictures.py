@@ -4,20 +4,20 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
+from itertools import zip_longest
 from typing import Any, TypeAlias
 
 import numpy as np
-import torch
 
 from adlib._typing import BoolArray, Float32Array
 from adlib.datasets import Sample, ShiftDomainTransform, ShiftSettings
 from adlib.datasets._shift import LIGHTS, LightGradient, Shift
 from adlib.datasets._shift_settings import PARTS, SEVERITIES
 from adlib.datasets._splits import ClassSplit
-from adlib.estimators import AnomalyDetector
-from adlib.images import read_image
-from adlib.images._pixels import as_pixels
-from adlib.study._predictions import Predictions
+from adlib.estimators import AnomalyDetector, PatchCore
+from adlib.study._interpretation import stage_maps
+from adlib.study._predictions import Predictions, paths_of
+from adlib.study._shifts import planes_of, shifted_planes
 
 Rows: TypeAlias = dict[str, list[dict[str, Any] | None]]
 MOST = 6  # pictures a row
@@ -49,32 +49,27 @@ def pairs(clean: ClassSplit, shifted: ClassSplit) -> Rows:
 
 def lights(sample: Sample, settings: ShiftSettings) -> Rows:
     """Return an image under every kind of light, as weak and as strong as it gets."""
-    low, high = settings.illumination or ShiftSettings().illumination or (0.0, 0.0)
-    pixels, rows = _planes(sample), Rows()
-    for strength in (low, high):
+    strengths = settings.illumination or ShiftSettings().illumination or ()
+    planes, rows = planes_of(sample), Rows()
+    for strength in strengths:
         lit = [LightGradient(kind, strength, RADIAL_CENTRE) for kind in LIGHTS]
         rows[f"strength {strength:g}"] = [
-            _shifted(pixels, UNCHANGED, "as it is"),
-            *(_shifted(pixels, replace(UNCHANGED, gradient=g), g.kind) for g in lit),
+            _shifted(planes, UNCHANGED, "as it is"),
+            *(_shifted(planes, replace(UNCHANGED, gradient=g), g.kind) for g in lit),
         ]
     return rows
 
 
 def shift_parts(sample: Sample, settings: ShiftSettings, seed: int) -> Rows:
     """Return an image shifted by each part alone and by all, a row a severity."""
-    pixels, rows = _planes(sample), Rows()
-    lit = replace(settings, illumination_ratio=1.0)
-    parts = [*((part, (part,)) for part in PARTS), ("all", PARTS)]
+    planes, rows = planes_of(sample), Rows()
     for severity in SEVERITIES:
-        scaled = lit.scaled(severity)
-        rows[severity] = [
-            _shifted(
-                pixels,
-                ShiftDomainTransform(scaled.only(*some), random_state=seed).at(0),
-                name,
-            )
-            for name, some in parts
-        ]
+        scaled = replace(settings, illumination_ratio=1.0).scaled(severity)
+        rows[severity] = []
+        for name in (*PARTS, "all"):
+            parts = scaled.only(*(PARTS if name == "all" else (name,)))
+            transform = ShiftDomainTransform(parts, random_state=seed)
+            rows[severity].append(_shifted(planes, transform.at(0), name))
     return rows
 
 
@@ -107,46 +102,36 @@ def verdicts(predictions: Predictions, threshold: float) -> Rows:
     peaks = np.flatnonzero(usable & anomalous)
     low = float(np.median([np.quantile(maps[place], 0.95) for place in normal]))
     high = float(np.median([np.max(maps[place]) for place in peaks]))
-    return {
-        heading: [
-            _picture(
-                predictions.samples[place],
-                f"{predictions.samples[place].defect_type} {scores[place]:.4g}",
-                map=np.asarray(maps[place]),
-                scale=(low, max(low, high)),
-            )
-            for place in places
-        ]
-        for heading, places in chosen.items()
-        if places
-    }
+    rows = Rows()
+    for heading, places in chosen.items():
+        for place in places:
+            sample, shown = predictions.samples[place], np.asarray(maps[place])
+            title = f"{sample.defect_type} {scores[place]:.4g}"
+            picture = _picture(sample, title, map=shown, scale=(low, max(low, high)))
+            rows.setdefault(heading, []).append(picture)
+    return rows
 
 
 def failures(samples: Sequence[Sample], models: Mapping[str, AnomalyDetector]) -> Rows:
     """Return images, and beneath each the map of every model, one scale a model."""
     rows: Rows = {"image": [_picture(one, one.defect_type) for one in samples]}
     for name, model in models.items():
-        found = list(model.inspect([sample.image_path for sample in samples]))
+        found = list(model.inspect(paths_of(samples)))
         maps = np.stack([one.map for one in found if one.map is not None])
         scale = (float(np.median(maps)), float(np.max(maps)))
         assert model.threshold_ is not None  # saved with one
-        rows[name] = [
-            _picture(
-                sample,
-                f"score / threshold {one.score / model.threshold_:.2f}",
-                map=one.map,
-                scale=scale,
-            )
-            for sample, one in zip(samples, found, strict=True)
-        ]
+        rows[name] = []
+        for sample, one in zip(samples, found, strict=True):
+            title = f"score / threshold {one.score / model.threshold_:.2f}"
+            rows[name].append(_picture(sample, title, map=one.map, scale=scale))
     return rows
 
 
-def stage_rows(maps: Mapping[str, tuple[Float32Array, Float32Array]]) -> list[Any]:
+def stage_rows(model: PatchCore, sample: Sample) -> list[dict[str, Any]]:
     """Return a picture of each stage's response and of its part in the distance."""
     return [
         {"image": plane / max(float(plane.max()), 1e-12), "title": f"{name}, {what}"}
-        for name, planes in maps.items()
+        for name, planes in stage_maps(model, sample).items()
         for what, plane in zip(("response", "distance"), planes, strict=True)
     ]
 
@@ -157,13 +142,8 @@ def in_turn(samples: Sequence[Sample], most: int = MOST) -> list[Sample]:
     for sample in samples:
         if sample.label:
             alike.setdefault(sample.defect_type, []).append(sample)
-    n_rounds = max(map(len, alike.values()), default=0)
-    chosen = [
-        found[turn]
-        for turn in range(n_rounds)
-        for found in alike.values()
-        if turn < len(found)
-    ]
+    turns = zip_longest(*alike.values())
+    chosen = [sample for turn in turns for sample in turn if sample is not None]
     return sorted(chosen[:most], key=lambda sample: sample.defect_type)
 
 
@@ -173,16 +153,6 @@ def _picture(sample: Sample, title: str | None = None, **more: Any) -> dict[str,
     return {**known, **more}
 
 
-def _planes(sample: Sample) -> Float32Array:
-    """Return an image's planes, (1 or 3, height, width)."""
-    pixels = as_pixels(read_image(sample.image_path), str(sample.image_path))
-    grey = pixels.ndim == 2  # noqa: PLR2004 - dimensions
-    return np.ascontiguousarray(pixels[None] if grey else pixels.transpose(2, 0, 1))
-
-
 def _shifted(planes: Float32Array, shift: Shift, title: str) -> dict[str, Any]:
-    image = torch.from_numpy(planes)
-    moved, _ = shift(image, torch.zeros_like(image[:1]).to(torch.uint8))
-    values = moved.numpy()
-    pixels = values[0] if len(values) == 1 else values.transpose(1, 2, 0)
-    return {"image": np.clip(pixels, 0.0, 1.0), "title": title}
+    pixels = np.clip(shifted_planes(planes, shift), 0.0, 1.0).transpose(1, 2, 0)
+    return {"image": pixels[:, :, 0] if len(planes) == 1 else pixels, "title": title}

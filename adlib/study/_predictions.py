@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import tempfile
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import cached_property
+from pathlib import Path
 from typing import Any, Self
 
 import numpy as np
@@ -13,7 +14,8 @@ import numpy as np
 from adlib._typing import AnyArray, BoolArray, Float32Array, Float64Array
 from adlib._validation import describe, refusal
 from adlib.datasets import ANOMALOUS, Sample, read_mask
-from adlib.estimators import AnomalyDetector
+from adlib.estimators import AnomalyDetector, PatchCore
+from adlib.neighbors._bank import Neighbours
 
 
 @dataclass(frozen=True, eq=False)
@@ -35,7 +37,7 @@ class Predictions:
         kept = _check_samples(samples)
         found = np.full(len(kept), np.nan)
         stored: Float32Array | None = None
-        for position, one in enumerate(model.inspect([s.image_path for s in kept])):
+        for position, one in enumerate(model.inspect(paths_of(kept))):
             found[position] = one.score
             if maps and one.map is not None:
                 if stored is None:
@@ -65,7 +67,7 @@ class Predictions:
     @property
     def anomalous(self) -> BoolArray:
         """Which images are anomalous, (n_images,)."""
-        return np.array([sample.label == ANOMALOUS for sample in self.samples])
+        return anomalous_of(self.samples)
 
     def scored(self) -> tuple[BoolArray, Float64Array]:
         """Return labels and scores of the images that were scored."""
@@ -105,12 +107,29 @@ class Chosen:
         return len(self._positions)
 
     def __getitem__(self, position: int) -> AnyArray:
-        """Return one entry."""
         return np.asarray(self._entries[self._positions[position]])
 
     def __iter__(self) -> Iterator[AnyArray]:
-        """Yield the entries in order."""
         return (self[position] for position in range(len(self)))
+
+
+def paths_of(samples: Iterable[Sample]) -> list[Path]:
+    """Return the files of some images."""
+    return [sample.image_path for sample in samples]
+
+
+def anomalous_of(samples: Iterable[Sample]) -> BoolArray:
+    """Return which of some images are anomalous, (n_images,)."""
+    return np.array([sample.label == ANOMALOUS for sample in samples])
+
+
+def looked_up(
+    model: PatchCore, samples: Sequence[Sample]
+) -> Iterator[tuple[Sample, Float32Array, Neighbours]]:
+    """Yield each image, its patches (n_patches, n_features), and what is nearest."""
+    for one in model.embeddings(paths_of(samples)):
+        queries = one.patches.reshape(-1, one.patches.shape[2])
+        yield samples[one.position], queries, model.memory_bank_.kneighbors(queries)
 
 
 def mask_of(sample: Sample, size: tuple[int, int]) -> BoolArray:

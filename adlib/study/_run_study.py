@@ -16,15 +16,14 @@ from typing import Any
 
 import pandas as pd
 import yaml
+from filelock import FileLock, Timeout
 
 import adlib
 from adlib._files import replacing
 from adlib.study import _names as names
 from adlib.study._config import Config
 from adlib.study._data import samples_of
-from adlib.study._lock import locked
 from adlib.study._tables import as_text, read_figures, write_json
-from adlib.study._tensorboard import summary_writer, write_tensorboard
 
 LAST_LINES = 25  # of a failed phase's output, in the error
 
@@ -42,9 +41,9 @@ def run_study(
 ) -> pd.DataFrame:
     """Run the phases of the study in order; go on where an earlier run ended.
 
-    Each phase is a process of its own. A phase that is done is kept, as long as its
-    script, the configuration, the data, adlib's version, and all phases before it are
-    what they were, and the files that it wrote are there.
+    Each phase is a process of its own. One that is done is kept while its script, the
+    configuration, the data, adlib's version and all phases before it are what they
+    were, and its files are there.
 
     Args:
         config: The study's; a phase gets it as a file.
@@ -64,8 +63,6 @@ def run_study(
     Note:
         While one runs, a second run of the same study waits; so does one that comes
         after a run that was killed, until its last phase, which nobody stopped, ends.
-        Below ``paths.outputs``: what each phase printed is in ``logs``, what it depends
-        on in ``state``, and one line of JSON for each event in ``study.jsonl``.
     """
     if config.tensorboard:
         summary_writer()  # raises before the long work
@@ -120,12 +117,12 @@ def _run_phases(
     kept, total = not anew, 0.0
     for script in scripts:
         inputs = hashlib.sha256(inputs.encode() + script.read_bytes()).hexdigest()
-        path = state / f"{script.stem}.json"
+        path, phase = state / f"{script.stem}.json", script.stem
         record = _read(path)
         # What follows a phase that was run again may have read what it wrote.
         kept = kept and record.get("inputs") == inputs and _are_there(record["files"])
         if not kept:
-            log(outputs, "phase started", phase=script.stem)
+            log(outputs, "phase started", phase=phase)
             path.unlink(missing_ok=True)
             moment = time.time_ns()
             seconds, peak = _run_phase(script, stated, outputs)
@@ -134,18 +131,18 @@ def _run_phases(
             write_json(record, path)
         how, seconds = "kept" if kept else "run", record["seconds"]
         total += seconds
-        log(outputs, f"phase {how}", phase=script.stem, seconds=seconds)
-        say(f"{script.stem}: {'done before, kept' if kept else f'{seconds:.1f} s'}")
+        log(outputs, f"phase {how}", phase=phase, seconds=seconds)
+        say(f"{phase}: {'done before, kept' if kept else f'{seconds:.1f} s'}")
         known = {"seconds": seconds, "peak_megabytes": record["peak_megabytes"]}
-        yield {"phase": script.stem, "state": how, **known}
+        yield {"phase": phase, "state": how, **known}
     log(outputs, "study finished", seconds=total)
 
 
 def _inputs(config: Config) -> str:
     """Return a hash of configuration, version, and the images (label, size, time)."""
     # Neither what is kept nor who shows it changes a result.
-    found = hashlib.sha256(config.model_dump_json(exclude=_SHOWN).encode())
-    found.update(adlib.__version__.encode())
+    shown = config.model_dump_json(exclude={"cache", "tensorboard"})
+    found = hashlib.sha256(shown.encode() + adlib.__version__.encode())
     for sample in samples_of(config):
         found.update(repr(sample).encode())
         for path in (sample.image_path, sample.mask_path):
@@ -153,9 +150,6 @@ def _inputs(config: Config) -> str:
                 is_now = path.stat()
                 found.update(f"{is_now.st_size} {is_now.st_mtime_ns}\n".encode())
     return found.hexdigest()
-
-
-_SHOWN = {"cache", "tensorboard"}
 
 
 def _read(path: Path) -> dict[str, Any]:
@@ -177,14 +171,27 @@ def _written_since(config: Config, moment: int) -> dict[str, int]:
     """Return the size of each file that the phase wrote, by path."""
     outputs = config.paths.outputs
     own = {outputs, outputs / "state", outputs / "logs"}  # the runner's
-    return {
-        str(path): path.stat().st_size
-        for folder in (outputs, config.paths.processed, config.paths.shifted)
-        for path in sorted(folder.rglob("*"))
-        if path.parent not in own
-        and path.is_file()
-        and path.stat().st_mtime_ns >= moment
-    }
+    folders = (outputs, config.paths.processed, config.paths.shifted)
+    found = [path for folder in folders for path in sorted(folder.rglob("*"))]
+    files = [path for path in found if path.parent not in own and path.is_file()]
+    stats = {str(path): path.stat() for path in files}
+    return {k: one.st_size for k, one in stats.items() if one.st_mtime_ns >= moment}
+
+
+def locked(outputs: Path, name: str, say: Callable[[str], None]) -> Any:
+    """Return a lock, held until a with statement ends, or else until the process does.
+
+    The system gives it back, however the process ends. Where another process holds it,
+    that is said and waited for; the same process may take it again.
+    """
+    path = outputs / "state" / f"{name}.lock"
+    path.parent.mkdir(parents=True, exist_ok=True)
+    lock = FileLock(path, is_singleton=True)
+    try:
+        return lock.acquire(timeout=0)
+    except Timeout:
+        say(f"another process works in {str(outputs)!r}; waiting ...")
+        return lock.acquire()
 
 
 def log(outputs: Path, event: str, **details: Any) -> None:
@@ -231,3 +238,47 @@ def _wait(child: subprocess.Popen[bytes]) -> tuple[int, float | None]:
     child.returncode = os.waitstatus_to_exitcode(status)
     unit = 1 if sys.platform == "darwin" else 1024  # bytes there, else kilobytes
     return child.returncode, usage.ru_maxrss * unit / 1e6
+
+
+def write_tensorboard(
+    outputs: Path, metrics: Sequence[str], runs: pd.DataFrame
+) -> None:
+    """Write ``outputs/tensorboard``, a run for each method and condition.
+
+    Events of an earlier call are replaced. Each figure of each class is one point;
+    beside them are the phases' seconds and peaks of memory.
+    """
+    folder = outputs / "tensorboard"
+    for old in folder.rglob("events.out.tfevents.*"):
+        old.unlink()
+    found = read_figures(outputs)
+    whole = (found["setting"] == "") & (found["versus"] == "")
+    chosen = found[whole & found["metric"].isin(list(metrics))]
+    for (condition, method), table in chosen.groupby(["condition", "method"]):
+        name = f"{method}, {condition}".replace(", ", "_").replace(" ", "_")
+        with summary_writer()(str(folder / name)) as writer:
+            for key, value in zip(
+                table["metric"] + "/" + table["class"], table["value"], strict=True
+            ):
+                writer.add_scalar(key, value)
+    with summary_writer()(str(folder / "phases")) as writer:
+        for step, run in enumerate(runs.to_dict("records")):
+            writer.add_scalar("seconds", run["seconds"], step)
+            if pd.notna(run["peak_megabytes"]):
+                writer.add_scalar("peak_megabytes", run["peak_megabytes"], step)
+        steps = [f"{step}. {name}" for step, name in enumerate(runs["phase"])]
+        writer.add_text("steps", "\n".join(steps))
+
+
+def summary_writer() -> Any:
+    """Return TensorBoard's writer, or raise ImportError."""
+    try:
+        from torch.utils.tensorboard import (  # noqa: PLC0415 - optional
+            SummaryWriter,
+        )
+    except ImportError as error:
+        raise ImportError(
+            "tensorboard: true in a configuration needs the package tensorboard. Run: "
+            'pip install "adlib-vision[tensorboard]", or leave it false.'
+        ) from error
+    return SummaryWriter

@@ -1,31 +1,41 @@
-"""Which parts of a shift hurt, how much of them, and whether one shift trains another.
+"""Which parts of a shift hurt, whether one trains another, and how to adapt to it.
 
-Images are shifted as they are read, so that no second data set is written.
+Images are shifted as they are read, so that no second data set is written. Adapting
+takes no retraining, and most of it no label.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+import copy
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from typing import Any, TypeAlias
 
 import numpy as np
 import pandas as pd
 import torch
 
-from adlib._typing import AnyArray, Float64Array
-from adlib.datasets import ANOMALOUS, Sample, ShiftDomainTransform, ShiftSettings
+from adlib._typing import AnyArray, Float32Array, Float64Array
+from adlib.datasets import Sample, ShiftDomainTransform, ShiftSettings
 from adlib.datasets._shift_settings import GEOMETRIC, PARTS, PHOTOMETRIC, SEVERITIES
 from adlib.datasets._splits import ClassSplit
-from adlib.estimators import AnomalyDetector
+from adlib.estimators import AnomalyDetector, PatchCore
 from adlib.images import read_image
 from adlib.images._pixels import as_pixels
+from adlib.metrics import (
+    compute_accuracy_precision_recall,
+    compute_auroc,
+    compute_f1_at_threshold,
+)
 from adlib.study import _names as names
 from adlib.study._config import Config
-from adlib.study._evaluate import auroc_interval, delong_row
+from adlib.study._evaluate import Run, auroc_interval, delong_row
 from adlib.study._fitting import new_detector
-from adlib.study._tables import figures, joined, row
+from adlib.study._predictions import Predictions, anomalous_of, paths_of
+from adlib.study._tables import Rows, figures, joined, rows_of
+from adlib.thresholds import transfer_threshold
 
 Domains: TypeAlias = Mapping[str, ShiftSettings | None]
+N_ADDED = (4, 16)  # shifted good images that a bank is topped up with
 
 
 def shift_variants(settings: ShiftSettings) -> dict[str, ShiftSettings | None]:
@@ -47,23 +57,31 @@ def shift_variants(settings: ShiftSettings) -> dict[str, ShiftSettings | None]:
     return found | {f"all parts, {s}": settings.scaled(s) for s in SEVERITIES}
 
 
+def planes_of(sample: Sample) -> Float32Array:
+    """Return an image's planes, (1 or 3, height, width)."""
+    pixels = as_pixels(read_image(sample.image_path), str(sample.image_path))
+    return np.ascontiguousarray(np.atleast_3d(pixels).transpose(2, 0, 1))
+
+
+def shifted_planes(planes: Float32Array, shift: Callable[..., Any]) -> Float32Array:
+    """Return an image's planes as a shift makes them."""
+    no_mask = torch.zeros((1, *planes.shape[1:]), dtype=torch.uint8)
+    image, _ = shift(torch.from_numpy(planes), no_mask)
+    return np.asarray(image.numpy())
+
+
 def shifted_images(
     samples: Sequence[Sample], settings: ShiftSettings | None, seed: int
 ) -> Iterator[AnyArray]:
     """Yield images as a shift makes them, (height, width, 3) uint8, in order."""
-    transform = (
-        None if settings is None else ShiftDomainTransform(settings, random_state=seed)
-    )
     for number, sample in enumerate(samples):
-        pixels = as_pixels(read_image(sample.image_path), str(sample.image_path))
-        if pixels.ndim == 2:  # noqa: PLR2004 - grey
-            pixels = np.repeat(pixels[:, :, None], 3, axis=2)
-        if transform is not None:
-            planes = torch.from_numpy(np.ascontiguousarray(pixels.transpose(2, 0, 1)))
-            no_mask = torch.zeros((1, *planes.shape[1:]), dtype=torch.uint8)
-            image, _ = transform.at(number)(planes, no_mask)
-            pixels = image.numpy().transpose(1, 2, 0)
+        planes = planes_of(sample)
+        planes = np.repeat(planes, 3 // len(planes), axis=0)  # grey: three equal ones
+        if settings is not None:
+            shift = ShiftDomainTransform(settings, random_state=seed).at(number)
+            planes = shifted_planes(planes, shift)
         # As a file would hold it.
+        pixels = planes.transpose(1, 2, 0)
         yield np.round(255 * np.clip(pixels, 0.0, 1.0)).astype(np.uint8)
 
 
@@ -80,17 +98,18 @@ def ablate_shift(
     Returns:
         Figures: AUROC of each shift, and its difference to not shifted.
     """
-    anomalous = np.array([sample.label == ANOMALOUS for sample in samples])
+    anomalous = anomalous_of(samples)
     unshifted: dict[str, Float64Array] = {}
-    rows: list[dict[str, Any]] = []
+    rows = Rows()
     for name, settings in shifts.items():
         images = list(shifted_images(samples, settings, seed))
         for method, model in models.items():
             scores = model.score(images).astype(np.float64)
             before = unshifted.setdefault(method, scores)
             keys = {"setting": f"shift {name}", "n": len(scores), "method": method}
-            interval = auroc_interval(anomalous, scores, seed)[:3]
-            rows.append(row(names.AUROC, *interval, **keys))
+            rows += rows_of(
+                {names.AUROC: auroc_interval(anomalous, scores, seed)}, **keys
+            )
             keys["versus"] = names.NOT_SHIFTED
             rows.append(delong_row(names.AUROC, anomalous, scores, before, **keys))
     return figures(rows, condition=condition, class_=samples[0].class_name)
@@ -106,21 +125,106 @@ def cross_shifts(config: Config, split: ClassSplit) -> pd.DataFrame:
         Figures as of ``ablate_shift``, with conditions "trained on geometric" etc.
     """
     others = [part for part in PARTS if part not in GEOMETRIC]
-    domains: dict[str, ShiftSettings | None] = {
+    domains = {
         names.NOT_SHIFTED: None,
         "geometric": config.shift.only(*GEOMETRIC),
         "photometric and light": config.shift.only(*others),
     }
+    first = config.seed + len(split.test)  # other draws than of the test images
     tables = []
     for name, domain in domains.items():
-        first = config.seed + len(split.test)  # other draws than of the test images
         models = {method: new_detector(method, config) for method in names.METHODS}
         for model in models.values():
             model.fit(shifted_images(split.train, domain, first))
-        trained = f"trained on {name}"
-        tables.append(
-            ablate_shift(
-                models, split.test, domains, seed=config.seed, condition=trained
-            )
-        )
+        keys: dict[str, Any] = {"seed": config.seed, "condition": f"trained on {name}"}
+        tables.append(ablate_shift(models, split.test, domains, **keys))
     return joined(*tables)
+
+
+def adapt_threshold(clean_val: Predictions, shifted: Run) -> pd.DataFrame:
+    """Set the threshold of a model that stays as it is, with more and more knowledge.
+
+    Returns:
+        Figures of four ways: the clean threshold as it is; carried over, without a
+        label, by median and spread, and by the share predicted anomalous, each from the
+        scores of all shifted validation images; and the best F1 on their labels.
+    """
+    test, limit = shifted.test, shifted.threshold
+    before, after = clean_val.scored()[1], shifted.val.scored()[1]
+    moved = transfer_threshold(limit, before, after)
+    same_share = transfer_threshold(limit, before, after, rule="quantile")
+    best, n = shifted.best_f1_threshold, len(after)
+    ways = [
+        _way("clean threshold", test, limit),
+        _way("threshold moved by median and spread", test, moved, unlabelled=n),
+        _way("threshold at the same share", test, same_share, unlabelled=n),
+        _way("threshold of best F1", test, best, labelled=n),
+    ]
+    return _figures(ways, shifted.method, shifted.class_name)
+
+
+def top_up(
+    model: PatchCore,
+    clean: ClassSplit,
+    shifted: ClassSplit,
+    n_added: Sequence[int] = N_ADDED,
+) -> pd.DataFrame:
+    """Add a few shifted good images, drawn at random, to a fitted memory bank.
+
+    The threshold is carried over by median and spread of the validation scores, which
+    needs no label: from those that the model gave the clean images before, to those
+    that it gives the shifted ones after. The model itself stays as it is.
+    """
+    drawn = np.random.default_rng(model.random_state).permutation(len(shifted.train))
+    before, ways = _look(model, clean.val), []
+    assert model.threshold_ is not None  # saved with one
+    for wanted in dict.fromkeys(min(n, len(drawn)) for n in n_added):
+        richer = copy.copy(model)
+        richer.partial_fit(paths_of(shifted.train[place] for place in drawn[:wanted]))
+        after = _look(richer, shifted.val)
+        limit = transfer_threshold(model.threshold_, before, after)
+        test = Predictions.of(richer, shifted.test, maps=False)
+        name = f"bank and {wanted} shifted good images, threshold moved"
+        ways.append(_way(name, test, limit, good=wanted, unlabelled=len(after)))
+    return _figures(ways, type(model).__name__, shifted.class_name)
+
+
+def retrained_way(run: Run, n_good: int) -> pd.DataFrame:
+    """Return what retraining on ``n_good`` images was worth, beside the other ways."""
+    n = int(run.val.usable.sum())
+    way = _way("retrained", run.test, run.threshold, good=n_good, labelled=n)
+    return _figures([way], run.method, run.class_name)
+
+
+def _way(
+    name: str,
+    test: Predictions,
+    threshold: float,
+    *,
+    good: int = 0,
+    unlabelled: int = 0,
+    labelled: int = 0,
+) -> Rows:
+    """Return what a threshold is worth on test images, and what it needed."""
+    anomalous, scores = test.scored()
+    rates = compute_accuracy_precision_recall(anomalous, scores > threshold)
+    found = {
+        names.THRESHOLD: threshold,
+        names.AUROC: compute_auroc(anomalous, scores),
+        names.F1: compute_f1_at_threshold(anomalous, scores, threshold),
+        names.RECALL: rates.recall,
+        names.SPECIFICITY: rates.specificity,
+        "n_good": good,
+        "n_unlabelled": unlabelled,
+        "n_labelled": labelled,
+    }
+    return rows_of(found, n=len(scores), setting=f"way {name}")
+
+
+def _figures(ways: Iterable[Rows], method: str, class_name: str) -> pd.DataFrame:
+    rows = [one for way in ways for one in way]
+    return figures(rows, condition=names.SHIFTED, method=method, class_=class_name)
+
+
+def _look(model: AnomalyDetector, samples: Sequence[Sample]) -> Float64Array:
+    return Predictions.of(model, samples, maps=False).scored()[1]

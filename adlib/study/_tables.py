@@ -7,7 +7,7 @@ import io
 import json
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeAlias
 
 import numpy as np
 import pandas as pd
@@ -23,6 +23,7 @@ from adlib.study._names import (
     SCORE_KEYS,
 )
 
+Rows: TypeAlias = list[dict[str, Any]]
 _WHOLE = ("n", "label", "verdict", "row")
 _TEXT = {*FIGURE_KEYS, *SCORE_KEYS, "defect_type", "file"}
 
@@ -33,8 +34,16 @@ def row(metric: str, *numbers: float | None, **others: Any) -> dict[str, Any]:
     return {"metric": metric, **dict(named), **others}
 
 
+def rows_of(found: Mapping[str, Any], **others: Any) -> Rows:
+    """Return a row for each metric: its value, or its value and bounds."""
+    return [
+        row(metric, *(value if isinstance(value, tuple) else (value,)), **others)
+        for metric, value in found.items()
+    ]
+
+
 def figures(rows: Iterable[Mapping[str, Any]], **keys: str) -> pd.DataFrame:
-    """Return rows as figures."""
+    """Return rows as figures; ``class_`` is the column "class"."""
     stated = {name.rstrip("_"): value for name, value in keys.items()}
     return _typed([{**stated, **one} for one in rows], FIGURE_COLUMNS)
 
@@ -56,15 +65,14 @@ def with_means(table: pd.DataFrame) -> pd.DataFrame:
     the same; where a class lacks one there is no mean, since it would be of others.
     """
     chosen = table[(table["setting"] == "") & table["metric"].isin(METRICS)]
+    n_classes = table.groupby("method")["class"].nunique()
     keys = [key for key in FIGURE_KEYS if key != "class"]
     rows = []
     for key, group in chosen.groupby(keys, sort=False):
         named = dict(zip(keys, key, strict=True))
-        same = table[table["method"] == named["method"]]
-        n_classes = same["class"].nunique()
-        if len(group) == n_classes:
+        if len(group) == n_classes[named["method"]]:
             value = float(np.mean(group["value"].to_numpy()))  # NaN stays
-            rows.append({**named, "class": MEAN, "value": value, "n": n_classes})
+            rows.append({**named, "class": MEAN, "value": value, "n": len(group)})
     return joined(table, figures(rows)) if rows else table
 
 
@@ -73,7 +81,8 @@ def write_figures(table: pd.DataFrame, path: Path) -> None:
 
     What is missing, NaN or infinite is null.
     """
-    records = table.astype(object).where(_finite(table), None).to_dict("records")
+    finite = table.notna() & ~table.isin([np.inf, -np.inf])
+    records = table.astype(object).where(finite, None).to_dict("records")
     lines = ",\n".join(json.dumps(one, allow_nan=False) for one in records)
     _write(f"[\n{lines}\n]\n", path)
 
@@ -179,12 +188,12 @@ def differing_results(first: str | Path, second: str | Path) -> pd.DataFrame:
     """
     found = []
     for read, keys in ((read_figures, FIGURE_KEYS), (read_scores, SCORE_KEYS)):
+        names = ["file", *keys, *(["defect_type"] if read is read_scores else [])]
         sides = []
         for outputs in (first, second):
             table = read(outputs).drop(columns="row")
-            if "metric" in table:
+            if read is read_figures:
                 table = table[~table["metric"].isin(NOT_REPRODUCIBLE)]
-            names = ["file", *keys, *(["defect_type"] if "label" in table else [])]
             long = table.melt(names, var_name="column", value_name="found")
             sides.append(long.set_index([*names, "column"])["found"])
         both = pd.concat(sides, axis=1, keys=["first", "second"])
@@ -203,15 +212,12 @@ def as_text(table: pd.DataFrame, metrics: Sequence[str] = ()) -> str:
     keys = [key for key in keys if (table[key] != "").any()]
     if "versus" in keys:
         shown = table[[*keys, "metric", "value", "low", "high", "n", "p"]]
-        text: str = shown.dropna(axis=1, how="all").to_string(index=False, na_rep="")
-        return text
-    wide: pd.DataFrame = table.set_index([*keys, "metric"])["value"].unstack(sort=False)
+        return str(shown.dropna(axis=1, how="all").to_string(index=False, na_rep=""))
+    wide = table.set_index([*keys, "metric"])["value"].unstack(sort=False)
     if metrics:
         wide = wide[[metric for metric in metrics if metric in wide]]
-    text = wide.reset_index().to_string(
-        index=False, na_rep="-", float_format="{:.4g}".format
-    )
-    return text
+    options: dict[str, Any] = {"na_rep": "-", "float_format": "{:.4g}".format}
+    return str(wide.reset_index().to_string(index=False, **options))
 
 
 def _typed(rows: Any, columns: Sequence[str]) -> pd.DataFrame:
@@ -225,10 +231,6 @@ def _typed(rows: Any, columns: Sequence[str]) -> pd.DataFrame:
             if name in _WHOLE:
                 table[name] = table[name].astype("Int64")
     return table
-
-
-def _finite(table: pd.DataFrame) -> pd.DataFrame:
-    return table.notna() & ~table.isin([np.inf, -np.inf])
 
 
 def _read_all(

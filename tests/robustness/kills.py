@@ -32,7 +32,7 @@ PHASE = """
 import sys
 from pathlib import Path
 import yaml
-from adlib.study._lock import locked
+from adlib.study._run_study import locked
 config = yaml.safe_load(Path(sys.argv[2]).read_text())
 lock = locked(Path(config["paths"]["outputs"]), "phase", print)  # as Phase.start does
 results = Path(config["paths"]["outputs"]) / "results"

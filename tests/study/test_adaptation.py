@@ -9,9 +9,9 @@ import pytest
 
 from adlib import PatchCore
 from adlib.metrics import compute_auroc
-from adlib.study._adaptation import adapt_threshold, retrained_way, top_up
 from adlib.study._evaluate import run_on_split
 from adlib.study._predictions import Predictions
+from adlib.study._shifts import adapt_threshold, retrained_way, top_up
 from adlib.thresholds import calibrate_threshold, transfer_threshold
 from tests.study.conftest import split_of, value
 

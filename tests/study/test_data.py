@@ -18,8 +18,8 @@ from adlib.study._data import (
     samples_of,
     shifted_splits,
 )
+from adlib.study._phase import environment, provenance
 from adlib.study._pictures import examples, lights, pairs, shift_parts
-from adlib.study._provenance import environment, provenance
 from tests.conftest import scratched, texture
 from tests.study.conftest import value
 

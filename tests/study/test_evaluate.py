@@ -17,6 +17,7 @@ from adlib.metrics import (
     compute_f1_at_threshold,
     compute_pixel_auroc,
     compute_pro,
+    fit_probabilities,
     per_defect_type,
 )
 from adlib.study import evaluate
@@ -151,7 +152,8 @@ def test_a_run_has_what_lies_behind_the_metrics(model, split, found):
     scores = [sample.label for sample in split.test], [m.max() for m in run.test.maps]
     highest = {"setting": "aggregation max"}
     assert value(whole, "auroc", **highest) == compute_auroc(*scores)
-    y, probabilities, _ = run.probabilities()
+    learned = fit_probabilities(*run.val.scored(), "logistic")
+    y, probabilities = run.test.anomalous, learned(run.test.scores)
     brier = value(whole, "brier_score", setting="reliability")
     assert brier == pytest.approx(np.mean((probabilities - y) ** 2))
     bins = whole[whole["setting"].str.startswith("bin ")]

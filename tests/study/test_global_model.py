@@ -8,7 +8,7 @@ import pytest
 from adlib import PatchCore
 from adlib.datasets import read_mask
 from adlib.metrics import compute_auroc
-from adlib.study._global_model import neighbour_shares, pooled_split, shortcut
+from adlib.study._interpretation import neighbour_shares, pooled_split, shortcut
 from adlib.study._predictions import Predictions, resized_mask
 from tests.study.conftest import split_of, value
 

@@ -6,7 +6,8 @@ import pytest
 
 from adlib import PaDiM, PatchCore
 from adlib.features import FeatureCache, use_feature_cache
-from adlib.study import Config, compare_methods, differing_results
+from adlib.study import Config, differing_results
+from adlib.study._evaluate import run_on_split
 from adlib.study._fitting import fit_on_split
 from adlib.study._phase import Phase
 
@@ -23,8 +24,8 @@ def study(folder, split, n_workers, batch_size, *, seed=0):
     paths = [folder / f"models/{n}.adlib" for n in range(2)]
     fitted = [fit_on_split(m, split, p) for m, p in zip(models, paths, strict=True)]
     phase.write("fitting", *fitted)
-    runs = [phase.run(model, split) for model in models]
-    phase.write_condition("clean", runs, lambda now: [compare_methods(now)])
+    runs = [run_on_split(model, split) for model in models]
+    phase.write_condition("clean", runs, methods=True)
     return folder
 
 

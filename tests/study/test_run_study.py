@@ -142,7 +142,7 @@ def test_the_command_line_names_the_phase_that_failed(study, monkeypatch, capsys
 
 HOLD = """
 import sys
-from adlib.study._lock import locked
+from adlib.study._run_study import locked
 from pathlib import Path
 with locked(Path(sys.argv[1]), sys.argv[2], print):
     print("held", flush=True)

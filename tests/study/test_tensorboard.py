@@ -7,8 +7,8 @@ import sys
 import pandas as pd
 import pytest
 
+from adlib.study._run_study import summary_writer, write_tensorboard
 from adlib.study._tables import figures, row, write_figures
-from adlib.study._tensorboard import summary_writer, write_tensorboard
 
 
 def results(folder, auroc):
