@@ -124,7 +124,8 @@ def check_random_state(value: object, parameter: str, owner: str) -> int | None:
     """Return a seed or None, or raise."""
     if value is None:
         return None
-    return check_int(value, parameter, owner, low=0, high=HIGHEST_SEED)
+    seed = check_int(value, parameter, owner, low=0)  # the rule that people break
+    return check_int(seed, parameter, owner, low=0, high=HIGHEST_SEED)
 
 
 def check_coreset(value: object, parameter: str, owner: str) -> int | float:

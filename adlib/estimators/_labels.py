@@ -62,8 +62,8 @@ def check_both_classes(anomalous: BoolArray, owner: str) -> None:
 def check_one_each(labels: BoolArray, n_images: int | None, owner: str) -> None:
     """Raise unless there is one label for each image, as far as these are counted."""
     if n_images is not None and len(labels) != n_images:
-        rule = f"({n_images},), one label for each image of X"
-        raise ValueError(refusal("y", owner, rule, describe(labels)))
+        came = f"{len(labels)} labels and {n_images} images"
+        raise ValueError(refusal("y", owner, "one label for each image of X", came))
 
 
 def warn_of_few_normal(anomalous: BoolArray, owner: str) -> None:

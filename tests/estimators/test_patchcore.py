@@ -285,7 +285,7 @@ def test_calibrate_with_labels_separates_what_can_be_separated(fitted, good, mix
     [
         ([1] * 6, None, "only normal ones"),
         ([-1] * 6, None, "only anomalous ones"),
-        ([1, -1, 1], None, r"\(6,\), one label for each image"),
+        ([1, -1, 1], None, "one label for each image of X; got 3 labels and 6"),
         ([1, 1, 1, -1, -1, -1], 0.1, "None where y is given"),
         ([0, 1, 2, 0, 0, 0], None, "the values 0, 1, 2"),
         (None, 0.05, "more normal images; got 6, which allow 0.143"),
@@ -414,9 +414,7 @@ def test_labels_leave_anomalous_images_out(y, as_stream, good):
 @pytest.mark.parametrize("as_stream", [False, True])
 def test_the_wrong_number_of_labels_is_refused(n_labels, as_stream, good):
     X = (image for image in good) if as_stream else good
-    message = rf"\(6,\), one label for each image of X; got .*\({n_labels},\)"
-    if as_stream:
-        message = f"one label for each image of X; got {n_labels} labels and"
+    message = f"one label for each image of X; got {n_labels} labels and"
     with pytest.raises(ValueError, match=message):
         small().fit(X, [1] * n_labels)
 

@@ -179,7 +179,7 @@ SITUATIONS = {
     ),
     "labels longer than the files": refused(
         lambda place: without_reading(place, [0] * 10 + [1]),
-        r"y of PatchCore.calibrate must be \(10,\), one label for each image of X",
+        "y of PatchCore.calibrate must be one label for each image of X; got",
     ),
     "the rate as second argument": refused(
         lambda place: place.model.calibrate(OTHERS, 0.2),
