@@ -136,7 +136,7 @@ def test_seeds_are_none_or_integers(value):
     ],
 )
 def test_what_is_no_seed_is_refused(value, error):
-    with pytest.raises(error, match="random_state of fit must be an integer in"):
+    with pytest.raises(error, match="random_state of fit must be an integer"):
         check_random_state(value, "random_state", "fit")
 
 
