@@ -81,3 +81,15 @@ def test_reproduce_pins_every_dependency_within_its_bound():
 def test_what_is_not_one_name_and_version_is_found(line):
     with pytest.raises(AssertionError, match=r"not a name and a version|pinned twice"):
         pinned(line)
+
+
+def test_the_tests_of_the_lowest_versions_are_there():
+    listed = re.search(
+        r"^tests=\((.*?)^\)", (ROOT / ".ci/minimum").read_text(), re.M | re.S
+    )
+    names = re.findall(r"tests/[^\s\"]+", re.sub(" # .*", "", listed[1]))
+    assert len(names) > 20
+    for name in names:
+        path, *function = name.split("::")
+        text = (ROOT / path).read_text()
+        assert not function or f"def {function[0].partition('[')[0]}(" in text, name
