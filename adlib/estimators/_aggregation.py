@@ -20,10 +20,15 @@ MapAggregation: TypeAlias = Literal["max", "mean", "percentile", "top_mean"]
 HIGHEST_PERCENTILE = 100.0
 
 
+def n_highest(n_patches: int, top_ratio: float) -> int:
+    """Return how many of an image's patch scores count, one at least."""
+    return max(1, math.floor(top_ratio * n_patches))
+
+
 def top_mean_scores(patch_scores: Float32Array, top_ratio: float) -> Float32Array:
-    """Return the mean of each image's highest patch scores, one at least."""
+    """Return the mean of each image's highest patch scores."""
     n_patches = patch_scores.shape[1]
-    n_top = max(1, math.floor(top_ratio * n_patches))
+    n_top = n_highest(n_patches, top_ratio)
     top = np.partition(patch_scores, n_patches - n_top, axis=1)[:, -n_top:]
     # Sorted, so that the sum does not depend on the order partition left.
     mean: Float32Array = np.sort(top, axis=1).mean(axis=1, dtype=np.float64)

@@ -146,6 +146,10 @@ class AnomalyDetector(BaseEstimator, metaclass=ABCMeta):
     def _score_patches(self, embeddings: Float32Array) -> Scored:
         """Score the patches and images of one batch of embeddings."""
 
+    def _score_images(self, embeddings: Float32Array) -> Float32Array:
+        """Return the image scores of one batch, without what patches need beside."""
+        return self._score_patches(embeddings).image_scores
+
     @abstractmethod
     def _score_left_out(self, embeddings: Float32Array, images: Int64Array) -> Scored:
         """Score training images, (n,) numbers, as if each had not been in ``fit``."""
@@ -273,7 +277,7 @@ class AnomalyDetector(BaseEstimator, metaclass=ABCMeta):
         images = Pass(self._embed(X, "score", "Scoring"))
         scores: list[Float32Array] = []
         for patches in images:  # a comprehension's frame would keep the loop open
-            scores.append(self._score_patches(patches.embeddings).image_scores)  # noqa: PERF401
+            scores.append(self._score_images(patches.embeddings))  # noqa: PERF401
         in_place = np.full(self._count(images), np.nan, np.float32)
         in_place[images.positions] = np.concatenate([*scores, np.empty(0, np.float32)])
         return in_place, images.skipped

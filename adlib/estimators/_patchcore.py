@@ -20,6 +20,7 @@ from adlib._validation import (
 )
 from adlib.estimators._aggregation import (
     Aggregation,
+    n_highest,
     reweighted_scores,
     top_mean_scores,
 )
@@ -473,24 +474,40 @@ class PatchCore(AnomalyDetector):
         return distances.reshape(n_images, -1), nearest.reshape(n_images, -1)
 
     def _score_patches(self, embeddings: Float32Array) -> Scored:
-        return self._score(embeddings, None)
+        return self._score_left_out(embeddings, None)
 
-    def _score_left_out(self, embeddings: Float32Array, images: Int64Array) -> Scored:
-        return self._score(embeddings, images)
+    def _score_left_out(
+        self, embeddings: Float32Array, images: Int64Array | None
+    ) -> Scored:
+        distances, nearest = self._nearest(embeddings, images)
+        scores = self._aggregate(embeddings, distances, nearest, images)
+        return Scored(scores, distances.reshape(embeddings.shape[:3]))
 
-    def _score(self, embeddings: Float32Array, left_out: Int64Array | None) -> Scored:
-        distances, nearest = self._nearest(embeddings, left_out)
+    def _score_images(self, embeddings: Float32Array) -> Float32Array:
+        patches = embeddings.reshape(len(embeddings), -1, embeddings.shape[3])
+        n_top = 1  # the others do not count
+        if self.aggregation == "top_mean":
+            n_top = n_highest(patches.shape[1], self.top_ratio)
+        distances, nearest = self.memory_bank_.farthest(patches, n_top)
+        return self._aggregate(embeddings, distances, nearest, None)
+
+    def _aggregate(
+        self,
+        embeddings: Float32Array,
+        distances: Float32Array,
+        nearest: Int64Array,
+        left_out: Int64Array | None,
+    ) -> Float32Array:
+        """Return image scores from the distance of each patch, (n, n_patches)."""
         if self.aggregation == "max":
-            image_scores = np.asarray(distances.max(axis=1))
-        elif self.aggregation == "top_mean":
-            image_scores = top_mean_scores(distances, self.top_ratio)
-        else:
-            image_scores = reweighted_scores(
-                distances,
-                nearest,
-                embeddings.reshape(*distances.shape, -1),
-                self.memory_bank_,
-                self.n_neighbors,
-                left_out,
-            )
-        return Scored(image_scores, distances.reshape(embeddings.shape[:3]))
+            return np.asarray(distances.max(axis=1))
+        if self.aggregation == "top_mean":
+            return top_mean_scores(distances, self.top_ratio)
+        return reweighted_scores(
+            distances,
+            nearest,
+            embeddings.reshape(*distances.shape, -1),
+            self.memory_bank_,
+            self.n_neighbors,
+            left_out,
+        )

@@ -201,6 +201,24 @@ def test_inspect_is_score_maps_and_predict_in_one_pass(fitted, good, others, mix
     )
 
 
+@pytest.mark.parametrize("search", ["exact", "faiss-hnsw"])
+@pytest.mark.parametrize(
+    "how",
+    [
+        {"aggregation": "max"},
+        {"aggregation": "reweighted"},
+        {"top_ratio": 0.001},
+        {"top_ratio": 0.1},
+        {"top_ratio": 1.0},
+    ],
+)
+def test_scores_alone_are_those_with_maps(how, search, good, others, mixed):
+    model = small(search=search, **how).fit(good)
+    for images in (good, others, mixed):
+        found = [result.score for result in model.inspect(images)]
+        np.testing.assert_array_equal(model.score(images), found)
+
+
 def test_inspect_gives_no_verdict_before_calibrate(fitted, mixed):
     assert {result.verdict for result in fitted.inspect(mixed)} == {None}
 

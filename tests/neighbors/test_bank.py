@@ -11,6 +11,7 @@ import torch
 
 from adlib.neighbors import MemoryBank
 from adlib.neighbors._bank import SearchKind
+from adlib.neighbors._cpu import search as cpu_search
 from tests import reference
 
 RNG = np.random.default_rng(0)
@@ -130,6 +131,64 @@ def test_embeddings_that_are_not_finite_are_refused():
 def test_a_question_that_makes_no_sense_is_refused(arguments, error, message):
     with pytest.raises(error, match=message):
         bank().kneighbors(**({"queries": QUERIES} | arguments))
+
+
+@pytest.mark.parametrize("search", ["exact", "faiss-ivf"])
+@pytest.mark.parametrize("kind", ["apart", "tied", "alike"])
+@pytest.mark.parametrize("n_bank", [1, 17, 3000])
+@pytest.mark.parametrize("n_farthest", [1, 7, 200])
+def test_the_farthest_are_those_of_the_whole_search(search, kind, n_bank, n_farthest):
+    rng = np.random.default_rng(n_bank)
+    if kind == "tied":
+        X = rng.integers(0, 4, (n_bank, 5))
+        queries = rng.integers(0, 5, (3, 200, 5))
+    else:
+        X = rng.normal(size=(n_bank, 20))
+        spread = 1e-7 if kind == "alike" else 1.0
+        queries = np.ones((3, 200, 20)) + spread * rng.normal(size=(3, 200, 20))
+    searched = MemoryBank(X, search=search, device="cpu")
+    found = searched.farthest(queries, n_farthest)
+    whole = searched.kneighbors(queries.reshape(600, -1))
+    distances, indices = (one.reshape(3, 200) for one in whole)
+    lowest = np.sort(distances, axis=1)[:, [-n_farthest]]
+    far = distances >= lowest
+    np.testing.assert_array_equal(found.distances[far], distances[far])
+    np.testing.assert_array_equal(found.indices[far], indices[far])
+    assert (found.distances < lowest)[~far].all()
+    assert (found.distances >= distances).all()
+
+
+def test_the_farthest_need_few_whole_searches(monkeypatch):
+    searched = []
+    whole = cpu_search.update_nearest
+
+    def update_nearest(ids, *rest):
+        searched.extend(ids.tolist())
+        whole(ids, *rest)
+
+    monkeypatch.setattr(cpu_search, "update_nearest", update_nearest)
+    rng = np.random.default_rng(0)
+    crowd = MemoryBank(rng.normal(size=(3000, 6)), device="cpu")
+    crowd.farthest(rng.normal(size=(2, 800, 6)), 8)
+    assert len(set(searched)) == len(searched) < 2 * 800 / 4
+
+
+@pytest.mark.parametrize(
+    ("queries", "n_farthest", "error", "message"),
+    [
+        (QUERIES, 1, ValueError, r"queries of MemoryBank\.farthest .*\(11, 8\)"),
+        (QUERIES[None, :, :5], 1, ValueError, r"like the bank.*\(11, 5\)"),
+        (QUERIES[None, :0], 1, ValueError, r"none of them 0.*\(1, 0, 8\)"),
+        ([[["a"] * 8]], 1, TypeError, r"queries of MemoryBank\.farthest"),
+        (QUERIES[None], 12, ValueError, r"n_farthest .*\[1, 11\]; got 12"),
+        (QUERIES[None], 0, ValueError, r"n_farthest .*\[1, 11\]; got 0"),
+    ],
+)
+def test_the_farthest_of_what_makes_no_sense_are_refused(
+    queries, n_farthest, error, message
+):
+    with pytest.raises(error, match=message):
+        bank().farthest(queries, n_farthest)
 
 
 def test_leaving_out_needs_origins():

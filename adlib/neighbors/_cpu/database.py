@@ -54,6 +54,7 @@ class Database(NamedTuple):
     panels: Panels
     radii: Float64Array  # of the clusters in the panels, (n_panels,); or empty: none
     centres: Panels  # of these clusters, as of rows
+    group_centres: Panels  # of the clusters in each panel of centres
     relative_error: float  # g of the bounds
 
 
@@ -80,9 +81,9 @@ def fill(panels: Panels, first: int, sketches: Sketches, sketcher: Sketcher) -> 
 
 def empty_database(rows: Float32Array, sketcher: Sketcher) -> Database:
     """Return a database of ``rows`` in their order, whose panels are still empty."""
-    panels, no_centres = (empty_panels(n, sketcher) for n in (len(rows), 0))
+    panels, none = (empty_panels(n, sketcher) for n in (len(rows), 0))
     ids, no_radii, error = np.arange(len(rows)), np.empty(0), sketcher.relative_error
-    return Database(rows, NO_GROUPS, ids, panels, no_radii, no_centres, error)
+    return Database(rows, NO_GROUPS, ids, panels, no_radii, none, none, error)
 
 
 def clustered_database(
@@ -94,13 +95,21 @@ def clustered_database(
 ) -> Database:
     """Return a database of all ``rows``, a cluster in each panel."""
     ids, centres, radii = cluster_rows(rows)
-    panels, centre_panels = (empty_panels(len(x), sketcher) for x in (rows, centres))
+    # Clusters side by side were halved last: those of a panel of centres are a group.
+    grouped = np.add.reduceat(centres, np.arange(0, len(centres), COLUMNS))
+    grouped /= [
+        [len(centres[i : i + COLUMNS])] for i in range(0, len(centres), COLUMNS)
+    ]
+    panels = empty_panels(len(rows), sketcher)
     for first in range(0, len(rows), ROWS_AT_ONCE):
         part = rows[ids[first : first + ROWS_AT_ONCE]]
         fill(panels, first, sketcher.sketch(part, pool, n_threads), sketcher)
-    fill(centre_panels, 0, sketcher.sketch(centres, pool, n_threads), sketcher)
+    filled = []
+    for means in (centres, grouped):
+        filled.append(empty_panels(len(means), sketcher))
+        fill(filled[-1], 0, sketcher.sketch(means, pool, n_threads), sketcher)
     error = sketcher.relative_error
-    return Database(rows, groups, ids, panels, radii, centre_panels, error)
+    return Database(rows, groups, ids, panels, radii, filled[0], filled[1], error)
 
 
 @undivided()

@@ -59,6 +59,65 @@ def update_nearest(
     run_in_slices(pool, n_slices, len(query_ids), work, grain=ROWS)
 
 
+def guess_nearest(
+    queries: Queries, database: Database, found: Found, pool: Executor, n_threads: int
+) -> None:
+    """Let every query find the nearest row of the cluster that seems nearest."""
+
+    def work(begin: int, end: int) -> None:
+        _guess_nearest(begin, end, queries, database, found)
+
+    n_slices = 1 if n_threads == 1 else n_threads * SLICES_PER_THREAD
+    run_in_slices(pool, n_slices, len(queries.rows), work, grain=ROWS)
+
+
+@compiled()
+def _guess_nearest(
+    begin: int, end: int, queries: Queries, database: Database, found: Found
+) -> None:  # pragma: no cover - compiled
+    """Run ``guess_nearest`` for some queries: nearest group, its nearest cluster."""
+    groups, centres, panels = database.group_centres, database.centres, database.panels
+    n_group_panels = len(groups.words)
+    packed = np.zeros((1, queries.words.shape[1], ROWS), queries.words.dtype)
+    thresholds = np.empty((1, ROWS), np.float32)
+    to_groups = np.empty((ROWS, n_group_panels * COLUMNS), np.float32)
+    to_centres = np.empty((ROWS, COLUMNS), np.float32)
+    to_rows = np.empty((ROWS, COLUMNS), np.float32)
+    passed = np.empty((ROWS, 1), np.int32)
+    unused = np.empty((ROWS, n_group_panels), np.int32)
+    for first in range(begin, end, ROWS):
+        ids = np.arange(first, min(first + ROWS, end))
+        thresholds[:] = np.inf  # no pair passes in rows that stay empty
+        for row in range(len(ids)):
+            packed[0, :, row] = queries.words[ids[row]]
+            thresholds[0, row] = -np.inf
+        for k in range(n_group_panels):
+            similarity_tile(
+                packed, 0, groups.words, k, groups.biases, thresholds, to_groups,
+                unused, k,
+            )  # fmt: skip
+        group = cluster = -1  # of the query before, which is often near
+        for row in range(len(ids)):
+            nearest = int(np.argmax(to_groups[row]))
+            if nearest != group:
+                group = nearest
+                similarity_tile(
+                    packed, 0, centres.words, group, centres.biases, thresholds,
+                    to_centres, passed, 0,
+                )  # fmt: skip
+            nearest = group * COLUMNS + int(np.argmax(to_centres[row]))
+            if nearest != cluster:
+                cluster = nearest
+                similarity_tile(
+                    packed, 0, panels.words, cluster, panels.biases, thresholds,
+                    to_rows, passed, 0,
+                )  # fmt: skip
+                _refine(
+                    to_rows, passed, 1, cluster * COLUMNS, ids, thresholds[0],
+                    queries, database, found,
+                )  # fmt: skip
+
+
 @compiled()
 def _filter_and_refine(
     query_ids: Int64Array,

@@ -7,6 +7,8 @@ answer is that of measuring every pair.
 
 from __future__ import annotations
 
+from concurrent.futures import Executor
+
 import numpy as np
 
 from adlib._threads import Threads, available_threads
@@ -19,7 +21,7 @@ from adlib.neighbors._cpu.database import (
     Queries,
     clustered_database,
 )
-from adlib.neighbors._cpu.filter import update_nearest
+from adlib.neighbors._cpu.filter import guess_nearest, update_nearest
 
 FEWEST_PAIRS = 2**19  # under which waking threads takes longer than they save
 
@@ -44,25 +46,87 @@ class ExactSearch:
         self, queries: Float32Array, n_neighbors: int, left_out: Int64Array | None
     ) -> tuple[Float64Array, Int64Array]:
         """Return squared distances and indices; see ``Search``."""
-        n_queries = len(queries)
-        distances = np.full((n_queries, n_neighbors), np.inf)
-        indices = np.full((n_queries, n_neighbors), -1, np.int64)  # none yet
-        n_pairs = n_queries * len(self._database.rows)
-        n_threads = 1 if n_pairs < FEWEST_PAIRS else available_threads()
+        distances = np.full((len(queries), n_neighbors), np.inf)
+        indices = np.full((len(queries), n_neighbors), -1, np.int64)  # none yet
+        n_threads = self._threads_for(len(queries))
         with Threads(n_threads) as pool:
-            for first in range(0, n_queries, ROWS_AT_ONCE):
+            for first in range(0, len(queries), ROWS_AT_ONCE):
                 part = slice(first, first + ROWS_AT_ONCE)
-                rows = queries[part]
-                sketches = self._sketcher.sketch(rows, pool, n_threads)
-                skipped = NO_GROUPS if left_out is None else left_out[part]
-                update_nearest(
-                    np.arange(len(rows)),
-                    np.zeros(len(rows), np.int64),
-                    Queries(rows, sketches.words, sketches.norms, skipped),
-                    self._database,
-                    len(self._database.rows),
-                    Found(distances[part], indices[part]),
-                    pool,
-                    n_threads,
-                )
+                skipped = None if left_out is None else left_out[part]
+                some = self._queries(queries[part], skipped, pool, n_threads)
+                found = Found(distances[part], indices[part])
+                self._update(np.arange(len(some.rows)), some, found, pool, n_threads)
         return distances, indices
+
+    def farthest(
+        self, queries: Float32Array, n_farthest: int
+    ) -> tuple[Float64Array, Int64Array]:
+        """Return squared distances and indices; see ``MemoryBank.farthest``.
+
+        A distance to any entry is an upper bound. The queries with the highest bounds
+        are searched first, and more and more until all others' bounds are below the
+        n_farthest highest distances, among which they cannot be. Bounds are compared
+        as float32, as the distances will be.
+        """
+        n_groups, n_queries, n_features = queries.shape
+        distances = np.full((n_groups, n_queries), np.inf)
+        indices = np.full((n_groups, n_queries), -1, np.int64)
+        n_threads = self._threads_for(n_groups * n_queries)
+        with Threads(n_threads) as pool:
+            for first in range(0, n_groups, groups := -(-ROWS_AT_ONCE // n_queries)):
+                part = slice(first, first + groups)
+                rows = queries[part].reshape(-1, n_features)
+                bounds = distances[part]
+                found = Found(bounds.reshape(-1, 1), indices[part].reshape(-1, 1))
+                some = self._queries(rows, None, pool, n_threads)
+                guess_nearest(some, self._database, found, pool, n_threads)
+                done, n_more = np.zeros(bounds.shape, bool), n_farthest
+                while True:
+                    lowest = _nth_highest(np.where(done, bounds, 0.0), n_farthest)
+                    left = np.where(done, 0.0, bounds)
+                    chosen = left >= _nth_highest(left, n_more)
+                    chosen &= ~done & (_rounded(bounds) >= _rounded(lowest))
+                    if not chosen.any():
+                        break
+                    ids = np.flatnonzero(chosen)
+                    self._update(ids, some, found, pool, n_threads)
+                    done |= chosen
+                    n_more = min(2 * n_more, n_queries)
+        return distances, indices
+
+    def _threads_for(self, n_queries: int) -> int:
+        n_pairs = n_queries * len(self._database.rows)
+        return 1 if n_pairs < FEWEST_PAIRS else available_threads()
+
+    def _queries(
+        self,
+        rows: Float32Array,
+        left_out: Int64Array | None,
+        pool: Executor,
+        n_threads: int,
+    ) -> Queries:
+        sketches = self._sketcher.sketch(rows, pool, n_threads)
+        skipped = NO_GROUPS if left_out is None else left_out
+        return Queries(rows, sketches.words, sketches.norms, skipped)
+
+    def _update(
+        self,
+        ids: Int64Array,
+        queries: Queries,
+        found: Found,
+        pool: Executor,
+        n_threads: int,
+    ) -> None:
+        seen, n_rows = np.zeros(len(ids), np.int64), len(self._database.rows)
+        update_nearest(
+            ids, seen, queries, self._database, n_rows, found, pool, n_threads
+        )
+
+
+def _rounded(squared: Float64Array) -> Float32Array:
+    return np.sqrt(squared).astype(np.float32)
+
+
+def _nth_highest(values: Float64Array, n: int) -> Float64Array:
+    """Return the n-th highest of each row, (n_rows, 1)."""
+    return np.partition(values, -n, axis=1)[:, [-n]]
