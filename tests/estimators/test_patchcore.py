@@ -535,7 +535,7 @@ def test_an_error_ends_the_reading_even_where_it_is_kept(fitted, folder, monkeyp
     def interrupted(*_arguments, **_options):
         raise KeyboardInterrupt
 
-    monkeypatch.setattr(MemoryBank, "kneighbors", interrupted)
+    monkeypatch.setattr(MemoryBank, "farthest", interrupted)
     model = copy.copy(fitted).set_params(batch_size=2, n_workers=2)
     before = set(threading.enumerate())
     with pytest.raises(KeyboardInterrupt) as kept:  # as an interactive Python keeps it
