@@ -145,6 +145,8 @@ def class_breaches(kind: type, *, example: bool) -> Iterator[str]:
         return
     yield from summary_breaches(doc)
     told = sections(doc)
+    if re.search(r"^ *\w+, [\w, ]+:", told.get("Attributes", ""), re.MULTILINE):
+        yield "an entry of Attributes names several, which Sphinx takes as one"
     fields = fields_of(kind)
     if fields is not None:
         yield from args_breaches(

@@ -26,7 +26,8 @@ class Group(NamedTuple):
         auroc: Against all normal images.
         average_precision: Against all normal images.
         recall: Share found at the threshold; None: there is no threshold.
-        recall_low, recall_high: Its 95 % interval, Clopper and Pearson's exact one.
+        recall_low: Of its 95 % interval, Clopper and Pearson's exact one.
+        recall_high: Of the same.
     """
 
     n_images: int

@@ -33,7 +33,8 @@ class PairedTest(NamedTuple):
         statistic: Difference / standard error; 0 where there is no difference, NaN
             where there is one without any spread.
         p_value: Two-sided; NaN where the statistic is.
-        low, high: Bounds of the difference at 95 percent confidence.
+        low: Lower bound of the difference at 95 percent confidence.
+        high: Upper bound.
     """
 
     difference: float

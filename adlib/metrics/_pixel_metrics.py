@@ -36,7 +36,8 @@ class PixelCurves:
 
     Attributes:
         levels: The distinct scores of anomalous pixels, (n_levels,) float32, falling.
-        n_anomalous, n_normal: Pixels at or above each level, (n_levels,) int64.
+        n_anomalous: Anomalous pixels at or above each level, (n_levels,) int64.
+        n_normal: Normal pixels there, (n_levels,) int64.
         n_normal_above: Normal pixels above it, (n_levels,) int64.
         n_normal_total: All normal pixels.
         overlaps: Mean over the regions of the share at or above each level, (n_levels,)
