@@ -5,8 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 from collections import Counter
-from collections.abc import Iterable, Iterator
-from contextlib import contextmanager
+from collections.abc import Iterable
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
@@ -18,7 +17,8 @@ from PIL import Image
 
 from adlib._files import replacing
 from adlib._progress import ProgressBar
-from adlib._threads import Threads, available_threads
+from adlib._threads import available_threads
+from adlib._torch import lone_threads
 from adlib._validation import check_int
 from adlib.datasets._samples import Sample, path_in
 from adlib.datasets._shift import Shift, ShiftDomainTransform
@@ -80,8 +80,7 @@ def generate_shifted_set(
         record: The JSON file that says what is there, ``shifted_splits.json``.
         settings: What shifts are drawn from; None: the study's.
         random_state: Base seed.
-        n_workers: Threads; None: one a core. While they run, torch uses one thread for
-            each of its operations in this process.
+        n_workers: Threads; None: one a core.
         progress: Show a bar on a terminal.
 
     Returns:
@@ -126,8 +125,8 @@ def generate_shifted_set(
     entries = {name: entry for name, entry in kept.items() if name not in jobs}
     result = {}
     with (
-        _one_torch_thread(),
-        Threads(n_workers or available_threads(), "adlib-shift") as pool,
+        # One thread of torch each: a mean depends on how many share it.
+        lone_threads(n_workers or available_threads()) as pool,
         ProgressBar("Shifting", sum(map(len, jobs.values())), enabled=progress) as bar,
     ):
         for name, own in jobs.items():
@@ -307,14 +306,3 @@ def _drawn(job: _Job, transform: ShiftDomainTransform, mask: torch.Tensor) -> Sh
 
 def _digest(path: Path) -> str:
     return hashlib.sha256(path.read_bytes()).hexdigest()
-
-
-@contextmanager
-def _one_torch_thread() -> Iterator[None]:
-    """Let no operation of torch share its work: a mean depends on how many do."""
-    before = torch.get_num_threads()
-    torch.set_num_threads(1)
-    try:
-        yield
-    finally:
-        torch.set_num_threads(before)
