@@ -96,20 +96,18 @@ def clustered_database(
     """Return a database of all ``rows``, a cluster in each panel."""
     ids, centres, radii = cluster_rows(rows)
     # Clusters side by side were halved last: those of a panel of centres are a group.
-    grouped = np.add.reduceat(centres, np.arange(0, len(centres), COLUMNS))
-    grouped /= [
-        [len(centres[i : i + COLUMNS])] for i in range(0, len(centres), COLUMNS)
-    ]
-    panels = empty_panels(len(rows), sketcher)
+    firsts = range(0, len(centres), COLUMNS)
+    means = np.array([centres[i : i + COLUMNS].mean(axis=0) for i in firsts])
+    panels, of_centres, of_groups = (
+        empty_panels(len(points), sketcher) for points in (rows, centres, means)
+    )
     for first in range(0, len(rows), ROWS_AT_ONCE):
         part = rows[ids[first : first + ROWS_AT_ONCE]]
         fill(panels, first, sketcher.sketch(part, pool, n_threads), sketcher)
-    filled = []
-    for means in (centres, grouped):
-        filled.append(empty_panels(len(means), sketcher))
-        fill(filled[-1], 0, sketcher.sketch(means, pool, n_threads), sketcher)
+    fill(of_centres, 0, sketcher.sketch(centres, pool, n_threads), sketcher)
+    fill(of_groups, 0, sketcher.sketch(means, pool, n_threads), sketcher)
     error = sketcher.relative_error
-    return Database(rows, groups, ids, panels, radii, filled[0], filled[1], error)
+    return Database(rows, groups, ids, panels, radii, of_centres, of_groups, error)
 
 
 @undivided()

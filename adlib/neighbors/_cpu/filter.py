@@ -7,6 +7,7 @@ is found raises the threshold.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from concurrent.futures import Executor
 from typing import Any
 
@@ -55,8 +56,7 @@ def update_nearest(
             query_ids[part], n_seen[part], queries, database, n_panels, found
         )
 
-    n_slices = 1 if n_threads == 1 else n_threads * SLICES_PER_THREAD
-    run_in_slices(pool, n_slices, len(query_ids), work, grain=ROWS)
+    _run(pool, n_threads, len(query_ids), work)
 
 
 def guess_nearest(
@@ -67,8 +67,14 @@ def guess_nearest(
     def work(begin: int, end: int) -> None:
         _guess_nearest(begin, end, queries, database, found)
 
+    _run(pool, n_threads, len(queries.rows), work)
+
+
+def _run(
+    pool: Executor, n_threads: int, n_queries: int, work: Callable[[int, int], None]
+) -> None:
     n_slices = 1 if n_threads == 1 else n_threads * SLICES_PER_THREAD
-    run_in_slices(pool, n_slices, len(queries.rows), work, grain=ROWS)
+    run_in_slices(pool, n_slices, n_queries, work, grain=ROWS)
 
 
 @compiled()

@@ -72,9 +72,10 @@ class ExactSearch:
         distances = np.full((n_groups, n_queries), np.inf)
         indices = np.full((n_groups, n_queries), -1, np.int64)
         n_threads = self._threads_for(n_groups * n_queries)
+        groups_at_once = max(1, ROWS_AT_ONCE // n_queries)
         with Threads(n_threads) as pool:
-            for first in range(0, n_groups, groups := -(-ROWS_AT_ONCE // n_queries)):
-                part = slice(first, first + groups)
+            for first in range(0, n_groups, groups_at_once):
+                part = slice(first, first + groups_at_once)
                 rows = queries[part].reshape(-1, n_features)
                 bounds = distances[part]
                 found = Found(bounds.reshape(-1, 1), indices[part].reshape(-1, 1))
