@@ -166,7 +166,7 @@ def forked(place: Place, work: Callable[[], Any], model: AnomalyDetector) -> boo
     assert not hangs
     if isinstance(came, Exception):
         raise came
-    return np.allclose(came, expected, rtol=1e-5)
+    return np.array_equal(came, expected)
 
 
 def scores_in_child(change: Callable[[Place], AnomalyDetector]):
