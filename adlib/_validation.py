@@ -124,7 +124,7 @@ def check_random_state(value: object, parameter: str, owner: str) -> int | None:
     """Return a seed or None, or raise."""
     if value is None:
         return None
-    seed = check_int(value, parameter, owner, low=0)  # the rule that people break
+    seed = check_int(value, parameter, owner, low=0)  # alone, where that is broken
     return check_int(seed, parameter, owner, low=0, high=HIGHEST_SEED)
 
 

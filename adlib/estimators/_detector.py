@@ -147,7 +147,7 @@ class AnomalyDetector(BaseEstimator, metaclass=ABCMeta):
         """Score the patches and images of one batch of embeddings."""
 
     def _score_images(self, embeddings: Float32Array) -> Float32Array:
-        """Return the image scores of one batch, without what patches need beside."""
+        """Return the image scores of one batch, where those of patches do not count."""
         return self._score_patches(embeddings).image_scores
 
     @abstractmethod

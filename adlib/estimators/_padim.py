@@ -105,7 +105,8 @@ class PaDiM(AnomalyDetector):
     Note:
         ``fit`` reads images in one pass; its memory does not grow with their number:
         with p positions and d features at most 6 p d^2 bytes on a CPU (9.6 on a GPU)
-        beyond the network and a batch of images; the model then takes 2 p d^2 bytes.
+        beyond a batch of images and the network, which takes in as many images at once
+        as there are threads; the model then takes 2 p d^2 bytes.
         Distances have an error of about 1e-6. The same images, seed and versions give
         the same model; on a CPU neither batches nor threads change what is computed
         from the embeddings. On a GPU ``fit`` failed when it was tried; the cause is

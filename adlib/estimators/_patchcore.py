@@ -126,7 +126,8 @@ class PatchCore(AnomalyDetector):
     Other attributes are those of ``AnomalyDetector``.
 
     Note:
-        Memory peak of ``fit`` beyond the network and a batch of images: the embeddings,
+        Memory peak of ``fit`` beyond a batch of images and the network, which takes in
+        as many images at once as there are threads: the embeddings,
         4 bytes * n_patches * n_features, the bank, and what ``greedy_coreset`` takes,
         in all under 1.5 times the embeddings for the default at 320 images. The same
         images, seed and versions give the same model. On a CPU the scores depend
@@ -485,7 +486,7 @@ class PatchCore(AnomalyDetector):
 
     def _score_images(self, embeddings: Float32Array) -> Float32Array:
         patches = embeddings.reshape(len(embeddings), -1, embeddings.shape[3])
-        n_top = 1  # the others do not count
+        n_top = 1  # which "max" and "reweighted" take
         if self.aggregation == "top_mean":
             n_top = n_highest(patches.shape[1], self.top_ratio)
         distances, nearest = self.memory_bank_.farthest(patches, n_top)
