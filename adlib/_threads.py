@@ -26,8 +26,28 @@ MOST_SECONDS = 10.0  # that a fork waits for other threads' work
 SLICES_PER_THREAD = 8  # so that a thread that is done early has more to do
 
 
+_limits = threading.local()
+
+
+@contextmanager
+def at_most(n_threads: int | None) -> Iterator[None]:
+    """Let what this thread calls inside use so many threads; None changes nothing."""
+    before = getattr(_limits, "n_threads", None)
+    _limits.n_threads = n_threads or before
+    try:
+        yield
+    finally:
+        _limits.n_threads = before
+
+
 def available_threads() -> int:
-    """Return how many threads to use: ``OMP_NUM_THREADS``, else the usable cores."""
+    """Return how many threads to use, where none is given.
+
+    That of ``at_most``, or of ``OMP_NUM_THREADS``, else the usable cores.
+    """
+    limit: int | None = getattr(_limits, "n_threads", None)
+    if limit is not None:
+        return limit
     # joblib knows the limits of affinity, of containers (cgroups) and of
     # LOKY_MAX_CPU_COUNT, but not OMP_NUM_THREADS.
     asked = os.environ.get("OMP_NUM_THREADS", "").partition(",")[0]

@@ -30,7 +30,7 @@ from adlib.estimators._saving import (
     save_detector,
     tensor_of,
 )
-from adlib.estimators._settings import Settings, check_settings
+from adlib.estimators._settings import Settings, check_settings, in_its_threads
 from adlib.features import Backbone
 from adlib.features._backbone import Precision, Runtime
 from adlib.features._embedding import Embedder, Embedding, embedding_length
@@ -88,7 +88,8 @@ class PaDiM(AnomalyDetector):
         device: "auto" (the GPU where there is one), "cpu", "cuda" or "cuda:N".
         precision: Of the backbone: "float32", or "bfloat16", faster on some processors.
         runtime: Of the backbone: "torch", or "openvino" (an extra; faster, CPU alone).
-        n_workers: Threads that decode images; None: one a core, at most 8.
+        n_workers: Threads that decode, embed and measure; None: one a core that may be
+            used (cgroups and ``OMP_NUM_THREADS`` count), and at most 8 decode.
         on_error: "raise" at an unusable image, or "skip" it and warn.
         progress: Show bars on a terminal for what takes longer than two seconds.
         random_state: Seed of the channels that "random" draws and of random weights;
@@ -273,6 +274,7 @@ class PaDiM(AnomalyDetector):
             self.backbone_, self.embedding, self.channels_, self.directions_
         )
 
+    @in_its_threads
     def _learn(
         self,
         patches: Iterator[Patches],
@@ -301,9 +303,11 @@ class PaDiM(AnomalyDetector):
             "_mahalanobis": mahalanobis(gaussian, settings.device),
         }
 
+    @in_its_threads
     def _score_patches(self, embeddings: Float32Array) -> Scored:
         return self._score_squared(self._squared(embeddings), embeddings.shape[1:3])
 
+    @in_its_threads
     def _score_left_out(self, embeddings: Float32Array, images: Int64Array) -> Scored:
         squared = left_out_squared(
             self._squared(embeddings), len(self.training_images_)

@@ -46,7 +46,7 @@ from adlib.estimators._saving import (
     save_detector,
     tensor_of,
 )
-from adlib.estimators._settings import Settings, check_settings
+from adlib.estimators._settings import Settings, check_settings, in_its_threads
 from adlib.exceptions import ModelFileError
 from adlib.features import Backbone
 from adlib.features._backbone import Precision, Runtime
@@ -110,7 +110,8 @@ class PatchCore(AnomalyDetector):
         device: "auto" (the GPU where there is one), "cpu", "cuda" or "cuda:N".
         precision: Of the backbone: "float32", or "bfloat16", faster on some processors.
         runtime: Of the backbone: "torch", or "openvino" (an extra; faster, CPU alone).
-        n_workers: Threads that decode images; None: one a core, at most 8.
+        n_workers: Threads that decode, embed, select and search; None: one a core that
+            may be used (cgroups and ``OMP_NUM_THREADS`` count), and at most 8 decode.
         on_error: "raise" at an unusable image, or "skip" it and warn.
         progress: Show bars on a terminal for what takes longer than two seconds.
         random_state: Seed of the coreset's start, of the projection and of random
@@ -407,6 +408,7 @@ class PatchCore(AnomalyDetector):
             "search_recall_": self._measure_recall(bank, points, kept, settings),
         }
 
+    @in_its_threads
     def _measure_recall(
         self,
         bank: MemoryBank,
@@ -423,6 +425,7 @@ class PatchCore(AnomalyDetector):
             others = np.sort(rng.choice(others, RECALL_QUERIES, replace=False))
         return bank.recall(points[others])
 
+    @in_its_threads
     def _select(
         self, points: Float32Array, n_selected: int, settings: Settings
     ) -> Int64Array:
@@ -442,6 +445,7 @@ class PatchCore(AnomalyDetector):
         )
         return np.sort(selected)
 
+    @in_its_threads
     def _make_bank(
         self,
         embeddings: Float32Array,
@@ -459,6 +463,7 @@ class PatchCore(AnomalyDetector):
         assert origins is not None  # PatchCore's own banks always know them
         return origins
 
+    @in_its_threads
     def _nearest(
         self, embeddings: Float32Array, left_out: Int64Array | None = None
     ) -> tuple[Float32Array, Int64Array]:
@@ -484,6 +489,7 @@ class PatchCore(AnomalyDetector):
         scores = self._aggregate(embeddings, distances, nearest, images)
         return Scored(scores, distances.reshape(embeddings.shape[:3]))
 
+    @in_its_threads
     def _score_images(self, embeddings: Float32Array) -> Float32Array:
         patches = embeddings.reshape(len(embeddings), -1, embeddings.shape[3])
         n_top = 1  # which "max" and "reweighted" take
@@ -492,6 +498,7 @@ class PatchCore(AnomalyDetector):
         distances, nearest = self.memory_bank_.farthest(patches, n_top)
         return self._aggregate(embeddings, distances, nearest, None)
 
+    @in_its_threads
     def _aggregate(
         self,
         embeddings: Float32Array,

@@ -101,7 +101,7 @@ def _embed_in_turn(
     )
     with (
         ProgressBar(description, source.n_items, enabled=settings.progress) as bar,
-        lone_threads(available_threads()) as pool,
+        lone_threads(settings.n_workers or available_threads()) as pool,
     ):
         for pixels, positions, names, failures, sizes in batches:
             embeddings = np.empty((0, 1, 1, 1), np.float32)

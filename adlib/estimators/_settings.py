@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Sequence
-from typing import Any, NamedTuple, get_args
+from collections.abc import Callable, Sequence
+from functools import wraps
+from typing import Any, Concatenate, NamedTuple, ParamSpec, TypeVar, get_args
 
 from adlib._device import resolve_device
+from adlib._threads import at_most
 from adlib._validation import (
     check_bool,
     check_image_size,
@@ -21,6 +23,22 @@ from adlib.features._backbone import Precision, Runtime, check_name
 from adlib.features._embedding import Embedding
 from adlib.images._pixels import ColorOrder, PixelFormat
 from adlib.images._stream import OnError
+
+P = ParamSpec("P")
+Result = TypeVar("Result")
+
+
+def in_its_threads(
+    method: Callable[Concatenate[Any, P], Result],
+) -> Callable[Concatenate[Any, P], Result]:
+    """Let a detector's method compute in as many threads as its ``n_workers`` says."""
+
+    @wraps(method)
+    def limited(self: Any, /, *args: P.args, **kwargs: P.kwargs) -> Result:
+        with at_most(self.n_workers):
+            return method(self, *args, **kwargs)
+
+    return limited
 
 
 class Settings(NamedTuple):
