@@ -31,7 +31,6 @@ import numpy as np
 from PIL import Image
 
 import adlib
-import adlib.estimators  # all that the work needs is imported before it is timed
 from adlib.datasets import (
     check_shifted_set,
     create_clean_split,
@@ -50,7 +49,7 @@ import yaml
 from filelock import FileLock
 config = yaml.safe_load(Path(sys.argv[2]).read_text())
 outputs = Path(config["paths"]["outputs"])
-FileLock(outputs / "state/phase.lock", is_singleton=True).acquire()
+lock = FileLock(outputs / "state/phase.lock").acquire()
 results = outputs / "results"
 results.mkdir(exist_ok=True)
 with (results.parents[1] / "calls.txt").open("a") as file:
@@ -221,7 +220,7 @@ def _child(name: str, folder: Path, ready: Connection) -> None:
 def started(name: str, folder: Path) -> list[BaseProcess]:
     """Start the processes of a task; return them once their work begins."""
     context = multiprocessing.get_context("forkserver")
-    context.set_forkserver_preload([__spec__.name])
+    context.set_forkserver_preload(["adlib.estimators", "adlib.study._run_study"])
     children, pipes = [], []
     for _ in range(WORKS[name].n_children):
         ours, theirs = context.Pipe(duplex=False)
