@@ -120,7 +120,7 @@ def test_the_phases_run_one_after_the_other(
     small = tmp_path / "small.yaml"
     small.write_text(SMALL)
     # Pictures need only be there: few pixels, and as few steps as t-SNE takes.
-    monkeypatch.setitem(save_figure.__globals__, "DOTS_PER_INCH", 60)
+    monkeypatch.setitem(save_figure.__globals__, "DOTS_PER_INCH", 100)
     monkeypatch.setattr("sklearn.manifold.TSNE", partial(TSNE, max_iter=250))
     for path in PHASES:
         run(path, monkeypatch, "--config", str(small))
