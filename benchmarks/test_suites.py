@@ -1,6 +1,7 @@
 """The asv suites under pytest-benchmark: the same bodies, no asv needed.
 
     pytest benchmarks -n 0 --benchmark-only
+    pytest benchmarks -n 0 --benchmark-disable # that they run, each once
 
 Each parameter takes its values while the others keep their first.
 
@@ -114,6 +115,12 @@ def test_track(benchmark, suite, method, values):
 @pytest.mark.parametrize(("module", "suite", "method"), list(_peaks()))
 def test_peak_memory(benchmark, module, suite, method):
     """Measure with the first value of each parameter only: a process each is slow."""
+    if benchmark.disabled and module != "benchmarks.baseline":  # it need only run
+        kind = getattr(importlib.import_module(module), suite)
+        values = _values(getattr(kind, "params", []))[0]
+        with _ready(kind, values) as instance:
+            benchmark.pedantic(getattr(instance, method), args=values)
+        return
     command = [sys.executable, "-c", MEASURE, module, suite, method]
 
     def measure():

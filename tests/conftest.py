@@ -17,6 +17,11 @@ from PIL import Image
 from adlib import PatchCore
 
 
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Put the file that takes longest first, so that none waits for it at the end."""
+    items.sort(key=lambda item: item.path.name != "test_examples.py")
+
+
 def texture(seed: int, size: int = 64) -> np.ndarray:
     """Return a smooth grey texture, (size, size) uint8, the same for the same seed."""
     rng = np.random.default_rng(seed)

@@ -5,15 +5,18 @@ from __future__ import annotations
 import json
 import runpy
 import sys
+from functools import partial
 from pathlib import Path
 
 import numpy as np
 import pytest
 from PIL import Image
+from sklearn.manifold import TSNE
 
 from adlib import PaDiM, PatchCore, metrics, thresholds
 from adlib.datasets import demo_root, load_clean_splits, load_shifted_splits
 from adlib.features import use_feature_cache
+from adlib.report import save_figure
 from adlib.study import _evaluate, _fitting, _shifts, read_figures, read_scores
 from adlib.study._names import CONDITIONS, FIGURE_KEYS, SCORE_KEYS
 
@@ -116,6 +119,9 @@ def test_the_phases_run_one_after_the_other(
     before = {path: path.stat().st_mtime_ns for path in data.rglob("*")}
     small = tmp_path / "small.yaml"
     small.write_text(SMALL)
+    # Pictures need only be there: few pixels, and as few steps as t-SNE takes.
+    monkeypatch.setitem(save_figure.__globals__, "DOTS_PER_INCH", 100)
+    monkeypatch.setattr("sklearn.manifold.TSNE", partial(TSNE, max_iter=250))
     for path in PHASES:
         run(path, monkeypatch, "--config", str(small))
         assert "Written to" in capsys.readouterr().out

@@ -268,9 +268,10 @@ class Backbone:
         remedy = 'Start processes by "spawn", or load the model in each.'
         self._process = Process(f"A model on {device!r}", remedy)
         self._precision, self._runtime = precision, runtime
-        reader = _StageReader(self._network, [stage.index for stage in self.stages])
+        indices = [stage.index for stage in self.stages]
+        reader = _StageReader(self._network, indices).eval()
         _, height, width = self._network.pretrained_cfg["input_size"]
-        ready = folded(reader.eval(), (height, width))
+        ready = folded(reader, (self.name, *indices), (height, width))
         self._run: TorchRuntime | OpenVinoRuntime
         if runtime == "openvino":
             self._run = OpenVinoRuntime(ready, precision)

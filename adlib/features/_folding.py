@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import copy
 from collections import Counter
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Hashable, Iterator
 from typing import Any
 
 import torch
@@ -24,19 +24,29 @@ from torch.overrides import TorchFunctionMode
 CONVOLUTIONS = (nn.Conv2d, Conv2dSame)
 NORMS = (nn.BatchNorm2d, BatchNormAct2d)
 
+# By name and modules. To find the pairs takes half the time of making a backbone.
+_known_pairs: dict[Hashable, list[tuple[str, str]]] = {}
 
-def folded(network: nn.Module, image_size: tuple[int, int]) -> nn.Module:
+
+def folded(
+    network: nn.Module, name: Hashable, image_size: tuple[int, int]
+) -> nn.Module:
     """Return a copy of a network in evaluation mode, norms folded where that is exact.
 
     A norm is folded if it reads nothing but the output of one convolution, nothing
     else reads that output, and both run once. The pairs are found with images of one
-    size, (height, width), and hold for every other.
+    size, (height, width), and hold for every other, and for every network of the same
+    name and modules.
     """
     if not any(type(module) in NORMS for module in network.modules()):
         return copy.deepcopy(network)
-    # On "meta" torch follows the shapes through the network and computes nothing.
-    shapes, copied = copy.deepcopy(network).to("meta"), copy.deepcopy(network)
-    for name_of_convolution, name_of_norm in _pairs(shapes, image_size):
+    key = name, tuple((path, type(one)) for path, one in network.named_modules())
+    if key not in _known_pairs:
+        # On "meta" torch follows the shapes through the network and computes nothing.
+        shapes = copy.deepcopy(network).to("meta")
+        _known_pairs[key] = list(_pairs(shapes, image_size))
+    copied = copy.deepcopy(network)
+    for name_of_convolution, name_of_norm in _known_pairs[key]:
         convolution = copied.get_submodule(name_of_convolution)
         norm = copied.get_submodule(name_of_norm)
         fused = fuse_conv_bn_eval(convolution, norm)  # type: ignore[type-var, arg-type]

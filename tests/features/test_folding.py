@@ -6,7 +6,7 @@ import pytest
 import torch
 from torch import nn
 
-from adlib.features import Backbone
+from adlib.features import Backbone, _folding
 from adlib.features._backbone import _StageReader
 from adlib.features._folding import folded
 from tests.features.test_backbone import network_of, skip_without_stages
@@ -70,12 +70,27 @@ def case(forward):
 @pytest.mark.parametrize("name", [*FOLDS, *STAYS])
 def test_a_norm_is_folded_only_where_nothing_else_reads(name):
     network, images = case((FOLDS | STAYS)[name])
-    changed = folded(network, (8, 8))
+    changed = folded(network, name, (8, 8))
     assert n_norms(changed) == (0 if name in FOLDS else 1)
     assert n_norms(network) == 1
     with torch.inference_mode():
         for found, expected in zip(changed(images), network(images), strict=True):
             torch.testing.assert_close(found, expected, rtol=1e-12, atol=1e-12)
+
+
+def test_the_pairs_are_found_once_for_a_name_and_its_modules(monkeypatch):
+    network, images = case(FOLDS["plain"])
+    folded(network, "once", (8, 8))
+    other, _ = case(FOLDS["plain"])
+    other.norm = nn.BatchNorm2d(4).double().eval()
+    with monkeypatch.context() as changes:
+        changes.setattr(_folding, "_pairs", None)
+        again = folded(other, "once", (8, 8))
+    with torch.inference_mode():
+        found, expected = again(images)[0], other(images)[0]
+    torch.testing.assert_close(found, expected, rtol=1e-12, atol=1e-12)
+    other.case, other.activation = STAYS["norm runs twice"], nn.Identity()
+    assert n_norms(folded(other, "once", (8, 8))) == 1  # other modules: found anew
 
 
 def test_a_norm_of_a_kind_that_is_not_known_stays():
@@ -85,7 +100,7 @@ def test_a_norm_of_a_kind_that_is_not_known_stays():
 
     network, images = case(FOLDS["plain"])
     network.norm = Doubling(4).double().eval()
-    changed = folded(network, (8, 8))
+    changed = folded(network, "doubling", (8, 8))
     assert n_norms(changed) == 1
     with torch.inference_mode():
         assert torch.equal(changed(images)[0], network(images)[0])
@@ -113,7 +128,7 @@ def test_timms_networks_give_the_same_maps(name, n_left):
     )
     indices = [stage.index for stage in backbone.stages]
     network = _StageReader(backbone._network, indices).double().eval()
-    changed = folded(network, (64, 64))
+    changed = folded(network, name, (64, 64))
     assert n_norms(changed) == n_left
     generator = torch.Generator().manual_seed(1)
     images = torch.rand(2, 3, 64, 96, generator=generator, dtype=torch.float64)

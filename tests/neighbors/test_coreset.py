@@ -139,10 +139,10 @@ def test_any_points_give_what_the_slow_twin_gives(
 @pytest.mark.parametrize("twin", TWINS)
 @pytest.mark.parametrize(("block", "tile"), [(1, 1), (7, 1000), (64, 5), (10**6, 31)])
 def test_block_and_tile_sizes_do_not_matter(monkeypatch, twin, block, tile):
-    X = make("duplicates")
-    expected = reference.greedy_coreset(X, 120, start=0)
+    X, size = make("duplicates"), min(40 * block, 120)  # some blocks of each size
+    expected = reference.greedy_coreset(X, size, start=0)
     shrink(monkeypatch, block, tile, steps=block)
-    assert np.array_equal(select(twin, X, 120), expected)
+    assert np.array_equal(select(twin, X, size), expected)
 
 
 @pytest.mark.usefixtures("small_blocks")

@@ -5,6 +5,9 @@
 For each kind of work: a child process does it and is killed at a moment drawn from the
 time that it takes. Then it is checked that a reader finds the old file or the whole new
 one, and that the work, started again, goes on and ends as if nothing had happened.
+
+The children are forked by a server that has imported adlib once, which takes longer
+than the work.
 """
 
 from __future__ import annotations
@@ -13,29 +16,41 @@ import argparse
 import hashlib
 import itertools
 import json
+import multiprocessing
 import random
 import shutil
 import signal
-import subprocess
-import sys
 import tempfile
 import time
 from collections.abc import Callable
+from multiprocessing.connection import Connection
+from multiprocessing.process import BaseProcess
 from pathlib import Path
 
 import numpy as np
 from PIL import Image
 
-ROOT = Path(__file__).parents[2]
-MODELS = ROOT / "tests" / "models"
+import adlib
+from adlib.datasets import (
+    check_shifted_set,
+    create_clean_split,
+    generate_shifted_set,
+    read_samples,
+)
+from adlib.features import FeatureCache, use_feature_cache
+from adlib.study import Config, run_study
+
+MODELS = Path(__file__).parents[1] / "models"
+# It locks as a phase does (adlib.study._run_study.locked), without importing torch.
 PHASE = """
 import sys
 from pathlib import Path
 import yaml
-from adlib.study._run_study import locked
+from filelock import FileLock
 config = yaml.safe_load(Path(sys.argv[2]).read_text())
-lock = locked(Path(config["paths"]["outputs"]), "phase", print)  # as Phase.start does
-results = Path(config["paths"]["outputs"]) / "results"
+outputs = Path(config["paths"]["outputs"])
+lock = FileLock(outputs / "state/phase.lock").acquire()
+results = outputs / "results"
 results.mkdir(exist_ok=True)
 with (results.parents[1] / "calls.txt").open("a") as file:
     file.write(Path(__file__).stem + " begun\\n")
@@ -53,22 +68,16 @@ class Save:
     def prepare(self, folder: Path) -> None:
         for name in ("patchcore", "padim"):
             shutil.copy(MODELS / f"{name}-0.1.0.adlib", folder / f"{name}.adlib")
-            import adlib
-
             adlib.load(folder / f"{name}.adlib").save(folder / f"{name}.adlib")
         shutil.copy(folder / "padim.adlib", folder / "line.adlib")
 
     def work(self, folder: Path, ready: Callable[[], None]) -> None:
-        import adlib
-
         models = [adlib.load(folder / f"{n}.adlib") for n in ("patchcore", "padim")]
         ready()
         for model in itertools.chain(*[models] * 8):
             model.save(folder / "line.adlib")
 
     def check(self, folder: Path) -> None:
-        import adlib
-
         adlib.load(folder / "line.adlib")
         found = (folder / "line.adlib").read_bytes()
         wholes = [(folder / f"{n}.adlib").read_bytes() for n in ("patchcore", "padim")]
@@ -97,12 +106,6 @@ class Shift:
         self.generate(folder, "whole")
 
     def generate(self, folder: Path, name: str) -> None:
-        from adlib.datasets import (
-            create_clean_split,
-            generate_shifted_set,
-            read_samples,
-        )
-
         split = create_clean_split(read_samples(folder / "data"), "tile")
         place = folder / name
         generate_shifted_set(
@@ -110,21 +113,13 @@ class Shift:
         )
 
     def work(self, folder: Path, ready: Callable[[], None]) -> None:
-        import torchvision  # noqa: F401 - it takes longer than all the rest
-
-        import adlib.datasets
-
         if (folder / "part.json").exists():  # done: begin anew
             shutil.rmtree(folder / "part")
             (folder / "part.json").unlink()
         ready()
         self.generate(folder, "part")
-        assert (
-            adlib.datasets.check_shifted_set(
-                folder / "part.json", folder / "part", progress=False
-            )
-            == []
-        )
+        found = check_shifted_set(folder / "part.json", folder / "part", progress=False)
+        assert found == []
 
     def check(self, folder: Path) -> None:
         for path in (folder / "part").rglob("*.png"):
@@ -143,27 +138,22 @@ class Cache:
         np.save(folder / "expected.npy", self.scores())
 
     def scores(self) -> np.ndarray:
-        import adlib
-
         model = adlib.load(MODELS / "padim-0.1.0.adlib", device="cpu")
         images = np.random.default_rng(0).integers(0, 256, (40, 32, 32), dtype=np.uint8)
         return model.score(images)
 
     def cached(self, folder: Path) -> np.ndarray:
-        from adlib.features import FeatureCache, use_feature_cache
-
         use_feature_cache(FeatureCache(folder / "cache", 100_000))
-        return self.scores()
+        try:
+            return self.scores()
+        finally:
+            use_feature_cache(None)
 
     def work(self, folder: Path, ready: Callable[[], None]) -> None:
-        import adlib.features  # noqa: F401
-
         ready()
         self.cached(folder)
 
     def check(self, folder: Path) -> None:
-        from adlib.features import FeatureCache
-
         assert np.array_equal(self.cached(folder), np.load(folder / "expected.npy"))
         assert FeatureCache(folder / "cache", 100_000).n_bytes() <= 100_000
 
@@ -181,8 +171,6 @@ class Study:
             (folder / f"phase0{number}_step.py").write_text(PHASE)
 
     def run(self, folder: Path) -> list[str]:
-        from adlib.study import Config, run_study
-
         paths = {name: folder / name for name in ("processed", "shifted", "outputs")}
         config = Config.from_dict({"data": {"root": folder / "data"}, "paths": paths})
         scripts = sorted(folder.glob("phase*.py"))
@@ -190,9 +178,6 @@ class Study:
         return runs["state"].tolist()
 
     def work(self, folder: Path, ready: Callable[[], None]) -> None:
-        import adlib.study
-
-        assert adlib.study.run_study
         ready()
         self.run(folder)
         shutil.rmtree(folder / "outputs")  # done: begin anew
@@ -228,26 +213,33 @@ def digests(folder: Path) -> dict[str, str]:
     }
 
 
-def started(name: str, folder: Path) -> list[subprocess.Popen[bytes]]:
+def _child(name: str, folder: Path, ready: Connection) -> None:
+    WORKS[name]().work(folder, lambda: ready.send(None))
+
+
+def started(name: str, folder: Path) -> list[BaseProcess]:
     """Start the processes of a task; return them once their work begins."""
-    command = [sys.executable, "-m", "tests.robustness.kills", "--child", str(folder)]
-    children = [
-        subprocess.Popen([*command, name], cwd=ROOT, stdout=subprocess.PIPE)
-        for _ in range(WORKS[name].n_children)
-    ]
-    for child in children:
-        assert child.stdout is not None
-        assert child.stdout.read(1) == b"!", "a child failed"
+    context = multiprocessing.get_context("forkserver")
+    context.set_forkserver_preload(["adlib.estimators", "adlib.study._run_study"])
+    children, pipes = [], []
+    for _ in range(WORKS[name].n_children):
+        ours, theirs = context.Pipe(duplex=False)
+        child = context.Process(target=_child, args=(name, folder, theirs))
+        child.start()
+        theirs.close()
+        children.append(child)
+        pipes.append(ours)
+    for pipe in pipes:
+        pipe.recv()  # raises where a child ended without a word
+        pipe.close()
     return children
 
 
-def ended_well(child: subprocess.Popen[bytes]) -> bool:
+def ended_well(child: BaseProcess) -> bool:
     """Wait for a process; return whether it ended by itself, and not by a kill."""
-    code = child.wait()
-    assert child.stdout is not None
-    child.stdout.close()
-    assert code in (0, -signal.SIGKILL), "a child failed"
-    return code == 0
+    child.join()
+    assert child.exitcode in (0, -signal.SIGKILL), "a child failed"
+    return child.exitcode == 0
 
 
 def kill_often(name: str, n_kills: int, seed: int, folder: Path) -> dict[str, float]:
@@ -282,11 +274,7 @@ def main() -> None:
     parser.add_argument("works", nargs="*", default=list(WORKS), help=", ".join(WORKS))
     parser.add_argument("--kills", type=int, default=50, help="of each kind of work")
     parser.add_argument("--seed", type=int, default=0)
-    parser.add_argument("--child", type=Path, help=argparse.SUPPRESS)
     asked = parser.parse_args()
-    if asked.child is not None:
-        WORKS[asked.works[0]]().work(asked.child, lambda: print(end="!", flush=True))
-        return
     for name in asked.works:
         with tempfile.TemporaryDirectory() as folder:
             found = kill_often(name, asked.kills, asked.seed, Path(folder))

@@ -23,6 +23,21 @@ DETECTORS = {
     "padim": PaDiM(image_size=SIZE, n_channels=20, progress=False),
 }
 BATCHES, THREADS, ORDERS = (1, 3, 32), (1, 3), ("as it is", "backwards", "mixed")
+# Batch size, threads, order and source: any two values of two of them meet.
+SETTINGS = [
+    (1, 1, "as it is", "tensor"),
+    (1, 1, "backwards", "floats"),
+    (1, 3, "as it is", "array"),
+    (1, 3, "mixed", "generator"),
+    (3, 1, "as it is", "generator"),
+    (3, 1, "mixed", "floats"),
+    (3, 3, "backwards", "array"),
+    (3, 3, "backwards", "tensor"),
+    (32, 1, "backwards", "generator"),
+    (32, 1, "mixed", "array"),
+    (32, 3, "as it is", "floats"),
+    (32, 3, "mixed", "tensor"),
+]
 SOURCES = {
     "array": lambda images: images,
     "floats": lambda images: images / np.float64(255),
@@ -52,11 +67,15 @@ def order_of(name, n_images):
     return np.random.default_rng(0).permutation(n_images)
 
 
+def test_any_two_settings_meet():
+    every = (BATCHES, THREADS, ORDERS, SOURCES)
+    for first, second in itertools.combinations(range(4), 2):
+        met = {(settings[first], settings[second]) for settings in SETTINGS}
+        assert met == set(itertools.product(every[first], every[second]))
+
+
 @pytest.mark.parametrize("device", DEVICES)
-@pytest.mark.parametrize(
-    ("batch_size", "threads", "order", "source"),
-    list(itertools.product(BATCHES, THREADS, ORDERS, SOURCES)),
-)
+@pytest.mark.parametrize(("batch_size", "threads", "order", "source"), SETTINGS)
 def test_no_setting_of_the_machine_changes_the_answer(
     batch_size, threads, order, source, device, expected, good, images, monkeypatch
 ):
