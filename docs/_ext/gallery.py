@@ -31,9 +31,9 @@ HEADER = """\
 Gallery
 =======
 
-The first steps, and the study phase by phase. Each page is a script of ``examples``
-with its printed output and its figures; the script and a notebook can be downloaded at
-the end of the page. Each phase needs those before it: run them in order, in one folder.
+The study phase by phase. Each page is a script of ``examples`` with its printed output
+and its figures; the script and a notebook can be downloaded at the end of the page.
+Each phase needs those before it: run them in order, in one folder.
 
 {how} on adlib's demo set, real textures with synthetic defects, with these settings
 instead of those of ``examples/config.yaml``, to be quick:
@@ -117,10 +117,9 @@ def _prepare(app: Sphinx, config: Any) -> None:
     shutil.rmtree(STUDY, ignore_errors=True)
     STUDY.mkdir(parents=True)
     all_run = any_run
-    for script in [*EXAMPLES.glob("phase*.py"), EXAMPLES / "first_steps.py"]:
+    for script in EXAMPLES.glob("phase*.py"):
         title, _, text = script.read_text(encoding="utf-8").partition(".\n")
-        note = NOTE if script.stem.startswith("phase") else ""
-        note += REPORT if script.stem == "phase10_report" else ""
+        note = NOTE + (REPORT if script.stem == "phase10_report" else "")
         runs = any_run and re.search(pattern, script.name)
         note = note if runs else NOT_RUN_NOTE
         all_run = all_run and bool(runs)
