@@ -7,7 +7,8 @@ clean_splits.json under data/processed, drawn once and read back ever after. The
 set itself is only read.
 """
 
-from adlib.report import matrix_figure, picture_grid, save_figure
+from adlib.report._figures import matrix_figure, save_figure
+from adlib.report._pictures import picture_grid
 from adlib.study import set_seed
 from adlib.study._data import counts, image_table, samples_of
 from adlib.study._phase import Phase

@@ -8,7 +8,8 @@ goes on where it was.
 """
 
 from adlib.datasets import check_shifted_set
-from adlib.report import picture_grid, save_figure
+from adlib.report._figures import save_figure
+from adlib.report._pictures import picture_grid
 from adlib.study import set_seed
 from adlib.study._phase import Phase
 from adlib.study._pictures import lights, pairs, shift_parts

@@ -7,7 +7,8 @@ outputs/results, pictures of the validation images to outputs/phase04. Test imag
 not looked at.
 """
 
-from adlib.report import picture_grid, save_figure
+from adlib.report._figures import save_figure
+from adlib.report._pictures import picture_grid
 from adlib.study import set_seed
 from adlib.study._fitting import fit_on_split, new_detector
 from adlib.study._phase import Phase

@@ -7,13 +7,13 @@ outputs/thresholds, clean_results.json and clean_scores.csv to outputs/results, 
 to outputs/phase05.
 """
 
-from adlib.report import (
+from adlib.report._figures import (
     confusion_figure,
     curve_figure,
-    picture_grid,
     save_figure,
     score_figure,
 )
+from adlib.report._pictures import picture_grid
 from adlib.study import set_seed
 from adlib.study._evaluate import run_on_split
 from adlib.study._names import CLEAN, METHODS
@@ -36,9 +36,8 @@ runs = [
 # %%
 # All metrics, per class and averaged over classes; other rules for the threshold, other
 # ways from a map to a score, probabilities and how far they can be trusted, a threshold
-# for each zone; and whether the methods differ by more than chance: DeLong's test and
-# permutations in each class, corrected for their number by Holm, and a paired t-test
-# over the classes.
+# for each zone; and whether the methods differ by more than chance: DeLong's test in
+# each class, corrected for their number by Holm, and a paired t-test over the classes.
 
 scores = phase.write_condition(CLEAN, runs, methods=True)
 

@@ -7,7 +7,8 @@ clean thresholds, then at thresholds set again on shifted validation images. Res
 to outputs/results, thresholds to outputs/thresholds, pictures to outputs/phase06.
 """
 
-from adlib.report import metric_figure, picture_grid, save_figure, score_figure
+from adlib.report._figures import metric_figure, save_figure, score_figure
+from adlib.report._pictures import picture_grid
 from adlib.study import set_seed
 from adlib.study._evaluate import run_on_split
 from adlib.study._names import CLEAN, METHODS, NEW_THRESHOLD, SHIFTED

@@ -6,13 +6,8 @@ Needs phases 3 to 5. Models go to outputs/models, results to
 outputs/results, pictures to outputs/phase08.
 """
 
-from adlib.report import (
-    explanation_figure,
-    matrix_figure,
-    metric_figure,
-    picture_grid,
-    save_figure,
-)
+from adlib.report._figures import matrix_figure, metric_figure, save_figure
+from adlib.report._pictures import explanation_figure, picture_grid
 from adlib.study import set_seed
 from adlib.study._evaluate import run_on_split
 from adlib.study._fitting import fit_on_split, new_detector
@@ -51,12 +46,9 @@ phase.write_condition(GLOBAL, runs, [by_class])
 
 bank, tables = models["PatchCore"], []
 patchcore = [run for run in runs if run.method == "PatchCore"]
-own = alone[(alone["method"] == "PatchCore") & (alone["split"] == "test")]
 for run in patchcore:
     tables.append(neighbour_shares(bank, pooled.train, run.test.samples))
-    n_entries = len(phase.load("PatchCore", run.class_name).memory_bank_)
-    scored = own.loc[own["class"] == run.class_name, "score"].to_numpy()
-    tables.append(shortcut(bank, pooled.train, run.test, scored, n_entries))
+    tables.append(shortcut(bank, pooled.train, run.test))
 analysis = phase.write("global_analysis", *tables)
 print(analysis[["class", "setting", "versus", "metric", "value", "p"]].to_string())
 

@@ -7,7 +7,7 @@ time and stage by stage, then PatchCore with larger and smaller coresets. Result
 outputs/results, pictures to outputs/phase09.
 """
 
-from adlib.report import save_figure, scatter_figure
+from adlib.report._figures import save_figure, scatter_figure
 from adlib.study import set_seed
 from adlib.study._fitting import measure_model, trade_off
 from adlib.study._names import METHODS

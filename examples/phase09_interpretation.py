@@ -10,13 +10,8 @@ to outputs/results, pictures to outputs/phase09.
 
 import pandas as pd
 
-from adlib.report import (
-    explanation_figure,
-    metric_figure,
-    picture_grid,
-    save_figure,
-    scatter_figure,
-)
+from adlib.report._figures import metric_figure, save_figure, scatter_figure
+from adlib.report._pictures import explanation_figure, picture_grid
 from adlib.study import set_seed
 from adlib.study._interpretation import distance_shares, project, sample_patches
 from adlib.study._phase import Phase

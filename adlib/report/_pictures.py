@@ -22,7 +22,7 @@ from adlib.images import read_image
 from adlib.images._pixels import as_pixels, resize
 from adlib.overlays import overlay
 from adlib.overlays._overlay import ORANGE
-from adlib.report._style import STYLE, WIDTH, new_figure
+from adlib.report._figures import STYLE, WIDTH, new_figure
 
 SIDE = 320  # pixels of an image in a grid
 ZOOM = 5  # patches that a close-up is wide
@@ -38,30 +38,13 @@ Picture = Mapping[str, Any]
 def picture_grid(
     rows: Mapping[str, Sequence[Picture | None]], title: str = ""
 ) -> Figure:
-    """Draw rows of pictures, each row with its heading at the left.
+    """Draw rows of pictures, each row with its heading at the left; None: no picture.
 
-    Args:
-        rows: Pictures by heading; None leaves a place empty. A picture is a dictionary
-            with "image" (a file, or float32 pixels in [0, 1]) and, where wanted,
-            "title", "mask" (a file or bool array, outlined), "map" (laid over the
-            image) with its "scale" (where colour begins and is strongest; by default
-            the median and the maximum), "frame" ((row, column) of a patch, (height,
-            width) of the grid) and "zoom" (True: the surroundings of the frame alone).
-        title: Text above all.
-
-    Returns:
-        The figure, for ``save_figure``.
-
-    Raises:
-        ImageError: An image or mask is unusable.
-
-    Example:
-        >>> import numpy as np
-        >>> from adlib.report import picture_grid
-        >>> pixels = np.random.default_rng(0).random((32, 32), dtype=np.float32)
-        >>> rows = {"good": [{"image": pixels}], "hole": [None]}
-        >>> len(picture_grid(rows, "part").axes)
-        2
+    A picture is a dictionary with "image" (a file, or float32 pixels in [0, 1]) and,
+    where wanted, "title", "mask" (a file or bool array, outlined), "map" (laid over the
+    image) with its "scale" (where colour begins and is strongest; by default the median
+    and the maximum), "frame" ((row, column) of a patch, (height, width) of the grid)
+    and "zoom" (True: the surroundings of the frame alone).
     """
     n_columns = max(len(pictures) for pictures in rows.values())
     side = min(LARGEST, (WIDTH - HEADING) / n_columns)
@@ -93,34 +76,8 @@ def explanation_figure(
 ) -> Figure:
     """Draw the highest patch of images beside the good patch that is nearest to it.
 
-    Args:
-        explained: Images, at least one, with what ``PatchCore.explain`` says of them.
-        grid: (height, width) of the patch grid, ``grid_`` of the model.
-        title: Text above all.
-
-    Returns:
-        The figure, for ``save_figure``; a row an image: the image with its mask and
-        the patch framed, the patch and its surroundings, the nearest good patch and
-        its surroundings, and the training image that this comes from.
-
-    Raises:
-        ImageError: An image or mask is unusable.
-
-    Example:
-        >>> from pathlib import Path
-        >>> from tempfile import TemporaryDirectory
-        >>> from PIL import Image
-        >>> from adlib.datasets import Sample
-        >>> from adlib.estimators._results import Explanation
-        >>> from adlib.report import explanation_figure
-        >>> with TemporaryDirectory() as folder:
-        ...     path = Path(folder, "0.png")
-        ...     Image.new("L", (64, 64), 128).save(path)
-        ...     sample = Sample(path, 0, "good", None, "part", "test")
-        ...     explanation = Explanation(str(path), (0, 0), 1.5, str(path), (4, 4))
-        ...     figure = explanation_figure([(sample, explanation)], (8, 8), "part")
-        >>> figure.axes[1].get_title()
-        'distance 1.5'
+    A row an image: it, with its mask and the patch framed; the patch and the nearest
+    good one, with their surroundings; and the training image of the latter.
     """
     rows: dict[str, list[Picture | None]] = {}
     for number, (sample, one) in enumerate(explained, 1):

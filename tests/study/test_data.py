@@ -9,7 +9,7 @@ import pytest
 from PIL import Image
 
 from adlib.datasets import check_shifted_set
-from adlib.report import picture_grid
+from adlib.report._pictures import picture_grid
 from adlib.study import Config
 from adlib.study._data import (
     clean_splits,
