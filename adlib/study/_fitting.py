@@ -5,9 +5,9 @@ from __future__ import annotations
 import copy
 import tempfile
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import numpy as np
 import pandas as pd
@@ -32,6 +32,7 @@ LEFT_OUT = {"batch_size", "device", "n_workers", "on_error", "progress"}
 OF_SCORES = {"aggregation", "top_ratio", "n_neighbors"}
 FRACTIONS = (0.005, 0.01, 0.02, 0.05, 0.1, 0.2)  # of the patches, remembered
 N_WARM_UP = 3  # images before the clock counts
+T = TypeVar("T")
 
 
 def new_detector(method: str, config: Config, **changed: Any) -> PatchCore | PaDiM:
@@ -46,12 +47,12 @@ def new_detector(method: str, config: Config, **changed: Any) -> PatchCore | PaD
     return PaDiM(**{**stated, **config.padim.model_dump(), **changed})
 
 
-def timed_fit(model: AnomalyDetector, split: ClassSplit) -> float:
-    """Fit a detector on a split's training images; return the seconds."""
+def timed(work: Callable[..., T], *given: Any) -> tuple[T, float]:
+    """Return what a call returns, and its seconds, without kept feature maps."""
     with without_feature_cache():
         started = time.perf_counter()
-        model.fit(paths_of(split.train))
-        return time.perf_counter() - started
+        found = work(*given)
+        return found, time.perf_counter() - started
 
 
 def fit_on_split(
@@ -69,30 +70,26 @@ def fit_on_split(
         Figures: times, sizes, and AUROC on the validation images.
     """
     labels = anomalous_of(split.val)
-    fit_seconds = timed_fit(model, split)
-    with without_feature_cache():
-        started = time.perf_counter()
-        scores = model.score(paths_of(split.val))
-        seconds = time.perf_counter() - started
-    values = scores.astype(np.float64)
+    _, fit_seconds = timed(model.fit, paths_of(split.train))
+    scores, seconds = timed(model.score, paths_of(split.val))
+    values, n = scores.astype(np.float64), len(labels)
     model.threshold_ = calibrate_threshold(values[~labels], values[labels])
     path.parent.mkdir(parents=True, exist_ok=True)
     model.save(path)
-    n, megabytes = len(labels), path.stat().st_size / 1e6
     facts = model_facts(model)
+    rows = [
+        row("fit_seconds", fit_seconds),
+        row("score_milliseconds", 1000 * seconds / n, n=n),
+        row("model_megabytes", path.stat().st_size / 1e6),
+        row("val_auroc", compute_auroc(labels, scores), n=n),
+        row(names.THRESHOLD, model.threshold_, n=n),
+    ]
     if keep:
         kinds = {"n_normal": int((~labels).sum()), "n_anomalous": int(labels.sum())}
         threshold = {"rule": "best F1", **kinds}
         write_json({**facts, "threshold": threshold}, path.with_suffix(".json"))
     else:
         path.unlink()
-    rows = [
-        row("fit_seconds", fit_seconds),
-        row("score_milliseconds", 1000 * seconds / n, n=n),
-        row("model_megabytes", megabytes),
-        row("val_auroc", compute_auroc(labels, scores), n=n),
-        row(names.THRESHOLD, model.threshold_, n=n),
-    ]
     height, width = facts["grid"]
     numbers = {"grid_height": height, "grid_width": width, **facts}
     rows += rows_of({k: v for k, v in numbers.items() if isinstance(v, int)})
@@ -180,24 +177,18 @@ def ablate(
         the first.
     """
     chosen = variants(method, config) if choices is None else choices
-    model, rows = new_detector(method, config), Rows()
+    model, rows, n = new_detector(method, config), Rows(), len(split.val)
     baseline: Predictions | None = None
     for setting, changed in {names.CONFIGURED: {}, **chosen}.items():
-        seconds = None
         if baseline is not None and changed.keys() <= OF_SCORES:
             variant = copy.copy(model).set_params(**changed)
         else:
             variant = new_detector(method, config, **changed) if changed else model
-            seconds = timed_fit(variant, split)
-        with without_feature_cache():
-            started = time.perf_counter()
-            found = Predictions.of(variant, split.val)
-            milliseconds = 1000 * (time.perf_counter() - started) / len(split.val)
-        rows += _measured(found, baseline, config.seed, setting)
-        if seconds is not None:
+            _, seconds = timed(variant.fit, paths_of(split.train))
             rows.append(row("fit_seconds", seconds, setting=setting))
-        n = len(split.val)
-        rows.append(row("score_milliseconds", milliseconds, n=n, setting=setting))
+        found, seconds = timed(Predictions.of, variant, split.val)
+        rows += _measured(found, baseline, config.seed, setting)
+        rows.append(row("score_milliseconds", 1000 * seconds / n, n=n, setting=setting))
         rows.append(row("n_training", len(split.train), setting=setting))
         baseline = found if baseline is None else baseline
     keys = {"condition": names.CLEAN, "method": method}
@@ -213,11 +204,8 @@ def _measured(
     keys: dict[str, Any] = {"setting": setting, "n": len(scores)}
     rows = rows_of({"val_auroc": auroc_interval(anomalous, scores, seed)}, **keys)
     if baseline is not None:
-        others, versus = baseline.scores[usable], names.CONFIGURED
-        change = delong_row(
-            "val_auroc", anomalous, scores, others, versus=versus, **keys
-        )
-        rows.append(change)
+        pair, versus = (scores, baseline.scores[usable]), names.CONFIGURED
+        rows.append(delong_row("val_auroc", anomalous, *pair, versus=versus, **keys))
     if found.located is not None:
         curves = PixelCurves.of(*found.located)
         pixel = {"val_pixel_auroc": curves.auroc, "val_aupro": curves.aupro(FPR_LIMIT)}
@@ -238,16 +226,15 @@ def measure_model(
     paths = paths_of(split.val)
     each = list(stage_seconds(model, [*paths[:N_WARM_UP], *paths]))[N_WARM_UP:]
     seconds = np.array([[one[stage] for stage in STAGES] for one in each])
-    with without_feature_cache():
-        started = time.perf_counter()
-        scores = np.array([one.score for one in model.inspect(paths)])
-        passed = time.perf_counter() - started
+    scores, passed = timed(lambda: [one.score for one in model.inspect(paths)])
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / "model.adlib"
         model.save(path)
         megabytes = path.stat().st_size / 1e6
     whole, n = seconds.sum(axis=1), len(paths)
-    auroc = auroc_interval(anomalous_of(split.val), scores, model.random_state)
+    auroc = auroc_interval(
+        anomalous_of(split.val), np.array(scores), model.random_state
+    )
     rows = [
         *_latency(whole, setting),
         row("images_per_second", n / passed, n=n, setting=setting),

@@ -7,7 +7,7 @@ import platform
 import re
 from collections.abc import Callable, Mapping, Sequence
 from functools import cached_property
-from importlib.metadata import PackageNotFoundError, version
+from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
@@ -37,7 +37,7 @@ from adlib.study._tables import (
 
 GIGABYTE = 10**9
 PACKAGES = (
-    *("adlib-vision", "numpy", "torch", "torchvision", "timm", "numba", "pandas"),
+    *("numpy", "torch", "torchvision", "timm", "numba", "pandas"),
     *("pillow", "scikit-image", "scikit-learn", "scipy"),
 )
 UNSEEN = {"paths", "cache", "tensorboard"}  # of a configuration: change no result
@@ -198,17 +198,13 @@ def environment() -> dict[str, str]:
     # Python's own call often lacks the processor's name on Linux.
     cpus = Path("/proc/cpuinfo")
     named = re.search(r"model name\s*: (.+)", cpus.read_text() if cpus.exists() else "")
-    found = {
+    return {
         "python": platform.python_version(),
         "system": platform.platform(),
         "processor": named[1] if named else platform.processor() or platform.machine(),
         "cores": str(os.cpu_count()),
         "threads used": str(available_threads()),
         "GPU": torch.cuda.get_device_name() if torch.cuda.is_available() else "none",
+        "adlib-vision": adlib.__version__,
+        **{package: version(package) for package in PACKAGES},
     }
-    for package in PACKAGES:
-        try:
-            found[package] = version(package)
-        except PackageNotFoundError:
-            found[package] = "not installed"
-    return found

@@ -7,7 +7,7 @@ takes no retraining, and most of it no label.
 from __future__ import annotations
 
 import copy
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any, TypeAlias
 
 import numpy as np
@@ -31,7 +31,7 @@ from adlib.study._config import Config
 from adlib.study._evaluate import Run, auroc_interval, delong_row
 from adlib.study._fitting import new_detector
 from adlib.study._predictions import Predictions, anomalous_of, paths_of
-from adlib.study._tables import Rows, figures, joined, rows_of
+from adlib.study._tables import Rows, figures, joined, row, rows_of
 from adlib.thresholds import transfer_threshold
 
 Domains: TypeAlias = Mapping[str, ShiftSettings | None]
@@ -107,9 +107,8 @@ def ablate_shift(
             scores = model.score(images).astype(np.float64)
             before = unshifted.setdefault(method, scores)
             keys = {"setting": f"shift {name}", "n": len(scores), "method": method}
-            rows += rows_of(
-                {names.AUROC: auroc_interval(anomalous, scores, seed)}, **keys
-            )
+            auroc = auroc_interval(anomalous, scores, seed)
+            rows.append(row(names.AUROC, *auroc, **keys))
             keys["versus"] = names.NOT_SHIFTED
             rows.append(delong_row(names.AUROC, anomalous, scores, before, **keys))
     return figures(rows, condition=condition, class_=samples[0].class_name)
@@ -149,18 +148,17 @@ def adapt_threshold(clean_val: Predictions, shifted: Run) -> pd.DataFrame:
         label, by median and spread, and by the share predicted anomalous, each from the
         scores of all shifted validation images; and the best F1 on their labels.
     """
-    test, limit = shifted.test, shifted.threshold
+    of, limit = (shifted.method, shifted.test), shifted.threshold
     before, after = clean_val.scored()[1], shifted.val.scored()[1]
     moved = transfer_threshold(limit, before, after)
     same_share = transfer_threshold(limit, before, after, rule="quantile")
-    best, n = shifted.best_f1_threshold, len(after)
-    ways = [
-        _way("clean threshold", test, limit),
-        _way("threshold moved by median and spread", test, moved, unlabelled=n),
-        _way("threshold at the same share", test, same_share, unlabelled=n),
-        _way("threshold of best F1", test, best, labelled=n),
-    ]
-    return _figures(ways, shifted.method, shifted.class_name)
+    n = len(after)
+    return joined(
+        way("clean threshold", *of, limit),
+        way("threshold moved by median and spread", *of, moved, unlabelled=n),
+        way("threshold at the same share", *of, same_share, unlabelled=n),
+        way("threshold of best F1", *of, shifted.best_f1_threshold, labelled=n),
+    )
 
 
 def top_up(
@@ -176,36 +174,31 @@ def top_up(
     that it gives the shifted ones after. The model itself stays as it is.
     """
     drawn = np.random.default_rng(model.random_state).permutation(len(shifted.train))
-    before, ways = _look(model, clean.val), []
+    before, ways = Predictions.of(model, clean.val, maps=False).scored()[1], []
     assert model.threshold_ is not None  # saved with one
-    for wanted in dict.fromkeys(min(n, len(drawn)) for n in n_added):
+    for n in dict.fromkeys(min(wanted, len(drawn)) for wanted in n_added):
         richer = copy.copy(model)
-        richer.partial_fit(paths_of(shifted.train[place] for place in drawn[:wanted]))
-        after = _look(richer, shifted.val)
+        richer.partial_fit(paths_of(shifted.train[place] for place in drawn[:n]))
+        after = Predictions.of(richer, shifted.val, maps=False).scored()[1]
         limit = transfer_threshold(model.threshold_, before, after)
         test = Predictions.of(richer, shifted.test, maps=False)
-        name = f"bank and {wanted} shifted good images, threshold moved"
-        ways.append(_way(name, test, limit, good=wanted, unlabelled=len(after)))
-    return _figures(ways, type(model).__name__, shifted.class_name)
+        name = f"bank and {n} shifted good images, threshold moved"
+        needed = {"good": n, "unlabelled": len(after)}
+        ways.append(way(name, names.PATCHCORE, test, limit, **needed))
+    return joined(*ways)
 
 
-def retrained_way(run: Run, n_good: int) -> pd.DataFrame:
-    """Return what retraining on ``n_good`` images was worth, beside the other ways."""
-    n = int(run.val.usable.sum())
-    way = _way("retrained", run.test, run.threshold, good=n_good, labelled=n)
-    return _figures([way], run.method, run.class_name)
-
-
-def _way(
+def way(
     name: str,
+    method: str,
     test: Predictions,
     threshold: float,
     *,
     good: int = 0,
     unlabelled: int = 0,
     labelled: int = 0,
-) -> Rows:
-    """Return what a threshold is worth on test images, and what it needed."""
+) -> pd.DataFrame:
+    """Return what a threshold is worth on test images, and how many images it took."""
     anomalous, scores = test.scored()
     rates = compute_accuracy_precision_recall(anomalous, scores > threshold)
     found = {
@@ -218,13 +211,6 @@ def _way(
         "n_unlabelled": unlabelled,
         "n_labelled": labelled,
     }
-    return rows_of(found, n=len(scores), setting=f"way {name}")
-
-
-def _figures(ways: Iterable[Rows], method: str, class_name: str) -> pd.DataFrame:
-    rows = [one for way in ways for one in way]
-    return figures(rows, condition=names.SHIFTED, method=method, class_=class_name)
-
-
-def _look(model: AnomalyDetector, samples: Sequence[Sample]) -> Float64Array:
-    return Predictions.of(model, samples, maps=False).scored()[1]
+    keys = {"setting": f"way {name}", "class_": test.samples[0].class_name}
+    rows = rows_of(found, n=len(scores))
+    return figures(rows, condition=names.SHIFTED, method=method, **keys)

@@ -9,7 +9,7 @@ import pandas as pd
 import pytest
 
 from adlib.study import _names as names
-from adlib.study import differing_results, read_figures, read_scores
+from adlib.study import read_figures, read_scores
 from adlib.study._tables import (
     as_text,
     figures,
@@ -85,27 +85,6 @@ def test_text_has_a_column_a_metric_or_a_line_a_difference():
     ]
     change = figures([row("f1", -0.5, -0.75, 0.0, versus="clean")], method="A")
     assert "-0.75" in as_text(change)
-
-
-def test_differences_are_told_with_their_place(tmp_path):
-    for name, x in (("one", 1.0), ("other", 1.5)):
-        rows = [row("auroc", x, n=3), row("fit_seconds", 3 * x)]
-        rows += [row("f1", 0.5)] * (name == "one")
-        write_figures(figures(rows), tmp_path / name / "results/clean_results.json")
-        table = scored([0.5, x], 0.7, [0, 1])
-        write_table(table, tmp_path / name / "results/clean_scores.csv")
-    found = differing_results(tmp_path / "one", tmp_path / "other")
-    told = found[["metric", "image", "column"]].fillna("").values.tolist()
-    assert told == [
-        ["auroc", "", "value"],
-        ["f1", "", "value"],
-        ["", "001.png", "score"],
-    ]
-    assert found["first"].iloc[0] == 1.0
-    assert pd.isna(found["second"].iloc[1])
-    assert differing_results(tmp_path / "one", tmp_path / "one").empty
-    with pytest.raises(FileNotFoundError, match="There are no results"):
-        differing_results(tmp_path / "one", tmp_path / "gone")
 
 
 def test_a_record_is_a_line_of_json(tmp_path):
