@@ -1,7 +1,5 @@
 """Phase 5: what PatchCore and PaDiM are worth on clean test images.
 
-    python examples/phase05_evaluate_clean.py [--data ROOT] [--classes NAME ...]
-
 Needs the models of phases 3 and 4. Thresholds, set on validation images, go to
 outputs/thresholds, clean_results.json and clean_scores.csv to outputs/results, pictures
 to outputs/phase05.
@@ -13,12 +11,11 @@ from adlib.report._figures import (
     save_figure,
     score_figure,
 )
-from adlib.report._pictures import picture_grid
+from adlib.report._pictures import picture_grid, verdicts
 from adlib.study import set_seed
 from adlib.study._evaluate import run_on_split
 from adlib.study._names import CLEAN, METHODS
 from adlib.study._phase import Phase
-from adlib.study._pictures import verdicts
 
 phase = Phase.start(__doc__, __file__)
 set_seed(phase.config.seed)

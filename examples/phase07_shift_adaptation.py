@@ -1,7 +1,5 @@
 """Phase 7: what retraining on the shifted domain wins back, and what less effort does.
 
-    python examples/phase07_shift_adaptation.py [--data ROOT] [--classes NAME ...]
-
 Needs phases 2 to 6. Both methods are retrained on the shifted training images and set
 their thresholds on shifted validation images; beside them a clean memory bank is topped
 up with a few shifted good images. Models go to outputs/models, thresholds to
@@ -9,13 +7,12 @@ outputs/thresholds, results to outputs/results, pictures to outputs/phase07.
 """
 
 from adlib.report._figures import metric_figure, save_figure, score_figure
-from adlib.report._pictures import picture_grid
+from adlib.report._pictures import picture_grid, verdicts
 from adlib.study import read_figures, set_seed
 from adlib.study._evaluate import run_on_split
 from adlib.study._fitting import fit_on_split, new_detector
 from adlib.study._names import CLEAN, METHODS, NEW_THRESHOLD, RETRAINED, SHIFTED
 from adlib.study._phase import Phase
-from adlib.study._pictures import verdicts
 from adlib.study._shifts import top_up, way
 from adlib.study._tables import as_text, joined
 
@@ -58,12 +55,10 @@ print(as_text(every[every["setting"].str.startswith("way ")]))
 # Pictures: metrics in all conditions, where scores went, and maps.
 
 shown = phase.whole([CLEAN, SHIFTED, NEW_THRESHOLD, RETRAINED])
-options = {"hue": "condition", "panels": "method"}
-for metric in ("auroc", "f1", "specificity", "aupro"):
-    if metric in set(shown["metric"]):
-        title = "From the clean to the shifted domain"
-        figure = metric_figure(shown, metric, title, **options)
-        save_figure(figure, phase.folder / f"{metric}.png")
+metrics, options = ["auroc", "f1", "specificity"], {"x": "model", "hue": "condition"}
+title = "From the clean to the shifted domain"
+figure = metric_figure(shown, [*metrics, "aupro"], title, **options)
+save_figure(figure, phase.folder / "metrics.png")
 title = "Test images: clean, and shifted after retraining"
 figure = score_figure(joined(earlier[2], scores), title)
 save_figure(figure, phase.folder / "scores.png")

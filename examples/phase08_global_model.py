@@ -1,20 +1,17 @@
 """Phase 8: one model for all classes, beside one for each.
 
-    python examples/phase08_global_model.py [--data ROOT] [--classes NAME ...]
-
-Needs phases 3 to 5. Models go to outputs/models, results to
-outputs/results, pictures to outputs/phase08.
+Needs phases 3 to 5. Models go to outputs/models, results to outputs/results, pictures
+to outputs/phase08.
 """
 
 from adlib.report._figures import matrix_figure, metric_figure, save_figure
-from adlib.report._pictures import explanation_figure, picture_grid
+from adlib.report._pictures import explanation_figure
 from adlib.study import set_seed
 from adlib.study._evaluate import run_on_split
 from adlib.study._fitting import fit_on_split, new_detector
 from adlib.study._interpretation import neighbour_shares, pooled_split, shortcut
 from adlib.study._names import CLEAN, GLOBAL, GLOBAL_BY_CLASS, METHODS
 from adlib.study._phase import Phase
-from adlib.study._pictures import verdicts
 from adlib.study._predictions import paths_of
 
 phase = Phase.start(__doc__, __file__)
@@ -53,14 +50,13 @@ analysis = phase.write("global_analysis", *tables)
 print(analysis[["class", "setting", "versus", "metric", "value", "p"]].to_string())
 
 # %%
-# Pictures: metrics side by side, the confusion of neighbours, maps, and anomalies whose
+# Pictures: metrics side by side, the confusion of neighbours, and anomalies whose
 # highest patch is nearest to a patch of another class.
 
-title, options = "One model for all", {"hue": "condition", "panels": "method"}
-chosen = phase.whole([CLEAN, GLOBAL_BY_CLASS, GLOBAL])
-for metric in ("auroc", "f1"):
-    figure = metric_figure(chosen, metric, title, **options)
-    save_figure(figure, phase.folder / f"{metric}.png")
+chosen, options = phase.whole([CLEAN, GLOBAL_BY_CLASS, GLOBAL]), {"hue": "condition"}
+title = "One model for all"
+figure = metric_figure(chosen, ["auroc", "f1"], title, x="model", **options)
+save_figure(figure, phase.folder / "metrics.png")
 title, options = "Whose patches are nearest", {"index": "class", "panels": "setting"}
 figure = matrix_figure(analysis, "neighbour_share", title, columns="versus", **options)
 save_figure(figure, phase.folder / "neighbours.png")
@@ -71,8 +67,6 @@ for run in patchcore:
     explained = bank.explain(paths_of(anomalous))
     pairs = zip(anomalous, explained, strict=True)
     mistaken += [p for p in pairs if class_of[p[1].compared_with] != run.class_name]
-    rows, title = verdicts(run.test, run.threshold), f"{run} of all classes"
-    save_figure(picture_grid(rows, title), phase.folder / f"{run.stem}_maps.png")
 print(f"{len(mistaken)} anomalies are nearest to a patch of another class.")
 picture = phase.folder / "mistaken.png"
 picture.unlink(missing_ok=True)  # of an earlier run

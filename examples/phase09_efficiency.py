@@ -1,7 +1,5 @@
 """Phase 9, efficiency: what models cost in time and size, and what less would give.
 
-    python examples/phase09_efficiency.py [--data ROOT] [--classes NAME ...]
-
 Needs phases 3 and 4. Times the saved clean models on validation images, one image at a
 time and stage by stage, then PatchCore with larger and smaller coresets. Results go to
 outputs/results, pictures to outputs/phase09.

@@ -1,20 +1,17 @@
 """Phase 9: where the models fail, what each choice is worth, which shifts hurt.
 
-    python examples/phase09_errors_and_ablations.py [--data ROOT] [--classes NAME ...]
-
 Needs phases 2 to 8. Errors are those of the saved scores. Choices are compared on
 validation images, shifts on test images; both on as many as the configuration's section
 ablation says. Results go to outputs/results, pictures to outputs/phase09.
 """
 
 from adlib.report._figures import matrix_figure, metric_figure, save_figure
-from adlib.report._pictures import picture_grid
+from adlib.report._pictures import failures, picture_grid
 from adlib.study import set_seed
 from adlib.study._errors import analyse_errors, wrong_verdicts
 from adlib.study._fitting import ablate
 from adlib.study._names import CLEAN, CONDITIONS, METHODS
 from adlib.study._phase import Phase
-from adlib.study._pictures import failures
 from adlib.study._shifts import ablate_shift, cross_shifts, shift_variants
 from adlib.study._tables import as_text
 

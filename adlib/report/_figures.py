@@ -33,11 +33,9 @@ COLOURS = (BLUE, ORANGE, "#009e73", "#cc79a7", "#e69f00", "#56b4e9", "#000000")
 STYLE: Any = {
     "font.size": 8,
     "axes.titlesize": 8.5,
-    "axes.labelsize": 8,
     "xtick.labelsize": 7.5,
     "ytick.labelsize": 7.5,
     "legend.fontsize": 7.5,
-    "legend.title_fontsize": 7.5,
     "legend.frameon": False,
     "figure.titlesize": 9.5,
     "figure.titleweight": "bold",
@@ -167,11 +165,9 @@ def curve_figure(
         for (condition, method), part in of_class.groupby(keys, sort=False):
             y, score = part["label"].to_numpy(int), part["score"].to_numpy(float)
             called = part["verdict"].to_numpy(int) < 0
-            recall = called[y == 1].mean()
-            if kind == "roc":
-                dot = called[y == 0].mean(), recall
-            else:
-                dot = recall, y[called].mean() if called.any() else np.nan
+            false_alarms, recall = (called[y == label].mean() for label in (0, 1))
+            precision = y[called].mean() if called.any() else np.nan
+            dot = (false_alarms, recall) if kind == "roc" else (recall, precision)
             name = f"{method}, {condition}" if len(conditions) > 1 else method
             display.from_predictions(y, score, ax=ax, name=name)
             colour = COLOURS[methods.index(method) % len(COLOURS)]

@@ -222,15 +222,6 @@ class Sentences:
         each = self.cited.say(_highest(rows), f"{MODEL} ({{short}})")
         return f"The largest share of the time goes to {each}." if each else ""
 
-    def future(self) -> str:
-        """Say for which models retraining does not win back the clean AUROC."""
-        where = {"versus": names.CLEAN, "metric": "auroc", "class": self.classes}
-        rows = self.cited.rows(condition=names.RETRAINED, setting="", **where)
-        lost = [row for row in rows.to_dict("records") if direction(row) < 0]
-        models = [f"{row['method']} on {row['class']}" for row in lost] or ["none"]
-        said = "Retrained, a loss of AUROC against clean images is shown for"
-        return f"{said} {listed(models)}."
-
 
 def _highest(rows: DataFrame, sign: int = 1) -> DataFrame:
     """Return the row of the highest value, or of the lowest, of each model."""

@@ -2,10 +2,9 @@
 
 try:
     from adlib.study._compare import compare_conditions, compare_methods
-    from adlib.study._config import Config, read_config
+    from adlib.study._config import Config, read_config, set_seed
     from adlib.study._evaluate import evaluate
     from adlib.study._run_study import PhaseError, run_study
-    from adlib.study._seed import set_seed
     from adlib.study._tables import read_figures, read_scores
 except ModuleNotFoundError as error:
     raise ImportError(

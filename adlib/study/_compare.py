@@ -14,7 +14,7 @@ from adlib.metrics import bootstrap_interval, compute_auroc
 from adlib.metrics._paired_tests import corrected_p_values, paired_t_test
 from adlib.study import _names as names
 from adlib.study._evaluate import N_RESAMPLES, delong_row
-from adlib.study._tables import Rows, figures, row, rows_of, with_means
+from adlib.study._tables import Rows, figures, row, with_means
 
 
 def compare_conditions(
@@ -114,7 +114,7 @@ def compare_methods(scores: pd.DataFrame) -> pd.DataFrame:
             )
         anomalous, *pair = _paired(one, other)
         aurocs.append([compute_auroc(anomalous, values) for values in pair])
-        keys = {"n": len(anomalous), "versus": methods[1], "class": name}
+        keys = {"versus": methods[1], "class": name}
         rows.append(delong_row(names.AUROC, anomalous, *pair, **keys))
     holm = corrected_p_values([one["p"] for one in rows])
     corrected = zip(rows, holm.tolist(), strict=True)
@@ -152,8 +152,7 @@ def _changes(
         table["verdict"].to_numpy(np.float64, na_value=0)[scored] < 0
         for table in (before, after)
     )
-    keys = {"n": len(anomalous), "versus": versus}
-    rows = [delong_row(names.AUROC, anomalous, second, first, **keys)]
+    rows = [delong_row(names.AUROC, anomalous, second, first, versus=versus)]
     for metric, measure in _OF_VERDICTS.items():
 
         def difference(i: Int64Array, measure: _Measure = measure) -> float:
@@ -164,7 +163,7 @@ def _changes(
         interval = bootstrap_interval(
             difference, anomalous, method="percentile", **options
         )
-        rows += rows_of({metric: interval}, **keys)
+        rows.append(row(metric, *interval, n=len(anomalous), versus=versus))
     return rows
 
 

@@ -76,15 +76,12 @@ def _type_rows(table: pd.DataFrame) -> Rows:
     """Return how many images of each defect type are predicted anomalous, good last."""
     scored = table.dropna(subset="score").sort_values("defect_type")
     ordered = scored.sort_values("label", ascending=False, kind="stable")
-    return [
-        row(
-            "n_predicted_anomalous",
-            int((part["verdict"] < 0).sum()),
-            n=len(part),
-            setting=f"defect {kind}",
-        )
-        for kind, part in ordered.groupby("defect_type", sort=False)
-    ]
+    rows = Rows()
+    for kind, part in ordered.groupby("defect_type", sort=False):
+        keys = {"n": len(part), "setting": f"defect {kind}"}
+        n_predicted = int((part["verdict"] < 0).sum())
+        rows.append(row("n_predicted_anomalous", n_predicted, **keys))
+    return rows
 
 
 def _agreement_rows(wrong: pd.DataFrame, anomalous: BoolArray) -> Rows:

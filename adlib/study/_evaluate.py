@@ -11,25 +11,14 @@ import numpy as np
 import pandas as pd
 
 from adlib import metrics
-from adlib._typing import BoolArray, Float64Array
+from adlib._typing import BoolArray
 from adlib.datasets import Sample, read_mask
 from adlib.datasets._layouts import class_names
 from adlib.datasets._splits import ClassSplit
 from adlib.estimators import AnomalyDetector
 from adlib.estimators._aggregation import compare_aggregations
-from adlib.metrics._bootstrap import Interval
-from adlib.metrics._breakdown import (
-    by_defect_size,
-    by_position,
-    mask_area_ratio,
-    touches_border,
-)
+from adlib.metrics import _breakdown, _probabilities
 from adlib.metrics._image_metrics import confusion_counts
-from adlib.metrics._probabilities import (
-    brier_score,
-    expected_calibration_error,
-    reliability,
-)
 from adlib.study import _names as names
 from adlib.study._predictions import Predictions
 from adlib.study._tables import Rows, figures, row, rows_of, scores
@@ -141,16 +130,14 @@ class Run:
             *zone_rows(val, test),
         ]
 
-    def figures(self, condition: str, threshold: float | None = None) -> pd.DataFrame:
-        """Return everything that is measured at a threshold; None: the model's own."""
-        limit = self.threshold if threshold is None else threshold
+    def figures(self, condition: str, limit: float) -> pd.DataFrame:
+        """Return everything that is measured at a threshold."""
         rows = image_rows(self.test, limit, random_state=self.random_state)
         keys = {"method": self.method, "class_": self.class_name}
         return figures([*rows, *self.threshold_free], condition=condition, **keys)
 
-    def scores(self, condition: str, threshold: float | None = None) -> pd.DataFrame:
-        """Return a row for each validation and test image."""
-        limit = self.threshold if threshold is None else threshold
+    def scores(self, condition: str, limit: float) -> pd.DataFrame:
+        """Return a row for each validation and test image, predicted by a threshold."""
         known = {"condition": condition, "method": self.method, "threshold": limit}
         known["class"] = self.class_name
         return scores(
@@ -183,16 +170,16 @@ def run_on_split(
     return Run(name, split.class_name, limit, val, test, model.random_state)
 
 
-def auroc_interval(
-    anomalous: BoolArray, scores: Float64Array, random_state: int
-) -> Interval:
-    """Return AUROC with its 95 % interval, by the bootstrap.
+def auroc_row(
+    metric: str, anomalous: BoolArray, scores: Any, random_state: int, **keys: Any
+) -> dict[str, Any]:
+    """Return the row of AUROC with its interval, by the bootstrap.
 
     Near 1 the bootstrap describes the lopsided uncertainty better than DeLong's method.
     """
-    return metrics.bootstrap_interval(
-        "auroc", anomalous, scores, n_resamples=N_RESAMPLES, random_state=random_state
-    )
+    options: Any = {"n_resamples": N_RESAMPLES, "random_state": random_state}
+    found = metrics.bootstrap_interval("auroc", anomalous, scores, **options)
+    return row(metric, *found, n=len(anomalous), **keys)
 
 
 def delong_row(
@@ -200,7 +187,8 @@ def delong_row(
 ) -> dict[str, Any]:
     """Return the row of a difference of AUROC, by DeLong's method."""
     test = metrics.delong_test(anomalous, scores, others)
-    return row(metric, test.difference, test.low, test.high, p=test.p_value, **keys)
+    keys |= {"n": len(anomalous), "p": test.p_value}
+    return row(metric, test.difference, test.low, test.high, **keys)
 
 
 def image_rows(
@@ -300,11 +288,13 @@ def _group_rows(predictions: Predictions, threshold: float | None) -> Rows:
         for number, sample in enumerate(samples):
             if sample.mask_path is not None:
                 mask = read_mask(sample.mask_path)
-                areas[number] = mask_area_ratio(mask)
-                at_border[number] = touches_border(mask)
+                areas[number] = _breakdown.mask_area_ratio(mask)
+                at_border[number] = _breakdown.touches_border(mask)
         judged = (anomalous[known], found[known])
-        groups["size"] = by_defect_size(*judged, areas[known], threshold)
-        groups["position"] = by_position(*judged, at_border[known], threshold)
+        groups["size"] = _breakdown.by_defect_size(*judged, areas[known], threshold)
+        groups["position"] = _breakdown.by_position(
+            *judged, at_border[known], threshold
+        )
     rows = Rows()
     for kind, members in groups.items():
         for name, group in members.items():
@@ -352,13 +342,13 @@ def _probability_rows(val: Predictions, test: Predictions) -> Rows:
     learned = metrics.fit_probabilities(*val.scored(), "logistic")
     anomalous, scores = test.scored()
     found = learned(scores)
-    error = expected_calibration_error(anomalous, found, n_bins=N_BINS)
+    error = _probabilities.expected_calibration_error(anomalous, found, n_bins=N_BINS)
     measured = {"expected_calibration_error": error}
-    measured["brier_score"] = brier_score(anomalous, found)
+    measured["brier_score"] = _probabilities.brier_score(anomalous, found)
     fitted = learned.as_dict()
     measured |= {f"logistic_{k}": v for k, v in fitted.items() if k != "method"}
     rows = rows_of(measured, n=len(found), setting="reliability")
-    curve = reliability(anomalous, found, n_bins=N_BINS)
+    curve = _probabilities.reliability(anomalous, found, n_bins=N_BINS)
     bins = zip(curve.predicted, curve.observed, curve.counts, strict=True)
     for number, (predicted, observed, n) in enumerate(bins, 1):
         point = {"predicted": float(predicted), "observed": float(observed)}

@@ -15,7 +15,6 @@ import pandas as pd
 import torch
 
 from adlib._typing import AnyArray, Float32Array, Float64Array, Int64Array
-from adlib._validation import refusal
 from adlib.datasets import ANOMALOUS, Sample
 from adlib.datasets._splits import ClassSplit
 from adlib.estimators import PatchCore
@@ -103,26 +102,22 @@ def sample_patches(
     """
     pools: dict[str, list[Float32Array]] = {NORMAL_IMAGE: [], BESIDE: [], DEFECT: []}
     rng = np.random.default_rng(random_state)
+
+    def draw(some: Float32Array) -> Float32Array:
+        return some[np.sort(rng.permutation(len(some))[:n_each])]
+
     for one in model.embeddings(paths_of(samples)):
         sample = samples[one.position]
         patches = one.patches.reshape(-1, one.patches.shape[2])
         if sample.label != ANOMALOUS:
-            parts = {NORMAL_IMAGE: patches}
-        elif sample.mask_path is None:
-            continue
-        else:
+            pools[NORMAL_IMAGE].append(draw(patches))
+        elif sample.mask_path is not None:
             marked = mask_of(sample, model.grid_).ravel()
-            parts = {BESIDE: patches[~marked], DEFECT: patches[marked]}
-        for kind, some in parts.items():
-            pools[kind].append(some[np.sort(rng.permutation(len(some))[:n_each])])
-    embeddings, kinds = [], []
-    for kind, pool in pools.items():
-        if pool:
-            whole = np.concatenate(pool)
-            chosen = np.sort(rng.permutation(len(whole))[:n_each])
-            embeddings.append(whole[chosen])
-            kinds += [kind] * len(chosen)
-    return np.concatenate(embeddings), kinds
+            pools[BESIDE].append(draw(patches[~marked]))
+            pools[DEFECT].append(draw(patches[marked]))
+    drawn = {kind: draw(np.concatenate(pool)) for kind, pool in pools.items() if pool}
+    kinds = [kind for kind, some in drawn.items() for _ in some]
+    return np.concatenate(list(drawn.values())), kinds
 
 
 def project(
@@ -138,10 +133,6 @@ def project(
         2. L. McInnes, J. Healy and J. Melville, "UMAP: uniform manifold approximation
            and projection for dimension reduction", 2018.
     """
-    fewest = 31  # t-SNE's perplexity, and one more
-    if len(embeddings) < fewest:
-        rule = f"at least {fewest} patches"
-        raise ValueError(refusal("embeddings", "project", rule, len(embeddings)))
     if method == "tsne":
         from sklearn.manifold import TSNE  # noqa: PLC0415 - seldom needed
 
@@ -199,10 +190,9 @@ def neighbour_shares(
 ) -> pd.DataFrame:
     """Say which classes' entries are nearest to the patches of a class's test images.
 
-    Returns:
-        Figures "neighbour_share", the class of the entries in "versus", of all patches
-        of normal images ("patches normal"), of those that masks mark ("patches
-        defect"), and of each anomalous image's highest patch ("patches worst").
+    Figures "neighbour_share", the class of the entries in "versus", of all patches of
+    normal images ("patches normal"), of those that masks mark ("patches defect"), and
+    of each anomalous image's highest patch ("patches worst").
     """
     classes, entry_class = _classes_of_entries(model, train)
     counts = {kind: np.zeros(len(classes), np.int64) for kind in KINDS}
@@ -235,10 +225,8 @@ def shortcut(
     entries of all classes and of the class alone, taken from one and the same global
     bank, differ in nothing else.
 
-    Returns:
-        Figures: AUROC with and without the other classes' entries, the difference, and
-        the mean share of a score that these take away ("normal_drop",
-        "anomalous_drop").
+    Figures: AUROC with and without the other classes' entries, the difference, and the
+    mean share of a score that these take away ("normal_drop", "anomalous_drop").
 
     References:
         1. Z. You et al., "A unified model for multi-class anomaly detection", NeurIPS
@@ -262,7 +250,7 @@ def shortcut(
         row("n_entries_kept", int(own.sum()), setting="shortcut"),
         row("auroc_own_entries", compute_auroc(anomalous, some), **keys),
         row("auroc_global", compute_auroc(anomalous, every), **keys),
-        delong_row(names.AUROC, anomalous, every, some, versus="own entries", **keys),
+        delong_row(names.AUROC, anomalous, every, some, **keys, versus="own entries"),
     ]
     for kind, of in {"normal": ~anomalous, "anomalous": anomalous}.items():
         keys["n"] = int(of.sum())

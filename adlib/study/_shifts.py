@@ -14,6 +14,7 @@ import numpy as np
 import pandas as pd
 import torch
 
+from adlib import metrics
 from adlib._typing import AnyArray, Float32Array, Float64Array
 from adlib.datasets import Sample, ShiftDomainTransform, ShiftSettings
 from adlib.datasets._shift_settings import GEOMETRIC, PARTS, PHOTOMETRIC, SEVERITIES
@@ -21,17 +22,12 @@ from adlib.datasets._splits import ClassSplit
 from adlib.estimators import AnomalyDetector, PatchCore
 from adlib.images import read_image
 from adlib.images._pixels import as_pixels
-from adlib.metrics import (
-    compute_accuracy_precision_recall,
-    compute_auroc,
-    compute_f1_at_threshold,
-)
 from adlib.study import _names as names
 from adlib.study._config import Config
-from adlib.study._evaluate import Run, auroc_interval, delong_row
+from adlib.study._evaluate import Run, auroc_row, delong_row
 from adlib.study._fitting import new_detector
 from adlib.study._predictions import Predictions, anomalous_of, paths_of
-from adlib.study._tables import Rows, figures, joined, row, rows_of
+from adlib.study._tables import Rows, figures, joined, rows_of
 from adlib.thresholds import transfer_threshold
 
 Domains: TypeAlias = Mapping[str, ShiftSettings | None]
@@ -95,8 +91,7 @@ def ablate_shift(
 ) -> pd.DataFrame:
     """Measure fitted models on the same images under some shifts, the first none.
 
-    Returns:
-        Figures: AUROC of each shift, and its difference to not shifted.
+    Figures: AUROC of each shift, and its difference to not shifted.
     """
     anomalous = anomalous_of(samples)
     unshifted: dict[str, Float64Array] = {}
@@ -106,9 +101,8 @@ def ablate_shift(
         for method, model in models.items():
             scores = model.score(images).astype(np.float64)
             before = unshifted.setdefault(method, scores)
-            keys = {"setting": f"shift {name}", "n": len(scores), "method": method}
-            auroc = auroc_interval(anomalous, scores, seed)
-            rows.append(row(names.AUROC, *auroc, **keys))
+            keys = {"setting": f"shift {name}", "method": method}
+            rows.append(auroc_row(names.AUROC, anomalous, scores, seed, **keys))
             keys["versus"] = names.NOT_SHIFTED
             rows.append(delong_row(names.AUROC, anomalous, scores, before, **keys))
     return figures(rows, condition=condition, class_=samples[0].class_name)
@@ -118,10 +112,7 @@ def cross_shifts(config: Config, split: ClassSplit) -> pd.DataFrame:
     """Train on one shift and test on another, every pair of three domains.
 
     The domains are the images as they are, moved alone (rotation, crop, translation),
-    and of another camera and light alone (all other parts).
-
-    Returns:
-        Figures as of ``ablate_shift``, with conditions "trained on geometric" etc.
+    and of another camera and light alone. Conditions are "trained on geometric" etc.
     """
     others = [part for part in PARTS if part not in GEOMETRIC]
     domains = {
@@ -143,10 +134,9 @@ def cross_shifts(config: Config, split: ClassSplit) -> pd.DataFrame:
 def adapt_threshold(clean_val: Predictions, shifted: Run) -> pd.DataFrame:
     """Set the threshold of a model that stays as it is, with more and more knowledge.
 
-    Returns:
-        Figures of four ways: the clean threshold as it is; carried over, without a
-        label, by median and spread, and by the share predicted anomalous, each from the
-        scores of all shifted validation images; and the best F1 on their labels.
+    Four ways: the clean threshold as it is; carried over, without a label, by median
+    and spread, and by the share predicted anomalous, each from the scores of all
+    shifted validation images; and the best F1 on their labels.
     """
     of, limit = (shifted.method, shifted.test), shifted.threshold
     before, after = clean_val.scored()[1], shifted.val.scored()[1]
@@ -200,11 +190,11 @@ def way(
 ) -> pd.DataFrame:
     """Return what a threshold is worth on test images, and how many images it took."""
     anomalous, scores = test.scored()
-    rates = compute_accuracy_precision_recall(anomalous, scores > threshold)
+    rates = metrics.compute_accuracy_precision_recall(anomalous, scores > threshold)
     found = {
         names.THRESHOLD: threshold,
-        names.AUROC: compute_auroc(anomalous, scores),
-        names.F1: compute_f1_at_threshold(anomalous, scores, threshold),
+        names.AUROC: metrics.compute_auroc(anomalous, scores),
+        names.F1: metrics.compute_f1_at_threshold(anomalous, scores, threshold),
         names.RECALL: rates.recall,
         names.SPECIFICITY: rates.specificity,
         "n_good": good,

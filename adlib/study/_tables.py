@@ -11,18 +11,11 @@ import numpy as np
 import pandas as pd
 
 from adlib._files import replacing
-from adlib.study._names import (
-    FIGURE_COLUMNS,
-    FIGURE_KEYS,
-    MEAN,
-    METRICS,
-    SCORE_COLUMNS,
-    SCORE_KEYS,
-)
+from adlib.study import _names as names
 
 Rows: TypeAlias = list[dict[str, Any]]
 _WHOLE = ("n", "label", "verdict", "row")
-_TEXT = {*FIGURE_KEYS, *SCORE_KEYS, "defect_type", "file"}
+_TEXT = {*names.FIGURE_KEYS, *names.SCORE_KEYS, "defect_type", "file"}
 
 
 def row(metric: str, *numbers: float | None, **others: Any) -> dict[str, Any]:
@@ -42,12 +35,12 @@ def rows_of(found: Mapping[str, Any], **others: Any) -> Rows:
 def figures(rows: Iterable[Mapping[str, Any]], **keys: str) -> pd.DataFrame:
     """Return rows as figures; ``class_`` is the column "class"."""
     stated = {name.rstrip("_"): value for name, value in keys.items()}
-    return _typed([{**stated, **one} for one in rows], FIGURE_COLUMNS)
+    return _typed([{**stated, **one} for one in rows], names.FIGURE_COLUMNS)
 
 
 def scores(rows: Iterable[Mapping[str, Any]]) -> pd.DataFrame:
     """Return rows, a mapping an image, as scores."""
-    return _typed(list(rows), SCORE_COLUMNS)
+    return _typed(list(rows), names.SCORE_COLUMNS)
 
 
 def joined(*tables: pd.DataFrame) -> pd.DataFrame:
@@ -61,13 +54,13 @@ def with_means(table: pd.DataFrame) -> pd.DataFrame:
     Metrics of whole classes and differences of them are averaged, every class counting
     the same; where a class lacks one there is no mean, since it would be of others.
     """
-    chosen = table[(table["setting"] == "") & table["metric"].isin(METRICS)]
-    keys = [key for key in FIGURE_KEYS if key != "class"]
+    chosen = table[(table["setting"] == "") & table["metric"].isin(names.METRICS)]
+    keys = [key for key in names.FIGURE_KEYS if key != "class"]
     values = chosen.groupby(keys, sort=False)["value"]
     found = values.agg(value=lambda of: np.mean(of.to_numpy()), n="size").reset_index()
     n_classes = found["method"].map(table.groupby("method")["class"].nunique())
     means = found[found["n"] == n_classes].to_dict("records")  # a NaN stays
-    return joined(table, figures(means, class_=MEAN)) if means else table
+    return joined(table, figures(means, class_=names.MEAN)) if means else table
 
 
 def write_figures(table: pd.DataFrame, path: Path) -> None:
@@ -117,7 +110,7 @@ def read_figures(outputs: str | Path) -> pd.DataFrame:
         ...     read_figures(folder)[["metric", "value", "row"]].values.tolist()
         [['f1', 0.9, 1]]
     """
-    return _read_all(outputs, "*.json", FIGURE_COLUMNS, "metric")
+    return _read_all(outputs, "*.json", names.FIGURE_COLUMNS, "metric")
 
 
 def read_scores(outputs: str | Path) -> pd.DataFrame:
@@ -147,7 +140,7 @@ def read_scores(outputs: str | Path) -> pd.DataFrame:
         ...     read_scores(folder)[["image", "label", "verdict"]].values.tolist()
         [['a', 1, -1]]
     """
-    return _read_all(outputs, "*_scores.csv", SCORE_COLUMNS, "image")
+    return _read_all(outputs, "*_scores.csv", names.SCORE_COLUMNS, "image")
 
 
 def as_text(table: pd.DataFrame, metrics: Sequence[str] = ()) -> str:

@@ -57,7 +57,6 @@ The report of this run: `page <outputs/report/report.html>`__,
 NOT_RUN_NOTE = """
 .. note:: Not run for this build of the site: output and figures are missing.
 """
-CODE = r".. code-block:: console\n\n\g<0>"  # instead of a quotation
 FIRST_CELL = """\
 # A notebook has neither a command line nor a file beside a configuration. Arguments go
 # into sys.argv, e.g. ["phase", "--data", "data/raw/mvtec_ad", "--work", "study"].
@@ -128,7 +127,6 @@ def _prepare(app: Sphinx, config: Any) -> None:
         if (DOCS / thumbnail).is_file():  # else the first figure that the script wrote
             end = f"# sphinx_gallery_thumbnail_path = '{thumbnail}'\n"
         text = text.replace('"""', f'{note}"""', 1)
-        text = re.sub(r"^    python .*", CODE, text, count=1, flags=re.MULTILINE)
         text = f"{title}\n{'=' * len(title)}\n{text}{end}"
         (STUDY / script.name).write_text(text, encoding="utf-8")
     (STUDY / "config.yaml").write_text(SETTINGS, encoding="utf-8")
