@@ -55,9 +55,9 @@ print(as_text(every[every["setting"].str.startswith("way ")]))
 # Pictures: metrics in all conditions, where scores went, and maps.
 
 shown = phase.whole([CLEAN, SHIFTED, NEW_THRESHOLD, RETRAINED])
-metrics, options = ["auroc", "f1", "specificity"], {"x": "model", "hue": "condition"}
-title = "From the clean to the shifted domain"
-figure = metric_figure(shown, [*metrics, "aupro"], title, **options)
+metrics, title = ["auroc", "f1", "specificity", "aupro"], "From clean to shifted images"
+options = {"x": "model", "hue": "condition"}
+figure = metric_figure(shown, metrics, title, **options)
 save_figure(figure, phase.folder / "metrics.png")
 title = "Test images: clean, and shifted after retraining"
 figure = score_figure(joined(earlier[2], scores), title)

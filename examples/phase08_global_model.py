@@ -53,9 +53,9 @@ print(analysis[["class", "setting", "versus", "metric", "value", "p"]].to_string
 # Pictures: metrics side by side, the confusion of neighbours, and anomalies whose
 # highest patch is nearest to a patch of another class.
 
-chosen, options = phase.whole([CLEAN, GLOBAL_BY_CLASS, GLOBAL]), {"hue": "condition"}
-title = "One model for all"
-figure = metric_figure(chosen, ["auroc", "f1"], title, x="model", **options)
+chosen = phase.whole([CLEAN, GLOBAL_BY_CLASS, GLOBAL])
+title, options = "One model for all", {"x": "model", "hue": "condition"}
+figure = metric_figure(chosen, ["auroc", "f1"], title, **options)
 save_figure(figure, phase.folder / "metrics.png")
 title, options = "Whose patches are nearest", {"index": "class", "panels": "setting"}
 figure = matrix_figure(analysis, "neighbour_share", title, columns="versus", **options)

@@ -12,5 +12,7 @@ from adlib.study._config import config_from_arguments
 from adlib.study._run_study import summary
 
 if __name__ == "__main__":
-    config = config_from_arguments(__doc__, Path(__file__).with_name("config.yaml"))
-    print(summary(run_study(config), config))
+    here = Path(__file__).parent
+    config = config_from_arguments(__doc__, here / "config.yaml")
+    scripts = sorted(here.glob("phase[0-9][0-9]_*.py"))
+    print(summary(run_study(config, scripts=scripts), config))

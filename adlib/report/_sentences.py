@@ -26,7 +26,6 @@ CHOICES = {
     "projection": "fewer dimensions by random projection",
 }
 MODEL = "{name} for {method} on {class}"
-RIGHT = {"pattern missed": "pattern found", "pattern false alarm": "pattern accepted"}
 
 
 def direction(row: Row) -> int:
@@ -169,7 +168,8 @@ class Sentences:
         texts = []
         for row in tested[tested["p"] < LEVEL].to_dict("records"):
             keys = {key: row[key] for key in ("condition", "method", "class", "metric")}
-            right = self.cited.row(setting=RIGHT[row["setting"]], **keys)
+            opposite = names.OPPOSITE[row["setting"].removeprefix("pattern ")]
+            right = self.cited.row(setting=f"pattern {opposite}", **keys)
             wrong = "{class}, {method}, {name}: {what} {short} in {count} images"
             texts.append(
                 f"{self.cited.say([row], wrong)} against "

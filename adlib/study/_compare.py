@@ -177,7 +177,8 @@ def _of_same_images(one: pd.DataFrame, other: pd.DataFrame) -> bool:
 
 def _is_twin(shifted: str, original: str) -> bool:
     """Ask whether a name is that of an image's shifted twin, which holds its own."""
-    return Path(shifted).stem.endswith("_shifted") and Path(original).stem in shifted
+    stem, known = Path(shifted).stem, Path(original).stem
+    return stem.endswith("_shifted") and known in stem.removesuffix("_shifted")
 
 
 def _f1(anomalous: BoolArray, predicted: BoolArray) -> float:

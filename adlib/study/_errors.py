@@ -13,11 +13,9 @@ from adlib.datasets import Sample, read_mask
 from adlib.images import read_image
 from adlib.images._pixels import as_pixels
 from adlib.metrics._breakdown import mask_area_ratio, touches_border
-from adlib.study._names import BOTH, FALSE_ALARM, MISSED
+from adlib.study._names import BOTH, FALSE_ALARM, MISSED, OPPOSITE
 from adlib.study._predictions import anomalous_of
 from adlib.study._tables import Rows, figures, row
-
-OPPOSITE = {MISSED: "found", FALSE_ALARM: "accepted"}
 
 
 def wrong_verdicts(scores: pd.DataFrame, samples: Sequence[Sample]) -> pd.DataFrame:

@@ -51,3 +51,5 @@ METRICS = (
 NOT_SHIFTED = "not shifted"
 CONFIGURED = "configured"
 MISSED, FALSE_ALARM = "missed", "false alarm"
+# What images of the same kind are called that are predicted rightly.
+OPPOSITE = {MISSED: "found", FALSE_ALARM: "accepted"}

@@ -35,7 +35,6 @@ from adlib.study._tables import (
     write_table,
 )
 
-GIGABYTE = 10**9
 PACKAGES = (
     *("numpy", "torch", "torchvision", "timm", "numba", "pandas"),
     *("pillow", "scikit-image", "scikit-learn", "scipy"),
@@ -73,7 +72,7 @@ class Phase:
         config = config_from_arguments(description, path.with_name("config.yaml"))
         phase = cls(config, path.stem)
         phase._lock = locked(phase.outputs, "phase", print)
-        limit = round(config.cache.gigabytes * GIGABYTE)
+        limit = round(config.cache.gigabytes * 10**9)
         use_feature_cache(FeatureCache(config.cache.folder, limit) if limit else None)
         return phase
 
