@@ -107,10 +107,10 @@ def metric_figure(
     height = 1.55 if kind == "bar" else 0.7 + (0.09 * len(hues) + 0.08) * len(shown)
     figure, drawn = _panels(long, panels, title, height=height, sharey=True)
     for ax, part in drawn:
-        what = words(part["metric"].iloc[0])
+        what = "" if panels == "metric" else words(part["metric"].iloc[0])
         if kind == "bar":
             sns.barplot(part, x=x, y="drawn", ax=ax, **options)
-            ax.set(xlabel="", ylabel="" if panels == "metric" else what)
+            ax.set(xlabel="", ylabel=what)
             ax.tick_params("x", rotation=0 if len(shown) < 5 else 90)  # noqa: PLR2004
             continue
         dots = {"linestyle": "none", "markersize": 4.5, "orient": "y"}
