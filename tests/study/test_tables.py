@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import sys
+from importlib import import_module
 
 import numpy as np
 import pandas as pd
@@ -96,3 +98,12 @@ def test_a_record_is_a_line_of_json(tmp_path):
         "value": 0.5,
         **dict.fromkeys(("low", "high", "n", "p")),
     }
+
+
+def test_a_missing_package_is_named_with_its_extra(monkeypatch):
+    for name in [one for one in sys.modules if one.startswith("adlib.study")]:
+        monkeypatch.delitem(sys.modules, name)
+    monkeypatch.setitem(sys.modules, "pydantic", None)
+    said = r"adlib.study needs the package 'pydantic'.*adlib-vision\[study\]"
+    with pytest.raises(ImportError, match=said):
+        import_module("adlib.study")
