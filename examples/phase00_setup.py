@@ -1,7 +1,5 @@
 """Phase 0: the machine, the configuration, and data that is whole.
 
-    python examples/phase00_setup.py [--data ROOT] [--classes NAME ...]
-
 Without an argument it builds the demo set: real textures with synthetic defects. For
 MVTec AD, run `adlib data download mvtec-ad --classes hazelnut carpet zipper`.
 """
@@ -31,13 +29,8 @@ write_json(phase.config.model_dump(mode="json"), phase.folder / "config.json")
 # The data: every image decoded once, every mask held against its image.
 
 report = verify(data_root(phase.config), phase.config.data.classes)
-print(f"\n{data_root(phase.config)}, laid out as {report.layout}")
-for found in report.classes:
-    print(
-        f"  {found.class_name}: {found.n_train} to train with; to test with "
-        f"{found.n_test_good} good and {found.n_test_anomalous} anomalous; "
-        f"{found.n_masks} masks; defects: {', '.join(found.defect_types) or 'none'}"
-    )
+names = ", ".join(found.class_name for found in report.classes)
+print(f"\n{data_root(phase.config)}, laid out as {report.layout}: {names}")
 for problem in report.problems:
     print(f"  {problem.severity}: {problem.path} {problem.text}. {problem.remedy}")
 if not report.sound:

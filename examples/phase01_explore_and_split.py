@@ -1,17 +1,15 @@
 """Phase 1: what is in the data, and which images train, set thresholds, and test.
 
-    python examples/phase01_explore_and_split.py [--data ROOT] [--classes NAME ...]
-
 Counts go to outputs/results/dataset.json, pictures to outputs/phase01, the split to
 clean_splits.json under data/processed, drawn once and read back ever after. The data
 set itself is only read.
 """
 
-from adlib.report import matrix_figure, picture_grid, save_figure
+from adlib.report._figures import matrix_figure, save_figure
+from adlib.report._pictures import examples, picture_grid
 from adlib.study import set_seed
 from adlib.study._data import counts, image_table, samples_of
 from adlib.study._phase import Phase
-from adlib.study._pictures import examples
 
 phase = Phase.start(__doc__, __file__)
 set_seed(phase.config.seed)

@@ -1,17 +1,15 @@
 """Phase 2: the shifted twin of the data: another pose, another camera, another light.
 
-    python examples/phase02_domain_shift.py [--data ROOT] [--classes NAME ...]
-
 The twin goes to data/shifted, divided as phase 1 divided the originals, its record to
 shifted_splits.json under data/processed, pictures to outputs/phase02. Stopped, it
 goes on where it was.
 """
 
 from adlib.datasets import check_shifted_set
-from adlib.report import picture_grid, save_figure
+from adlib.report._figures import save_figure
+from adlib.report._pictures import lights, pairs, picture_grid, shift_parts
 from adlib.study import set_seed
 from adlib.study._phase import Phase
-from adlib.study._pictures import lights, pairs, shift_parts
 
 phase = Phase.start(__doc__, __file__)
 set_seed(phase.config.seed)

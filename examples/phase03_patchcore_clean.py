@@ -1,17 +1,15 @@
 """Phase 3: PatchCore on the clean domain, one model a class, and how much to remember.
 
-    python examples/phase03_patchcore_clean.py [--data ROOT] [--classes NAME ...]
-
 Models go to outputs/models, their times, sizes and validation AUROC to
 outputs/results, pictures of the validation images to outputs/phase03. Test images are
 not looked at.
 """
 
-from adlib.report import picture_grid, save_figure
+from adlib.report._figures import save_figure
+from adlib.report._pictures import picture_grid, verdicts
 from adlib.study import set_seed
 from adlib.study._fitting import fit_on_split, new_detector
 from adlib.study._phase import Phase
-from adlib.study._pictures import verdicts
 from adlib.study._predictions import Predictions
 from adlib.study._tables import as_text
 

@@ -1,24 +1,21 @@
 """Phase 5: what PatchCore and PaDiM are worth on clean test images.
 
-    python examples/phase05_evaluate_clean.py [--data ROOT] [--classes NAME ...]
-
 Needs the models of phases 3 and 4. Thresholds, set on validation images, go to
 outputs/thresholds, clean_results.json and clean_scores.csv to outputs/results, pictures
 to outputs/phase05.
 """
 
-from adlib.report import (
+from adlib.report._figures import (
     confusion_figure,
     curve_figure,
-    picture_grid,
     save_figure,
     score_figure,
 )
+from adlib.report._pictures import picture_grid, verdicts
 from adlib.study import set_seed
 from adlib.study._evaluate import run_on_split
 from adlib.study._names import CLEAN, METHODS
 from adlib.study._phase import Phase
-from adlib.study._pictures import verdicts
 
 phase = Phase.start(__doc__, __file__)
 set_seed(phase.config.seed)
@@ -36,9 +33,8 @@ runs = [
 # %%
 # All metrics, per class and averaged over classes; other rules for the threshold, other
 # ways from a map to a score, probabilities and how far they can be trusted, a threshold
-# for each zone; and whether the methods differ by more than chance: DeLong's test and
-# permutations in each class, corrected for their number by Holm, and a paired t-test
-# over the classes.
+# for each zone; and whether the methods differ by more than chance: DeLong's test in
+# each class, corrected for their number by Holm, and a paired t-test over the classes.
 
 scores = phase.write_condition(CLEAN, runs, methods=True)
 

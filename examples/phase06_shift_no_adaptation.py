@@ -1,18 +1,16 @@
 """Phase 6: what a domain shift costs, and how much of it the threshold alone explains.
 
-    python examples/phase06_shift_no_adaptation.py [--data ROOT] [--classes NAME ...]
-
 Needs phases 2 to 5. The clean models score the shifted test images, first at their
 clean thresholds, then at thresholds set again on shifted validation images. Results go
 to outputs/results, thresholds to outputs/thresholds, pictures to outputs/phase06.
 """
 
-from adlib.report import metric_figure, picture_grid, save_figure, score_figure
+from adlib.report._figures import metric_figure, save_figure, score_figure
+from adlib.report._pictures import picture_grid, verdicts
 from adlib.study import set_seed
 from adlib.study._evaluate import run_on_split
 from adlib.study._names import CLEAN, METHODS, NEW_THRESHOLD, SHIFTED
 from adlib.study._phase import Phase
-from adlib.study._pictures import verdicts
 from adlib.study._predictions import Predictions
 from adlib.study._shifts import adapt_threshold
 from adlib.study._tables import as_text, joined
@@ -51,10 +49,9 @@ at_new = phase.write_condition(
 # Pictures: metrics in all conditions, where scores go, and shifted maps.
 
 shown = phase.whole([CLEAN, SHIFTED, NEW_THRESHOLD])
-title, options = "What the shift costs", {"hue": "condition", "panels": "method"}
-for metric in ("auroc", "f1", "specificity"):
-    figure = metric_figure(shown, metric, title, **options)
-    save_figure(figure, phase.folder / f"{metric}.png")
+metrics, options = ["auroc", "f1", "specificity"], {"x": "model", "hue": "condition"}
+figure = metric_figure(shown, metrics, "What the shift costs", **options)
+save_figure(figure, phase.folder / "metrics.png")
 title = "Test images before and after the shift, with their thresholds"
 every = joined(clean, shifted, at_new)
 save_figure(score_figure(every, title), phase.folder / "scores.png")

@@ -1,21 +1,19 @@
 """Phase 7: what retraining on the shifted domain wins back, and what less effort does.
 
-    python examples/phase07_shift_adaptation.py [--data ROOT] [--classes NAME ...]
-
 Needs phases 2 to 6. Both methods are retrained on the shifted training images and set
 their thresholds on shifted validation images; beside them a clean memory bank is topped
 up with a few shifted good images. Models go to outputs/models, thresholds to
 outputs/thresholds, results to outputs/results, pictures to outputs/phase07.
 """
 
-from adlib.report import metric_figure, picture_grid, save_figure, score_figure
+from adlib.report._figures import metric_figure, save_figure, score_figure
+from adlib.report._pictures import picture_grid, verdicts
 from adlib.study import read_figures, set_seed
 from adlib.study._evaluate import run_on_split
 from adlib.study._fitting import fit_on_split, new_detector
 from adlib.study._names import CLEAN, METHODS, NEW_THRESHOLD, RETRAINED, SHIFTED
 from adlib.study._phase import Phase
-from adlib.study._pictures import verdicts
-from adlib.study._shifts import retrained_way, top_up
+from adlib.study._shifts import top_up, way
 from adlib.study._tables import as_text, joined
 
 phase = Phase.start(__doc__, __file__)
@@ -45,7 +43,10 @@ ways = [
     top_up(phase.load("PatchCore", name), phase.clean[name], split)
     for name, split in phase.shifted.items()
 ]
-ways += [retrained_way(run, len(phase.shifted[run.class_name].train)) for run in runs]
+for run in runs:
+    n_good = len(phase.shifted[run.class_name].train)
+    needed = {"good": n_good, "labelled": int(run.val.usable.sum())}
+    ways.append(way("retrained", run.method, run.test, run.threshold, **needed))
 phase.write("adaptation_ways", *ways)
 every = read_figures(phase.outputs)
 print(as_text(every[every["setting"].str.startswith("way ")]))
@@ -54,12 +55,10 @@ print(as_text(every[every["setting"].str.startswith("way ")]))
 # Pictures: metrics in all conditions, where scores went, and maps.
 
 shown = phase.whole([CLEAN, SHIFTED, NEW_THRESHOLD, RETRAINED])
-options = {"hue": "condition", "panels": "method"}
-for metric in ("auroc", "f1", "specificity", "aupro"):
-    if metric in set(shown["metric"]):
-        title = "From the clean to the shifted domain"
-        figure = metric_figure(shown, metric, title, **options)
-        save_figure(figure, phase.folder / f"{metric}.png")
+metrics, title = ["auroc", "f1", "specificity", "aupro"], "From clean to shifted images"
+options = {"x": "model", "hue": "condition"}
+figure = metric_figure(shown, metrics, title, **options)
+save_figure(figure, phase.folder / "metrics.png")
 title = "Test images: clean, and shifted after retraining"
 figure = score_figure(joined(earlier[2], scores), title)
 save_figure(figure, phase.folder / "scores.png")

@@ -1,25 +1,17 @@
 """Phase 8: one model for all classes, beside one for each.
 
-    python examples/phase08_global_model.py [--data ROOT] [--classes NAME ...]
-
-Needs phases 3 to 5. Models go to outputs/models, results to
-outputs/results, pictures to outputs/phase08.
+Needs phases 3 to 5. Models go to outputs/models, results to outputs/results, pictures
+to outputs/phase08.
 """
 
-from adlib.report import (
-    explanation_figure,
-    matrix_figure,
-    metric_figure,
-    picture_grid,
-    save_figure,
-)
+from adlib.report._figures import matrix_figure, metric_figure, save_figure
+from adlib.report._pictures import explanation_figure
 from adlib.study import set_seed
 from adlib.study._evaluate import run_on_split
 from adlib.study._fitting import fit_on_split, new_detector
 from adlib.study._interpretation import neighbour_shares, pooled_split, shortcut
 from adlib.study._names import CLEAN, GLOBAL, GLOBAL_BY_CLASS, METHODS
 from adlib.study._phase import Phase
-from adlib.study._pictures import verdicts
 from adlib.study._predictions import paths_of
 
 phase = Phase.start(__doc__, __file__)
@@ -51,24 +43,20 @@ phase.write_condition(GLOBAL, runs, [by_class])
 
 bank, tables = models["PatchCore"], []
 patchcore = [run for run in runs if run.method == "PatchCore"]
-own = alone[(alone["method"] == "PatchCore") & (alone["split"] == "test")]
 for run in patchcore:
     tables.append(neighbour_shares(bank, pooled.train, run.test.samples))
-    n_entries = len(phase.load("PatchCore", run.class_name).memory_bank_)
-    scored = own.loc[own["class"] == run.class_name, "score"].to_numpy()
-    tables.append(shortcut(bank, pooled.train, run.test, scored, n_entries))
+    tables.append(shortcut(bank, pooled.train, run.test))
 analysis = phase.write("global_analysis", *tables)
 print(analysis[["class", "setting", "versus", "metric", "value", "p"]].to_string())
 
 # %%
-# Pictures: metrics side by side, the confusion of neighbours, maps, and anomalies whose
+# Pictures: metrics side by side, the confusion of neighbours, and anomalies whose
 # highest patch is nearest to a patch of another class.
 
-title, options = "One model for all", {"hue": "condition", "panels": "method"}
 chosen = phase.whole([CLEAN, GLOBAL_BY_CLASS, GLOBAL])
-for metric in ("auroc", "f1"):
-    figure = metric_figure(chosen, metric, title, **options)
-    save_figure(figure, phase.folder / f"{metric}.png")
+title, options = "One model for all", {"x": "model", "hue": "condition"}
+figure = metric_figure(chosen, ["auroc", "f1"], title, **options)
+save_figure(figure, phase.folder / "metrics.png")
 title, options = "Whose patches are nearest", {"index": "class", "panels": "setting"}
 figure = matrix_figure(analysis, "neighbour_share", title, columns="versus", **options)
 save_figure(figure, phase.folder / "neighbours.png")
@@ -79,8 +67,6 @@ for run in patchcore:
     explained = bank.explain(paths_of(anomalous))
     pairs = zip(anomalous, explained, strict=True)
     mistaken += [p for p in pairs if class_of[p[1].compared_with] != run.class_name]
-    rows, title = verdicts(run.test, run.threshold), f"{run} of all classes"
-    save_figure(picture_grid(rows, title), phase.folder / f"{run.stem}_maps.png")
 print(f"{len(mistaken)} anomalies are nearest to a patch of another class.")
 picture = phase.folder / "mistaken.png"
 picture.unlink(missing_ok=True)  # of an earlier run

@@ -1,13 +1,11 @@
 """Phase 9, efficiency: what models cost in time and size, and what less would give.
 
-    python examples/phase09_efficiency.py [--data ROOT] [--classes NAME ...]
-
 Needs phases 3 and 4. Times the saved clean models on validation images, one image at a
 time and stage by stage, then PatchCore with larger and smaller coresets. Results go to
 outputs/results, pictures to outputs/phase09.
 """
 
-from adlib.report import save_figure, scatter_figure
+from adlib.report._figures import save_figure, scatter_figure
 from adlib.study import set_seed
 from adlib.study._fitting import measure_model, trade_off
 from adlib.study._names import METHODS

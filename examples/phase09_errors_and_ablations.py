@@ -1,23 +1,19 @@
 """Phase 9: where the models fail, what each choice is worth, which shifts hurt.
 
-    python examples/phase09_errors_and_ablations.py [--data ROOT] [--classes NAME ...]
-
 Needs phases 2 to 8. Errors are those of the saved scores. Choices are compared on
 validation images, shifts on test images; both on as many as the configuration's section
 ablation says. Results go to outputs/results, pictures to outputs/phase09.
 """
 
-import pandas as pd
-
-from adlib.report import matrix_figure, metric_figure, picture_grid, save_figure
+from adlib.report._figures import matrix_figure, metric_figure, save_figure
+from adlib.report._pictures import failures, picture_grid
 from adlib.study import set_seed
-from adlib.study._errors import analyse_errors
+from adlib.study._errors import analyse_errors, wrong_verdicts
 from adlib.study._fitting import ablate
-from adlib.study._names import CONDITIONS, METHODS
+from adlib.study._names import CLEAN, CONDITIONS, METHODS
 from adlib.study._phase import Phase
-from adlib.study._pictures import failures
 from adlib.study._shifts import ablate_shift, cross_shifts, shift_variants
-from adlib.study._tables import as_text, write_table
+from adlib.study._tables import as_text
 
 phase = Phase.start(__doc__, __file__)
 set_seed(phase.config.seed)
@@ -27,31 +23,27 @@ models = {n: {m: phase.load(m, n) for m in METHODS} for n in phase.clean}
 # Where the models fail, in every condition: verdicts by defect type, whether both fail
 # on the same images, and what these have in common.
 
-tables, cases = [], []
+tables = []
 for condition in CONDITIONS:
     scores = phase.scores(condition)
     splits = phase.shifted if condition.startswith("shifted") else phase.clean
     for name, split in splits.items():
-        found, wrong = analyse_errors(scores[scores["class"] == name], split.test)
-        tables.append(found)
-        cases.append(wrong)
-errors, wrong = phase.write("errors", *tables), pd.concat(cases)
-write_table(wrong, phase.outputs / "results/error_cases.csv")
+        tables.append(analyse_errors(scores[scores["class"] == name], split.test))
+errors = phase.write("errors", *tables)
 print(as_text(errors[(errors["method"] == "both") & (errors["versus"] == "")]))
 print(as_text(errors[errors["setting"].str.startswith("pattern ")]))
 
 found = errors[errors["metric"] == "n_predicted_anomalous"]
 shares = found.assign(value=found["value"] / found["n"].astype(float), metric="share")
 options = {"index": "setting", "columns": "condition", "panels": "method"}
+clean = phase.scores(CLEAN)
 for name, split in phase.clean.items():
     title = f"{name}: share of the images that is predicted anomalous"
     own = shares[shares["class"] == name]
     figure = matrix_figure(own, "share", title, form=".0%", **options)
     save_figure(figure, phase.folder / f"{name}_types.png")
-    both = wrong[(wrong["class"] == name) & (wrong["condition"] == "clean")]
-    both = both.groupby(["defect_type", "image"], sort=False)["wrong"].min()
-    by_name = {(s.defect_type, s.image_path.name): s for s in split.test}
-    hard = [by_name[key] for key in both[both == 1].index[:6]]
+    wrong = wrong_verdicts(clean[clean["class"] == name], split.test)
+    hard = [split.test[place] for place in wrong.index[wrong.all(axis=1)][:6]]
     picture = phase.folder / f"{name}_hard.png"
     picture.unlink(missing_ok=True)  # of an earlier run
     if hard:

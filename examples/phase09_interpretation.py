@@ -1,7 +1,5 @@
 """Phase 9, interpretation: what the scores are made of, and what explains them.
 
-    python examples/phase09_interpretation.py [--data ROOT] [--classes NAME ...]
-
 Needs phase 3. Looks at test images with PatchCore's clean models: which stages and
 channels carry the distances, what the network responds to, how patches of normal images
 and of defects lie among each other, and which good patch is nearest to each. Results go
@@ -10,17 +8,11 @@ to outputs/results, pictures to outputs/phase09.
 
 import pandas as pd
 
-from adlib.report import (
-    explanation_figure,
-    metric_figure,
-    picture_grid,
-    save_figure,
-    scatter_figure,
-)
+from adlib.report._figures import metric_figure, save_figure, scatter_figure
+from adlib.report._pictures import explanation_figure, in_turn, picture_grid, stage_rows
 from adlib.study import set_seed
 from adlib.study._interpretation import distance_shares, project, sample_patches
 from adlib.study._phase import Phase
-from adlib.study._pictures import in_turn, stage_rows
 from adlib.study._predictions import paths_of
 from adlib.study._tables import as_text
 

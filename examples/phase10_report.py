@@ -1,7 +1,5 @@
 """Phase 10: the report, from saved results alone.
 
-    python examples/phase10_report.py [--data ROOT] [--classes NAME ...]
-
 Needs phases 0 to 7; what phases 8 and 9 found is in the report where they have run.
 Nothing is fitted or scored here. Writes outputs/report: report.html, report.pdf, every
 table as CSV and LaTeX, the figures, and numbers.csv, where each number's row stands.

@@ -39,11 +39,6 @@ def run(path, monkeypatch, *arguments):
         use_feature_cache(None)  # a script's process would end here
 
 
-def test_the_first_steps_run(capsys, monkeypatch):
-    run(EXAMPLES / "first_steps.py", monkeypatch)
-    assert "loaded scores equal: True" in capsys.readouterr().out
-
-
 @pytest.fixture
 def seen(monkeypatch):
     """Keep the paths of all images that reach a fit, and all scores with their image.
@@ -131,7 +126,7 @@ def test_the_phases_run_one_after_the_other(
     check_models_and_results(outputs)
     check_the_tables(outputs)
     assert (outputs / "report/report.pdf").read_bytes().startswith(b"%PDF")
-    for phase in (1, 2, 3, 4, 5, 6, 7, 8, 9):
+    for phase in (1, 2, 3, 5, 6, 7, 8, 9):
         pictures = sorted((outputs / f"phase{phase:02}").glob("*.png"))
         assert pictures, phase
         for picture in pictures:
@@ -175,7 +170,7 @@ def check_the_tables(outputs):
     kinds = set(figures["setting"].str.partition(" ")[0])
     assert kinds >= {
         *("", "train", "defect", "size", "position", "rule", "aggregation", "zones"),
-        *("reliability", "bin", "Holm", "permutation", "t-test", "way", "patches"),
+        *("reliability", "bin", "Holm", "t-test", "way", "patches"),
         *("shortcut", "both", "coreset", "selection", "stages", "embedding"),
         *("image-size", "projection", "channels", "pca", "regularization"),
         *("shift", "stage", "layer", "feature", "configured"),

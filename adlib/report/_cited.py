@@ -16,13 +16,7 @@ from adlib._validation import refusal
 from adlib.report._figures import words
 
 NOTHING, MINUS = "\N{EN DASH}", "\N{MINUS SIGN}"
-FORM = {
-    "ms": ".0f",
-    "megabytes": ".1f",
-    "second": ".1f",
-    "share": ".0%",
-    "area": ".2%",
-}
+FORM = {"ms": ".0f", "megabytes": ".1f", "second": ".1f", "share": ".0%", "area": ".2%"}
 PRINTED = ["printed", "file", "row", "column"]
 SMALLEST = 0.001  # p-values below it are printed as that
 Row = Mapping[str, Any]

@@ -1,10 +1,15 @@
-"""Figures of the study's tables, by seaborn and scikit-learn's displays."""
+"""Figures of the study's tables, by seaborn and scikit-learn's displays.
+
+They are drawn at the size of print, with letters of 7 to 9 points, from rows of the
+tables of figures or of scores; each function takes of these what it draws.
+"""
 
 from __future__ import annotations
 
 import textwrap
 from collections.abc import Sequence
 from functools import partial
+from pathlib import Path
 from typing import Any, Literal
 
 import numpy as np
@@ -16,15 +21,51 @@ from pandas import DataFrame
 from sklearn import metrics
 from sklearn.calibration import CalibrationDisplay
 
-from adlib._validation import check_option, refusal
-from adlib.report._style import COLOURS, STYLE, WIDTH, new_figure
+from adlib._files import replacing
+from adlib._validation import refusal
+from adlib.overlays._overlay import BLUE, ORANGE
 from adlib.study._names import METHODS
 
+WIDTH = 6.7  # inches: the text of the report, which no figure is wider than
+DOTS_PER_INCH = 250
+# Okabe and Ito's colours, told apart by colour-blind readers too.
+COLOURS = (BLUE, ORANGE, "#009e73", "#cc79a7", "#e69f00", "#56b4e9", "#000000")
+STYLE: Any = {
+    "font.size": 8,
+    "axes.titlesize": 8.5,
+    "xtick.labelsize": 7.5,
+    "ytick.labelsize": 7.5,
+    "legend.fontsize": 7.5,
+    "legend.frameon": False,
+    "figure.titlesize": 9.5,
+    "figure.titleweight": "bold",
+    "axes.spines.top": False,
+    "axes.spines.right": False,
+    "lines.markersize": 4,
+    "lines.linewidth": 1.3,
+}
 MARKERS = ("o", "s", "D", "^", "v", "P", "X")
 DASHES = ("-", "--", ":", "-.", (0, (5, 1, 1, 1)), (0, (1, 3)), (0, (8, 2)))
 ABBREVIATIONS = ("auroc", "aupro", "aupimo", "f1")
 KINDS = ("normal", "anomalous")
 LETTER = 0.052  # inches that a letter is wide
+
+
+def new_figure(height: float, width: float = WIDTH, title: str = "") -> Figure:
+    """Return an empty figure of a size in inches that lays itself out."""
+    figure = Figure(figsize=(min(width, WIDTH), height), layout="constrained")
+    if title:
+        figure.suptitle(title)
+    return figure
+
+
+def save_figure(figure: Figure, path: Path) -> None:
+    """Write a figure as a PNG, the same bytes whenever it is drawn again."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    # Ticks are made while a figure is written, in the style of that moment.
+    with rc_context(STYLE), replacing(path) as temporary:
+        metadata = {"Software": None}
+        figure.savefig(temporary, dpi=DOTS_PER_INCH, format="png", metadata=metadata)
 
 
 def words(name: str) -> str:
@@ -46,32 +87,9 @@ def metric_figure(
 ) -> Figure:
     """Draw values of metrics, with their intervals where they have one.
 
-    Args:
-        figures: Rows of the table of figures; those of other metrics are left out.
-        metric: What is drawn; of several, each gets a panel.
-        title: Text above all.
-        x: The column whose values are listed along an axis.
-        hue: The column whose values have a colour and a marker each.
-        panels: The column whose values have a panel each.
-        kind: "point": dots beside the names of ``x``. "bar": bars above them.
-
-    Returns:
-        The figure, for ``save_figure``.
-
-    Raises:
-        ValueError: No row has the metric, or two rows would be one point.
-
-    Example:
-        >>> import pandas as pd
-        >>> from adlib.report import metric_figure
-        >>> rows = [("bolt", "PatchCore", "auroc", 0.97, 0.94, 0.99),
-        ...         ("bolt", "PaDiM", "auroc", 0.93, 0.88, 0.97)]
-        >>> columns = ["class", "method", "metric", "value", "low", "high"]
-        >>> figure = metric_figure(pd.DataFrame(rows, columns=columns), "auroc")
-        >>> figure.axes[0].get_xlabel()
-        'AUROC'
+    The values of ``x`` are listed along an axis, those of ``hue`` have a colour and a
+    marker each, those of ``panels``, or else of several metrics, a panel each.
     """
-    check_option(kind, "kind", "metric_figure", ("point", "bar"))
     names = [metric] if isinstance(metric, str) else list(metric)
     panels = "metric" if panels is None and len(names) > 1 else panels
     keys = list(dict.fromkeys([x, hue, "metric", panels or x]))
@@ -89,10 +107,10 @@ def metric_figure(
     height = 1.55 if kind == "bar" else 0.7 + (0.09 * len(hues) + 0.08) * len(shown)
     figure, drawn = _panels(long, panels, title, height=height, sharey=True)
     for ax, part in drawn:
-        what = words(part["metric"].iloc[0])
+        what = "" if panels == "metric" else words(part["metric"].iloc[0])
         if kind == "bar":
             sns.barplot(part, x=x, y="drawn", ax=ax, **options)
-            ax.set(xlabel="", ylabel="" if panels == "metric" else what)
+            ax.set(xlabel="", ylabel=what)
             ax.tick_params("x", rotation=0 if len(shown) < 5 else 90)  # noqa: PLR2004
             continue
         dots = {"linestyle": "none", "markersize": 4.5, "orient": "y"}
@@ -109,23 +127,7 @@ def metric_figure(
 def score_figure(scores: DataFrame, title: str = "", *, y: str = "condition") -> Figure:
     """Draw the scores of test images, a dot each, and the thresholds they are cut at.
 
-    Args:
-        scores: Rows of the table of scores; validation images are left out.
-        title: Text above all.
-        y: The column whose values get a line each.
-
-    Returns:
-        The figure, for ``save_figure``; a panel a class and method.
-
-    Example:
-        >>> import pandas as pd
-        >>> from adlib.report import score_figure
-        >>> rows = [("clean", "PaDiM", "bolt", "test", 0, 1.0, 2.0),
-        ...         ("clean", "PaDiM", "bolt", "test", 1, 3.0, 2.0)]
-        >>> columns = ["condition", "method", "class", "split", "label", "score"]
-        >>> table = pd.DataFrame(rows, columns=[*columns, "threshold"])
-        >>> score_figure(table).axes[0].get_title()
-        'bolt, PaDiM'
+    There is a panel a class and method, in it a line for each value of ``y``.
     """
     table = _test_images(scores)
     lines = list(dict.fromkeys(table[y]))
@@ -151,31 +153,7 @@ def score_figure(scores: DataFrame, title: str = "", *, y: str = "condition") ->
 def curve_figure(
     scores: DataFrame, kind: Literal["roc", "pr"], title: str = ""
 ) -> Figure:
-    """Draw ROC or precision-recall curves; dots mark the thresholds.
-
-    Args:
-        scores: Rows of the table of scores; validation images are left out. Each method
-            and condition in it gets a line.
-        kind: Which curve.
-        title: Text above all.
-
-    Returns:
-        The figure, for ``save_figure``; a panel a class.
-
-    Raises:
-        ValueError: The kind is unknown.
-
-    Example:
-        >>> import pandas as pd
-        >>> from adlib.report import curve_figure
-        >>> rows = [("clean", "PaDiM", "bolt", "test", 0, 1.0, 1),
-        ...         ("clean", "PaDiM", "bolt", "test", 1, 3.0, -1)]
-        >>> columns = ["condition", "method", "class", "split", "label", "score"]
-        >>> table = pd.DataFrame(rows, columns=[*columns, "verdict"])
-        >>> len(curve_figure(table, "roc").axes[0].get_lines())
-        2
-    """
-    check_option(kind, "kind", "curve_figure", ("roc", "pr"))
+    """Draw ROC or precision-recall curves by class; dots mark the thresholds."""
     table = _test_images(scores)
     keys = ["condition", "method"]
     conditions, methods = (list(dict.fromkeys(table[key])) for key in keys)
@@ -187,11 +165,9 @@ def curve_figure(
         for (condition, method), part in of_class.groupby(keys, sort=False):
             y, score = part["label"].to_numpy(int), part["score"].to_numpy(float)
             called = part["verdict"].to_numpy(int) < 0
-            recall = called[y == 1].mean()
-            if kind == "roc":
-                dot = called[y == 0].mean(), recall
-            else:
-                dot = recall, y[called].mean() if called.any() else np.nan
+            false_alarms, recall = (called[y == label].mean() for label in (0, 1))
+            precision = y[called].mean() if called.any() else np.nan
+            dot = (false_alarms, recall) if kind == "roc" else (recall, precision)
             name = f"{method}, {condition}" if len(conditions) > 1 else method
             display.from_predictions(y, score, ax=ax, name=name)
             colour = COLOURS[methods.index(method) % len(COLOURS)]
@@ -224,26 +200,7 @@ def reliability_figure(figures: DataFrame) -> Figure:
 
 @rc_context(STYLE)
 def confusion_figure(scores: DataFrame, title: str = "") -> Figure:
-    """Count normal and anomalous test images by what they are predicted to be.
-
-    Args:
-        scores: Rows of the table of scores of one condition; validation images are
-            left out.
-        title: Text above all.
-
-    Returns:
-        The figure, for ``save_figure``; a panel a class and method.
-
-    Example:
-        >>> import pandas as pd
-        >>> from adlib.report import confusion_figure
-        >>> rows = [("bolt", "test", 0, 0.1, 1), ("bolt", "test", 1, 0.9, -1)]
-        >>> columns = ["class", "split", "label", "score", "verdict"]
-        >>> table = pd.DataFrame(rows, columns=columns).assign(method="PaDiM")
-        >>> figure = confusion_figure(table)
-        >>> [text.get_text() for text in figure.axes[0].texts]
-        ['1', '0', '0', '1']
-    """
+    """Count normal and anomalous test images by what they are predicted to be."""
     figure, drawn = _panels(_test_images(scores), "panel", title, height=1.75)
     for ax, part in drawn:
         true, called = part["label"].to_numpy(int), part["verdict"].to_numpy(int) < 0
@@ -265,33 +222,7 @@ def matrix_figure(
     panels: str | None = None,
     form: str = ".3f",
 ) -> Figure:
-    """Draw a metric as a matrix, its values in the cells.
-
-    Args:
-        figures: Rows of the table of figures; those of other metrics are left out.
-        metric: What is drawn.
-        title: Text above all.
-        index: The column whose values are the lines of a matrix.
-        columns: The column whose values are the columns of a matrix.
-        panels: The column whose values have a matrix each.
-        form: How a value is written in its cell.
-
-    Returns:
-        The figure, for ``save_figure``.
-
-    Raises:
-        ValueError: No row has the metric, or two rows would be one cell.
-
-    Example:
-        >>> import pandas as pd
-        >>> from adlib.report import matrix_figure
-        >>> rows = [("bolt", "clean", "auroc", 0.97), ("bolt", "shifted", "auroc", 0.8)]
-        >>> columns = ["class", "condition", "metric", "value"]
-        >>> table = pd.DataFrame(rows, columns=columns)
-        >>> figure = matrix_figure(table, "auroc", index="class", columns="condition")
-        >>> [text.get_text() for text in figure.axes[0].texts]
-        ['0.970', '0.800']
-    """
+    """Draw a metric as a matrix for each value of ``panels``, values in the cells."""
     keys = list(dict.fromkeys([index, columns, "metric", panels or index]))
     rows = _of_metrics(figures, [metric], keys)
     lines = list(dict.fromkeys(rows[index]))
@@ -329,26 +260,7 @@ def scatter_figure(
 ) -> Figure:
     """Draw two columns of any table against each other.
 
-    Args:
-        table: E.g. a pivot of the table of figures, or places in a t-SNE plane.
-        x: A column of numbers.
-        y: Likewise.
-        title: Text above all.
-        hue: The column whose values have a colour each.
-        style: The column whose values have a marker each; None: that of ``hue``.
-        panels: The column whose values have a panel each.
-        axes: Whether the numbers along the axes mean something and are shown.
-
-    Returns:
-        The figure, for ``save_figure``.
-
-    Example:
-        >>> import pandas as pd
-        >>> from adlib.report import scatter_figure
-        >>> rows = [("a", 0.9, 0.95), ("b", 0.8, 0.97)]
-        >>> table = pd.DataFrame(rows, columns=["method", "auroc", "pixel_auroc"])
-        >>> scatter_figure(table, "pixel_auroc", "auroc").axes[0].get_xlabel()
-        'pixel AUROC'
+    Without ``axes`` the numbers along them mean nothing, as in a t-SNE plane.
     """
     seen = list(dict.fromkeys(table[hue]))
     hues = [of for of in METHODS if of in seen] or seen  # the same colours everywhere

@@ -26,7 +26,6 @@ CHOICES = {
     "projection": "fewer dimensions by random projection",
 }
 MODEL = "{name} for {method} on {class}"
-RIGHT = {"pattern missed": "pattern found", "pattern false alarm": "pattern accepted"}
 
 
 def direction(row: Row) -> int:
@@ -169,7 +168,8 @@ class Sentences:
         texts = []
         for row in tested[tested["p"] < LEVEL].to_dict("records"):
             keys = {key: row[key] for key in ("condition", "method", "class", "metric")}
-            right = self.cited.row(setting=RIGHT[row["setting"]], **keys)
+            opposite = names.OPPOSITE[row["setting"].removeprefix("pattern ")]
+            right = self.cited.row(setting=f"pattern {opposite}", **keys)
             wrong = "{class}, {method}, {name}: {what} {short} in {count} images"
             texts.append(
                 f"{self.cited.say([row], wrong)} against "
@@ -221,15 +221,6 @@ class Sentences:
         rows = self.cited.rows(setting="stage *", metric="time_share")
         each = self.cited.say(_highest(rows), f"{MODEL} ({{short}})")
         return f"The largest share of the time goes to {each}." if each else ""
-
-    def future(self) -> str:
-        """Say for which models retraining does not win back the clean AUROC."""
-        where = {"versus": names.CLEAN, "metric": "auroc", "class": self.classes}
-        rows = self.cited.rows(condition=names.RETRAINED, setting="", **where)
-        lost = [row for row in rows.to_dict("records") if direction(row) < 0]
-        models = [f"{row['method']} on {row['class']}" for row in lost] or ["none"]
-        said = "Retrained, a loss of AUROC against clean images is shown for"
-        return f"{said} {listed(models)}."
 
 
 def _highest(rows: DataFrame, sign: int = 1) -> DataFrame:

@@ -24,7 +24,6 @@ from adlib._files import replacing
 from adlib.report import _figures
 from adlib.report._cited import MINUS, Cited, Table
 from adlib.report._sentences import Sentences, listed
-from adlib.report._style import save_figure
 from adlib.study import _names as names
 from adlib.study import read_figures, read_scores
 
@@ -152,7 +151,7 @@ class _Contents:
                 choice = table["method"] + ", " + setting
                 table = table.assign(model=model, choice=choice, setting=setting)
             figure = getattr(_figures, how)(table, **options)
-            save_figure(figure, self.folder / "figures" / f"{name}.png")
+            _figures.save_figure(figure, self.folder / "figures" / f"{name}.png")
             self._place(name)
         return self.pictures[name]
 

@@ -3,17 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any, TypeAlias
 
 import numpy as np
 import pandas as pd
 
 from adlib._typing import BoolArray, Int64Array
-from adlib.metrics import bootstrap_interval, compute_auroc, paired_permutation_test
+from adlib.metrics import bootstrap_interval, compute_auroc
 from adlib.metrics._paired_tests import corrected_p_values, paired_t_test
 from adlib.study import _names as names
 from adlib.study._evaluate import N_RESAMPLES, delong_row
-from adlib.study._tables import Rows, figures, row, rows_of, with_means
+from adlib.study._tables import Rows, figures, row, with_means
 
 
 def compare_conditions(
@@ -50,8 +51,8 @@ def compare_conditions(
         >>> found[["metric", "value"]].round(3).values.tolist()[0]
         ['auroc', -0.222]
     """
+    first, second = (table[table["split"] == "test"] for table in (before, after))
     keys = ["method", "class"]
-    first, second = (_test_images(table) for table in (before, after))
     sides = [dict(list(table.groupby(keys, sort=False))) for table in (first, second)]
     if sorted(sides[0]) != sorted(sides[1]):
         raise ValueError(
@@ -59,11 +60,11 @@ def compare_conditions(
             f"{list(sides[0])}; got {list(sides[1])}."
         )
     versus = str(first["condition"].iloc[0])
-    rows: Rows = []
-    for (method, name), one in sides[0].items():
-        named = {"method": method, "class": name}
-        changed = _changes(one, sides[1][method, name], versus, random_state)
-        rows += [{**change, **named} for change in changed]
+    rows = [
+        {**change, "method": method, "class": name}
+        for (method, name), one in sides[0].items()
+        for change in _changes(one, sides[1][method, name], versus, random_state)
+    ]
     return with_means(figures(rows, condition=str(second["condition"].iloc[0])))
 
 
@@ -77,8 +78,7 @@ def compare_methods(scores: pd.DataFrame) -> pd.DataFrame:
     Returns:
         Figures of the first method less the second: for each class with DeLong's
         interval and p; as setting "Holm" with that p, corrected for the number of
-        classes; as setting "permutation" with the p of exchanging scores; and, for
-        several classes, as class "mean" the paired t-test of their AUROC.
+        classes; and, for several, as class "mean" the paired t-test of their AUROC.
 
     Raises:
         ValueError: There are not two methods, classes or images differ, or a class has
@@ -98,14 +98,13 @@ def compare_methods(scores: pd.DataFrame) -> pd.DataFrame:
         >>> found[["method", "versus", "value"]].values.tolist()[0]
         ['A', 'B', 0.125]
     """
-    test = _test_images(scores)
+    test = scores[scores["split"] == "test"]
     methods = list(test["method"].unique())
     if len(methods) != 2:  # noqa: PLR2004 - a pair
         raise ValueError(
             f"scores of compare_methods must hold two methods; got {methods}."
         )
-    rows: Rows = []
-    permuted, aurocs = [], []
+    rows, aurocs = Rows(), []
     for name, table in test.groupby("class", sort=False):
         one, other = (table[table["method"] == method] for method in methods)
         if list(one["image"]) != list(other["image"]):
@@ -113,41 +112,28 @@ def compare_methods(scores: pd.DataFrame) -> pd.DataFrame:
                 f"scores of compare_methods must hold the same test images of {name!r} "
                 "for both methods, in the same order."
             )
-        n, anomalous, pair = _paired(one, other)
+        anomalous, *pair = _paired(one, other)
         aurocs.append([compute_auroc(anomalous, values) for values in pair])
-        permuted.append(paired_permutation_test(anomalous, *pair).p_value)
-        keys = {"n": n, "versus": methods[1], "class": name}
+        keys = {"versus": methods[1], "class": name}
         rows.append(delong_row(names.AUROC, anomalous, *pair, **keys))
     holm = corrected_p_values([one["p"] for one in rows])
-    rows = [
-        {**one, "setting": setting, "p": float(p)}
-        for one, corrected, exchanged in zip(rows, holm, permuted, strict=True)
-        for setting, p in (
-            ("", one["p"]),
-            ("Holm", corrected),
-            ("permutation", exchanged),
-        )
-    ]
+    corrected = zip(rows, holm.tolist(), strict=True)
+    rows += [{**one, "setting": "Holm", "p": p} for one, p in corrected]
     if len(aurocs) > 1:
         over = paired_t_test(*np.array(aurocs).T)
         keys = {"n": len(aurocs), "versus": methods[1], "class": names.MEAN}
-        bounds = (over.difference, over.low, over.high)
-        t_test = row(names.AUROC, *bounds, p=over.p_value, setting="t-test", **keys)
-        rows.append(t_test)
+        keys |= {"setting": "t-test", "p": over.p_value}
+        rows.append(row(names.AUROC, over.difference, over.low, over.high, **keys))
     condition = str(test["condition"].iloc[0])
     return figures(rows, condition=condition, method=methods[0])
 
 
-def _test_images(scores: pd.DataFrame) -> pd.DataFrame:
-    return scores[scores["split"] == "test"]
-
-
-def _paired(one: pd.DataFrame, other: pd.DataFrame) -> tuple[int, BoolArray, Any]:
-    """Return the number of images that both have scores of, labels, and the scores."""
+def _paired(one: pd.DataFrame, other: pd.DataFrame) -> list[Any]:
+    """Return labels and both scores of the images that both have scores of."""
     pair = [table["score"].to_numpy(np.float64) for table in (one, other)]
-    both = ~(np.isnan(pair[0]) | np.isnan(pair[1]))
+    both = ~np.isnan(pair).any(axis=0)
     anomalous = one["label"].to_numpy(np.int64)[both] == 1
-    return int(both.sum()), anomalous, [values[both] for values in pair]
+    return [anomalous, *(values[both] for values in pair)]
 
 
 def _changes(
@@ -160,28 +146,24 @@ def _changes(
             f"after of compare_conditions must hold the test images of {name!r} that "
             "before holds, or their shifted twins, in the same order."
         )
-    n, anomalous, (first, second) = _paired(before, after)
+    anomalous, first, second = _paired(before, after)
     scored = before["score"].notna().to_numpy() & after["score"].notna().to_numpy()
     was, now = (
         table["verdict"].to_numpy(np.float64, na_value=0)[scored] < 0
         for table in (before, after)
     )
-    keys = {"n": n, "versus": versus}
-    rows = [delong_row(names.AUROC, anomalous, second, first, **keys)]
+    rows = [delong_row(names.AUROC, anomalous, second, first, versus=versus)]
     for metric, measure in _OF_VERDICTS.items():
 
         def difference(i: Int64Array, measure: _Measure = measure) -> float:
             return measure(anomalous[i], now[i]) - measure(anomalous[i], was[i])
 
         # Percentiles: BCa has no bounds where no image's verdict changes.
+        options = {"n_resamples": N_RESAMPLES, "random_state": random_state}
         interval = bootstrap_interval(
-            difference,
-            anomalous,
-            n_resamples=N_RESAMPLES,
-            method="percentile",
-            random_state=random_state,
+            difference, anomalous, method="percentile", **options
         )
-        rows += rows_of({metric: interval}, **keys)
+        rows.append(row(metric, *interval, n=len(anomalous), versus=versus))
     return rows
 
 
@@ -195,10 +177,8 @@ def _of_same_images(one: pd.DataFrame, other: pd.DataFrame) -> bool:
 
 def _is_twin(shifted: str, original: str) -> bool:
     """Ask whether a name is that of an image's shifted twin, which holds its own."""
-    stem = shifted.rpartition(".")[0]
-    return stem.endswith("_shifted") and (original.rpartition(".")[0] or original) in (
-        stem.removesuffix("_shifted")
-    )
+    stem, known = Path(shifted).stem, Path(original).stem
+    return stem.endswith("_shifted") and known in stem.removesuffix("_shifted")
 
 
 def _f1(anomalous: BoolArray, predicted: BoolArray) -> float:

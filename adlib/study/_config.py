@@ -3,20 +3,22 @@
 from __future__ import annotations
 
 import argparse
+import random
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Self, TypeAlias
 
+import numpy as np
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
 
-from adlib._validation import describe
+from adlib._validation import check_int, describe
 from adlib.datasets import ShiftSettings
 from adlib.study import _names as names
-from adlib.study._seed import LARGEST
 
 if TYPE_CHECKING:
     from pydantic_core import ErrorDetails
 
+LARGEST = 2**32 - 1  # NumPy's global generator takes no larger seed
 # Strict: neither True nor "42" is a number.
 Ratio: TypeAlias = Annotated[float, Field(gt=0, lt=1, strict=True)]
 
@@ -30,13 +32,6 @@ class DataConfig(_Section):
 
     root: Path | None = None
     classes: Annotated[tuple[str, ...], Field(min_length=1)] | None = None
-
-    @field_validator("classes")
-    @classmethod
-    def _once_each(cls, names: tuple[str, ...] | None) -> tuple[str, ...] | None:
-        if names is not None and len(set(names)) != len(names):
-            raise ValueError("must name each class once")
-        return names
 
 
 class SplitConfig(_Section):
@@ -212,6 +207,29 @@ def read_config(path: str | Path) -> Config:
     return Config.from_dict({} if values is None else values, str(source))
 
 
+def set_seed(seed: int = 42) -> None:
+    """Seed Python, NumPy and torch (all GPUs), and make cuDNN deterministic.
+
+    adlib's own results depend on their ``random_state`` alone. This is for the other
+    code of a script: it sets global state, so call it once, at the start.
+
+    Args:
+        seed: In [0, 2^32 - 1].
+
+    Raises:
+        TypeError: ``seed`` is no integer.
+        ValueError: ``seed`` is not in [0, 2^32 - 1].
+    """
+    import torch  # noqa: PLC0415 - heavy
+
+    check_int(seed, "seed", "set_seed", low=0, high=LARGEST)
+    random.seed(seed)
+    np.random.seed(seed)  # noqa: NPY002 - the one that others draw from
+    torch.manual_seed(seed)  # every device's
+    torch.backends.cudnn.deterministic = True
+    torch.backends.cudnn.benchmark = False
+
+
 def config_from_arguments(
     description: str | None, config_file: Path, arguments: Sequence[str] | None = None
 ) -> Config:
@@ -220,9 +238,7 @@ def config_from_arguments(
     parser.add_argument("--data", help="folder of the data set; default: the demo set")
     parser.add_argument("--classes", nargs="+", help="which classes; default: all")
     parser.add_argument("--config", type=Path, default=config_file, help="YAML file")
-    parser.add_argument(
-        "--work", type=Path, help="where data/ and outputs/ are written"
-    )
+    parser.add_argument("--work", type=Path, help="folder of data/ and outputs/")
     given = vars(parser.parse_args(arguments))
     return changed_config(read_config(given.pop("config")), **given)
 

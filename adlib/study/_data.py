@@ -110,33 +110,28 @@ def image_table(samples: Sequence[Sample]) -> pd.DataFrame:
     rows = Rows()
     with ProgressBar("Looking", len(samples)) as bar:
         for sample in samples:
+            area = float("nan")
+            if sample.label and sample.mask_path is not None:
+                area = float(np.mean(read_mask(sample.mask_path)))
             known: dict[str, Any] = {"class": sample.class_name, "split": sample.split}
             known |= {"defect_type": sample.defect_type, "label": sample.label}
             with Image.open(sample.image_path) as image:
                 known |= {"height": image.height, "width": image.width}
-                known["mode"] = image.mode
-            known["defect_area"] = float("nan")
-            if sample.label and sample.mask_path is not None:
-                known["defect_area"] = float(np.mean(read_mask(sample.mask_path)))
-            rows.append(known)
+                rows.append({**known, "mode": image.mode, "defect_area": area})
             bar.advance()
     return pd.DataFrame(rows)
 
 
 def counts(images: pd.DataFrame, splits: Mapping[str, ClassSplit]) -> pd.DataFrame:
     """Return figures of what is in a data set, from ``image_table`` and its splits."""
-    kinds = {
-        "published": images["split"] + " " + images["defect_type"],
-        "pixels": images["height"].astype(str) + "x" + images["width"].astype(str),
-        "mode": images["mode"],
-    }
-    found = [
-        (name, f"{kind} {setting}", n)
-        for kind, settings in kinds.items()
-        for (name, setting), n in images.groupby(["class", settings], sort=False)
-        .size()
-        .items()
-    ]
+    sides = images["height"].astype(str) + "x" + images["width"].astype(str)
+    kinds = (
+        "published " + images["split"] + " " + images["defect_type"],
+        "pixels " + sides,
+        "mode " + images["mode"],
+    )
+    by_kind = [images.groupby(["class", kind], sort=False).size() for kind in kinds]
+    found = [(*key, n) for sizes in by_kind for key, n in sizes.items()]
     found += [
         (name, f"{part} {kind}", n)
         for name, split in splits.items()

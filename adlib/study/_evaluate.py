@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
@@ -11,27 +11,16 @@ import numpy as np
 import pandas as pd
 
 from adlib import metrics
-from adlib._typing import BoolArray, Float64Array
+from adlib._typing import BoolArray
 from adlib.datasets import Sample, read_mask
 from adlib.datasets._layouts import class_names
 from adlib.datasets._splits import ClassSplit
 from adlib.estimators import AnomalyDetector
 from adlib.estimators._aggregation import compare_aggregations
-from adlib.metrics._bootstrap import Interval
-from adlib.metrics._breakdown import (
-    by_defect_size,
-    by_position,
-    mask_area_ratio,
-    touches_border,
-)
+from adlib.metrics import _breakdown, _probabilities
 from adlib.metrics._image_metrics import confusion_counts
-from adlib.metrics._probabilities import (
-    brier_score,
-    expected_calibration_error,
-    reliability,
-)
 from adlib.study import _names as names
-from adlib.study._predictions import Chosen, Predictions
+from adlib.study._predictions import Predictions
 from adlib.study._tables import Rows, figures, row, rows_of, scores
 from adlib.thresholds import calibrate_threshold, compare_thresholds, zone_thresholds
 
@@ -141,16 +130,14 @@ class Run:
             *zone_rows(val, test),
         ]
 
-    def figures(self, condition: str, threshold: float | None = None) -> pd.DataFrame:
-        """Return everything that is measured at a threshold; None: the model's own."""
-        limit = self.threshold if threshold is None else threshold
+    def figures(self, condition: str, limit: float) -> pd.DataFrame:
+        """Return everything that is measured at a threshold."""
         rows = image_rows(self.test, limit, random_state=self.random_state)
         keys = {"method": self.method, "class_": self.class_name}
         return figures([*rows, *self.threshold_free], condition=condition, **keys)
 
-    def scores(self, condition: str, threshold: float | None = None) -> pd.DataFrame:
-        """Return a row for each validation and test image."""
-        limit = self.threshold if threshold is None else threshold
+    def scores(self, condition: str, limit: float) -> pd.DataFrame:
+        """Return a row for each validation and test image, predicted by a threshold."""
         known = {"condition": condition, "method": self.method, "threshold": limit}
         known["class"] = self.class_name
         return scores(
@@ -183,16 +170,16 @@ def run_on_split(
     return Run(name, split.class_name, limit, val, test, model.random_state)
 
 
-def auroc_interval(
-    anomalous: BoolArray, scores: Float64Array, random_state: int
-) -> Interval:
-    """Return AUROC with its 95 % interval, by the bootstrap.
+def auroc_row(
+    metric: str, anomalous: BoolArray, scores: Any, random_state: int, **keys: Any
+) -> dict[str, Any]:
+    """Return the row of AUROC with its interval, by the bootstrap.
 
     Near 1 the bootstrap describes the lopsided uncertainty better than DeLong's method.
     """
-    return metrics.bootstrap_interval(
-        "auroc", anomalous, scores, n_resamples=N_RESAMPLES, random_state=random_state
-    )
+    options: Any = {"n_resamples": N_RESAMPLES, "random_state": random_state}
+    found = metrics.bootstrap_interval("auroc", anomalous, scores, **options)
+    return row(metric, *found, n=len(anomalous), **keys)
 
 
 def delong_row(
@@ -200,7 +187,8 @@ def delong_row(
 ) -> dict[str, Any]:
     """Return the row of a difference of AUROC, by DeLong's method."""
     test = metrics.delong_test(anomalous, scores, others)
-    return row(metric, test.difference, test.low, test.high, p=test.p_value, **keys)
+    keys |= {"n": len(anomalous), "p": test.p_value}
+    return row(metric, test.difference, test.low, test.high, **keys)
 
 
 def image_rows(
@@ -208,10 +196,9 @@ def image_rows(
 ) -> Rows:
     """Return image metrics, and those of groups of defects."""
     anomalous, found = predictions.scored()
-    n, n_anomalous = len(found), int(anomalous.sum())
+    n, n_anomalous, n_images = len(found), int(anomalous.sum()), len(predictions.scores)
     both = 0 < n_anomalous < n
     options = {"n_resamples": N_RESAMPLES, **options}
-    n_images = len(predictions.samples)
     rows = rows_of({"n_normal": n - n_anomalous, "n_anomalous": n_anomalous}, n=n)
     rows.append(row("n_skipped", n_images - n, n=n_images))
     if both:
@@ -224,25 +211,22 @@ def image_rows(
         measured |= {"best_f1": best.f1, "best_f1_threshold": best.threshold}
         rows += rows_of(measured, n=n)
     if threshold is not None and n:
-        limit = threshold
-        predicted = found > limit
+        limit, predicted = threshold, found > threshold
         rows.append(row(names.THRESHOLD, limit))
         if both:
-            interval = metrics.bootstrap_interval(
+            f1 = metrics.bootstrap_interval(
                 lambda y, some: metrics.compute_f1_at_threshold(y, some, limit),
                 anomalous,
                 found,
                 **options,
             )
-            rows += rows_of({names.F1: interval}, n=n)
+            rows += rows_of({names.F1: f1}, n=n)
         rates = metrics.compute_accuracy_precision_recall(anomalous, predicted)
         of = (n, int(predicted.sum()), n_anomalous, n - n_anomalous)
         for (metric, rate), count in zip(rates._asdict().items(), of, strict=True):
             rows.append(row(metric, rate, n=count))
         rows += rows_of(confusion_counts(anomalous, predicted)._asdict(), n=n)
-    if both:
-        rows += _group_rows(predictions, threshold)
-    return rows
+    return rows + (_group_rows(predictions, threshold) if both else [])
 
 
 def pixel_rows(predictions: Predictions) -> Rows:
@@ -272,9 +256,9 @@ def zone_rows(val: Predictions, test: Predictions) -> Rows:
     """
     if test.located is None or val.maps is None:
         return []
-    set_on = Chosen(val.maps, np.flatnonzero(val.usable & ~val.anomalous).tolist())
+    set_on = val.maps_of(np.flatnonzero(val.usable & ~val.anomalous))
     masks, maps = test.located
-    rows: Rows = []
+    rows = Rows()
     for zones in ZONES:
         limits = zone_thresholds(set_on, zones, false_positive_rate=ZONE_RATE)
         counts = np.zeros(4, np.int64)
@@ -304,46 +288,48 @@ def _group_rows(predictions: Predictions, threshold: float | None) -> Rows:
         for number, sample in enumerate(samples):
             if sample.mask_path is not None:
                 mask = read_mask(sample.mask_path)
-                areas[number] = mask_area_ratio(mask)
-                at_border[number] = touches_border(mask)
+                areas[number] = _breakdown.mask_area_ratio(mask)
+                at_border[number] = _breakdown.touches_border(mask)
         judged = (anomalous[known], found[known])
-        groups["size"] = by_defect_size(*judged, areas[known], threshold)
-        groups["position"] = by_position(*judged, at_border[known], threshold)
-    rows: Rows = []
+        groups["size"] = _breakdown.by_defect_size(*judged, areas[known], threshold)
+        groups["position"] = _breakdown.by_position(
+            *judged, at_border[known], threshold
+        )
+    rows = Rows()
     for kind, members in groups.items():
         for name, group in members.items():
-            measured = {
-                names.AUROC: group.auroc,
-                names.AVERAGE_PRECISION: group.average_precision,
-                names.RECALL: (group.recall, group.recall_low, group.recall_high),
-            }
-            if group.recall is None:
-                del measured[names.RECALL]
-            rows += rows_of(measured, setting=f"{kind} {name}", n=group.n_images)
+            keys: dict[str, Any] = {"setting": f"{kind} {name}", "n": group.n_images}
+            rows.append(row(names.AUROC, group.auroc, **keys))
+            rows.append(row(names.AVERAGE_PRECISION, group.average_precision, **keys))
+            if group.recall is not None:
+                recall = group.recall, group.recall_low, group.recall_high
+                rows.append(row(names.RECALL, *recall, **keys))
     return rows
 
 
 def _rule_rows(val: Predictions, test: Predictions) -> Rows:
     """Return what other rules for the threshold, set on validation, are worth."""
-    rows: Rows = []
-    for one in compare_thresholds(*val.parted(), *test.scored()):
-        measured = one._asdict()
-        setting = f"rule {measured.pop('rule')}"
-        rows += rows_of(measured, n=int(test.usable.sum()), setting=setting)
-    return rows
+    compared = compare_thresholds(*val.parted(), *test.scored())
+    return _compared_rows("rule", compared, int(test.usable.sum()))
 
 
 def _aggregation_rows(test: Predictions) -> Rows:
     """Return what other ways from a map to one score are worth."""
     if test.maps is None:
         return []
-    rows: Rows = []
-    positions = np.flatnonzero(test.usable).tolist()
-    for one in compare_aggregations(Chosen(test.maps, positions), test.scored()[0]):
-        measured = one._asdict()
-        setting = f"aggregation {measured.pop('aggregation')}"
-        measured["best_f1_threshold"] = measured.pop("threshold")
-        rows += rows_of(measured, n=len(positions), setting=setting)
+    maps = test.maps_of(np.flatnonzero(test.usable))
+    compared = compare_aggregations(maps, test.scored()[0])
+    return _compared_rows("aggregation", compared, len(maps), best="best_f1_")
+
+
+def _compared_rows(kind: str, compared: Iterable[Any], n: int, best: str = "") -> Rows:
+    """Return the fields of records; the one called ``kind`` names the setting."""
+    rows = Rows()
+    for one in compared:
+        found = one._asdict()
+        setting = f"{kind} {found.pop(kind)}"
+        found[f"{best}threshold"] = found.pop("threshold")
+        rows += rows_of(found, n=n, setting=setting)
     return rows
 
 
@@ -356,15 +342,13 @@ def _probability_rows(val: Predictions, test: Predictions) -> Rows:
     learned = metrics.fit_probabilities(*val.scored(), "logistic")
     anomalous, scores = test.scored()
     found = learned(scores)
-    pairs = {
-        "expected_calibration_error": expected_calibration_error(
-            anomalous, found, n_bins=N_BINS
-        ),
-        "brier_score": brier_score(anomalous, found),
-    }
-    pairs |= {f"logistic_{k}": v for k, v in learned.as_dict().items() if k != "method"}
-    rows = rows_of(pairs, n=len(found), setting="reliability")
-    curve = reliability(anomalous, found, n_bins=N_BINS)
+    error = _probabilities.expected_calibration_error(anomalous, found, n_bins=N_BINS)
+    measured = {"expected_calibration_error": error}
+    measured["brier_score"] = _probabilities.brier_score(anomalous, found)
+    fitted = learned.as_dict()
+    measured |= {f"logistic_{k}": v for k, v in fitted.items() if k != "method"}
+    rows = rows_of(measured, n=len(found), setting="reliability")
+    curve = _probabilities.reliability(anomalous, found, n_bins=N_BINS)
     bins = zip(curve.predicted, curve.observed, curve.counts, strict=True)
     for number, (predicted, observed, n) in enumerate(bins, 1):
         point = {"predicted": float(predicted), "observed": float(observed)}

@@ -5,9 +5,9 @@ from __future__ import annotations
 import copy
 import tempfile
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import numpy as np
 import pandas as pd
@@ -21,7 +21,7 @@ from adlib.features._feature_cache import without_feature_cache
 from adlib.metrics import PixelCurves, compute_auroc
 from adlib.study import _names as names
 from adlib.study._config import Config
-from adlib.study._evaluate import FPR_LIMIT, auroc_interval, delong_row
+from adlib.study._evaluate import FPR_LIMIT, auroc_row, delong_row
 from adlib.study._predictions import Predictions, anomalous_of, paths_of
 from adlib.study._tables import Rows, figures, joined, row, rows_of, write_json
 from adlib.thresholds import calibrate_threshold
@@ -32,6 +32,7 @@ LEFT_OUT = {"batch_size", "device", "n_workers", "on_error", "progress"}
 OF_SCORES = {"aggregation", "top_ratio", "n_neighbors"}
 FRACTIONS = (0.005, 0.01, 0.02, 0.05, 0.1, 0.2)  # of the patches, remembered
 N_WARM_UP = 3  # images before the clock counts
+T = TypeVar("T")
 
 
 def new_detector(method: str, config: Config, **changed: Any) -> PatchCore | PaDiM:
@@ -46,16 +47,16 @@ def new_detector(method: str, config: Config, **changed: Any) -> PatchCore | PaD
     return PaDiM(**{**stated, **config.padim.model_dump(), **changed})
 
 
-def timed_fit(model: AnomalyDetector, split: ClassSplit) -> float:
-    """Fit a detector on a split's training images; return the seconds."""
+def timed(work: Callable[..., T], *given: Any) -> tuple[T, float]:
+    """Return what a call returns, and its seconds, without kept feature maps."""
     with without_feature_cache():
         started = time.perf_counter()
-        model.fit(paths_of(split.train))
-        return time.perf_counter() - started
+        found = work(*given)
+        return found, time.perf_counter() - started
 
 
 def fit_on_split(
-    model: AnomalyDetector,
+    model: PatchCore | PaDiM,
     split: ClassSplit,
     path: Path,
     *,
@@ -65,34 +66,29 @@ def fit_on_split(
 ) -> pd.DataFrame:
     """Fit a model, set its threshold of best F1 on validation images, and save it.
 
-    Returns:
-        Figures: times, sizes, and AUROC on the validation images.
+    Figures: times, sizes, and AUROC on the validation images.
     """
     labels = anomalous_of(split.val)
-    fit_seconds = timed_fit(model, split)
-    with without_feature_cache():
-        started = time.perf_counter()
-        scores = model.score(paths_of(split.val))
-        seconds = time.perf_counter() - started
-    values = scores.astype(np.float64)
+    _, fit_seconds = timed(model.fit, paths_of(split.train))
+    scores, seconds = timed(model.score, paths_of(split.val))
+    values, n = scores.astype(np.float64), len(labels)
     model.threshold_ = calibrate_threshold(values[~labels], values[labels])
     path.parent.mkdir(parents=True, exist_ok=True)
     model.save(path)
-    n, megabytes = len(labels), path.stat().st_size / 1e6
     facts = model_facts(model)
+    rows = [
+        row("fit_seconds", fit_seconds),
+        row("score_milliseconds", 1000 * seconds / n, n=n),
+        row("model_megabytes", path.stat().st_size / 1e6),
+        row("val_auroc", compute_auroc(labels, scores), n=n),
+        row(names.THRESHOLD, model.threshold_, n=n),
+    ]
     if keep:
         kinds = {"n_normal": int((~labels).sum()), "n_anomalous": int(labels.sum())}
         threshold = {"rule": "best F1", **kinds}
         write_json({**facts, "threshold": threshold}, path.with_suffix(".json"))
     else:
         path.unlink()
-    rows = [
-        row("fit_seconds", fit_seconds),
-        row("score_milliseconds", 1000 * seconds / n, n=n),
-        row("model_megabytes", megabytes),
-        row("val_auroc", compute_auroc(labels, scores), n=n),
-        row(names.THRESHOLD, model.threshold_, n=n),
-    ]
     height, width = facts["grid"]
     numbers = {"grid_height": height, "grid_width": width, **facts}
     rows += rows_of({k: v for k, v in numbers.items() if isinstance(v, int)})
@@ -100,34 +96,28 @@ def fit_on_split(
     return figures(rows, condition=condition, method=type(model).__name__, **keys)
 
 
-def model_facts(model: AnomalyDetector) -> dict[str, Any]:
+def model_facts(model: PatchCore | PaDiM) -> dict[str, Any]:
     """Return what a fitted model is, so that a report need not assume.
 
     "grid" is (height, width) of the patches; "n_bank" the entries of "n_patches" that
     are kept, and "n_features" those of "n_embedded" features of an embedding.
     """
-    stages = model.backbone_.stages
-    parameters = model.get_params(deep=False)
+    stages, stated = model.backbone_.stages, model.get_params(deep=False)
     facts: dict[str, Any] = {
         "parameters": {
             name: list(value) if isinstance(value, tuple) else value
-            for name, value in parameters.items()
+            for name, value in stated.items()
             if name not in LEFT_OUT
         },
         "stages": [{"stride": s.stride, "channels": s.channels} for s in stages],
         "grid": list(model.grid_),
         "n_training": len(model.training_images_),
-        "learned": "; ".join(
-            f"{name} {text}" for name, text in model.describe().items()
-        ),
     }
     if isinstance(model, PatchCore):
         n_bank, n_features = model.memory_bank_.embeddings.shape
         facts |= {"n_bank": n_bank, "n_patches": model.n_patches_}
-    elif isinstance(model, PaDiM):
-        n_features = model.gaussian_.mean.shape[1]
     else:
-        return facts
+        n_features = model.gaussian_.mean.shape[1]
     n_embedded = embedding_length(model.embedding, [s.channels for s in stages])
     return facts | {"n_embedded": n_embedded, "n_features": n_features}
 
@@ -170,35 +160,23 @@ def ablate(
     split: ClassSplit,
     choices: Mapping[str, dict[str, Any]] | None = None,
 ) -> pd.DataFrame:
-    """Measure a detector and its variants on a split's validation images.
+    """Measure a detector and its variants on validation images, on which one chooses.
 
-    Validation images, because choices are made on what this shows; test images are not
-    touched.
-
-    Returns:
-        Figures of setting "configured" and of each variant, and of the differences to
-        the first.
+    Figures of setting "configured", of each variant, and of its difference to that.
     """
     chosen = variants(method, config) if choices is None else choices
-    model, rows = new_detector(method, config), Rows()
+    model, rows, n = new_detector(method, config), Rows(), len(split.val)
     baseline: Predictions | None = None
     for setting, changed in {names.CONFIGURED: {}, **chosen}.items():
-        seconds = None
         if baseline is not None and changed.keys() <= OF_SCORES:
             variant = copy.copy(model).set_params(**changed)
         else:
             variant = new_detector(method, config, **changed) if changed else model
-            seconds = timed_fit(variant, split)
-        with without_feature_cache():
-            started = time.perf_counter()
-            found = Predictions.of(variant, split.val)
-            milliseconds = 1000 * (time.perf_counter() - started) / len(split.val)
-        rows += _measured(found, baseline, config.seed, setting)
-        if seconds is not None:
+            _, seconds = timed(variant.fit, paths_of(split.train))
             rows.append(row("fit_seconds", seconds, setting=setting))
-        n = len(split.val)
-        rows.append(row("score_milliseconds", milliseconds, n=n, setting=setting))
-        rows.append(row("n_training", len(split.train), setting=setting))
+        found, seconds = timed(Predictions.of, variant, split.val)
+        rows += _measured(found, baseline, config.seed, setting)
+        rows.append(row("score_milliseconds", 1000 * seconds / n, n=n, setting=setting))
         baseline = found if baseline is None else baseline
     keys = {"condition": names.CLEAN, "method": method}
     return figures(rows, class_=split.class_name, **keys)
@@ -210,18 +188,15 @@ def _measured(
     """Return AUROC, also less that of the baseline, and pixel metrics."""
     usable = found.usable if baseline is None else found.usable & baseline.usable
     anomalous, scores = found.anomalous[usable], found.scores[usable]
-    keys: dict[str, Any] = {"setting": setting, "n": len(scores)}
-    rows = rows_of({"val_auroc": auroc_interval(anomalous, scores, seed)}, **keys)
+    keys = {"setting": setting}
+    rows = [auroc_row("val_auroc", anomalous, scores, seed, **keys)]
     if baseline is not None:
-        others, versus = baseline.scores[usable], names.CONFIGURED
-        change = delong_row(
-            "val_auroc", anomalous, scores, others, versus=versus, **keys
-        )
-        rows.append(change)
+        pair, versus = (scores, baseline.scores[usable]), names.CONFIGURED
+        rows.append(delong_row("val_auroc", anomalous, *pair, versus=versus, **keys))
     if found.located is not None:
         curves = PixelCurves.of(*found.located)
         pixel = {"val_pixel_auroc": curves.auroc, "val_aupro": curves.aupro(FPR_LIMIT)}
-        rows += rows_of(pixel, **keys)
+        rows += rows_of(pixel, n=len(scores), **keys)
     return rows
 
 
@@ -230,30 +205,25 @@ def measure_model(
 ) -> pd.DataFrame:
     """Take a fitted model's times, size and AUROC on validation images.
 
-    Returns:
-        Figures: latency of one image from its file to score and map, and of each stage
-        ("stage read" etc.), with the share of the mean time; images a second where
-        ``inspect`` is given all; size of the file; AUROC.
+    Figures: latency of one image from its file to score and map, and of each stage
+    ("stage read" etc.), with the share of the mean time; images a second where
+    ``inspect`` is given all; size of the file; AUROC.
     """
     paths = paths_of(split.val)
     each = list(stage_seconds(model, [*paths[:N_WARM_UP], *paths]))[N_WARM_UP:]
     seconds = np.array([[one[stage] for stage in STAGES] for one in each])
-    with without_feature_cache():
-        started = time.perf_counter()
-        scores = np.array([one.score for one in model.inspect(paths)])
-        passed = time.perf_counter() - started
+    scores, passed = timed(lambda: [one.score for one in model.inspect(paths)])
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / "model.adlib"
         model.save(path)
         megabytes = path.stat().st_size / 1e6
     whole, n = seconds.sum(axis=1), len(paths)
-    auroc = auroc_interval(anomalous_of(split.val), scores, model.random_state)
+    anomalous, seed = anomalous_of(split.val), model.random_state
     rows = [
         *_latency(whole, setting),
         row("images_per_second", n / passed, n=n, setting=setting),
         row("model_megabytes", megabytes, setting=setting),
-        *rows_of({"val_auroc": auroc}, n=n, setting=setting),
-        row("n_training", len(model.training_images_), setting=setting),
+        auroc_row("val_auroc", anomalous, scores, seed, setting=setting),
     ]
     if not setting:
         for stage, column in zip(STAGES, seconds.T, strict=True):

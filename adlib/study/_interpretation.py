@@ -14,8 +14,7 @@ import numpy as np
 import pandas as pd
 import torch
 
-from adlib._typing import AnyArray, BoolArray, Float32Array, Float64Array, Int64Array
-from adlib._validation import refusal
+from adlib._typing import AnyArray, Float32Array, Float64Array, Int64Array
 from adlib.datasets import ANOMALOUS, Sample
 from adlib.datasets._splits import ClassSplit
 from adlib.estimators import PatchCore
@@ -25,11 +24,12 @@ from adlib.neighbors import MemoryBank
 from adlib.study import _names as names
 from adlib.study._evaluate import delong_row
 from adlib.study._predictions import Predictions, looked_up, mask_of, paths_of
-from adlib.study._tables import Rows, figures, row, rows_of
+from adlib.study._tables import Rows, figures, row
 
 Projection: TypeAlias = Literal["tsne", "umap"]
 NORMAL_IMAGE, BESIDE, DEFECT = "normal image", "beside a defect", "defect"
 KINDS = ("normal", "defect", "worst")  # of patches whose neighbours are counted
+OF_GLOBAL = {"condition": names.GLOBAL, "method": names.PATCHCORE}
 N_FEATURES = 10  # so many of those that carry most are listed
 
 
@@ -40,32 +40,26 @@ def distance_shares(model: PatchCore, samples: Sequence[Sample]) -> pd.DataFrame
     channels of the backbone's stages; nothing is estimated.
 
     Figures of normal and of anomalous images: the mean share of each stage ("layer
-    stride 8") and of the features that carry most ("feature 17"), and how many features
-    would carry as much if all carried the same. Images whose highest patch is itself in
-    the bank, at a distance of 0, are left out.
+    stride 8") and of the features that carry most ("feature 17"). Images whose highest
+    patch is itself in the bank, at a distance of 0, are left out.
     """
     slices = _stage_slices(model)
     parts: dict[str, list[Float64Array]] = {"normal": [], "anomalous": []}
     for sample, queries, found in looked_up(model, samples):
         worst = int(found.distances[:, 0].argmax())
         squares = _squares(model, queries[[worst]], found.indices[[worst], 0])[0]
-        total = squares.sum()
-        if total > 0.0:
+        if total := squares.sum():
             kind = "anomalous" if sample.label == ANOMALOUS else "normal"
             parts[kind].append(squares / total)
     rows = Rows()
     for kind, some in parts.items():
         if some:
-            mean, n, metric = np.mean(some, axis=0), len(some), f"distance_share_{kind}"
+            mean, metric = np.mean(some, axis=0), f"distance_share_{kind}"
+            shares = {f"layer {name}": mean[of].sum() for name, of in slices.items()}
             most = np.argsort(-mean, kind="stable")[:N_FEATURES].tolist()
-            shares = {
-                f"layer {name}": mean[part].sum() for name, part in slices.items()
-            }
             shares |= {f"feature {i}": mean[i] for i in most}
-            rows += [row(metric, float(v), n=n, setting=k) for k, v in shares.items()]
-            effective = float(1 / np.sum(mean**2))
-            rows.append(row(f"effective_features_{kind}", effective, n=n))
-            rows.append(row(f"n_features_{kind}", len(mean)))
+            for setting, share in shares.items():
+                rows.append(row(metric, float(share), n=len(some), setting=setting))
     keys = {"condition": names.CLEAN, "method": names.PATCHCORE}
     return figures(rows, class_=samples[0].class_name, **keys)
 
@@ -108,26 +102,22 @@ def sample_patches(
     """
     pools: dict[str, list[Float32Array]] = {NORMAL_IMAGE: [], BESIDE: [], DEFECT: []}
     rng = np.random.default_rng(random_state)
+
+    def draw(some: Float32Array) -> Float32Array:
+        return some[np.sort(rng.permutation(len(some))[:n_each])]
+
     for one in model.embeddings(paths_of(samples)):
         sample = samples[one.position]
         patches = one.patches.reshape(-1, one.patches.shape[2])
         if sample.label != ANOMALOUS:
-            parts = {NORMAL_IMAGE: patches}
-        elif sample.mask_path is None:
-            continue
-        else:
+            pools[NORMAL_IMAGE].append(draw(patches))
+        elif sample.mask_path is not None:
             marked = mask_of(sample, model.grid_).ravel()
-            parts = {BESIDE: patches[~marked], DEFECT: patches[marked]}
-        for kind, some in parts.items():
-            pools[kind].append(some[np.sort(rng.permutation(len(some))[:n_each])])
-    embeddings, kinds = [], []
-    for kind, pool in pools.items():
-        if pool:
-            whole = np.concatenate(pool)
-            chosen = np.sort(rng.permutation(len(whole))[:n_each])
-            embeddings.append(whole[chosen])
-            kinds += [kind] * len(chosen)
-    return np.concatenate(embeddings), kinds
+            pools[BESIDE].append(draw(patches[~marked]))
+            pools[DEFECT].append(draw(patches[marked]))
+    drawn = {kind: draw(np.concatenate(pool)) for kind, pool in pools.items() if pool}
+    kinds = [kind for kind, some in drawn.items() for _ in some]
+    return np.concatenate(list(drawn.values())), kinds
 
 
 def project(
@@ -143,10 +133,6 @@ def project(
         2. L. McInnes, J. Healy and J. Melville, "UMAP: uniform manifold approximation
            and projection for dimension reduction", 2018.
     """
-    fewest = 31  # t-SNE's perplexity, and one more
-    if len(embeddings) < fewest:
-        rule = f"at least {fewest} patches"
-        raise ValueError(refusal("embeddings", "project", rule, len(embeddings)))
     if method == "tsne":
         from sklearn.manifold import TSNE  # noqa: PLC0415 - seldom needed
 
@@ -204,13 +190,12 @@ def neighbour_shares(
 ) -> pd.DataFrame:
     """Say which classes' entries are nearest to the patches of a class's test images.
 
-    Returns:
-        Figures "neighbour_share", the class of the entries in "versus", of all patches
-        of normal images ("patches normal"), of those that masks mark ("patches
-        defect"), and of each anomalous image's highest patch ("patches worst").
+    Figures "neighbour_share", the class of the entries in "versus", of all patches of
+    normal images ("patches normal"), of those that masks mark ("patches defect"), and
+    of each anomalous image's highest patch ("patches worst").
     """
     classes, entry_class = _classes_of_entries(model, train)
-    counts = np.zeros((len(KINDS), len(classes)), np.int64)
+    counts = {kind: np.zeros(len(classes), np.int64) for kind in KINDS}
     for sample, _, found in looked_up(model, samples):
         nearest = entry_class[found.indices[:, 0]]
         chosen = {"normal": nearest}
@@ -219,22 +204,18 @@ def neighbour_shares(
             worst = [found.distances[:, 0].argmax()]
             chosen = {"defect": nearest[marked], "worst": nearest[worst]}
         for kind, some in chosen.items():
-            counts[KINDS.index(kind)] += np.bincount(some, minlength=len(classes))
+            counts[kind] += np.bincount(some, minlength=len(classes))
     rows = Rows()
-    for kind, count in zip(KINDS, counts, strict=True):
+    for kind, count in counts.items():
         if n := int(count.sum()):
             keys = {"n": n, "setting": f"patches {kind}"}
             for name, share in zip(classes, (count / n).tolist(), strict=True):
                 rows.append(row("neighbour_share", share, versus=name, **keys))
-    return _of_global(rows, samples[0].class_name)
+    return figures(rows, class_=samples[0].class_name, **OF_GLOBAL)
 
 
 def shortcut(
-    model: PatchCore,
-    train: Sequence[Sample],
-    whole: Predictions,
-    alone: Float64Array,
-    n_entries_alone: int,
+    model: PatchCore, train: Sequence[Sample], whole: Predictions
 ) -> pd.DataFrame:
     """Measure what the other classes' entries do to the scores of a class.
 
@@ -244,10 +225,8 @@ def shortcut(
     entries of all classes and of the class alone, taken from one and the same global
     bank, differ in nothing else.
 
-    Returns:
-        Figures: AUROC with and without the other classes' entries, the difference, and
-        the mean share of a score that these take away ("normal_drop",
-        "anomalous_drop").
+    Figures: AUROC with and without the other classes' entries, the difference, and the
+    mean share of a score that these take away ("normal_drop", "anomalous_drop").
 
     References:
         1. Z. You et al., "A unified model for multi-class anomaly detection", NeurIPS
@@ -255,36 +234,28 @@ def shortcut(
     """
     class_name = whole.samples[0].class_name
     classes, entry_class = _classes_of_entries(model, train)
-    own = entry_class == classes.index(class_name)
-    restricted = Predictions.of(_with_entries(model, own), whole.samples, maps=False)
-    usable = whole.usable & restricted.usable & ~np.isnan(alone)
+    own, bank = entry_class == classes.index(class_name), model.memory_bank_
+    assert bank.origins is not None  # PatchCore's own banks always know them
+    restricted = copy.copy(model)
+    restricted.memory_bank_ = MemoryBank(
+        bank.embeddings[own], origins=bank.origins[own], device=model.device
+    )
+    without = Predictions.of(restricted, whole.samples, maps=False)
+    usable = whole.usable & without.usable
     anomalous = whole.anomalous[usable]
-    every, some = whole.scores[usable], restricted.scores[usable]
+    every, some = whole.scores[usable], without.scores[usable]
     drop = 1.0 - every / np.where(some > 0.0, some, 1.0)
-    n, n_anomalous = len(anomalous), int(anomalous.sum())
-    sizes = {"n_entries_alone": n_entries_alone, "n_entries_kept": int(own.sum())}
-    aurocs = {
-        "auroc_alone": compute_auroc(anomalous, alone[usable]),
-        "auroc_own_entries": compute_auroc(anomalous, some),
-        "auroc_global": compute_auroc(anomalous, every),
-    }
-    drops = [float(drop[~anomalous].mean()), float(drop[anomalous].mean())]
-    keys: dict[str, Any] = {"setting": "shortcut"}
+    keys: dict[str, Any] = {"setting": "shortcut", "n": len(anomalous)}
     rows = [
-        *rows_of(sizes, **keys),
-        *rows_of(aurocs, n=n, **keys),
-        delong_row(
-            names.AUROC, anomalous, every, some, versus="own entries", n=n, **keys
-        ),
-        row("normal_drop", drops[0], n=n - n_anomalous, **keys),
-        row("anomalous_drop", drops[1], n=n_anomalous, **keys),
+        row("n_entries_kept", int(own.sum()), setting="shortcut"),
+        row("auroc_own_entries", compute_auroc(anomalous, some), **keys),
+        row("auroc_global", compute_auroc(anomalous, every), **keys),
+        delong_row(names.AUROC, anomalous, every, some, **keys, versus="own entries"),
     ]
-    return _of_global(rows, class_name)
-
-
-def _of_global(rows: Rows, class_name: str) -> pd.DataFrame:
-    keys = {"condition": names.GLOBAL, "method": names.PATCHCORE}
-    return figures(rows, class_=class_name, **keys)
+    for kind, of in {"normal": ~anomalous, "anomalous": anomalous}.items():
+        keys["n"] = int(of.sum())
+        rows.append(row(f"{kind}_drop", float(drop[of].mean()), **keys))
+    return figures(rows, class_=class_name, **OF_GLOBAL)
 
 
 def _classes_of_entries(
@@ -300,14 +271,3 @@ def _classes_of_entries(
     origins = model.memory_bank_.origins
     assert origins is not None  # PatchCore's own banks always know them
     return classes.tolist(), numbers[origins[:, 0]]
-
-
-def _with_entries(model: PatchCore, chosen: BoolArray) -> PatchCore:
-    """Return the model with some of its bank's entries alone."""
-    bank = model.memory_bank_
-    assert bank.origins is not None
-    smaller = copy.copy(model)
-    smaller.memory_bank_ = MemoryBank(
-        bank.embeddings[chosen], origins=bank.origins[chosen], device=model.device
-    )
-    return smaller

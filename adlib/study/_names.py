@@ -48,12 +48,8 @@ METRICS = (
     *("pixel_best_f1", AUPRO, "aupimo"),
 )
 
-# What a clock says is never the same twice; a model file holds the paths of its images.
-NOT_REPRODUCIBLE = (
-    *("fit_seconds", "score_milliseconds", "images_per_second", "time_share"),
-    *("latency_ms_p50", "latency_ms_p95", "latency_ms_p99", "model_megabytes"),
-)
-
 NOT_SHIFTED = "not shifted"
 CONFIGURED = "configured"
 MISSED, FALSE_ALARM = "missed", "false alarm"
+# What images of the same kind are called that are predicted rightly.
+OPPOSITE = {MISSED: "found", FALSE_ALARM: "accepted"}

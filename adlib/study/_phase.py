@@ -7,7 +7,7 @@ import platform
 import re
 from collections.abc import Callable, Mapping, Sequence
 from functools import cached_property
-from importlib.metadata import PackageNotFoundError, version
+from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
@@ -35,9 +35,8 @@ from adlib.study._tables import (
     write_table,
 )
 
-GIGABYTE = 10**9
 PACKAGES = (
-    *("adlib-vision", "numpy", "torch", "torchvision", "timm", "numba", "pandas"),
+    *("numpy", "torch", "torchvision", "timm", "numba", "pandas"),
     *("pillow", "scikit-image", "scikit-learn", "scipy"),
 )
 UNSEEN = {"paths", "cache", "tensorboard"}  # of a configuration: change no result
@@ -73,7 +72,7 @@ class Phase:
         config = config_from_arguments(description, path.with_name("config.yaml"))
         phase = cls(config, path.stem)
         phase._lock = locked(phase.outputs, "phase", print)
-        limit = round(config.cache.gigabytes * GIGABYTE)
+        limit = round(config.cache.gigabytes * 10**9)
         use_feature_cache(FeatureCache(config.cache.folder, limit) if limit else None)
         return phase
 
@@ -94,11 +93,8 @@ class Phase:
 
     def some(self) -> dict[str, ClassSplit]:
         """Return clean splits of as many images as the section ablation says."""
-        sizes = self.config.ablation
-        return {
-            name: some_of(split, sizes.n_training, sizes.n_judged)
-            for name, split in self.clean.items()
-        }
+        sizes = self.config.ablation.model_dump()
+        return {name: some_of(split, **sizes) for name, split in self.clean.items()}
 
     def scores(self, condition: str) -> pd.DataFrame:
         """Return the scores of a condition that an earlier phase wrote."""
@@ -107,8 +103,9 @@ class Phase:
         return found[found["condition"] == condition].drop(columns=["file", "row"])
 
     def whole(self, conditions: Sequence[str]) -> pd.DataFrame:
-        """Return the metrics of whole classes that were written so far."""
+        """Return what was written of whole classes so far, and a column "model"."""
         found = read_figures(self.outputs)
+        found = found.assign(model=found["class"] + ", " + found["method"])
         return found[
             (found["setting"] == "")
             & (found["versus"] == "")
@@ -118,11 +115,7 @@ class Phase:
         ]
 
     def write(self, name: str, *tables: pd.DataFrame) -> pd.DataFrame:
-        """Write figures to ``results/{name}.json``, and what they were made with.
-
-        Returns:
-            All of them, with the column "phase".
-        """
+        """Write figures, and what they were made with; return them with their phase."""
         found = joined(*tables).assign(phase=self.name)
         write_figures(found, self.outputs / "results" / f"{name}.json")
         made_with = self.outputs / "provenance" / f"{self.name}.json"
@@ -141,11 +134,8 @@ class Phase:
     ) -> pd.DataFrame:
         """Measure runs in a condition; write and show figures, scores and thresholds.
 
-        The condition is compared with the scores of those ``before`` and ``after`` it,
-        and, if asked, its ``methods`` with each other.
-
-        Returns:
-            The scores.
+        It is compared with the scores of those ``before`` and ``after`` it, and, if
+        asked, its ``methods`` with each other. The scores are returned.
         """
         pairs = [(run, threshold(run)) for run in runs]
         scores = joined(*(run.scores(condition, limit) for run, limit in pairs))
@@ -153,10 +143,9 @@ class Phase:
         stem, seed = names.CONDITIONS[condition], self.config.seed
         write_table(scores, self.outputs / "results" / f"{stem}_scores.csv")
         compared = [(scores, one) for one in before] + [(one, scores) for one in after]
+        measured = joined(*(run.figures(condition, limit) for run, limit in pairs))
         tables = [
-            with_means(
-                joined(*(run.figures(condition, limit) for run, limit in pairs))
-            ),
+            with_means(measured),
             *(compare_conditions(*pair, random_state=seed) for pair in compared),
             *([compare_methods(scores)] if methods else []),
         ]
@@ -198,17 +187,13 @@ def environment() -> dict[str, str]:
     # Python's own call often lacks the processor's name on Linux.
     cpus = Path("/proc/cpuinfo")
     named = re.search(r"model name\s*: (.+)", cpus.read_text() if cpus.exists() else "")
-    found = {
+    return {
         "python": platform.python_version(),
         "system": platform.platform(),
         "processor": named[1] if named else platform.processor() or platform.machine(),
         "cores": str(os.cpu_count()),
         "threads used": str(available_threads()),
         "GPU": torch.cuda.get_device_name() if torch.cuda.is_available() else "none",
+        "adlib-vision": adlib.__version__,
+        **{package: version(package) for package in PACKAGES},
     }
-    for package in PACKAGES:
-        try:
-            found[package] = version(package)
-        except PackageNotFoundError:
-            found[package] = "not installed"
-    return found

@@ -35,8 +35,7 @@ class Predictions:
     ) -> Self:
         """Let a fitted model look at images in one pass; keep their maps, too."""
         kept = _check_samples(samples)
-        found = np.full(len(kept), np.nan)
-        stored: Float32Array | None = None
+        found, stored = np.full(len(kept), np.nan), None
         for position, one in enumerate(model.inspect(paths_of(kept))):
             found[position] = one.score
             if maps and one.map is not None:
@@ -78,39 +77,30 @@ class Predictions:
         anomalous, scores = self.scored()
         return scores[~anomalous], scores[anomalous]
 
+    def maps_of(self, places: Iterable[int]) -> list[Float32Array]:
+        """Return the maps of some images, which stay in their file."""
+        maps = self.maps
+        return [] if maps is None else [np.asarray(maps[place]) for place in places]
+
     @cached_property
-    def located(self) -> tuple[Chosen, Chosen] | None:
+    def located(self) -> tuple[list[BoolArray], list[Float32Array]] | None:
         """Masks and maps of the images that were scored and are known by pixel.
 
         An anomalous image without a mask is not. None: there are no maps or no masks.
         Masks are at the size of the maps, read once, in a temporary file.
         """
-        known = [s.mask_path is not None or s.label != ANOMALOUS for s in self.samples]
-        positions = np.flatnonzero(self.usable & np.array(known)).tolist()
-        has_mask = any(self.samples[p].mask_path is not None for p in positions)
-        if self.maps is None or not has_mask:
+        known = {
+            place: sample
+            for place, sample in enumerate(self.samples)
+            if self.usable[place] and (sample.mask_path or sample.label != ANOMALOUS)
+        }
+        if self.maps is None or not any(one.mask_path for one in known.values()):
             return None
         size = (self.maps.shape[1], self.maps.shape[2])
-        stored = _on_disk((len(self.samples), *size), np.bool_)
-        for position, sample in enumerate(self.samples):
-            stored[position] = mask_of(sample, size)
-        return Chosen(stored, positions), Chosen(self.maps, positions)
-
-
-class Chosen:
-    """Some of an array's entries, in order, without copying them."""
-
-    def __init__(self, entries: AnyArray, positions: Sequence[int]) -> None:
-        self._entries, self._positions = entries, positions
-
-    def __len__(self) -> int:
-        return len(self._positions)
-
-    def __getitem__(self, position: int) -> AnyArray:
-        return np.asarray(self._entries[self._positions[position]])
-
-    def __iter__(self) -> Iterator[AnyArray]:
-        return (self[position] for position in range(len(self)))
+        masks = _on_disk((len(known), *size), np.bool_)
+        for number, sample in enumerate(known.values()):
+            masks[number] = mask_of(sample, size)
+        return [np.asarray(mask) for mask in masks], self.maps_of(known)
 
 
 def paths_of(samples: Iterable[Sample]) -> list[Path]:

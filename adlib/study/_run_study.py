@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import hashlib
 import json
-import os
 import subprocess
 import sys
 import time
 from collections import deque
 from collections.abc import Callable, Iterator, Sequence
 from datetime import UTC, datetime
+from importlib import import_module
 from pathlib import Path
 from typing import Any
 
@@ -52,8 +52,7 @@ def run_study(
         say: Told one line a phase.
 
     Returns:
-        A row a phase: phase, state ("run" or "kept"), seconds, peak_megabytes (NaN
-        where the system does not say).
+        A row a phase: phase, state ("run" or "kept"), seconds.
 
     Raises:
         PhaseError: A phase failed; those before it are done and will be kept.
@@ -73,7 +72,7 @@ def run_study(
         chosen = phase_scripts() if scripts is None else scripts
         runs = pd.DataFrame(_run_phases(config, chosen, anew, say))
     if config.tensorboard:
-        write_tensorboard(outputs, config.metrics, runs)
+        write_tensorboard(outputs, config.metrics)
     return runs
 
 
@@ -125,16 +124,14 @@ def _run_phases(
             log(outputs, "phase started", phase=phase)
             path.unlink(missing_ok=True)
             moment = time.time_ns()
-            seconds, peak = _run_phase(script, stated, outputs)
-            record = {"seconds": seconds, "peak_megabytes": peak, "inputs": inputs}
+            record = {"seconds": _run_phase(script, stated, outputs), "inputs": inputs}
             record["files"] = _written_since(config, moment)
             write_json(record, path)
         how, seconds = "kept" if kept else "run", record["seconds"]
         total += seconds
         log(outputs, f"phase {how}", phase=phase, seconds=seconds)
         say(f"{phase}: {'done before, kept' if kept else f'{seconds:.1f} s'}")
-        known = {"seconds": seconds, "peak_megabytes": record["peak_megabytes"]}
-        yield {"phase": phase, "state": how, **known}
+        yield {"phase": phase, "state": how, "seconds": seconds}
     log(outputs, "study finished", seconds=total)
 
 
@@ -163,8 +160,8 @@ def _read(path: Path) -> dict[str, Any]:
 
 def _are_there(files: dict[str, int]) -> bool:
     """Return whether all files are there and have their size."""
-    paths = [(Path(name), size) for name, size in files.items()]
-    return all(path.is_file() and path.stat().st_size == size for path, size in paths)
+    paths = {Path(name): size for name, size in files.items()}
+    return all(p.is_file() and p.stat().st_size == size for p, size in paths.items())
 
 
 def _written_since(config: Config, moment: int) -> dict[str, int]:
@@ -173,9 +170,8 @@ def _written_since(config: Config, moment: int) -> dict[str, int]:
     own = {outputs, outputs / "state", outputs / "logs"}  # the runner's
     folders = (outputs, config.paths.processed, config.paths.shifted)
     found = [path for folder in folders for path in sorted(folder.rglob("*"))]
-    files = [path for path in found if path.parent not in own and path.is_file()]
-    stats = {str(path): path.stat() for path in files}
-    return {k: one.st_size for k, one in stats.items() if one.st_mtime_ns >= moment}
+    files = {p: p.stat() for p in found if p.parent not in own and p.is_file()}
+    return {str(p): s.st_size for p, s in files.items() if s.st_mtime_ns >= moment}
 
 
 def locked(outputs: Path, name: str, say: Callable[[str], None]) -> Any:
@@ -201,24 +197,18 @@ def log(outputs: Path, event: str, **details: Any) -> None:
         file.write(json.dumps({"time": now, "event": event, **details}) + "\n")
 
 
-def _run_phase(script: Path, config: Path, outputs: Path) -> tuple[float, float | None]:
-    """Run a script; return its seconds and its peak in megabytes, or raise."""
+def _run_phase(script: Path, config: Path, outputs: Path) -> float:
+    """Run a script; return its seconds, or raise."""
     output = outputs / "logs" / f"{script.stem}.txt"
     output.parent.mkdir(exist_ok=True)
+    command = [sys.executable, str(script), "--config", str(config)]
     started = time.perf_counter()
     with output.open("wb") as file:
         # Progress bars belong on the terminal, if there is one.
         bars = None if sys.stderr.isatty() else subprocess.STDOUT
-        command = [sys.executable, str(script), "--config", str(config)]
-        # This Python, a script of the study, no shell.
-        child = subprocess.Popen(command, stdout=file, stderr=bars)  # noqa: S603
-        try:
-            code, peak = _wait(child)
-        except BaseException:  # what stops the study stops the phase
-            child.kill()
-            child.wait()
-            raise
-    seconds = time.perf_counter() - started
+        # This Python, a script of the study, no shell. What stops the study stops it.
+        done = subprocess.run(command, stdout=file, stderr=bars, check=False)  # noqa: S603
+    seconds, code = time.perf_counter() - started, done.returncode
     if code:
         log(outputs, "phase failed", phase=script.stem, code=code, seconds=seconds)
         with output.open(encoding="utf-8", errors="replace") as file:
@@ -227,26 +217,13 @@ def _run_phase(script: Path, config: Path, outputs: Path) -> tuple[float, float 
             f"{script.stem} failed with exit code {code} after {seconds:.0f} s; all it "
             f"printed is in {str(output)!r}. It ended:\n{last}"
         )
-    return seconds, peak
+    return seconds
 
 
-def _wait(child: subprocess.Popen[bytes]) -> tuple[int, float | None]:
-    """Wait for a process; return its exit code and its peak in megabytes."""
-    if not hasattr(os, "wait4"):
-        return child.wait(), None
-    _, status, usage = os.wait4(child.pid, 0)
-    child.returncode = os.waitstatus_to_exitcode(status)
-    unit = 1 if sys.platform == "darwin" else 1024  # bytes there, else kilobytes
-    return child.returncode, usage.ru_maxrss * unit / 1e6
-
-
-def write_tensorboard(
-    outputs: Path, metrics: Sequence[str], runs: pd.DataFrame
-) -> None:
+def write_tensorboard(outputs: Path, metrics: Sequence[str]) -> None:
     """Write ``outputs/tensorboard``, a run for each method and condition.
 
-    Events of an earlier call are replaced. Each figure of each class is one point;
-    beside them are the phases' seconds and peaks of memory.
+    Events of an earlier call are replaced. Each figure of each class is one point.
     """
     folder = outputs / "tensorboard"
     for old in folder.rglob("events.out.tfevents.*"):
@@ -257,28 +234,16 @@ def write_tensorboard(
     for (condition, method), table in chosen.groupby(["condition", "method"]):
         name = f"{method}, {condition}".replace(", ", "_").replace(" ", "_")
         with summary_writer()(str(folder / name)) as writer:
-            for key, value in zip(
-                table["metric"] + "/" + table["class"], table["value"], strict=True
-            ):
-                writer.add_scalar(key, value)
-    with summary_writer()(str(folder / "phases")) as writer:
-        for step, run in enumerate(runs.to_dict("records")):
-            writer.add_scalar("seconds", run["seconds"], step)
-            if pd.notna(run["peak_megabytes"]):
-                writer.add_scalar("peak_megabytes", run["peak_megabytes"], step)
-        steps = [f"{step}. {name}" for step, name in enumerate(runs["phase"])]
-        writer.add_text("steps", "\n".join(steps))
+            for one in table.to_dict("records"):
+                writer.add_scalar(f"{one['metric']}/{one['class']}", one["value"])
 
 
 def summary_writer() -> Any:
     """Return TensorBoard's writer, or raise ImportError."""
     try:
-        from torch.utils.tensorboard import (  # noqa: PLC0415 - optional
-            SummaryWriter,
-        )
+        return import_module("torch.utils.tensorboard").SummaryWriter
     except ImportError as error:
         raise ImportError(
             "tensorboard: true in a configuration needs the package tensorboard. Run: "
             'pip install "adlib-vision[tensorboard]", or leave it false.'
         ) from error
-    return SummaryWriter

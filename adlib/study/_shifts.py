@@ -7,13 +7,14 @@ takes no retraining, and most of it no label.
 from __future__ import annotations
 
 import copy
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any, TypeAlias
 
 import numpy as np
 import pandas as pd
 import torch
 
+from adlib import metrics
 from adlib._typing import AnyArray, Float32Array, Float64Array
 from adlib.datasets import Sample, ShiftDomainTransform, ShiftSettings
 from adlib.datasets._shift_settings import GEOMETRIC, PARTS, PHOTOMETRIC, SEVERITIES
@@ -21,14 +22,9 @@ from adlib.datasets._splits import ClassSplit
 from adlib.estimators import AnomalyDetector, PatchCore
 from adlib.images import read_image
 from adlib.images._pixels import as_pixels
-from adlib.metrics import (
-    compute_accuracy_precision_recall,
-    compute_auroc,
-    compute_f1_at_threshold,
-)
 from adlib.study import _names as names
 from adlib.study._config import Config
-from adlib.study._evaluate import Run, auroc_interval, delong_row
+from adlib.study._evaluate import Run, auroc_row, delong_row
 from adlib.study._fitting import new_detector
 from adlib.study._predictions import Predictions, anomalous_of, paths_of
 from adlib.study._tables import Rows, figures, joined, rows_of
@@ -95,8 +91,7 @@ def ablate_shift(
 ) -> pd.DataFrame:
     """Measure fitted models on the same images under some shifts, the first none.
 
-    Returns:
-        Figures: AUROC of each shift, and its difference to not shifted.
+    Figures: AUROC of each shift, and its difference to not shifted.
     """
     anomalous = anomalous_of(samples)
     unshifted: dict[str, Float64Array] = {}
@@ -106,10 +101,8 @@ def ablate_shift(
         for method, model in models.items():
             scores = model.score(images).astype(np.float64)
             before = unshifted.setdefault(method, scores)
-            keys = {"setting": f"shift {name}", "n": len(scores), "method": method}
-            rows += rows_of(
-                {names.AUROC: auroc_interval(anomalous, scores, seed)}, **keys
-            )
+            keys = {"setting": f"shift {name}", "method": method}
+            rows.append(auroc_row(names.AUROC, anomalous, scores, seed, **keys))
             keys["versus"] = names.NOT_SHIFTED
             rows.append(delong_row(names.AUROC, anomalous, scores, before, **keys))
     return figures(rows, condition=condition, class_=samples[0].class_name)
@@ -119,10 +112,7 @@ def cross_shifts(config: Config, split: ClassSplit) -> pd.DataFrame:
     """Train on one shift and test on another, every pair of three domains.
 
     The domains are the images as they are, moved alone (rotation, crop, translation),
-    and of another camera and light alone (all other parts).
-
-    Returns:
-        Figures as of ``ablate_shift``, with conditions "trained on geometric" etc.
+    and of another camera and light alone. Conditions are "trained on geometric" etc.
     """
     others = [part for part in PARTS if part not in GEOMETRIC]
     domains = {
@@ -144,23 +134,21 @@ def cross_shifts(config: Config, split: ClassSplit) -> pd.DataFrame:
 def adapt_threshold(clean_val: Predictions, shifted: Run) -> pd.DataFrame:
     """Set the threshold of a model that stays as it is, with more and more knowledge.
 
-    Returns:
-        Figures of four ways: the clean threshold as it is; carried over, without a
-        label, by median and spread, and by the share predicted anomalous, each from the
-        scores of all shifted validation images; and the best F1 on their labels.
+    Four ways: the clean threshold as it is; carried over, without a label, by median
+    and spread, and by the share predicted anomalous, each from the scores of all
+    shifted validation images; and the best F1 on their labels.
     """
-    test, limit = shifted.test, shifted.threshold
+    of, limit = (shifted.method, shifted.test), shifted.threshold
     before, after = clean_val.scored()[1], shifted.val.scored()[1]
     moved = transfer_threshold(limit, before, after)
     same_share = transfer_threshold(limit, before, after, rule="quantile")
-    best, n = shifted.best_f1_threshold, len(after)
-    ways = [
-        _way("clean threshold", test, limit),
-        _way("threshold moved by median and spread", test, moved, unlabelled=n),
-        _way("threshold at the same share", test, same_share, unlabelled=n),
-        _way("threshold of best F1", test, best, labelled=n),
-    ]
-    return _figures(ways, shifted.method, shifted.class_name)
+    n = len(after)
+    return joined(
+        way("clean threshold", *of, limit),
+        way("threshold moved by median and spread", *of, moved, unlabelled=n),
+        way("threshold at the same share", *of, same_share, unlabelled=n),
+        way("threshold of best F1", *of, shifted.best_f1_threshold, labelled=n),
+    )
 
 
 def top_up(
@@ -176,55 +164,43 @@ def top_up(
     that it gives the shifted ones after. The model itself stays as it is.
     """
     drawn = np.random.default_rng(model.random_state).permutation(len(shifted.train))
-    before, ways = _look(model, clean.val), []
+    before, ways = Predictions.of(model, clean.val, maps=False).scored()[1], []
     assert model.threshold_ is not None  # saved with one
-    for wanted in dict.fromkeys(min(n, len(drawn)) for n in n_added):
+    for n in dict.fromkeys(min(wanted, len(drawn)) for wanted in n_added):
         richer = copy.copy(model)
-        richer.partial_fit(paths_of(shifted.train[place] for place in drawn[:wanted]))
-        after = _look(richer, shifted.val)
+        richer.partial_fit(paths_of(shifted.train[place] for place in drawn[:n]))
+        after = Predictions.of(richer, shifted.val, maps=False).scored()[1]
         limit = transfer_threshold(model.threshold_, before, after)
         test = Predictions.of(richer, shifted.test, maps=False)
-        name = f"bank and {wanted} shifted good images, threshold moved"
-        ways.append(_way(name, test, limit, good=wanted, unlabelled=len(after)))
-    return _figures(ways, type(model).__name__, shifted.class_name)
+        name = f"bank and {n} shifted good images, threshold moved"
+        needed = {"good": n, "unlabelled": len(after)}
+        ways.append(way(name, names.PATCHCORE, test, limit, **needed))
+    return joined(*ways)
 
 
-def retrained_way(run: Run, n_good: int) -> pd.DataFrame:
-    """Return what retraining on ``n_good`` images was worth, beside the other ways."""
-    n = int(run.val.usable.sum())
-    way = _way("retrained", run.test, run.threshold, good=n_good, labelled=n)
-    return _figures([way], run.method, run.class_name)
-
-
-def _way(
+def way(
     name: str,
+    method: str,
     test: Predictions,
     threshold: float,
     *,
     good: int = 0,
     unlabelled: int = 0,
     labelled: int = 0,
-) -> Rows:
-    """Return what a threshold is worth on test images, and what it needed."""
+) -> pd.DataFrame:
+    """Return what a threshold is worth on test images, and how many images it took."""
     anomalous, scores = test.scored()
-    rates = compute_accuracy_precision_recall(anomalous, scores > threshold)
+    rates = metrics.compute_accuracy_precision_recall(anomalous, scores > threshold)
     found = {
         names.THRESHOLD: threshold,
-        names.AUROC: compute_auroc(anomalous, scores),
-        names.F1: compute_f1_at_threshold(anomalous, scores, threshold),
+        names.AUROC: metrics.compute_auroc(anomalous, scores),
+        names.F1: metrics.compute_f1_at_threshold(anomalous, scores, threshold),
         names.RECALL: rates.recall,
         names.SPECIFICITY: rates.specificity,
         "n_good": good,
         "n_unlabelled": unlabelled,
         "n_labelled": labelled,
     }
-    return rows_of(found, n=len(scores), setting=f"way {name}")
-
-
-def _figures(ways: Iterable[Rows], method: str, class_name: str) -> pd.DataFrame:
-    rows = [one for way in ways for one in way]
-    return figures(rows, condition=names.SHIFTED, method=method, class_=class_name)
-
-
-def _look(model: AnomalyDetector, samples: Sequence[Sample]) -> Float64Array:
-    return Predictions.of(model, samples, maps=False).scored()[1]
+    keys = {"setting": f"way {name}", "class_": test.samples[0].class_name}
+    rows = rows_of(found, n=len(scores))
+    return figures(rows, condition=names.SHIFTED, method=method, **keys)

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import csv
-import io
 import json
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
@@ -13,19 +11,11 @@ import numpy as np
 import pandas as pd
 
 from adlib._files import replacing
-from adlib.study._names import (
-    FIGURE_COLUMNS,
-    FIGURE_KEYS,
-    MEAN,
-    METRICS,
-    NOT_REPRODUCIBLE,
-    SCORE_COLUMNS,
-    SCORE_KEYS,
-)
+from adlib.study import _names as names
 
 Rows: TypeAlias = list[dict[str, Any]]
 _WHOLE = ("n", "label", "verdict", "row")
-_TEXT = {*FIGURE_KEYS, *SCORE_KEYS, "defect_type", "file"}
+_TEXT = {*names.FIGURE_KEYS, *names.SCORE_KEYS, "defect_type", "file"}
 
 
 def row(metric: str, *numbers: float | None, **others: Any) -> dict[str, Any]:
@@ -45,12 +35,12 @@ def rows_of(found: Mapping[str, Any], **others: Any) -> Rows:
 def figures(rows: Iterable[Mapping[str, Any]], **keys: str) -> pd.DataFrame:
     """Return rows as figures; ``class_`` is the column "class"."""
     stated = {name.rstrip("_"): value for name, value in keys.items()}
-    return _typed([{**stated, **one} for one in rows], FIGURE_COLUMNS)
+    return _typed([{**stated, **one} for one in rows], names.FIGURE_COLUMNS)
 
 
 def scores(rows: Iterable[Mapping[str, Any]]) -> pd.DataFrame:
     """Return rows, a mapping an image, as scores."""
-    return _typed(list(rows), SCORE_COLUMNS)
+    return _typed(list(rows), names.SCORE_COLUMNS)
 
 
 def joined(*tables: pd.DataFrame) -> pd.DataFrame:
@@ -64,16 +54,13 @@ def with_means(table: pd.DataFrame) -> pd.DataFrame:
     Metrics of whole classes and differences of them are averaged, every class counting
     the same; where a class lacks one there is no mean, since it would be of others.
     """
-    chosen = table[(table["setting"] == "") & table["metric"].isin(METRICS)]
-    n_classes = table.groupby("method")["class"].nunique()
-    keys = [key for key in FIGURE_KEYS if key != "class"]
-    rows = []
-    for key, group in chosen.groupby(keys, sort=False):
-        named = dict(zip(keys, key, strict=True))
-        if len(group) == n_classes[named["method"]]:
-            value = float(np.mean(group["value"].to_numpy()))  # NaN stays
-            rows.append({**named, "class": MEAN, "value": value, "n": len(group)})
-    return joined(table, figures(rows)) if rows else table
+    chosen = table[(table["setting"] == "") & table["metric"].isin(names.METRICS)]
+    keys = [key for key in names.FIGURE_KEYS if key != "class"]
+    values = chosen.groupby(keys, sort=False)["value"]
+    found = values.agg(value=lambda of: np.mean(of.to_numpy()), n="size").reset_index()
+    n_classes = found["method"].map(table.groupby("method")["class"].nunique())
+    means = found[found["n"] == n_classes].to_dict("records")  # a NaN stays
+    return joined(table, figures(means, class_=names.MEAN)) if means else table
 
 
 def write_figures(table: pd.DataFrame, path: Path) -> None:
@@ -88,7 +75,7 @@ def write_figures(table: pd.DataFrame, path: Path) -> None:
 
 
 def write_table(table: pd.DataFrame, path: Path) -> None:
-    """Write scores, or another table, as CSV, every float exact; the folder is made."""
+    """Write scores as CSV, every float exact; the folder is made."""
     _write(table.to_csv(index=False, lineterminator="\n"), path)
 
 
@@ -123,11 +110,11 @@ def read_figures(outputs: str | Path) -> pd.DataFrame:
         ...     read_figures(folder)[["metric", "value", "row"]].values.tolist()
         [['f1', 0.9, 1]]
     """
-    return _read_all(outputs, "*.json", FIGURE_COLUMNS)
+    return _read_all(outputs, "*.json", names.FIGURE_COLUMNS, "metric")
 
 
 def read_scores(outputs: str | Path) -> pd.DataFrame:
-    """Read the scores of all images that the phases have written.
+    r"""Read the scores of all images that the phases have written.
 
     Args:
         outputs: The study's folder of outputs.
@@ -145,61 +132,15 @@ def read_scores(outputs: str | Path) -> pd.DataFrame:
     Example:
         >>> from pathlib import Path
         >>> from tempfile import TemporaryDirectory
-        >>> import pandas
         >>> from adlib.study import read_scores
         >>> with TemporaryDirectory() as folder:
         ...     file = Path(folder, "results", "clean_scores.csv")
         ...     file.parent.mkdir()
-        ...     table = pandas.DataFrame({"image": ["a"], "label": 1, "verdict": -1})
-        ...     table.to_csv(file, index=False)
+        ...     _ = file.write_text("image,label,verdict\na,1,-1")
         ...     read_scores(folder)[["image", "label", "verdict"]].values.tolist()
         [['a', 1, -1]]
     """
-    return _read_all(outputs, "*_scores.csv", SCORE_COLUMNS)
-
-
-def differing_results(first: str | Path, second: str | Path) -> pd.DataFrame:
-    """Compare the tables of two runs of the study, all but times and sizes of files.
-
-    Args:
-        first: Outputs of a study.
-        second: Of another.
-
-    Returns:
-        A row for each number that differs or that one of them lacks: the columns that
-        name it, column (which number), first and second; empty where all is the same.
-
-    Raises:
-        FileNotFoundError: One of them has no results.
-
-    Example:
-        >>> from pathlib import Path
-        >>> from tempfile import TemporaryDirectory
-        >>> from adlib.study import differing_results
-        >>> with TemporaryDirectory() as folder:
-        ...     for name in ("first", "second"):
-        ...         results = Path(folder, name, "results")
-        ...         results.mkdir(parents=True)
-        ...         record = f'[{{"metric": "f1", "value": 0.{len(name)}}}]'
-        ...         _ = (results / "clean_results.json").write_text(record)
-        ...     found = differing_results(Path(folder, "first"), Path(folder, "second"))
-        >>> found[["metric", "first", "second"]].values.tolist()
-        [['f1', 0.5, 0.6]]
-    """
-    found = []
-    for read, keys in ((read_figures, FIGURE_KEYS), (read_scores, SCORE_KEYS)):
-        names = ["file", *keys, *(["defect_type"] if read is read_scores else [])]
-        sides = []
-        for outputs in (first, second):
-            table = read(outputs).drop(columns="row")
-            if read is read_figures:
-                table = table[~table["metric"].isin(NOT_REPRODUCIBLE)]
-            long = table.melt(names, var_name="column", value_name="found")
-            sides.append(long.set_index([*names, "column"])["found"])
-        both = pd.concat(sides, axis=1, keys=["first", "second"])
-        same = (both["first"] == both["second"]) | both.isna().all(axis=1)
-        found.append(both[~same.fillna(False).astype(bool)].reset_index())
-    return pd.concat(found, ignore_index=True) if len(found[1]) else found[0]
+    return _read_all(outputs, "*_scores.csv", names.SCORE_COLUMNS, "image")
 
 
 def as_text(table: pd.DataFrame, metrics: Sequence[str] = ()) -> str:
@@ -234,29 +175,29 @@ def _typed(rows: Any, columns: Sequence[str]) -> pd.DataFrame:
 
 
 def _read_all(
-    outputs: str | Path, pattern: str, columns: Sequence[str]
+    outputs: str | Path, pattern: str, columns: Sequence[str], known: str
 ) -> pd.DataFrame:
     """Return the rows of all files of a pattern, each with where it stands."""
     folder = Path(outputs) / "results"
     if not any(folder.glob("*")):
         raise FileNotFoundError(f"There are no results in {str(folder)!r}.")
-    rows: list[dict[str, Any]] = []
+    columns = (*columns, "file", "row")
+    tables = [_typed([], columns)]
     for path in sorted(folder.glob(pattern)):
-        text, known = path.read_text(encoding="utf-8"), columns[-1]
         if path.suffix == ".json":
-            found, known = json.loads(text), "metric"
+            content = json.loads(path.read_text(encoding="utf-8"))
+            found = pd.DataFrame(content if isinstance(content, list) else [content])
         else:  # as text: what pandas makes of numbers varies in the last bit
-            lines = csv.DictReader(io.StringIO(text, newline=""))
-            found = [{k: v or None for k, v in one.items()} for one in lines]
-        if not isinstance(found, list) or any(known not in one for one in found):
+            options: dict[str, Any] = {"keep_default_na": False, "na_values": [""]}
+            found = pd.read_csv(path, dtype=str, **options)
+        if len(found) and (known not in found or found[known].isna().any()):
             raise ValueError(
                 f"{str(path)!r} must hold rows of the study's tables; it is damaged, "
                 "or an earlier adlib wrote it. Delete it, and run the study again."
             )
-        file = f"results/{path.name}"
-        rows += [{**one, "file": file, "row": i} for i, one in enumerate(found, 1)]
-    table = _typed(rows, (*columns, "file", "row"))
-    return table.sort_values("phase", kind="stable", ignore_index=True)
+        place = {"file": f"results/{path.name}", "row": range(1, len(found) + 1)}
+        tables.append(_typed(found.assign(**place), columns))
+    return joined(*tables).sort_values("phase", kind="stable", ignore_index=True)
 
 
 def _write(text: str, path: Path) -> None:

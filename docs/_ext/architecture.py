@@ -22,7 +22,7 @@ from adlib.features import patch_embeddings
 from adlib.images import open_source, read_batches, read_image
 from adlib.neighbors import greedy_coreset
 from adlib.overlays import overlay
-from adlib.report import save_figure
+from adlib.report._figures import save_figure
 
 DOCS = Path(__file__).parent.parent
 GENERATED = DOCS / "_generated"

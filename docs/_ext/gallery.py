@@ -31,9 +31,9 @@ HEADER = """\
 Gallery
 =======
 
-The first steps, and the study phase by phase. Each page is a script of ``examples``
-with its printed output and its figures; the script and a notebook can be downloaded at
-the end of the page. Each phase needs those before it: run them in order, in one folder.
+The study phase by phase. Each page is a script of ``examples`` with its printed output
+and its figures; the script and a notebook can be downloaded at the end of the page.
+Each phase needs those before it: run them in order, in one folder.
 
 {how} on adlib's demo set, real textures with synthetic defects, with these settings
 instead of those of ``examples/config.yaml``, to be quick:
@@ -57,7 +57,6 @@ The report of this run: `page <outputs/report/report.html>`__,
 NOT_RUN_NOTE = """
 .. note:: Not run for this build of the site: output and figures are missing.
 """
-CODE = r".. code-block:: console\n\n\g<0>"  # instead of a quotation
 FIRST_CELL = """\
 # A notebook has neither a command line nor a file beside a configuration. Arguments go
 # into sys.argv, e.g. ["phase", "--data", "data/raw/mvtec_ad", "--work", "study"].
@@ -117,10 +116,9 @@ def _prepare(app: Sphinx, config: Any) -> None:
     shutil.rmtree(STUDY, ignore_errors=True)
     STUDY.mkdir(parents=True)
     all_run = any_run
-    for script in [*EXAMPLES.glob("phase*.py"), EXAMPLES / "first_steps.py"]:
+    for script in EXAMPLES.glob("phase*.py"):
         title, _, text = script.read_text(encoding="utf-8").partition(".\n")
-        note = NOTE if script.stem.startswith("phase") else ""
-        note += REPORT if script.stem == "phase10_report" else ""
+        note = NOTE + (REPORT if script.stem == "phase10_report" else "")
         runs = any_run and re.search(pattern, script.name)
         note = note if runs else NOT_RUN_NOTE
         all_run = all_run and bool(runs)
@@ -129,7 +127,6 @@ def _prepare(app: Sphinx, config: Any) -> None:
         if (DOCS / thumbnail).is_file():  # else the first figure that the script wrote
             end = f"# sphinx_gallery_thumbnail_path = '{thumbnail}'\n"
         text = text.replace('"""', f'{note}"""', 1)
-        text = re.sub(r"^    python .*", CODE, text, count=1, flags=re.MULTILINE)
         text = f"{title}\n{'=' * len(title)}\n{text}{end}"
         (STUDY / script.name).write_text(text, encoding="utf-8")
     (STUDY / "config.yaml").write_text(SETTINGS, encoding="utf-8")

@@ -11,16 +11,16 @@ from matplotlib.text import Text
 from PIL import Image
 from sklearn.metrics import roc_auc_score
 
-from adlib.report import (
+from adlib.report._figures import (
     confusion_figure,
     curve_figure,
     matrix_figure,
     metric_figure,
-    picture_grid,
     save_figure,
     scatter_figure,
     score_figure,
 )
+from adlib.report._pictures import picture_grid
 
 CLASSES, METHODS, CONDITIONS = ("bolt", "nut"), ("PatchCore", "PaDiM"), ("clean", "new")
 

@@ -125,10 +125,9 @@ SITUATIONS = {
     ),
     "the loss stays after retraining": says(
         "Against clean models on clean images, AUROC falls for 4 of 4 models",
-        "a loss of AUROC against clean images is shown for PatchCore on bolt",
     ),
     "retraining wins everything back": says(
-        "a loss of AUROC against clean images is shown for none.", sign=-1
+        "Against clean models on clean images, AUROC rises for 4 of 4 models", sign=-1
     ),
     "nothing was done without labels": says(
         "compares retraining",

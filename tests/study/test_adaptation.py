@@ -11,7 +11,7 @@ from adlib import PatchCore
 from adlib.metrics import compute_auroc
 from adlib.study._evaluate import run_on_split
 from adlib.study._predictions import Predictions
-from adlib.study._shifts import adapt_threshold, retrained_way, top_up
+from adlib.study._shifts import adapt_threshold, top_up, way
 from adlib.thresholds import calibrate_threshold, transfer_threshold
 from tests.study.conftest import split_of, value
 
@@ -44,19 +44,18 @@ def test_thresholds_are_those_of_the_metrics(model, splits):
         "threshold at the same share": (share, 12, 0),
         "threshold of best F1": (calibrate_threshold(*run.val.parted()), 0, 12),
     }
-    for way, expected in ways.items():
+    for name, expected in ways.items():
         columns = ("threshold", "n_unlabelled", "n_labelled")
-        of = [value(found, metric, setting=f"way {way}") for metric in columns]
+        of = [value(found, metric, setting=f"way {name}") for metric in columns]
         assert tuple(of) == expected
     whole = run.figures("shifted", run.best_f1_threshold)
     best = {"setting": "way threshold of best F1"}
     for metric in ("auroc", "f1", "recall", "specificity"):
         assert value(found, metric, **best) == value(whole, metric)
-    way = retrained_way(run, 8)
-    counts = [
-        value(way, f"n_{k}", setting="way retrained") for k in ("good", "labelled")
-    ]
-    assert counts == [8, 12]
+    alone = way("alone", "PaDiM", run.test, 20.0, good=8, labelled=12)
+    assert set(alone["method"]) == {"PaDiM"}
+    needed = [value(alone, f"n_{k}", setting="way alone") for k in ("good", "labelled")]
+    assert needed == [8, 12]
 
 
 def test_a_topped_up_bank_knows_the_dark_images_and_the_model_stays(model, splits):

@@ -90,7 +90,6 @@ def test_every_test_of_methods_is_that_of_the_metrics():
         test, keys = delong_test(Y, *pair), {"class_": name, "versus": "two"}
         assert value(found, "auroc", **keys) == test.difference
         assert value(found, "auroc", "p", **keys) == test.p_value
-        assert 0 < value(found, "auroc", "p", setting="permutation", **keys) <= 1
         raw.append(test.p_value)
         aurocs.append([compute_auroc(Y, scores) for scores in pair])
     holm = found.loc[found["setting"] == "Holm", "p"]

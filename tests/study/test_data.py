@@ -9,7 +9,7 @@ import pytest
 from PIL import Image
 
 from adlib.datasets import check_shifted_set
-from adlib.report import picture_grid
+from adlib.report._pictures import examples, lights, pairs, picture_grid, shift_parts
 from adlib.study import Config
 from adlib.study._data import (
     clean_splits,
@@ -19,7 +19,6 @@ from adlib.study._data import (
     shifted_splits,
 )
 from adlib.study._phase import environment, provenance
-from adlib.study._pictures import examples, lights, pairs, shift_parts
 from tests.conftest import scratched, texture
 from tests.study.conftest import value
 

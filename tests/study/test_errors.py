@@ -9,7 +9,7 @@ from PIL import Image
 from scipy.stats import binomtest, mannwhitneyu
 
 from adlib.datasets import Sample
-from adlib.study._errors import analyse_errors
+from adlib.study._errors import analyse_errors, wrong_verdicts
 from tests.study.conftest import scored, value
 
 KINDS = ("good",) * 6 + ("hole",) * 4 + ("crack",) * 4
@@ -49,7 +49,7 @@ def analysis(samples):
 
 
 def test_verdicts_are_counted_by_type_good_ones_last(analysis):
-    rows = analysis[0][analysis[0]["metric"] == "n_predicted_anomalous"]
+    rows = analysis[analysis["metric"] == "n_predicted_anomalous"]
     assert rows[["method", "setting", "value", "n"]].values.tolist() == [
         ["one", "defect crack", 3, 4],
         ["one", "defect hole", 2, 4],
@@ -61,7 +61,7 @@ def test_verdicts_are_counted_by_type_good_ones_last(analysis):
 
 
 def test_failing_together_is_set_beside_chance(analysis):
-    found = analysis[0]
+    found = analysis
     alone = {name: f"only {name} wrong" for name in WRONG}
     assert value(found, "n_images", setting=alone["one"]) == 3
     assert value(found, "n_images", setting=alone["two"]) == 1
@@ -73,22 +73,17 @@ def test_failing_together_is_set_beside_chance(analysis):
     assert value(found, "n_images", "p", **keys) == binomtest(3, 4).pvalue
 
 
-def test_images_that_all_fail_on_come_first(analysis):
-    cases = analysis[1]
-    assert cases["image"].tolist()[:4] == ["001.png", "001.png", "007.png", "007.png"]
-    assert len(cases) == 2 * 6
-    own = cases[cases["method"] == "one"].set_index("image")
-    assert own.loc["006.png", "kind"] == "missed"
-    assert own.loc["006.png", "at_border"] == 1.0
-    assert own.loc["010.png", "defect_area"] == pytest.approx(20 / 400)
-    assert own.loc["000.png", "kind"] == "false alarm"
-    assert np.isnan(own.loc["000.png", "defect_area"])
-    # Two of the good images score 2 and more with the first model.
-    assert own.loc["006.png", "rank"] == pytest.approx(4 / 6)
+def test_each_wrong_verdict_is_that_of_its_image(samples):
+    tables = pd.concat([table(*one) for one in WRONG.items()])
+    found = wrong_verdicts(tables, samples)
+    for method, wrong in WRONG.items():
+        assert found.index[found[method]].tolist() == wrong
+    tables.loc[tables["image"] == "001.png", "verdict"] = pd.NA  # skipped
+    assert wrong_verdicts(tables, samples).equals(found.drop(index=1))
 
 
 def test_patterns_are_medians_and_ranks_of_what_was_measured(analysis):
-    found = analysis[0][analysis[0]["method"] == "one"]
+    found = analysis[analysis["method"] == "one"]
     wrong = np.array([6, 7, 10]) * 10 / 255
     right = np.array([8, 9, 11, 12, 13]) * 10 / 255
     missed = {"setting": "pattern missed"}
@@ -101,9 +96,8 @@ def test_patterns_are_medians_and_ranks_of_what_was_measured(analysis):
     assert value(found, "at_border", **missed) == pytest.approx(1 / 3)
 
 
-def test_one_model_without_errors_has_no_cases_and_nobody_to_agree_with(samples):
-    found, cases = analyse_errors(table("one", []), samples)
+def test_one_model_without_errors_has_nobody_to_agree_with(samples):
+    found = analyse_errors(table("one", []), samples)
     assert set(found["metric"]) == {"n_predicted_anomalous"}
-    assert cases.empty
     with pytest.raises(ValueError, match="same order"):
         analyse_errors(table("one", []), samples[::-1])

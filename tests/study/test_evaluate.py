@@ -143,7 +143,7 @@ def test_scores_that_do_not_fit_are_refused(split):
 
 def test_a_run_has_what_lies_behind_the_metrics(model, split, found):
     run = run_on_split(model, split, val_maps=True)
-    whole = run.figures("clean")
+    whole = run.figures("clean", run.threshold)
     assert value(whole, "auroc") == value(found, "auroc")
     best = run.figures("clean", run.best_f1_threshold)
     rule = {"setting": "rule best_f1"}
@@ -160,7 +160,7 @@ def test_a_run_has_what_lies_behind_the_metrics(model, split, found):
     assert bins.loc[bins["metric"] == "observed", "n"].sum() == 12
     shares = bins.loc[bins["metric"] == "observed"]
     assert (shares["value"] * shares["n"]).sum() == pytest.approx(6)
-    table = run.scores("clean")
+    table = run.scores("clean", run.threshold)
     test = table[table["split"] == "test"]
     assert test["score"].tolist() == run.test.scores.tolist()
     assert ((test["score"] > 21.0) == (test["verdict"] == -1)).all()
@@ -169,7 +169,7 @@ def test_a_run_has_what_lies_behind_the_metrics(model, split, found):
 
 def test_zones_are_measured_by_pixel(model, split):
     run = run_on_split(model, split, val_maps=True)
-    whole = run.figures("clean")
+    whole = run.figures("clean", run.threshold)
     normal = [m for s, m in zip(split.val, run.val.maps, strict=True) if not s.label]
     for zones in ((1, 1), (4, 4)):
         limits = zone_thresholds(normal, zones, false_positive_rate=0.01)

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import copy
+
 import numpy as np
 import pytest
 
 from adlib import PatchCore
 from adlib.datasets import read_mask
 from adlib.metrics import compute_auroc
+from adlib.neighbors import MemoryBank
 from adlib.study._interpretation import neighbour_shares, pooled_split, shortcut
 from adlib.study._predictions import Predictions, resized_mask
 from tests.study.conftest import split_of, value
@@ -25,14 +28,10 @@ def splits(tmp_path_factory):
     }
 
 
-def fitted(split):
-    paths = [sample.image_path for sample in split.train]
-    return PatchCore(image_size=64, coreset=0.3, progress=False).fit(paths)
-
-
 @pytest.fixture(scope="module")
 def model(splits):
-    return fitted(pooled_split(splits))
+    paths = [sample.image_path for sample in pooled_split(splits).train]
+    return PatchCore(image_size=64, coreset=0.3, progress=False).fit(paths)
 
 
 def test_a_pooled_split_holds_every_image_once_in_its_part(splits):
@@ -72,18 +71,20 @@ def test_shares_are_those_of_every_patch_looked_up_alone(model, splits):
 
 def test_other_classes_entries_lower_scores_by_what_is_nearest(model, splits):
     pooled, test = pooled_split(splits), splits["pill"].test
-    own = fitted(splits["pill"])
-    paths, labels = [s.image_path for s in test], [s.label for s in test]
-    alone = own.score(paths).astype(np.float64)
+    labels = [sample.label for sample in test]
     whole = Predictions.of(model, test, maps=False)
-    found = shortcut(model, pooled.train, whole, alone, len(own.memory_bank_))
+    found = shortcut(model, pooled.train, whole)
 
     def of(metric, column="value", **keys):
         return value(found, metric, column, setting="shortcut", **keys)
 
-    assert of("n_entries_alone") == len(own.memory_bank_)
-    assert of("n_entries_kept") == (model.memory_bank_.origins[:, 0] < 8).sum()
-    assert of("auroc_alone") == compute_auroc(labels, alone)
+    kept = model.memory_bank_.origins[:, 0] < 8
+    assert of("n_entries_kept") == kept.sum()
+    own = copy.copy(model)
+    own.memory_bank_ = MemoryBank(model.memory_bank_.embeddings[kept])
+    alone = own.score([sample.image_path for sample in test])
+    assert of("auroc_own_entries") == compute_auroc(labels, alone)
+    assert of("auroc_global") == compute_auroc(labels, whole.scores)
     assert 0.0 <= of("normal_drop") < 0.5
     assert 0.0 <= of("anomalous_drop") < 0.5
     change = of("auroc_global") - of("auroc_own_entries")

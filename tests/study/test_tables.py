@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import json
+import sys
+from importlib import import_module
 
 import numpy as np
 import pandas as pd
 import pytest
 
 from adlib.study import _names as names
-from adlib.study import differing_results, read_figures, read_scores
+from adlib.study import read_figures, read_scores
 from adlib.study._tables import (
     as_text,
     figures,
@@ -87,27 +89,6 @@ def test_text_has_a_column_a_metric_or_a_line_a_difference():
     assert "-0.75" in as_text(change)
 
 
-def test_differences_are_told_with_their_place(tmp_path):
-    for name, x in (("one", 1.0), ("other", 1.5)):
-        rows = [row("auroc", x, n=3), row("fit_seconds", 3 * x)]
-        rows += [row("f1", 0.5)] * (name == "one")
-        write_figures(figures(rows), tmp_path / name / "results/clean_results.json")
-        table = scored([0.5, x], 0.7, [0, 1])
-        write_table(table, tmp_path / name / "results/clean_scores.csv")
-    found = differing_results(tmp_path / "one", tmp_path / "other")
-    told = found[["metric", "image", "column"]].fillna("").values.tolist()
-    assert told == [
-        ["auroc", "", "value"],
-        ["f1", "", "value"],
-        ["", "001.png", "score"],
-    ]
-    assert found["first"].iloc[0] == 1.0
-    assert pd.isna(found["second"].iloc[1])
-    assert differing_results(tmp_path / "one", tmp_path / "one").empty
-    with pytest.raises(FileNotFoundError, match="There are no results"):
-        differing_results(tmp_path / "one", tmp_path / "gone")
-
-
 def test_a_record_is_a_line_of_json(tmp_path):
     write_figures(figures([row("f1", 0.5)]), tmp_path / "a.json")
     _, line, _ = (tmp_path / "a.json").read_text().splitlines()
@@ -117,3 +98,12 @@ def test_a_record_is_a_line_of_json(tmp_path):
         "value": 0.5,
         **dict.fromkeys(("low", "high", "n", "p")),
     }
+
+
+def test_a_missing_package_is_named_with_its_extra(monkeypatch):
+    for name in [one for one in sys.modules if one.startswith("adlib.study")]:
+        monkeypatch.delitem(sys.modules, name)
+    monkeypatch.setitem(sys.modules, "pydantic", None)
+    said = r"adlib.study needs the package 'pydantic'.*adlib-vision\[study\]"
+    with pytest.raises(ImportError, match=said):
+        import_module("adlib.study")
