@@ -1,13 +1,14 @@
 """The asv suites under pytest-benchmark: the same bodies, no asv needed.
 
-    pytest benchmarks -n 0 --benchmark-only
-    pytest benchmarks -n 0 --benchmark-disable # that they run, each once
+    pytest benchmarks
+    pytest benchmarks --benchmark-disable # that they run, each once
 
 Each parameter takes its values while the others keep their first.
 
-What asv tracks (recall, covering radius) stands in ``extra_info`` of the JSON under its
-unit. Peak memory is taken in a process of its own and stands there too, in MiB; a
-process that only imports is ``baseline``. ``--benchmark-json`` writes the JSON.
+pytest-benchmark's table has the times; ``--benchmark-json`` writes them. What asv
+tracks (recall, AUROC, covering radius) and peak memory stand in a table of their own,
+with units; ``--junitxml`` writes them. Peak memory is taken in a process of its own; a
+process that only imports is ``baseline``.
 """
 
 from __future__ import annotations
@@ -102,33 +103,28 @@ def test_time(benchmark, suite, method, values):
 
 
 @pytest.mark.parametrize(("suite", "method", "values"), list(_cases("track_")))
-def test_track(benchmark, suite, method, values):
+def test_track(record_property, suite, method, values):
     """Note a figure that is not a time, so that speed is not bought with quality."""
     with _ready(suite, values) as instance:
         tracked = getattr(instance, method)
-        value = benchmark.pedantic(tracked, args=values, rounds=1)
-    benchmark.extra_info[tracked.unit] = value
+        value = tracked(*values)
+    record_property(tracked.unit, value)
     assert math.isfinite(value)
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="reads Linux's /proc")
 @pytest.mark.parametrize(("module", "suite", "method"), list(_peaks()))
-def test_peak_memory(benchmark, module, suite, method):
+def test_peak_memory(record_property, pytestconfig, module, suite, method):
     """Measure with the first value of each parameter only: a process each is slow."""
-    if benchmark.disabled and module != "benchmarks.baseline":  # it need only run
+    disabled = pytestconfig.getoption("benchmark_disable")
+    if disabled and module != "benchmarks.baseline":  # it need only run
         kind = getattr(importlib.import_module(module), suite)
         values = _values(getattr(kind, "params", []))[0]
         with _ready(kind, values) as instance:
-            benchmark.pedantic(getattr(instance, method), args=values)
+            getattr(instance, method)(*values)
         return
     command = [sys.executable, "-c", MEASURE, module, suite, method]
-
-    def measure():
-        done = subprocess.run(
-            command, cwd=HERE, check=True, capture_output=True, text=True
-        )
-        return float(done.stdout)
-
-    peak = benchmark.pedantic(measure, rounds=1)
-    benchmark.extra_info["peak MiB"] = round(peak)
+    done = subprocess.run(command, cwd=HERE, check=True, capture_output=True, text=True)
+    peak = float(done.stdout)
+    record_property("MiB", peak)
     assert peak > 0

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import numpy as np
 import torch
 from anomalib.models.image.padim.torch_model import PadimModel
 from anomalib.models.image.patchcore.torch_model import PatchcoreModel
+from torchvision.transforms.v2 import Normalize
 
 from adlib.features import Backbone
 
@@ -25,6 +28,34 @@ def patchcore_model(bank: np.ndarray, n_neighbors: int = 1) -> PatchcoreModel:
     _give_weights(model)
     model.memory_bank = torch.from_numpy(bank)
     return model.eval()
+
+
+def export_patchcore(model: PatchcoreModel, side: int, folder: Path) -> Path:
+    """Export the model by anomalib's own way to OpenVINO, and return the file's path.
+
+    It takes one image a call, (1, 3, side, side), and normalises it itself.
+    """
+    # Part of anomalib's extra ``openvino``; training needs none of it.
+    from anomalib.models import Patchcore
+    from anomalib.pre_processing import PreProcessor
+
+    mean, std = Backbone().normalisation
+    whole = Patchcore(
+        backbone="tf_efficientnet_lite0",
+        layers=LAYERS,
+        pre_trained=False,
+        pre_processor=PreProcessor(transform=Normalize(mean=mean, std=std)),
+        post_processor=False,
+        evaluator=False,
+        visualizer=False,
+    )
+    whole.model = model
+    # Without dynamic shapes, since a batch axis meant to be free comes out as 2; and
+    # opset 18, the lowest that torch writes: ONNX cannot convert the padding to 14.
+    options = {"dynamic_shapes": None, "opset_version": 18}
+    return whole.eval().to_openvino(
+        folder, input_size=(side, side), onnx_kwargs=options
+    )
 
 
 def padim_model(channels: np.ndarray, sigma: float) -> PadimModel:

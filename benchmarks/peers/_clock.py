@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import itertools
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import numpy as np
@@ -27,6 +28,12 @@ def alternate(n_rounds: int, **calls: Callable[[], Any]) -> dict[str, list[float
             taken = time.perf_counter() - started
             seconds[name].append(told if isinstance(told, float) else taken)
     return seconds
+
+
+def one_by_one(call: Callable[[Any], Any], items: Sequence) -> Callable[[], Any]:
+    """Return a call of the next item: other rounds, other items, the same for all."""
+    turn = itertools.cycle(items)
+    return lambda: call(next(turn))
 
 
 def compared(task: str, seconds: dict[str, list[float]], **notes: Any) -> list[dict]:

@@ -27,10 +27,15 @@ def images(paths: list[Path], side: int) -> np.ndarray:
 
 def tile_embeddings(data: Path, n_images: int = 300) -> np.ndarray:
     """Return patch embeddings of magnetic tiles at 224, (n_images, 28, 28, 152)."""
-    backbone = Backbone()
     paths = paths_in(data / "magnetic_tile" / "train" / "good", n_images)
+    return embeddings(paths, 8 * GRID)
+
+
+def embeddings(paths: list[Path], side: int) -> np.ndarray:
+    """Return patch embeddings, (n_images, side // 8, side // 8, 152) float32."""
+    backbone = Backbone()
     parts = []
-    for image in images(paths, 8 * GRID):
+    for image in images(paths, side):
         maps = backbone(torch.from_numpy(image[None]))
         parts.append(patch_embeddings(maps, "concat").numpy())
     return np.concatenate(parts)

@@ -10,7 +10,8 @@ import sys
 from importlib.metadata import version
 from pathlib import Path
 
-LIBRARIES = ["torch", "numpy", "numba", "anomalib", "faiss-cpu", "scikit-learn"]
+LIBRARIES = ["torch", "numpy", "numba", "openvino"]
+LIBRARIES += ["anomalib", "faiss-cpu", "scikit-learn"]
 
 
 def main() -> None:

@@ -4,10 +4,11 @@
 
 ROOT holds the MVTec-layout classes ``screw`` and ``magnetic_tile``. The command makes a
 virtual environment of its own (``--environment``, kept for the next run), installs
-adlib from this checkout, anomalib, faiss-cpu and scikit-learn into it, runs all of them
-there in turn, and writes ``docs/peers.json`` and ``docs/peers.md``. Run nothing else
-meanwhile. It takes about half an hour on two cores; ``--only`` runs some parts, and
-leaves what the JSON says of the others.
+adlib from this checkout, anomalib (with what its export to OpenVINO needs), faiss-cpu
+and scikit-learn into it, runs all of them there in turn, and writes ``docs/peers.json``
+and ``docs/peers.md``. Run nothing else meanwhile. It takes about half an hour on two
+cores; ``--only`` runs some parts, and leaves what the JSON says of the others, and of
+the machine that they were measured on.
 """
 
 from __future__ import annotations
@@ -21,9 +22,9 @@ from pathlib import Path
 
 HERE = Path(__file__).resolve().parent
 ROOT = HERE.parents[1]
-PARTS = ["coresets", "searches", "detectors", "gaussians", "metrics"]
-PARTS += ["memory", "scaling"]
-PEERS = ["anomalib", "faiss-cpu", "scikit-learn"]
+PARTS = ["coresets", "searches", "banks", "detectors", "deployed", "gaussians"]
+PARTS += ["metrics", "memory", "scaling", "growth"]
+PEERS = ["anomalib", "onnxscript", "faiss-cpu", "scikit-learn"]
 
 
 def main() -> None:
@@ -43,8 +44,7 @@ def main() -> None:
         command = [python, HERE / "measure.py", part, arguments.data.resolve()]
         quiet = os.environ | {"TQDM_DISABLE": "1"}
         done = subprocess.run(command, stdout=subprocess.PIPE, check=True, env=quiet)
-        found = json.loads(done.stdout)
-        known = {**known, **found["machine"], part: found["results"]}
+        known[part] = json.loads(done.stdout)
         arguments.json.write_text(json.dumps(known, indent=1) + "\n")
     command = [python, HERE / "page.py", arguments.json, arguments.page]
     subprocess.run(command, check=True)

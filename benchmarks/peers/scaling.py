@@ -1,4 +1,4 @@
-"""How adlib's time grows with the points, the coreset and the dimension.
+"""How the core's time grows with the points, the coreset and the dimension.
 
 An exponent is the slope of log time over log size, fitted over a range of 8 to 1 by
 least squares; each point is the median of three runs in turn.
@@ -59,6 +59,10 @@ def _exponent(what: str, calls: dict) -> dict:
     named = {str(size): call for size, call in calls.items()}
     seconds = alternate(ROUNDS, **named)
     medians = {int(size): float(np.median(taken)) for size, taken in seconds.items()}
-    logs = np.log([*medians]), np.log([*medians.values()])
-    slope = float(np.polyfit(*logs, 1)[0])
-    return {"what": what, "seconds": medians, "exponent": slope}
+    exponent = slope([*medians], [*medians.values()])
+    return {"what": what, "seconds": medians, "exponent": exponent}
+
+
+def slope(sizes: list[float], values: list[float]) -> float:
+    """Return the exponent: the least-squares slope of log value over log size."""
+    return float(np.polyfit(np.log(sizes), np.log(values), 1)[0])
