@@ -13,7 +13,8 @@ from matplotlib.figure import Figure
 
 from adlib._files import replacing
 from adlib._typing import BoolArray, Float32Array
-from adlib.datasets._elpv import CellKind, elpv_cells, split_cells
+from adlib.datasets._elpv import CellKind, elpv_samples, split_cells
+from adlib.datasets._samples import ANOMALOUS
 from adlib.estimators import PatchCore
 from adlib.estimators._results import Explanation
 from adlib.images import read_image
@@ -22,6 +23,7 @@ from adlib.metrics import compute_auroc
 from adlib.overlays._overlay import BLUE, ORANGE, overlay
 
 KINDS = ("functional", "defective")
+N_SHOWN = 6  # cells with the highest scores, and as many with the lowest
 
 
 @dataclass(frozen=True)
@@ -37,7 +39,6 @@ class DemoResult:
     least: list[int]  # positions of the least anomalous cells, least anomalous first
     maps: dict[int, Float32Array]  # of these, by position, (height, width) each
     explanations: dict[int, Explanation]  # likewise
-    n_training: int
     fit_seconds: float
     score_seconds: float
 
@@ -46,32 +47,27 @@ def run_demo(
     model: PatchCore,
     *,
     kind: CellKind = "mono",
-    n_shown: int = 6,
-    n_training: int | None = None,
-    random_state: int = 42,
     say: Callable[[str], None] = lambda message: None,
 ) -> DemoResult:
     """Fit on functional cells and score held-out functional and defective ones.
 
     Cells on which the experts were unsure (probability 1/3 and 2/3) are left out.
     """
-    training, held_out = split_cells(
-        elpv_cells(kind), n_training=n_training, random_state=random_state
-    )
+    training, held_out = split_cells(elpv_samples(kind))
     say(f"Learning {len(training)} functional {kind} cells ...")
     started = time.perf_counter()
-    model.fit([cell.path for cell in training])
+    model.fit([cell.image_path for cell in training])
     fit_seconds = time.perf_counter() - started
 
     say(f"Scoring {len(held_out)} cells it has not seen ...")
-    paths = [str(cell.path) for cell in held_out]
+    paths = [str(cell.image_path) for cell in held_out]
     started = time.perf_counter()
     scores = model.score(paths)
     score_seconds = time.perf_counter() - started
 
-    defective = np.array([cell.defect_probability == 1.0 for cell in held_out])
+    defective = np.array([cell.label == ANOMALOUS for cell in held_out])
     order = np.argsort(scores, kind="stable").tolist()
-    least, most = order[:n_shown], order[::-1][:n_shown]
+    least, most = order[:N_SHOWN], order[::-1][:N_SHOWN]
     shown = sorted({*most, *least})
     shown_paths = [paths[i] for i in shown]
     return DemoResult(
@@ -84,7 +80,6 @@ def run_demo(
         least=least,
         maps=dict(zip(shown, model.anomaly_maps(shown_paths), strict=True)),
         explanations=dict(zip(shown, model.explain(shown_paths), strict=True)),
-        n_training=len(training),
         fit_seconds=fit_seconds,
         score_seconds=score_seconds,
     )
@@ -106,6 +101,7 @@ def write_demo_page(result: DemoResult, folder: Path) -> Path:
     page = environment.get_template("demo.html").render(
         result=result,
         scale=scale,
+        n_training=len(result.model.training_images_),
         kinds=np.array(KINDS)[result.defective.astype(int)],
         name_of=lambda path: Path(path).name,
     )

@@ -33,7 +33,6 @@ def result(fitted, mixed, tmp_path_factory):
         least=order[:2],
         maps=dict(enumerate(fitted.anomaly_maps(paths))),
         explanations=dict(enumerate(fitted.explain(paths))),
-        n_training=6,
         fit_seconds=1.25,
         score_seconds=0.6,
     )
