@@ -32,12 +32,8 @@ write_json(phase.config.model_dump(mode="json"), phase.folder / "config.json")
 
 report = verify(data_root(phase.config), phase.config.data.classes)
 print(f"\n{data_root(phase.config)}, laid out as {report.layout}")
-for found in report.classes:
-    print(
-        f"  {found.class_name}: {found.n_train} to train with; to test with "
-        f"{found.n_test_good} good and {found.n_test_anomalous} anomalous; "
-        f"{found.n_masks} masks; defects: {', '.join(found.defect_types) or 'none'}"
-    )
+for row in report.classes:
+    print("  " + ", ".join(f"{what}: {of}" for what, of in row.items()))
 for problem in report.problems:
     print(f"  {problem.severity}: {problem.path} {problem.text}. {problem.remedy}")
 if not report.sound:
