@@ -16,7 +16,6 @@ from adlib._typing import BoolArray, Float32Array
 from adlib.datasets._elpv import CellKind, elpv_samples, split_cells
 from adlib.datasets._samples import ANOMALOUS
 from adlib.estimators import PatchCore
-from adlib.estimators._results import Explanation
 from adlib.images import read_image
 from adlib.images._pixels import as_pixels
 from adlib.metrics import compute_auroc
@@ -38,7 +37,6 @@ class DemoResult:
     most: list[int]  # positions of the most anomalous cells, most anomalous first
     least: list[int]  # positions of the least anomalous cells, least anomalous first
     maps: dict[int, Float32Array]  # of these, by position, (height, width) each
-    explanations: dict[int, Explanation]  # likewise
     fit_seconds: float
     score_seconds: float
 
@@ -69,7 +67,7 @@ def run_demo(
     order = np.argsort(scores, kind="stable").tolist()
     least, most = order[:N_SHOWN], order[::-1][:N_SHOWN]
     shown = sorted({*most, *least})
-    shown_paths = [paths[i] for i in shown]
+    maps = model.anomaly_maps([paths[i] for i in shown])
     return DemoResult(
         model=model,
         paths=paths,
@@ -78,8 +76,7 @@ def run_demo(
         auroc=compute_auroc(defective, scores),
         most=most,
         least=least,
-        maps=dict(zip(shown, model.anomaly_maps(shown_paths), strict=True)),
-        explanations=dict(zip(shown, model.explain(shown_paths), strict=True)),
+        maps=dict(zip(shown, maps, strict=True)),
         fit_seconds=fit_seconds,
         score_seconds=score_seconds,
     )
@@ -102,8 +99,6 @@ def write_demo_page(result: DemoResult, folder: Path) -> Path:
         result=result,
         scale=scale,
         n_training=len(result.model.training_images_),
-        kinds=np.array(KINDS)[result.defective.astype(int)],
-        name_of=lambda path: Path(path).name,
     )
     with replacing(folder / "index.html") as path:
         path.write_text(page, encoding="utf-8")

@@ -362,7 +362,7 @@ def _probability_rows(val: Predictions, test: Predictions) -> Rows:
         ),
         "brier_score": brier_score(anomalous, found),
     }
-    pairs |= {f"logistic_{k}": v for k, v in learned.as_dict().items() if k != "method"}
+    pairs |= {f"logistic_{k}": v for k, v in learned._asdict().items()}
     rows = rows_of(pairs, n=len(found), setting="reliability")
     curve = reliability(anomalous, found, n_bins=N_BINS)
     bins = zip(curve.predicted, curve.observed, curve.counts, strict=True)
