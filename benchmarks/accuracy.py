@@ -22,7 +22,8 @@ import numpy as np
 from sklearn.metrics import roc_auc_score
 
 from adlib import PaDiM, PatchCore
-from adlib.datasets._elpv import elpv_cells, split_cells
+from adlib.datasets import ANOMALOUS, elpv_samples
+from adlib.datasets._elpv import split_cells
 
 METHODS = {"PatchCore": PatchCore, "PaDiM": PaDiM}
 CELLS = {"elpv-mono": "mono", "elpv-poly": "poly"}
@@ -59,10 +60,10 @@ def main() -> None:
 def measure(root: Path, name: str, method: str, seed: int) -> list:
     """Return the cells of one row, behind its names."""
     if name in CELLS:
-        training, held_out = split_cells(elpv_cells(CELLS[name]), random_state=seed)
-        learned = [cell.path for cell in training]
-        tests = [cell.path for cell in held_out]
-        anomalous = np.array([cell.defect_probability == 1.0 for cell in held_out])
+        training, held_out = split_cells(elpv_samples(CELLS[name]), seed)
+        learned = [cell.image_path for cell in training]
+        tests = [cell.image_path for cell in held_out]
+        anomalous = np.array([cell.label == ANOMALOUS for cell in held_out])
     else:
         learned = sorted((root / name / "train" / "good").iterdir())
         tests = sorted(p for p in (root / name / "test").rglob("*") if p.is_file())

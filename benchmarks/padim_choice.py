@@ -20,7 +20,7 @@ from scipy.ndimage import gaussian_filter
 from sklearn.metrics import roc_auc_score
 
 from adlib import PaDiM
-from adlib.datasets._elpv import elpv_cells
+from adlib.datasets import ANOMALOUS, elpv_samples
 from adlib.images import open_source, read_batches
 
 LARGEST = 320  # side of the images that defects are drawn into
@@ -92,9 +92,8 @@ def _with_defects(root: Path, name: str, n_learned: int, n_held_out: int) -> tup
 
 def _cells() -> tuple:
     functional, defective = [], []
-    for cell in elpv_cells("poly"):
-        if cell.defect_probability in {0.0, 1.0}:
-            (defective if cell.defect_probability else functional).append(cell.path)
+    for cell in elpv_samples("poly"):
+        (defective if cell.label == ANOMALOUS else functional).append(cell.image_path)
     rng = np.random.default_rng(3)
     functional = [functional[i] for i in rng.permutation(len(functional))]
     defective = [defective[i] for i in rng.permutation(len(defective))]

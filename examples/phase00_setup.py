@@ -29,8 +29,9 @@ write_json(phase.config.model_dump(mode="json"), phase.folder / "config.json")
 # The data: every image decoded once, every mask held against its image.
 
 report = verify(data_root(phase.config), phase.config.data.classes)
-names = ", ".join(found.class_name for found in report.classes)
-print(f"\n{data_root(phase.config)}, laid out as {report.layout}: {names}")
+print(f"\n{data_root(phase.config)}, laid out as {report.layout}")
+for row in report.classes:
+    print("  " + ", ".join(f"{what}: {of}" for what, of in row.items()))
 for problem in report.problems:
     print(f"  {problem.severity}: {problem.path} {problem.text}. {problem.remedy}")
 if not report.sound:

@@ -18,6 +18,8 @@ import textwrap
 from collections.abc import Callable, Iterator
 from typing import Any
 
+from sklearn.base import BaseEstimator
+
 LONGEST_SUMMARY = 80
 HEADERS = (
     "Args",
@@ -149,9 +151,9 @@ def class_breaches(kind: type, *, example: bool) -> Iterator[str]:
         yield "an entry of Attributes names several, which Sphinx takes as one"
     fields = fields_of(kind)
     if fields is not None:
-        yield from args_breaches(
-            entries(told.get("Attributes", "")), fields, "Attributes"
-        )
+        # An estimator's fields are the parameters of its constructor.
+        section = "Args" if issubclass(kind, BaseEstimator) else "Attributes"
+        yield from args_breaches(entries(told.get(section, "")), fields, section)
         maker = vars(kind).get("__post_init__")
     else:
         maker = own_maker(kind)
@@ -235,7 +237,7 @@ def fields_of(kind: type) -> dict[str, object] | None:
         return {
             field.name: field.type
             for field in dataclasses.fields(kind)
-            if not field.name.startswith("_")
+            if field.init and not field.name.startswith("_")
         }
     if issubclass(kind, tuple) and hasattr(kind, "_fields"):
         return {name: kind.__annotations__[name] for name in kind._fields}

@@ -13,7 +13,7 @@ from PIL import Image
 import adlib
 from adlib.cli import main
 from adlib.cli._main import spread
-from adlib.datasets._elpv import elpv_cells
+from adlib.datasets import ANOMALOUS, NORMAL, elpv_samples
 from tests.conftest import texture
 from tests.features.test_runtimes import openvino_or_skip
 
@@ -451,11 +451,11 @@ def test_version_is_the_librarys(capsys):
 
 @pytest.mark.slow
 def test_demo_writes_a_page_and_says_where(tmp_path, monkeypatch, capsys):
-    cells = elpv_cells("mono")
-    functional = [cell for cell in cells if cell.defect_probability == 0.0]
-    defective = [cell for cell in cells if cell.defect_probability == 1.0]
+    cells = elpv_samples("mono")
+    functional = [cell for cell in cells if cell.label == NORMAL]
+    defective = [cell for cell in cells if cell.label == ANOMALOUS]
     monkeypatch.setattr(
-        "adlib.overlays._demo.elpv_cells", lambda kind: functional[:4] + defective[:3]
+        "adlib.overlays._demo.elpv_samples", lambda kind: functional[:4] + defective[:3]
     )
     page = tmp_path / "page"
     assert main(["demo", "-o", str(page)]) == 0

@@ -6,7 +6,7 @@ import os
 import warnings
 from abc import abstractmethod
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from importlib import import_module
 from typing import Any, ClassVar, NoReturn
 
@@ -25,10 +25,10 @@ from adlib.estimators._saving import damaged, restore_detector, save_detector, t
 from adlib.estimators._settings import Settings, check_settings
 from adlib.exceptions import WeightsError
 from adlib.features import Backbone
-from adlib.features._backbone import Precision, Runtime
-from adlib.features._embedding import Embedding
-from adlib.features._weights import Normalisation, Weights
+from adlib.features._weights import DEFAULT_BACKBONE, Normalisation, Weights
 from adlib.images import Images
+from adlib.images._pixels import ColorOrder
+from adlib.images._stream import OnError
 
 SMALLEST = 17  # pixels: anomalib's blur reflects 16 of them at each border
 
@@ -47,17 +47,34 @@ class NormalisedImages:
         return ((images - mean) / std).permute(0, 2, 3, 1)
 
 
+@dataclass(kw_only=True, eq=False, repr=False)
 class AnomalibDetector(AnomalyDetector):
-    """A detector that learns and scores by a torch model of anomalib, ``model_``."""
+    """A detector that learns and scores by a torch model of anomalib, ``model_``.
+
+    Its parameters are the fields, which both adapters have.
+    """
+
+    backbone: str = DEFAULT_BACKBONE
+    weights: str | None = "pretrained"
+    stages: tuple[int, ...] | None = None
+    image_size: int | tuple[int, int] = 320
+    color: ColorOrder = "rgb"
+    max_value: float | None = None
+    batch_size: int = 16
+    device: str = "auto"
+    n_workers: int | None = None
+    on_error: OnError = "raise"
+    progress: bool = True
+    random_state: int | None = 0
+    model_: Any = field(init=False)
 
     _frozen = ("backbone", "stages", "image_size")
-    _aggregated_by = ()  # the models leave no choice
     _model_path: ClassVar[tuple[str, str]]  # module and name in anomalib
     # The shared code asks for these; anomalib's models leave no choice of them.
-    embedding: Embedding = "nearest"
-    precision: Precision = "float32"
-    runtime: Runtime = "torch"
-    model_: Any
+    _aggregated_by = ()
+    embedding = "nearest"
+    precision = "float32"
+    runtime = "torch"
 
     def embeddings(self, X: Images) -> NoReturn:
         """Refuse: anomalib's models take images and give no patch embeddings.
@@ -222,6 +239,11 @@ def _images_for(model: Any, embeddings: Float32Array) -> Iterator[torch.Tensor]:
     size = 1 if device.type == "cpu" else len(images)
     for first in range(0, len(images), size):
         yield images[first : first + size].to(device)
+
+
+def n_channels(backbone: Backbone) -> int:
+    """Return how many channels the stages have together."""
+    return sum(stage.channels for stage in backbone.stages)
 
 
 def finite_tensor(

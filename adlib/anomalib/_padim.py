@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -9,19 +10,17 @@ import torch
 
 from adlib._random import torch_seeded
 from adlib._validation import check_int
-from adlib.anomalib._detector import AnomalibDetector, finite_tensor
+from adlib.anomalib._detector import AnomalibDetector, finite_tensor, n_channels
 from adlib.estimators._model_file import ModelContent
 from adlib.estimators._saving import damaged, tensor_of
 from adlib.estimators._settings import Settings
 from adlib.exceptions import ImageError
 from adlib.features import Backbone
-from adlib.features._weights import DEFAULT_BACKBONE
-from adlib.images._pixels import ColorOrder
-from adlib.images._stream import OnError
 
 FEWEST = 2  # images that a covariance can be estimated from
 
 
+@dataclass(kw_only=True, eq=False, repr=False)
 class AnomalibPadim(AnomalibDetector):
     """Run anomalib's PaDiM with adlib's weights and images, to compare or to migrate.
 
@@ -73,39 +72,10 @@ class AnomalibPadim(AnomalibDetector):
         (4,)
     """
 
+    n_features: int = 100
+
     _model_path = ("anomalib.models.image.padim.torch_model", "PadimModel")
     _strides = (4, 8, 16)
-
-    def __init__(
-        self,
-        *,
-        backbone: str = DEFAULT_BACKBONE,
-        weights: str | None = "pretrained",
-        stages: tuple[int, ...] | None = None,
-        image_size: int | tuple[int, int] = 320,
-        color: ColorOrder = "rgb",
-        max_value: float | None = None,
-        n_features: int = 100,
-        batch_size: int = 16,
-        device: str = "auto",
-        n_workers: int | None = None,
-        on_error: OnError = "raise",
-        progress: bool = True,
-        random_state: int | None = 0,
-    ) -> None:
-        self.backbone = backbone
-        self.weights = weights
-        self.stages = stages
-        self.image_size = image_size
-        self.color = color
-        self.max_value = max_value
-        self.n_features = n_features
-        self.batch_size = batch_size
-        self.device = device
-        self.n_workers = n_workers
-        self.on_error = on_error
-        self.progress = progress
-        self.random_state = random_state
 
     def _describe(self) -> dict[str, str]:
         gaussian = self.model_.gaussian
@@ -113,7 +83,7 @@ class AnomalibPadim(AnomalibDetector):
         megabytes = (gaussian.mean.nbytes + gaussian.inv_covariance.nbytes) / 1e6
         return {
             "Gaussians": f"{n_positions:,} positions, {n_features} of "
-            f"{_n_available(self.backbone_)} features, {megabytes:.1f} MB, by anomalib"
+            f"{n_channels(self.backbone_)} features, {megabytes:.1f} MB, by anomalib"
         }
 
     def _saved(self) -> dict[str, torch.Tensor]:
@@ -124,7 +94,7 @@ class AnomalibPadim(AnomalibDetector):
         }
 
     def _take_saved(self, model: Any, content: ModelContent) -> None:
-        n_available = _n_available(self.backbone_)
+        n_available = n_channels(self.backbone_)
         n_features = len(model.idx)
         chosen = tensor_of(content, "features", np.int64, (n_features,))
         inside = (chosen >= 0).all() and (chosen < n_available).all()
@@ -143,7 +113,7 @@ class AnomalibPadim(AnomalibDetector):
         return super()._check_parameters()
 
     def _options(self, backbone: Backbone) -> dict[str, Any]:
-        return {"n_features": min(int(self.n_features), _n_available(backbone))}
+        return {"n_features": min(int(self.n_features), n_channels(backbone))}
 
     def _fit(self, model: Any, n_kept: int, settings: Settings) -> None:
         if n_kept < FEWEST:
@@ -165,8 +135,3 @@ def _by_columns(matrices: torch.Tensor) -> torch.Tensor:
     by row differ by up to 1e-4, and a loaded model would score other than the saved.
     """
     return matrices.mT.contiguous().mT
-
-
-def _n_available(backbone: Backbone) -> int:
-    """Return how many features a position has before any are left out."""
-    return sum(stage.channels for stage in backbone.stages)

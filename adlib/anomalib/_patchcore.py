@@ -6,6 +6,7 @@ import io
 import sys
 import warnings
 from contextlib import AbstractContextManager, nullcontext, redirect_stderr
+from dataclasses import dataclass
 from typing import Any
 
 import torch
@@ -13,17 +14,15 @@ import torch
 from adlib._random import numpy_seeded, torch_seeded
 from adlib._typing import Float32Array
 from adlib._validation import check_int, check_ratio, describe, refusal
-from adlib.anomalib._detector import AnomalibDetector, finite_tensor
+from adlib.anomalib._detector import AnomalibDetector, finite_tensor, n_channels
 from adlib.estimators._model_file import ModelContent
 from adlib.estimators._results import Scored
 from adlib.estimators._saving import damaged
 from adlib.estimators._settings import Settings
 from adlib.features import Backbone
-from adlib.features._weights import DEFAULT_BACKBONE
-from adlib.images._pixels import ColorOrder
-from adlib.images._stream import OnError
 
 
+@dataclass(kw_only=True, eq=False, repr=False)
 class AnomalibPatchcore(AnomalibDetector):
     """Run anomalib's PatchCore with adlib's weights and images.
 
@@ -79,40 +78,10 @@ class AnomalibPatchcore(AnomalibDetector):
         (4,)
     """
 
-    _model_path = ("anomalib.models.image.patchcore.torch_model", "PatchcoreModel")
+    coreset: float = 0.05
+    n_neighbors: int = 9
 
-    def __init__(
-        self,
-        *,
-        backbone: str = DEFAULT_BACKBONE,
-        weights: str | None = "pretrained",
-        stages: tuple[int, ...] | None = None,
-        image_size: int | tuple[int, int] = 320,
-        color: ColorOrder = "rgb",
-        max_value: float | None = None,
-        coreset: float = 0.05,
-        n_neighbors: int = 9,
-        batch_size: int = 16,
-        device: str = "auto",
-        n_workers: int | None = None,
-        on_error: OnError = "raise",
-        progress: bool = True,
-        random_state: int | None = 0,
-    ) -> None:
-        self.backbone = backbone
-        self.weights = weights
-        self.stages = stages
-        self.image_size = image_size
-        self.color = color
-        self.max_value = max_value
-        self.coreset = coreset
-        self.n_neighbors = n_neighbors
-        self.batch_size = batch_size
-        self.device = device
-        self.n_workers = n_workers
-        self.on_error = on_error
-        self.progress = progress
-        self.random_state = random_state
+    _model_path = ("anomalib.models.image.patchcore.torch_model", "PatchcoreModel")
 
     def _describe(self) -> dict[str, str]:
         n_bank, n_features = self.model_.memory_bank.shape
@@ -131,8 +100,8 @@ class AnomalibPatchcore(AnomalibDetector):
         return {"memory_bank": self.model_.memory_bank}
 
     def _take_saved(self, model: Any, content: ModelContent) -> None:
-        n_features = sum(stage.channels for stage in self.backbone_.stages)
-        model.memory_bank = finite_tensor(content, "memory_bank", (None, n_features))
+        shape = (None, n_channels(self.backbone_))
+        model.memory_bank = finite_tensor(content, "memory_bank", shape)
         if len(model.memory_bank) > self.n_patches_:
             raise damaged("memory_bank", f"at most {self.n_patches_} patches")
 

@@ -33,13 +33,6 @@ Errors = Annotated[
     Literal["raise", "skip"],
     typer.Option(help="At an unusable image: stop, or skip it and report."),
 ]
-Classes = Annotated[
-    list[str] | None,
-    typer.Option(
-        "--classes",
-        help="Classes, one or several, up to the next option or `--`. Default: all.",
-    ),
-]
 
 # The options of the library's parameters.
 OPTIONS = ["aggregation", "backbone", "coreset", "device", "image_size", "precision"]

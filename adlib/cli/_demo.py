@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-from enum import StrEnum
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Literal
 
 import typer
 from rich.table import Table
@@ -12,20 +11,13 @@ from rich.table import Table
 from adlib.cli._console import Device, show, tell
 
 
-class CellKind(StrEnum):
-    """Which solar cells the demo takes."""
-
-    MONO = "mono"
-    POLY = "poly"
-
-
 def demo(
     output: Annotated[
         Path, typer.Option("--output", "-o", help="Folder for the page.")
     ] = Path("adlib-demo"),
     kind: Annotated[
-        CellKind, typer.Option(help="Kind of solar cells.")
-    ] = CellKind.MONO,
+        Literal["mono", "poly"], typer.Option(help="Kind of solar cells.")
+    ] = "mono",
     device: Device = "auto",
 ) -> None:
     """Learn functional solar cells, find the defective ones, and write a page.
@@ -39,16 +31,14 @@ def demo(
     from adlib.estimators import PatchCore
     from adlib.overlays._demo import run_demo, write_demo_page
 
-    result = run_demo(PatchCore(device=device), kind=kind.value, say=tell.print)
+    result = run_demo(PatchCore(device=device), kind=kind, say=tell.print)
     page = write_demo_page(result, output)
-    n_images = len(result.paths)
+    n_training, n_images = len(result.model.training_images_), len(result.paths)
+    fitted, scored = result.fit_seconds, result.score_seconds
+    each = f"{1000 * scored / n_images:.0f} ms each"
     table = Table(show_header=False, box=None)
     table.add_row("image AUROC", f"{result.auroc:.4f}")
-    table.add_row("learning", f"{result.fit_seconds:.1f} s, {result.n_training} cells")
-    per_image = 1000 * result.score_seconds / n_images
-    table.add_row(
-        "scoring",
-        f"{result.score_seconds:.1f} s, {n_images} cells, {per_image:.0f} ms each",
-    )
+    table.add_row("learning", f"{fitted:.1f} s, {n_training} cells")
+    table.add_row("scoring", f"{scored:.1f} s, {n_images} cells, {each}")
     show.print(table)
-    show.print(f" page: {page.resolve()}", soft_wrap=True, markup=False)
+    show.print(f" page: {page.resolve()}", soft_wrap=True)

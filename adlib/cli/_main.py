@@ -27,12 +27,11 @@ from adlib.cli._console import (
     show,
     tell,
 )
+from adlib.cli._data import download, verify
 from adlib.cli._demo import demo
-from adlib.cli._download import download
 from adlib.cli._fit import fit
 from adlib.cli._score import score
 from adlib.cli._study import study
-from adlib.cli._verify import verify
 from adlib.exceptions import InputWarning
 
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import os
 import tempfile
 from collections.abc import Iterator
@@ -24,11 +23,10 @@ from adlib.datasets._demo_pictures import (
 )
 from adlib.datasets._samples import GOOD
 
-VERSION = 1  # of the pictures: raise it with any change to them
 KINDS = tuple(DEFECTS)
 N_TRAINING, N_GOOD, N_DEFECTS = 40, 12, 6  # images a class; the last: a kind of defect
-MARKER = "demo.json"  # is written last
-FOLDER = f"demo-{VERSION}"
+MARKER = "demo.json"  # tells that adlib made the set; is written last
+FOLDER = "demo-1"  # the version of the pictures: raise it with any change to them
 N_FILES = len(CLASSES) * (N_TRAINING + N_GOOD + 2 * N_DEFECTS * len(KINDS))
 FAST = 1  # compression level: the noise in the pictures leaves little to gain
 
@@ -44,9 +42,9 @@ def demo_root(cache: str | Path | None = None) -> Path:
     defects are drawn: outside of the mask the image is as it was. The set shows how
     things work; results on it say nothing about real parts.
 
-    It takes seconds to make and about 16 MB, and appears whole or not at all; one of
-    another version, or with files missing, is made again. Other releases of NumPy,
-    SciPy or Pillow may round or compress a few pictures differently.
+    It takes seconds to make and about 16 MB, and appears whole or not at all; one with
+    files missing is made again. Other releases of NumPy, SciPy or Pillow may round or
+    compress a few pictures differently.
 
     Args:
         cache: Where to keep it; None: ``$ADLIB_CACHE``, else the platform's
@@ -71,7 +69,7 @@ def demo_root(cache: str | Path | None = None) -> Path:
     root = folder / FOLDER
     if _is_whole(root):
         return root
-    if root.exists() and _version(root) is None:
+    if root.exists() and not (root / MARKER).is_file():
         raise FileExistsError(
             f"{str(root)!r} is not a demo set that adlib made. Move it away, or pass "
             "another cache."
@@ -91,16 +89,8 @@ def demo_root(cache: str | Path | None = None) -> Path:
 
 
 def _is_whole(root: Path) -> bool:
-    """Whether the whole set of this version is there."""
-    return _version(root) == VERSION and len(list(root.rglob("*.png"))) == N_FILES
-
-
-def _version(root: Path) -> object:
-    """Return the version of a set, or None: adlib did not make it."""
-    try:
-        return json.loads((root / MARKER).read_text(encoding="utf-8"))["version"]
-    except (OSError, ValueError, KeyError, TypeError):
-        return None
+    """Whether the whole set is there."""
+    return (root / MARKER).is_file() and len(list(root.rglob("*.png"))) == N_FILES
 
 
 def _build(root: Path) -> None:
@@ -113,7 +103,7 @@ def _build(root: Path) -> None:
                 target.parent.mkdir(parents=True, exist_ok=True)
                 Image.fromarray(picture).save(target, compress_level=FAST)
                 bar.advance(note=name)
-    (root / MARKER).write_text(json.dumps({"version": VERSION}), encoding="utf-8")
+    (root / MARKER).touch()
 
 
 def _pictures(

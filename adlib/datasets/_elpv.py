@@ -5,45 +5,20 @@ from __future__ import annotations
 import csv
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Literal, NamedTuple, TypeAlias, get_args
+from typing import Literal, TypeAlias, get_args
 
 import numpy as np
 
-from adlib._validation import check_int, check_option
-from adlib.datasets._samples import ANOMALOUS, GOOD, NORMAL, Sample
+from adlib._validation import check_option
+from adlib.datasets._samples import ANOMALOUS, GOOD, NORMAL, Sample, Split
 
 CellKind: TypeAlias = Literal["mono", "poly"]
 TRAINING_RATIO = 0.6  # of the functional cells; the others are held out
-
-
-class SolarCell(NamedTuple):
-    """A grey electroluminescence photograph of a solar cell, 300x300.
-
-    ``defect_probability`` is 0, 1/3, 2/3 or 1, as experts judged it.
-    """
-
-    path: Path
-    defect_probability: float
-
-
-def elpv_cells(kind: CellKind) -> list[SolarCell]:
-    """Return the cells of one kind, in the order of the data set."""
-    check_option(kind, "kind", "elpv_cells", get_args(CellKind))
-    try:
-        import elpv_dataset  # noqa: PLC0415 - optional
-    except ImportError:
-        raise ImportError(
-            "The solar cells need the package elpv-dataset. "
-            'Run: pip install "adlib-vision[demo]"'
-        ) from None
-    root = Path(elpv_dataset.__file__).parent / "data"
-    with (root / "labels.csv").open(newline="") as file:
-        rows = csv.reader(file, delimiter=" ", skipinitialspace=True)
-        return [
-            SolarCell(root / name, float(probability))
-            for name, probability, cell_kind in rows
-            if cell_kind == kind
-        ]
+# What experts were sure of, by the probability of a defect: label, type and split.
+SURE: dict[float, tuple[int, str, Split]] = {
+    0.0: (NORMAL, GOOD, "train"),
+    1.0: (ANOMALOUS, "defective", "test"),
+}
 
 
 def elpv_samples(kind: CellKind) -> list[Sample]:
@@ -72,31 +47,37 @@ def elpv_samples(kind: CellKind) -> list[Sample]:
         >>> sorted({sample.defect_type for sample in elpv_samples("mono")})
         ['defective', 'good']
     """
-    name = f"elpv-{kind}"
-    return [
-        Sample(path, NORMAL, GOOD, None, name, "train")
-        if probability == 0.0
-        else Sample(path, ANOMALOUS, "defective", None, name, "test")
-        for path, probability in elpv_cells(kind)
-        if probability in (0.0, 1.0)
-    ]
+    check_option(kind, "kind", "elpv_samples", get_args(CellKind))
+    try:
+        import elpv_dataset  # noqa: PLC0415 - optional
+    except ImportError:
+        raise ImportError(
+            "The solar cells need the package elpv-dataset. "
+            'Run: pip install "adlib-vision[demo]"'
+        ) from None
+    root, class_name = Path(elpv_dataset.__file__).parent / "data", f"elpv-{kind}"
+    samples = []
+    with (root / "labels.csv").open(newline="") as file:
+        rows = csv.reader(file, delimiter=" ", skipinitialspace=True)
+        for name, probability, cell_kind in rows:
+            if cell_kind == kind and float(probability) in SURE:
+                label, defect_type, split = SURE[float(probability)]
+                samples.append(
+                    Sample(root / name, label, defect_type, None, class_name, split)
+                )
+    return samples
 
 
 def split_cells(
-    cells: Sequence[SolarCell], *, n_training: int | None = None, random_state: int = 42
-) -> tuple[list[SolarCell], list[SolarCell]]:
-    """Return training cells (functional), and test cells (functional, then defective).
+    samples: Sequence[Sample], random_state: int = 42
+) -> tuple[list[Sample], list[Sample]]:
+    """Return cells to train with, 60 % of the functional ones, drawn; and the others.
 
-    ``n_training`` functional cells, None: 60 %, are drawn by ``random_state``; at least
-    one is left to test with.
+    The others are to test with: functional cells, then defective ones.
     """
-    functional = [cell for cell in cells if cell.defect_probability == 0.0]
-    defective = [cell for cell in cells if cell.defect_probability == 1.0]
-    if n_training is None:
-        n_training = int(len(functional) * TRAINING_RATIO)
-    most = len(functional) - 1
-    n_training = check_int(n_training, "n_training", "split_cells", low=1, high=most)
+    functional = [sample for sample in samples if sample.label == NORMAL]
+    n_training = int(len(functional) * TRAINING_RATIO)
     drawn = np.random.default_rng(random_state).permutation(len(functional))
     training = [functional[i] for i in sorted(drawn[:n_training])]
     held_out = [functional[i] for i in sorted(drawn[n_training:])]
-    return training, held_out + defective
+    return training, held_out + [s for s in samples if s.label == ANOMALOUS]

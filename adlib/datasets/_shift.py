@@ -44,26 +44,15 @@ class LightGradient(NamedTuple):
 
 @dataclass(frozen=True)
 class Shift:
-    """The shift of one image, drawn; a function of an image and its mask.
+    """The shift of one image, drawn; a function of an image and its mask."""
 
-    Attributes:
-        rotation: Degrees, counter-clockwise.
-        zoom: Factor of lengths, 1 or more: a crop, resized to the whole.
-        offset: (down, right) in shares of the sides, by crop and translation.
-        colour: Factors of brightness, contrast and saturation.
-        gradient: The gradient of light, or None.
-        blur: Side of the kernel in pixels, odd; 1 does not blur.
-        noise: Standard deviation, of a range of 1.
-        noise_seed: What the noise is drawn with.
-    """
-
-    rotation: float = 0.0
-    zoom: float = 1.0
-    offset: tuple[float, float] = (0.0, 0.0)
-    colour: tuple[float, float, float] = (1.0, 1.0, 1.0)
+    rotation: float = 0.0  # degrees, counter-clockwise
+    zoom: float = 1.0  # factor of lengths, 1 or more: a crop, resized to the whole
+    offset: tuple[float, float] = (0.0, 0.0)  # (down, right) in shares of the sides
+    colour: tuple[float, float, float] = (1.0, 1.0, 1.0)  # factors; see jitter_colours
     gradient: LightGradient | None = None
-    blur: int = 1
-    noise: float = 0.0
+    blur: int = 1  # side of the kernel in pixels, odd; 1 does not blur
+    noise: float = 0.0  # standard deviation, of a range of 1
     noise_seed: tuple[int, ...] = ()
 
     def __call__(

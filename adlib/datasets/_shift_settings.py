@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict, dataclass, replace
+from dataclasses import dataclass, replace
 from typing import Any, ClassVar, Literal, Self, TypeAlias, get_args
 
 from adlib._validation import check_option, check_positive, check_range
@@ -94,24 +94,8 @@ class ShiftSettings:
         """
         for part in parts:
             check_option(part, "parts", "only", PARTS)
-        return self.without(*(part for part in PARTS if part not in parts))
-
-    def without(self, *parts: Part) -> Self:
-        """Return settings with some parts switched off; see ``only``.
-
-        Args:
-            *parts: Names of attributes but ``illumination_ratio``.
-
-        Returns:
-            New settings.
-
-        Raises:
-            TypeError, ValueError: As ``only``.
-        """
-        for part in parts:
-            check_option(part, "parts", "without", PARTS)
-        switched_off: dict[str, Any] = dict.fromkeys(parts)
-        return replace(self, **switched_off)
+        others: dict[str, Any] = dict.fromkeys(set(PARTS).difference(parts))
+        return replace(self, **others)
 
     def scaled(self, severity: Severity | float) -> Self:
         """Multiply the distance of every range from what changes nothing.
@@ -141,7 +125,3 @@ class ShiftSettings:
             if getattr(self, part) is not None
         }
         return replace(self, **changes)
-
-    def as_dict(self) -> dict[str, Any]:
-        """Return the settings by name, as JSON takes them."""
-        return asdict(self)

@@ -6,7 +6,7 @@ import hashlib
 import json
 from collections import Counter
 from collections.abc import Iterable
-from dataclasses import replace
+from dataclasses import asdict, replace
 from functools import partial
 from pathlib import Path
 from typing import NamedTuple
@@ -144,7 +144,7 @@ def generate_shifted_set(
                 for job in own
             }
             entries[name] = {
-                "settings": transform.settings.as_dict(),
+                "settings": asdict(transform.settings),
                 **as_entry(result[name], folder),
                 "sources": {relative(p, folder): o for p, o in origins.items()},
                 DIGESTS: {relative(p, folder): sha for p, sha in digests.items()},
@@ -237,7 +237,7 @@ def _fingerprint(
         path, masked = job.source.image_path, job.source.mask_path is not None
         size = path.stat().st_size
         images.append([job.part, relative(path, root), size, masked])
-    settings = transform.settings.as_dict()
+    settings = asdict(transform.settings)
     content = json.dumps([VERSION, transform.random_state, settings, images])
     return hashlib.sha256(content.encode()).hexdigest()
 

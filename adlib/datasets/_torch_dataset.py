@@ -45,19 +45,11 @@ class IndexedTransform(Protocol):
 
 
 class Entry(NamedTuple):
-    """What the data set gives for one image.
+    """What the data set gives for one image."""
 
-    Attributes:
-        image: (3, height, width) float32 in [0, 1], grey repeated.
-        mask: (1, height, width) uint8: 0 normal, 1 anomalous, 255 unknown, because the
-            image is anomalous and has no mask.
-        label: 0 normal, 1 anomalous.
-        image_path: Where the image is.
-    """
-
-    image: torch.Tensor
-    mask: torch.Tensor
-    label: int
+    image: torch.Tensor  # (3, height, width) float32 in [0, 1], grey repeated
+    mask: torch.Tensor  # (1, height, width) uint8: 0 normal, 1 anomalous, 255 unknown
+    label: int  # 0 normal, 1 anomalous
     image_path: str
 
 

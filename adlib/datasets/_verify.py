@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass
 from pathlib import Path
+from typing import Any, NamedTuple
 
 from adlib._progress import ProgressBar
 from adlib._threads import Threads, available_threads
@@ -28,43 +28,18 @@ from adlib.images._folders import is_hidden, is_image_name
 MOST_WORKERS = 8
 
 
-@dataclass(frozen=True, slots=True)
-class ClassReport:
-    """What a class holds; ``image_sizes`` are each (height, width), once."""
-
-    class_name: str
-    n_train: int
-    n_validation: int
-    n_test_good: int
-    n_test_anomalous: int
-    defect_types: tuple[str, ...]
-    n_masks: int
-    image_sizes: tuple[tuple[int, int], ...]
-
-
-@dataclass(frozen=True, slots=True)
-class VerifyReport:
-    """What ``verify`` found; problems are in order: errors first, by class."""
+class VerifyReport(NamedTuple):
+    """What ``verify`` found: a row of counts a class, and problems, errors first."""
 
     root: Path
     layout: Layout
-    classes: tuple[ClassReport, ...]
-    problems: tuple[Problem, ...]
-
-    @property
-    def errors(self) -> tuple[Problem, ...]:
-        """The problems that break the data set."""
-        return tuple(p for p in self.problems if p.severity == "error")
-
-    @property
-    def warnings(self) -> tuple[Problem, ...]:
-        """The problems that are worth a look."""
-        return tuple(p for p in self.problems if p.severity == "warning")
+    classes: list[dict[str, Any]]
+    problems: list[Problem]
 
     @property
     def sound(self) -> bool:
         """Whether there is no error."""
-        return not self.errors
+        return all(problem.severity != "error" for problem in self.problems)
 
 
 def verify(
@@ -92,9 +67,9 @@ def verify(
         progress: Whether to draw a bar on a terminal.
 
     Returns:
-        A report: ``classes`` (what each holds), ``problems`` (errors first; each with
-        ``kind``, ``path``, ``text`` and ``remedy``), ``errors``, ``warnings``,
-        ``sound``.
+        A report: ``classes`` (a dict each, which says what it holds), ``problems``
+        (errors first; each with ``severity``, "error" or "warning", ``kind``, ``path``,
+        ``text`` and ``remedy``) and ``sound`` (no error).
 
     Raises:
         FileNotFoundError: There is no such folder, class or table.
@@ -144,11 +119,13 @@ def verify(
             problems += finding.problems
             bar.advance(note=finding.sample.class_name)
     problems += find_duplicates(findings)
-    reports = [_report(name, findings) for name in names]
-    for report in reports:
-        problems += _count_problems(report, folder, kind)
+    rows = [_row(name, findings) for name in names]
+    for row in rows:
+        problems += _count_problems(row, folder, kind)
+    for row in rows:
+        row["problems"] = sum(p.class_name == row["class"] for p in problems)
     problems.sort(key=lambda p: (p.severity, p.class_name, p.kind, str(p.path)))
-    return VerifyReport(folder, kind, tuple(reports), tuple(problems))
+    return VerifyReport(folder, kind, rows, problems)
 
 
 def _broken_classes(
@@ -209,29 +186,32 @@ def _files(folders: Iterable[Path]) -> Iterator[Path]:
                 yield path
 
 
-def _report(name: str, findings: Sequence[Finding]) -> ClassReport:
-    samples = [f.sample for f in findings if f.sample.class_name == name]
-    sizes = {f.size for f in findings if f.sample.class_name == name}
-    counts = Counter((s.split, s.label) for s in samples)
-    defect_types = {s.defect_type for s in samples if s.label == ANOMALOUS}
-    return ClassReport(
-        class_name=name,
-        n_train=counts["train", NORMAL] + counts["train", ANOMALOUS],
-        n_validation=counts["validation", NORMAL] + counts["validation", ANOMALOUS],
-        n_test_good=counts["test", NORMAL],
-        n_test_anomalous=counts["test", ANOMALOUS],
-        defect_types=tuple(sorted(defect_types)),
-        n_masks=sum(s.mask_path is not None for s in samples),
-        image_sizes=tuple(sorted(size for size in sizes if size is not None)),
-    )
+def _row(name: str, findings: Sequence[Finding]) -> dict[str, Any]:
+    """Return what a class holds, by the columns of a table."""
+    own = [found for found in findings if found.sample.class_name == name]
+    samples = [found.sample for found in own]
+    splits = Counter(sample.split for sample in samples)
+    tests = Counter(sample.label for sample in samples if sample.split == "test")
+    kinds = {s.defect_type for s in samples if s.label == ANOMALOUS}
+    sizes = {"{}x{}".format(*found.size) for found in own if found.size is not None}
+    return {
+        "class": name,
+        "train": splits["train"],
+        "val": splits["validation"],
+        "test good": tests[NORMAL],
+        "test anomalous": tests[ANOMALOUS],
+        "defect types": len(kinds),
+        "masks": sum(sample.mask_path is not None for sample in samples),
+        "image sizes": sizes.pop() if len(sizes) == 1 else f"{len(sizes)} sizes",
+    }
 
 
-def _count_problems(report: ClassReport, root: Path, kind: Layout) -> Iterator[Problem]:
+def _count_problems(row: dict[str, Any], root: Path, kind: Layout) -> Iterator[Problem]:
     """Yield what a class lacks, and how it differs from what was published."""
-    name = report.class_name
+    name, found = row["class"], (row["train"], row["test good"], row["test anomalous"])
+    n_train, n_good, n_anomalous = found
     place = root if kind == "folder" else root / name
-    n_good, n_anomalous = report.n_test_good, report.n_test_anomalous
-    if not report.n_train:
+    if not n_train:
         yield Problem(name, "no training images", place, "has none")
     if kind == "folder":
         return  # a plain folder need have nothing to test with
@@ -240,7 +220,6 @@ def _count_problems(report: ClassReport, root: Path, kind: Layout) -> Iterator[P
     elif not n_good or not n_anomalous:
         label = "anomalous" if n_good else "normal"
         yield Problem(name, "one-sided test", place, f"has no {label} test images")
-    found = (report.n_train, n_good, n_anomalous)
     published = COUNTS.get(name, found) if kind == "mvtec" else found
     if found != published:
         text = (

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any, Literal, NamedTuple, TypeAlias, get_args
+from typing import Literal, NamedTuple, TypeAlias, get_args
 
 import numpy as np
 from numpy.typing import ArrayLike
@@ -26,10 +26,6 @@ class IsotonicMap(NamedTuple):
         values = check_scores(scores, "scores", "IsotonicMap")
         return np.interp(values, self.scores, self.probabilities)
 
-    def as_dict(self) -> dict[str, Any]:
-        """Return "method" and the numbers of the map, as JSON has them."""
-        return {"method": "isotonic", **self._asdict()}
-
 
 class LogisticMap(NamedTuple):
     """1 / (1 + exp(-slope (score - center) - offset)); ``center`` keeps the digits."""
@@ -45,10 +41,6 @@ class LogisticMap(NamedTuple):
         # Far out the curve rounds to 0 or 1, which no finite score warrants.
         inside = np.finfo(np.float64).eps
         return np.asarray(np.clip(expit(log_odds), inside, 1 - inside))
-
-    def as_dict(self) -> dict[str, Any]:
-        """Return "method" and the numbers of the map, as JSON has them."""
-        return {"method": "logistic", **self._asdict()}
 
 
 def fit_probabilities(
@@ -66,7 +58,7 @@ def fit_probabilities(
 
     Returns:
         A function of scores, (n,) finite numbers, that returns probabilities, (n,),
-        strictly between 0 and 1. Its ``as_dict()`` is what JSON keeps of it.
+        strictly between 0 and 1: a named tuple of numbers, which JSON can keep.
 
     Raises:
         TypeError, ValueError: As ``compute_auroc``; or ``method`` is unknown.

@@ -13,15 +13,16 @@ from matplotlib.figure import Figure
 
 from adlib._files import replacing
 from adlib._typing import BoolArray, Float32Array
-from adlib.datasets._elpv import CellKind, elpv_cells, split_cells
+from adlib.datasets._elpv import CellKind, elpv_samples, split_cells
+from adlib.datasets._samples import ANOMALOUS
 from adlib.estimators import PatchCore
-from adlib.estimators._results import Explanation
 from adlib.images import read_image
 from adlib.images._pixels import as_pixels
 from adlib.metrics import compute_auroc
 from adlib.overlays._overlay import BLUE, ORANGE, overlay
 
 KINDS = ("functional", "defective")
+N_SHOWN = 6  # cells with the highest scores, and as many with the lowest
 
 
 @dataclass(frozen=True)
@@ -36,8 +37,6 @@ class DemoResult:
     most: list[int]  # positions of the most anomalous cells, most anomalous first
     least: list[int]  # positions of the least anomalous cells, least anomalous first
     maps: dict[int, Float32Array]  # of these, by position, (height, width) each
-    explanations: dict[int, Explanation]  # likewise
-    n_training: int
     fit_seconds: float
     score_seconds: float
 
@@ -46,34 +45,29 @@ def run_demo(
     model: PatchCore,
     *,
     kind: CellKind = "mono",
-    n_shown: int = 6,
-    n_training: int | None = None,
-    random_state: int = 42,
     say: Callable[[str], None] = lambda message: None,
 ) -> DemoResult:
     """Fit on functional cells and score held-out functional and defective ones.
 
     Cells on which the experts were unsure (probability 1/3 and 2/3) are left out.
     """
-    training, held_out = split_cells(
-        elpv_cells(kind), n_training=n_training, random_state=random_state
-    )
+    training, held_out = split_cells(elpv_samples(kind))
     say(f"Learning {len(training)} functional {kind} cells ...")
     started = time.perf_counter()
-    model.fit([cell.path for cell in training])
+    model.fit([cell.image_path for cell in training])
     fit_seconds = time.perf_counter() - started
 
     say(f"Scoring {len(held_out)} cells it has not seen ...")
-    paths = [str(cell.path) for cell in held_out]
+    paths = [str(cell.image_path) for cell in held_out]
     started = time.perf_counter()
     scores = model.score(paths)
     score_seconds = time.perf_counter() - started
 
-    defective = np.array([cell.defect_probability == 1.0 for cell in held_out])
+    defective = np.array([cell.label == ANOMALOUS for cell in held_out])
     order = np.argsort(scores, kind="stable").tolist()
-    least, most = order[:n_shown], order[::-1][:n_shown]
+    least, most = order[:N_SHOWN], order[::-1][:N_SHOWN]
     shown = sorted({*most, *least})
-    shown_paths = [paths[i] for i in shown]
+    maps = model.anomaly_maps([paths[i] for i in shown])
     return DemoResult(
         model=model,
         paths=paths,
@@ -82,9 +76,7 @@ def run_demo(
         auroc=compute_auroc(defective, scores),
         most=most,
         least=least,
-        maps=dict(zip(shown, model.anomaly_maps(shown_paths), strict=True)),
-        explanations=dict(zip(shown, model.explain(shown_paths), strict=True)),
-        n_training=len(training),
+        maps=dict(zip(shown, maps, strict=True)),
         fit_seconds=fit_seconds,
         score_seconds=score_seconds,
     )
@@ -106,8 +98,7 @@ def write_demo_page(result: DemoResult, folder: Path) -> Path:
     page = environment.get_template("demo.html").render(
         result=result,
         scale=scale,
-        kinds=np.array(KINDS)[result.defective.astype(int)],
-        name_of=lambda path: Path(path).name,
+        n_training=len(result.model.training_images_),
     )
     with replacing(folder / "index.html") as path:
         path.write_text(page, encoding="utf-8")

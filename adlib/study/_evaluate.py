@@ -345,8 +345,7 @@ def _probability_rows(val: Predictions, test: Predictions) -> Rows:
     error = _probabilities.expected_calibration_error(anomalous, found, n_bins=N_BINS)
     measured = {"expected_calibration_error": error}
     measured["brier_score"] = _probabilities.brier_score(anomalous, found)
-    fitted = learned.as_dict()
-    measured |= {f"logistic_{k}": v for k, v in fitted.items() if k != "method"}
+    measured |= {f"logistic_{k}": v for k, v in learned._asdict().items()}
     rows = rows_of(measured, n=len(found), setting="reliability")
     curve = _probabilities.reliability(anomalous, found, n_bins=N_BINS)
     bins = zip(curve.predicted, curve.observed, curve.counts, strict=True)

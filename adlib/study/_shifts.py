@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import copy
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import replace
 from typing import Any, TypeAlias
 
 import numpy as np
@@ -46,7 +47,7 @@ def shift_variants(settings: ShiftSettings) -> dict[str, ShiftSettings | None]:
         if getattr(settings, part) is not None:
             alone = settings.only(part)
             if part == "illumination":
-                alone = ShiftSettings(**{**alone.as_dict(), "illumination_ratio": 1.0})
+                alone = replace(alone, illumination_ratio=1.0)
             found[f"{part}, moderate"] = alone
     found["geometric, moderate"] = settings.only(*GEOMETRIC)
     found["photometric, moderate"] = settings.only(*PHOTOMETRIC)

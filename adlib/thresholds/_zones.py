@@ -8,17 +8,15 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
-from typing import Any, Literal, TypeAlias, get_args
+from typing import Any
 
 import numpy as np
 from numpy.typing import ArrayLike
 
 from adlib._typing import BoolArray, Float32Array, Float64Array, Int64Array
-from adlib._validation import check_int, check_option, check_ratio, describe, refusal
+from adlib._validation import check_int, check_ratio, describe, refusal
 from adlib.metrics._checks import PLANE, as_sequence, check_map
-from adlib.thresholds._conformal import conformal_threshold, share_of
-
-RateOf: TypeAlias = Literal["pixels", "images"]
+from adlib.thresholds._conformal import share_of
 
 
 @dataclass(frozen=True, eq=False)
@@ -53,39 +51,30 @@ def zone_thresholds(
     zones: tuple[int, int] = (4, 4),
     *,
     false_positive_rate: float = 0.01,
-    rate_of: RateOf = "pixels",
 ) -> ZoneThresholds:
     """Set a threshold for each zone from anomaly maps of normal images.
 
-    With ``rate_of="pixels"`` a zone's threshold is the lowest value that at most the
-    share of its pixels exceed, over these maps, without a guarantee for new ones.
-    ``zones=(1, 1)`` gives one threshold for all pixels.
-
-    With ``rate_of="images"`` the probability that a new normal image shows a pixel
-    above its threshold in any zone is at most the rate, if it and these images are
-    exchangeable. Every second map gives the mean m and standard deviation s of each
-    zone's maxima; of the others, c = ``conformal_threshold`` of max over the zones of
-    (maximum - m) / s. A zone's threshold is m + c s. A rate of 5 % needs 37 maps.
+    It is the lowest value that at most the share of the zone's pixels exceed, over
+    these maps, without a guarantee for new ones. ``zones=(1, 1)`` gives one threshold
+    for all pixels.
 
     Args:
         anomaly_maps: Of normal images, (height, width) each, higher = more anomalous;
-            compared in float32. For the guarantee, of images that were not trained on.
-            They may differ in size.
+            compared in float32. They may differ in size.
         zones: Rows and columns of zones.
-        false_positive_rate: Share of the pixels or images, in (0, 1).
-        rate_of: "pixels" or "images".
+        false_positive_rate: Share of the pixels, in (0, 1).
 
     Returns:
         Their ``thresholds``, (rows, columns), with methods ``threshold_map(height,
         width)`` and ``defect_mask(anomaly_map)``.
 
     Raises:
-        TypeError, ValueError: An argument is not as stated; a map has fewer pixels than
-            zones; or there are too few maps for the rate.
+        TypeError, ValueError: An argument is not as stated, or a map has fewer pixels
+            than zones.
 
     Note:
-        A sequence is read one map at a time (for pixels twice); of other iterables the
-        maps are kept. For pixels up to three times the share of all pixels is kept.
+        A sequence is read twice, one map at a time; of other iterables the maps are
+        kept. Up to three times the share of all pixels is kept.
 
     Example:
         >>> import numpy as np
@@ -107,13 +96,7 @@ def zone_thresholds(
     maps = as_sequence(anomaly_maps)
     if not len(maps):
         raise ValueError(refusal("anomaly_maps", owner, "at least one map", "none"))
-    if check_option(rate_of, "rate_of", owner, get_args(RateOf)) == "pixels":
-        return ZoneThresholds(_quantiles(maps, (rows, columns), rate, owner))
-    maxima = [
-        [[zone.max() for zone in row] for row in parts]
-        for parts in _zones_of(maps, (rows, columns), owner)
-    ]
-    return ZoneThresholds(_conformal_thresholds(np.array(maxima), rate, owner))
+    return ZoneThresholds(_quantiles(maps, (rows, columns), rate, owner))
 
 
 def _bounds(size: int, n_zones: int) -> Int64Array:
@@ -161,23 +144,3 @@ def _quantiles(
     for place, n in n_kept.items():
         thresholds[place] = np.partition(highest[place], -n)[-n]
     return thresholds + 0.0  # makes of -0.0 a 0.0
-
-
-def _conformal_thresholds(
-    maxima: Float32Array, rate: float, owner: str
-) -> Float64Array:
-    """Return the thresholds, (rows, columns), from maxima (n_images, rows, columns)."""
-    describing, calibrating = maxima[1::2].astype(np.float64), maxima[0::2]
-    if len(describing) < 2:  # noqa: PLR2004 - a standard deviation needs as many
-        rule = 'at least four maps with rate_of="images"'
-        raise ValueError(refusal("anomaly_maps", owner, rule, f"{len(maxima)}"))
-    mean, deviation = describing.mean(axis=0), describing.std(axis=0, ddof=1)
-    # A zone that never varied counts as an average one; any scale is valid.
-    usual = float(deviation.mean()) or 1.0
-    scale = np.where(deviation > 0, deviation, usual)
-    highest = ((calibrating - mean) / scale).max(axis=(1, 2))
-    owner = f"{owner}, of which every second map counts,"
-    thresholds = mean + conformal_threshold(highest, rate, owner=owner) * scale
-    # Rounding up to float32 keeps the guarantee.
-    above: Float32Array = np.nextafter(thresholds.astype(np.float32), np.float32("inf"))
-    return above.astype(np.float64)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import shutil
 import sys
 from collections import Counter
@@ -24,7 +23,6 @@ from adlib.datasets._demo_set import (
     CLASSES,
     FOLDER,
     KINDS,
-    MARKER,
     flawed_image,
     normal_image,
 )
@@ -150,14 +148,11 @@ def test_the_platforms_own_folder_comes_next(root, no_build, monkeypatch, tmp_pa
 
 
 @pytest.mark.usefixtures("few")
-def test_another_version_is_made_anew_and_nothing_else_is_touched(tmp_path):
+def test_a_damaged_set_is_made_anew_and_nothing_else_is_touched(tmp_path):
     beside = tmp_path / "mine.txt"
     beside.write_text("kept")
     root = demo_root(tmp_path)
     whole = contents(root)
-    marker = root / MARKER
-    marker.write_text(json.dumps(json.loads(marker.read_text()) | {"version": 0}))
-    assert contents(demo_root(tmp_path)) == whole
     (root / "brick" / "train" / "good" / "000.png").unlink()
     assert contents(demo_root(tmp_path)) == whole
     assert sorted(p.name for p in tmp_path.iterdir()) == [FOLDER, "mine.txt"]

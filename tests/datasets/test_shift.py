@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict
+from dataclasses import asdict, replace
 
 import numpy as np
 import pytest
@@ -96,14 +96,14 @@ def test_a_part_alone_changes_the_image_and_all_off_changes_nothing(part):
     settings = ShiftSettings(illumination_ratio=1.0)
     changed, _ = ShiftDomainTransform(settings.only(part)).at(1)(image, mask)
     assert not torch.equal(changed, image)
-    same, _ = ShiftDomainTransform(settings.without(*PARTS)).at(1)(image, mask)
+    same, _ = ShiftDomainTransform(settings.only()).at(1)(image, mask)
     assert torch.equal(same, image)
 
 
 @pytest.mark.parametrize("part", PARTS)
 def test_switching_a_part_off_leaves_what_the_others_draw(part):
     whole = asdict(ShiftDomainTransform(ShiftSettings()).at(9))
-    less = asdict(ShiftDomainTransform(ShiftSettings().without(part)).at(9))
+    less = asdict(ShiftDomainTransform(replace(ShiftSettings(), **{part: None})).at(9))
     depends = {
         "rotation": {"rotation"},
         "crop": {"zoom", "offset"},

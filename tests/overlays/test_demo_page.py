@@ -1,4 +1,4 @@
-"""The demo's page: whole, linked, escaped, and the same when written again."""
+"""The demo's page: whole, linked, and the same when written again."""
 
 from __future__ import annotations
 
@@ -11,14 +11,12 @@ from PIL import Image
 
 from adlib.overlays._demo import DemoResult, write_demo_page
 
-ODD_NAME = "<b>5 & 6's.png"
-
 
 @pytest.fixture(scope="module")
 def result(fitted, mixed, tmp_path_factory):
-    """What the demo could have found on six images, one of them oddly named."""
+    """What the demo could have found on six images."""
     root = tmp_path_factory.mktemp("cells")
-    names = [f"cell{i}.png" for i in range(5)] + [ODD_NAME]
+    names = [f"cell{i}.png" for i in range(6)]
     for name, image in zip(names, mixed, strict=True):
         Image.fromarray(image).save(root / name)
     paths = [str(root / name) for name in names]
@@ -32,8 +30,6 @@ def result(fitted, mixed, tmp_path_factory):
         most=order[::-1][:2],
         least=order[:2],
         maps=dict(enumerate(fitted.anomaly_maps(paths))),
-        explanations=dict(enumerate(fitted.explain(paths))),
-        n_training=6,
         fit_seconds=1.25,
         score_seconds=0.6,
     )
@@ -62,19 +58,10 @@ def test_all_links_resolve_inside_the_folder(page):
 
 def test_the_page_tells_the_results(page, result):
     text = page.read_text("utf-8")
-    for shown in ("0.988", "100 ms", "6 photographs", "8 rows", "called 3 defective"):
+    for shown in ("0.988", "100 ms", "6 photographs", "called 3 defective"):
         assert shown in " ".join(text.split())
-    for position in result.most + result.least:
-        assert f"{result.scores[position]:.2f}" in text
-        assert f"{result.explanations[position].distance:.2f}" in text
     assert "nan" not in text.lower()
     assert "{{" not in text
-
-
-def test_names_are_escaped(page):
-    text = page.read_text("utf-8")
-    assert "&lt;b&gt;5 &amp; 6&#39;s.png" in text
-    assert ODD_NAME not in text
 
 
 def test_writing_again_gives_the_same_bytes_and_keeps_other_files(page, result):
