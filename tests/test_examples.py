@@ -16,7 +16,7 @@ from sklearn.manifold import TSNE
 from adlib import PaDiM, PatchCore, metrics, thresholds
 from adlib.datasets import demo_root, load_clean_splits, load_shifted_splits
 from adlib.features import use_feature_cache
-from adlib.report import save_figure
+from adlib.report import _figures
 from adlib.study import _evaluate, _fitting, _shifts, read_figures, read_scores
 from adlib.study._names import CONDITIONS, FIGURE_KEYS, SCORE_KEYS
 
@@ -115,7 +115,7 @@ def test_the_phases_run_one_after_the_other(
     small = tmp_path / "small.yaml"
     small.write_text(SMALL)
     # Pictures need only be there: few pixels, and as few steps as t-SNE takes.
-    monkeypatch.setitem(save_figure.__globals__, "DOTS_PER_INCH", 100)
+    monkeypatch.setattr(_figures, "DOTS_PER_INCH", 100)
     monkeypatch.setattr("sklearn.manifold.TSNE", partial(TSNE, max_iter=250))
     for path in PHASES:
         run(path, monkeypatch, "--config", str(small))
