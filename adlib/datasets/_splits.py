@@ -24,25 +24,15 @@ DIGESTS = "sha256"  # of a shifted set's files
 
 @dataclass(frozen=True)
 class ClassSplit:
-    """The split of a class.
-
-    Attributes:
-        class_name: The class.
-        seed: What it was drawn with.
-        train: Normal images to train on.
-        val: Normal and anomalous images to set thresholds with.
-        test: All others.
-        train_ratio: As ``create_clean_split`` took it; None: the split was not drawn.
-        val_anomaly_ratio: See ``train_ratio``.
-    """
+    """The split of a class."""
 
     class_name: str
-    seed: int
-    train: tuple[Sample, ...]
-    val: tuple[Sample, ...]
-    test: tuple[Sample, ...]
-    train_ratio: float | None = None
-    val_anomaly_ratio: float | None = None
+    seed: int  # what it was drawn with
+    train: tuple[Sample, ...]  # normal images to train on
+    val: tuple[Sample, ...]  # normal and anomalous images to set thresholds with
+    test: tuple[Sample, ...]  # all others
+    train_ratio: float | None = None  # as asked for; None: the split was not drawn
+    val_anomaly_ratio: float | None = None  # likewise
 
     def parts(self) -> dict[str, tuple[Sample, ...]]:
         """Return the samples by the name of their part, "train", "val" and "test"."""

@@ -13,14 +13,11 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from adlib._compile import compiled
-from adlib._threads import SLICES_PER_THREAD, Threads, available_threads, run_in_slices
+from adlib._threads import Threads, available_threads, run_in_slices
 from adlib._typing import Float32Array, Float64Array, Int64Array
 from adlib._validation import check_ratio, refusal
 from adlib.metrics._checks import MaskedMaps
 from adlib.metrics._image_metrics import BestF1
-
-LAST = 2**16 - 1  # bucket of the range of levels; each holds few to compare with
 
 
 class ProCurve(NamedTuple):
@@ -249,14 +246,7 @@ def _count_normal(images: MaskedMaps, levels: Float32Array) -> Int64Array:
 
     Entry 2 k are those below level k and above the one before, 2 k + 1 those at it.
     """
-    low = float(levels[0])
-    span = float(levels[-1]) - low  # float32 could overflow
-    scale = LAST / span if span > 0 else 0.0
-    # As _count has it; each operation rounds in order, so that a bucket never falls as
-    # scores rise, and only within a bucket levels are compared.
-    buckets = np.minimum((levels.astype(np.float64) - low) * scale, LAST)
-    # The first level of each bucket; one more, so that each bucket has an end.
-    starts = np.searchsorted(buckets.astype(np.int64), np.arange(LAST + 2))
+    ended = np.append(levels, np.float32(np.nan))  # behind the last: equal to no score
     n_threads = min(available_threads(), len(images))
     totals: list[Int64Array] = []
 
@@ -264,35 +254,13 @@ def _count_normal(images: MaskedMaps, levels: Float32Array) -> Int64Array:
         own = np.zeros(2 * len(levels) + 1, np.int64)
         for number in range(first, last):
             image = images.image(number)
-            normal = image.scores[image.regions == 0]
-            _count(normal, levels, starts, scale, own)
+            # In order, the levels of scores are found several times as fast.
+            scores = np.sort(image.scores[image.regions == 0])
+            place = np.searchsorted(levels, scores)
+            np.add.at(own, 2 * place + (ended[place] == scores), 1)
         totals.append(own)
 
     # One slice a thread: each has counts of its own.
     with Threads(n_threads) as pool:
-        n_slices = n_threads * (SLICES_PER_THREAD if len(levels) <= LAST else 1)
-        run_in_slices(pool, n_slices, len(images), work)
+        run_in_slices(pool, n_threads, len(images), work)
     return sum(totals[1:], totals[0])
-
-
-@compiled()
-def _count(
-    scores: Float32Array,
-    levels: Float32Array,
-    starts: Int64Array,
-    scale: float,
-    counts: Int64Array,
-) -> None:  # pragma: no cover - compiled
-    """Count each score at its level or between two of them."""
-    low = np.float64(levels[0])
-    for score in scores:
-        bucket = np.int64(min(max((score - low) * scale, 0.0), LAST))
-        first, end = starts[bucket], starts[bucket + 1]
-        while first < end:  # the first level that is not below the score
-            middle = (first + end) // 2
-            if levels[middle] < score:
-                first = middle + 1
-            else:
-                end = middle
-        at_level = first < len(levels) and levels[first] == score
-        counts[2 * first + at_level] += 1
