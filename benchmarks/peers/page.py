@@ -10,7 +10,7 @@ TIMED = {
     "coresets": "Coreset selection",
     "searches": "Nearest-neighbour search",
     "banks": "Search in a detector's memory bank",
-    "detectors": "PatchCore: fit",
+    "detectors": "PatchCore",
     "deployed": "PatchCore: score and map",
     "gaussians": "PaDiM",
     "metrics": "Pixel metrics",
