@@ -26,6 +26,7 @@ from adlib.estimators._settings import check_runtime, resolve_place
 from adlib.exceptions import ModelFileError, WeightsError
 from adlib.features import Backbone
 from adlib.features._backbone import Precision, Runtime
+from adlib.features._runtimes import check_bfloat16
 from adlib.features._weights import Normalisation
 from adlib.thresholds import lowest_rate
 
@@ -202,6 +203,8 @@ def restore_detector(
     }
     stages = numbers(state, "stages", int)
     how = device, settings.precision, settings.runtime
+    if how[1:] == ("bfloat16", "openvino"):
+        check_bfloat16()  # the processor's fault, not the file's
     try:
         backbone = Backbone.from_weights(
             detector.backbone, weights, stages, normalisation, *how

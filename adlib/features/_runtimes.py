@@ -67,13 +67,8 @@ class OpenVinoRuntime:
         self._core = import_openvino().Core()
         self._compiled: dict[tuple[int, int, int], Any] = {}
         self._lock = Lock()
-        abilities = self._core.get_property("CPU", "OPTIMIZATION_CAPABILITIES")
-        if precision == "bfloat16" and "BF16" not in abilities:
-            raise ValueError(
-                'precision="bfloat16" with runtime="openvino" needs a processor with '
-                f"bfloat16 instructions; this one has {', '.join(abilities)}. "
-                'Pass precision="float32".'
-            )
+        if precision == "bfloat16":
+            check_bfloat16()
 
     def __call__(self, images: torch.Tensor) -> list[torch.Tensor]:
         """Return one map a stage, float32, of normalised images on the CPU."""
@@ -113,6 +108,19 @@ class OpenVinoRuntime:
                     },
                 )
             return self._compiled[height, width, n_streams]
+
+
+def check_bfloat16() -> None:
+    """Raise ValueError where OpenVINO would silently compute in float32 instead."""
+    abilities = (
+        import_openvino().Core().get_property("CPU", "OPTIMIZATION_CAPABILITIES")
+    )
+    if "BF16" not in abilities:
+        raise ValueError(
+            'precision="bfloat16" with runtime="openvino" needs a processor with '
+            f"bfloat16 instructions; this one has {', '.join(abilities)}. "
+            'Pass precision="float32".'
+        )
 
 
 def _convert(network: nn.Module, shape: tuple[int, int, int, int]) -> Any:

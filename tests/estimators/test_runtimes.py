@@ -14,6 +14,7 @@ from scipy.stats import spearmanr
 
 from adlib import PatchCore, load
 from adlib.estimators._model_file import read_model, write_model
+from adlib.exceptions import ModelFileError
 from tests.features.test_runtimes import WAYS, openvino_or_skip, runs_here
 
 SCREW = Path(__file__).parents[2].parent / "shared/data/mvtec_ad/screw"
@@ -117,3 +118,11 @@ def test_openvino_on_auto_means_the_cpu(saved, monkeypatch):
     openvino_or_skip()
     monkeypatch.setattr("torch.cuda.is_available", lambda: True)
     assert load(saved, runtime="openvino").backbone_.device == "cpu"
+
+
+def test_a_processor_without_bfloat16_is_no_fault_of_the_file(saved, monkeypatch):
+    openvino = openvino_or_skip()
+    monkeypatch.setattr(openvino.Core, "get_property", lambda *_: ["FP32"])
+    with pytest.raises(ValueError, match=r"^precision=.*this one has FP32") as raised:
+        load(saved, runtime="openvino", precision="bfloat16")
+    assert not isinstance(raised.value, ModelFileError)
