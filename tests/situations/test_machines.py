@@ -455,7 +455,7 @@ SITUATIONS = {
         planted, "compiled again in every process.*Set NUMBA_CACHE_DIR"
     ),
     "NUMBA_DISABLE_JIT": refused(
-        lambda place: python(place, "import adlib.metrics", NUMBA_DISABLE_JIT="1"),
+        lambda place: python(place, "import adlib.neighbors", NUMBA_DISABLE_JIT="1"),
         "ImportError: .*Unset NUMBA_DISABLE_JIT",
     ),
     "python -OO, one numba thread": works(
