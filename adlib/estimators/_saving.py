@@ -203,7 +203,7 @@ def restore_detector(
     }
     stages = numbers(state, "stages", int)
     how = device, settings.precision, settings.runtime
-    if how[1:] == ("bfloat16", "openvino"):
+    if (settings.precision, settings.runtime) == ("bfloat16", "openvino"):
         check_bfloat16()  # the processor's fault, not the file's
     try:
         backbone = Backbone.from_weights(

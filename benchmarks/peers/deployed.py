@@ -14,7 +14,7 @@ import contextlib
 import tempfile
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import openvino
@@ -42,11 +42,12 @@ PAIRS = [
 ]
 
 
-class Way:
+class Way(NamedTuple):
     """One way to score: a call of one image, a call of many, and image scores."""
 
-    def __init__(self, one: Callable, many: Callable, score: Callable) -> None:
-        self.one, self.many, self.score = one, many, score
+    one: Callable
+    many: Callable
+    score: Callable
 
 
 def measure(data: Path) -> list[dict]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import sys
+from collections.abc import Iterable
 from pathlib import Path
 
 TIMED = {
@@ -105,29 +106,21 @@ def _machines(found: dict) -> list[str]:
 
 
 def _timed(results: list[dict]) -> list[str]:
-    return [
-        "| task | adlib | other library | its time | adlib is faster by |",
-        "|---|---|---|---|---|",
-        *map(_row, results),
-        *_agreements(results),
-    ]
+    heads = ["task", "adlib", "other library", "its time", "adlib is faster by"]
+    return [*_table(heads, map(_cells, results)), *_agreements(results)]
 
 
 def _deployed(results: list[dict]) -> list[str]:
     lines = _timed([result for result in results if "task" in result])
     for result in results:
         if "scores" in result:
-            lines += [
-                "",
-                f"Image scores of {result['n_images']} test images:",
-                "",
-                "| scores of | against | Spearman | largest relative difference |",
-                "|---|---|---|---|",
-            ]
-            for row in result["scores"]:
-                rank, most = row["Spearman"], row["largest relative difference"]
-                cells = f"{row['way']} | {row['to']} | {rank:.6g} | {most:.2g}"
-                lines.append(f"| {cells} |")
+            lines += ["", f"Image scores of {result['n_images']} test images:", ""]
+            most = "largest relative difference"
+            rows = (
+                [row["way"], row["to"], f"{row['Spearman']:.6g}", f"{row[most]:.2g}"]
+                for row in result["scores"]
+            )
+            lines += _table(["scores of", "against", "Spearman", most], rows)
     absent = [result for result in results if "missing" in result]
     if absent:
         lines += ["", "Not measured here:", ""]
@@ -141,54 +134,50 @@ def _memory(results: list[dict]) -> list[str]:
         "with a coreset of 5 %.",
     ]
     for result in results:
-        whole = result["embeddings MiB"]
-        lines += [
-            "",
-            f"{result['method']}: embeddings of {whole:.0f} MiB in float32.",
-            "",
-            "| library | MiB | MiB / embeddings |",
-            "|---|---|---|",
-            *(
-                f"| {library} | {peak:.0f} | {peak / whole:.2f} |"
-                for library, peak in result["peak MiB"].items()
-            ),
-        ]
+        whole, method = result["embeddings MiB"], result["method"]
+        lines += ["", f"{method}: embeddings of {whole:.0f} MiB in float32.", ""]
+        rows = (
+            [library, f"{peak:.0f}", f"{peak / whole:.2f}"]
+            for library, peak in result["peak MiB"].items()
+        )
+        lines += _table(["library", "MiB", "MiB / embeddings"], rows)
     return lines
 
 
 def _scaling(results: list[dict]) -> list[str]:
-    lines = ["| varied | seconds | exponent |", "|---|---|---|"]
+    rows = []
     for result in results:
         times = ", ".join(f"{int(n):,}: {t:.3g}" for n, t in result["seconds"].items())
-        lines.append(f"| {result['what']} | {times} | {result['exponent']:.2f} |")
-    return lines
+        rows.append([result["what"], times, f"{result['exponent']:.2f}"])
+    return _table(["varied", "seconds", "exponent"], rows)
 
 
 def _growth(results: list[dict]) -> list[str]:
-    lines = [
-        "| varied | measured | values | exponent | theory |",
-        "|---|---|---|---|---|",
-    ]
+    rows = []
     for result in results:
         unit = "" if result["what"].endswith("MiB") else " (s)"
         values = ", ".join(f"{n}: {value:.3g}" for n, value in result["found"].items())
-        cells = [result["axis"], result["what"] + unit, values]
         steeper = "**" if result["exponent"] > result["theory"] + 0.1 else ""
         exponent = f"{steeper}{result['exponent']:.2f}{steeper}"
-        cells += [exponent, str(result["theory"])]
-        lines.append(f"| {' | '.join(cells)} |")
-    return lines
+        what, theory = result["what"] + unit, str(result["theory"])
+        rows.append([result["axis"], what, values, exponent, theory])
+    return _table(["varied", "measured", "values", "exponent", "theory"], rows)
 
 
-def _row(result: dict) -> str:
+def _table(heads: list[str], rows: Iterable[list[str]]) -> list[str]:
+    """Return the lines of a table in Markdown."""
+    head, *body = (f"| {' | '.join(cells)} |" for cells in (heads, *rows))
+    return [head, "|---" * len(heads) + "|", *body]
+
+
+def _cells(result: dict) -> list[str]:
     scaled = result["peer"] == "textbook" or "coreset" in result["task"]
     scaled |= result["task"].startswith("fit")
     mark = " (scaled)" if scaled else ""
     ours, theirs = _time(result["adlib"]), _time(result["seconds"])
-    cells = [result["task"], ours, result["peer"], theirs + mark]
     ratio = result["ratio"]
     times = f"{ratio:,.0f}" if ratio >= 100 else f"{ratio:.1f}"
-    return f"| {' | '.join(cells)} | {times} times |"
+    return [result["task"], ours, result["peer"], theirs + mark, f"{times} times"]
 
 
 def _time(seconds: float) -> str:
