@@ -394,9 +394,9 @@ class AnomalyDetector(BaseEstimator, metaclass=ABCMeta):
 
         Note:
             Memory is bounded by a batch. Up to ``batch_size + 2 * n_workers`` images
-            are read before the first result: for a live camera set both to 1. With a
-            ``batch_size`` up to 4 the next batch of a source of known length is
-            embedded while one is searched.
+            are read before the first result: for a live camera set both to 1, though
+            the search then has one thread. With a ``batch_size`` up to 4 the next batch
+            of a source of known length is embedded while one is searched.
         """
         return self._inspect(self._embed(X, "inspect", "Inspecting"))
 
