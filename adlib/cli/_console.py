@@ -20,7 +20,7 @@ EXIT_CODES = (
 
 # As in adlib.features, whose import loads torch.
 Precision: TypeAlias = Literal["float32", "bfloat16"]
-Runtime: TypeAlias = Literal["torch", "openvino"]
+Runtime: TypeAlias = Literal["torch", "openvino", "onnxruntime"]
 ImagePlaces = Annotated[
     list[str],
     typer.Argument(help="Folders of images (read recursively), globs, or files."),
@@ -67,6 +67,11 @@ def as_typed(text: str) -> str:
     text = re.sub(r"^(\w+) of (\S+)(?= must)", typed, text)
     # What a remedy names, as in "hold some out (holdout)".
     return re.sub(r"(?<=\()\w+(?=\))", lambda m: TYPED.get(m[0], m[0]), text)
+
+
+def is_exported(file: Path) -> bool:
+    """Ask whether a file is one that `adlib export` wrote, by its name."""
+    return file.suffix == ".onnx"
 
 
 def file_to_write(text: str, example: str) -> Path:

@@ -10,6 +10,7 @@ import sys
 import warnings
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
+from pathlib import Path
 from typing import Annotated, Any
 
 import typer
@@ -24,11 +25,13 @@ from adlib.cli._console import (
     OUTPUT_CLOSED,
     ModelFile,
     as_typed,
+    is_exported,
     show,
     tell,
 )
 from adlib.cli._data import download, verify
 from adlib.cli._demo import demo
+from adlib.cli._export import compared, export
 from adlib.cli._fit import fit
 from adlib.cli._score import score
 from adlib.cli._study import study
@@ -40,6 +43,18 @@ def info(model_file: ModelFile) -> None:
 
     Example: adlib info part.adlib
     """
+    held = _of_exported(model_file) if is_exported(model_file) else _of(model_file)
+    size = model_file.stat().st_size / 1e6
+    rows = {"file": f"{model_file} ({size:.1f} MB)", **held}
+    table = Table(show_header=False, box=None)
+    for name, value in rows.items():
+        text = value.removeprefix(f"{name} ")
+        table.add_row(name, Text(text, overflow="fold"))  # no path is cut
+    show.print(table)
+
+
+def _of(model_file: Path) -> dict[str, str]:
+    """Return what a model file holds, as texts by name."""
     from adlib.estimators import load
 
     model = load(model_file, device="cpu")
@@ -47,22 +62,36 @@ def info(model_file: ModelFile) -> None:
         f"{stage.channels} channels at stride {stage.stride}"
         for stage in model.backbone_.stages
     )
-    rows = {
-        "file": f"{model_file} ({model_file.stat().st_size / 1e6:.1f} MB)",
+    return {
         "detector": type(model).__name__,
         "backbone": f"{model.backbone} ({stages})",
         "learned from": f"{len(model.training_images_)} images",
         "patch grid": "{} x {}".format(*model.grid_),
         **model.describe(),
+        "parameters": _listed(model.get_params(deep=False)),
     }
-    table = Table(show_header=False, box=None)
-    for name, value in rows.items():
-        text = value.removeprefix(f"{name} ")
-        table.add_row(name, Text(text, overflow="fold"))  # no path is cut
-    parameters = model.get_params(deep=False)
-    listed = ", ".join(f"{name}={value!r}" for name, value in parameters.items())
-    table.add_row("parameters", Text(listed, overflow="fold"))
-    show.print(table)
+
+
+def _of_exported(model_file: Path) -> dict[str, str]:
+    """Return what an exported file says of itself."""
+    from adlib.runtime._file import read_exported
+
+    header = read_exported(model_file).header
+    images = header["input_size"] or ["any"]
+    return {
+        "detector": f"{header['detector']}, exported in {header['precision']}",
+        "backbone": header["parameters"]["backbone"],
+        "learned from": f"{header['n_training_images']} images",
+        "images": "{} of 8 bits".format(" x ".join(map(str, images))),
+        "outputs": ", ".join(header["outputs"]),
+        "threshold": header["promise"],
+        **{f"by {engine}": compared(c) for engine, c in header["check"].items()},
+        "parameters": _listed(header["parameters"]),
+    }
+
+
+def _listed(parameters: dict[str, Any]) -> str:
+    return ", ".join(f"{name}={value!r}" for name, value in parameters.items())
 
 
 app = typer.Typer(
@@ -74,7 +103,7 @@ app = typer.Typer(
     rich_markup_mode=None,
     pretty_exceptions_enable=False,
 )
-for command in (fit, score, info, demo, study):
+for command in (fit, score, export, info, demo, study):
     app.command(epilog=EXIT_CODES)(command)
 
 data = typer.Typer(

@@ -11,7 +11,7 @@ from collections import Counter
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, TextIO
+from typing import TYPE_CHECKING, Annotated, Any, TextIO
 
 import typer
 
@@ -25,12 +25,14 @@ from adlib.cli._console import (
     Precision,
     Runtime,
     file_to_write,
+    is_exported,
     tell,
 )
 from adlib.exceptions import InputWarning, ModelFileError
 
 if TYPE_CHECKING:
-    from adlib.estimators import Inspection
+    from adlib.estimators import AnomalyDetector, Inspection
+    from adlib.runtime import ExportedModel
 
 COLUMNS = ["path", "score", "verdict", "error"]
 COLUMNS += ["threshold", "worst_row_px", "worst_column_px", "overlay"]
@@ -83,8 +85,6 @@ def score(
 
     Example: adlib score part.adlib camera/ -o scores.csv --overlays maps/
     """
-    from adlib.estimators import load
-
     table_file = None
     if output is not None and output != "-":
         table_file = file_to_write(output, "scores.csv")
@@ -93,11 +93,11 @@ def score(
         if overlays is not None and table_file.absolute() == overlays.absolute():
             raise ValueError("--output must be a file, and --overlays another folder.")
     try:
-        model = load(model_file, device=device, precision=precision, runtime=runtime)
+        model = _load(model_file, device, precision, runtime)
     except (FileNotFoundError, ModelFileError):
         _check_order(model_file, images)
         raise
-    model.set_params(on_error=on_error)
+    model.on_error = on_error
     needing = [("--overlays", overlays), ("--fail-on-anomaly", fail_on_anomaly)]
     typed = [option for option, given in needing if given]
     if typed and model.threshold_ is None:
@@ -131,6 +131,25 @@ def score(
     tell.print(counts + (f", {n_skipped} skipped" if n_skipped else "") + ".")
     if fail_on_anomaly and (n_anomalous or n_skipped):
         raise typer.Exit(FOUND_ANOMALIES)
+
+
+def _load(
+    file: Path, device: str, precision: Precision | None, runtime: Runtime | None
+) -> AnomalyDetector | ExportedModel:
+    """Load a model file, or a file that was exported from one."""
+    if is_exported(file):
+        from adlib import runtime as exported
+
+        if precision is not None:
+            rule = "left out for an exported file, which has one"
+            raise ValueError(f"--precision must be {rule}; got {precision!r}.")
+        named: Any = {} if runtime is None else {"runtime": runtime}
+        named |= {} if device == "auto" else {"device": device}
+        return exported.load(file, **named)
+    from adlib.estimators import load
+
+    named = {"device": device, "precision": precision, "runtime": runtime}
+    return load(file, **named)
 
 
 def _check_order(first: Path, others: list[str]) -> None:

@@ -1,12 +1,13 @@
 """The detectors, what they return, and the model file."""
 
+from adlib._inspection import Inspection
 from adlib.estimators._aggregation import aggregate_maps
 from adlib.estimators._calibration import Calibration
 from adlib.estimators._detector import AnomalyDetector
 from adlib.estimators._labels import auroc_scorer
 from adlib.estimators._padim import PaDiM
 from adlib.estimators._patchcore import PatchCore
-from adlib.estimators._results import Explanation, ImageEmbeddings, Inspection
+from adlib.estimators._results import Explanation, ImageEmbeddings
 from adlib.estimators._saving import load
 from adlib.estimators._stage_times import stage_seconds
 

@@ -7,6 +7,7 @@ import os
 from abc import ABCMeta, abstractmethod
 from collections.abc import Generator, Iterator, Sequence
 from contextlib import closing
+from importlib import import_module
 from typing import Any, Literal, Self, overload
 
 import numpy as np
@@ -14,6 +15,7 @@ from numpy.typing import ArrayLike
 from sklearn.base import BaseEstimator
 from sklearn.exceptions import NotFittedError
 
+from adlib._inspection import Inspection, stretched
 from adlib._typing import Float32Array, Float64Array, Int64Array
 from adlib._validation import (
     check_finite,
@@ -51,7 +53,7 @@ from adlib.estimators._patches import (
     open_normal,
     warn_of_skipped,
 )
-from adlib.estimators._results import ImageEmbeddings, Inspection, Scored, stretched
+from adlib.estimators._results import ImageEmbeddings, Scored
 from adlib.estimators._settings import Settings
 from adlib.features import Backbone
 from adlib.features._backbone import DEFAULT_STRIDES, Precision, Runtime
@@ -169,6 +171,57 @@ class AnomalyDetector(BaseEstimator, metaclass=ABCMeta):
         Args:
             path: The file, which is replaced if it is there; the folder must exist.
         """
+
+    def export(
+        self,
+        path: str | os.PathLike[str],
+        *,
+        images: Images | None = None,
+        y: ArrayLike | None = None,
+        input_size: tuple[int, int] | None = None,
+        map_size: tuple[int, int] | Literal["original"] | None = None,
+        precision: Literal["float32", "float16", "int8"] = "float32",
+    ) -> None:
+        """Write the detector as one ONNX file that scores the same without torch.
+
+        From the bytes of images to scores, maps and verdicts all is in its graph;
+        ``adlib.runtime.load`` reads it, and so does ONNX Runtime or OpenVINO in any
+        language. Before it is written, ONNX Runtime scores images with it, and nothing
+        is written where a score differs by more than 1e-4, a map by more than 1e-3, or
+        a verdict differs.
+
+        Args:
+            path: The file, whose name ends in ".onnx"; replaced if it is there.
+            images: What to compare on, as in ``fit``, of 8 bits; they are read twice.
+                None: five made ones.
+            y: Their labels, (n_images,) as in ``calibrate``, for the AUROC of both.
+            input_size: (height, width) of all images that will come; None: any.
+            map_size: Size of the maps, as in ``anomaly_maps``.
+            precision: "float32"; "float16" halves the file, whose numbers are rounded
+                once; "int8" lets the backbone compute in 8 bits, with ranges taken from
+                ``images``. What these two lose on ``images`` is not refused but kept in
+                the file (``adlib info`` shows it).
+
+        Raises:
+            NotFittedError: ``fit`` was not called.
+            TypeError, ValueError: An argument is not as stated, the scores differ, the
+                file would exceed 2 GB, or the detector computes in bfloat16, searches
+                by an approximate index or is anomalib's.
+            ImageError: One of ``images`` is unusable.
+            ImportError: The extra ``export`` is not installed.
+            OSError: The file cannot be written.
+        """
+        # By name: the room of exports lies below this one.
+        export = import_module("adlib.export").export
+        export(
+            self,
+            path,
+            images=images,
+            y=y,
+            input_size=input_size,
+            map_size=map_size,
+            precision=precision,
+        )
 
     def __sklearn_tags__(self) -> Any:
         # Not by OutlierMixin: its fit_predict scores training images as new ones.

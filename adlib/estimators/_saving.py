@@ -162,7 +162,7 @@ def save_detector(
         "format": FORMAT,
         "estimator": type(detector).__name__,
         "versions": {"adlib": __version__, **versions},
-        "parameters": {name: _plain(value) for name, value in parameters.items()},
+        "parameters": {name: plain(value) for name, value in parameters.items()},
         "state": {**shared, **state},
     }
     write_model(path, ModelContent(header, arrays))
@@ -287,12 +287,12 @@ def _calibration_of(state: Mapping[str, Any]) -> Calibration | None:
     )
 
 
-def _plain(value: Any) -> Any:
+def plain(value: Any) -> Any:
     """Return a parameter as JSON knows it."""
     if isinstance(value, np.generic):
         return value.item()
     if isinstance(value, os.PathLike):
         return os.fspath(value)
     if isinstance(value, tuple | list):
-        return [_plain(entry) for entry in value]
+        return [plain(entry) for entry in value]
     return value

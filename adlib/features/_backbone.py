@@ -177,6 +177,16 @@ class Backbone:
         given = (self.name, self.state(), indices, self.normalisation)
         return _again, (given, self.device, self._precision, self._runtime)
 
+    def network(self) -> nn.Module:
+        """Return a copy of what maps normalised images to a tuple of the stages' maps.
+
+        In float32 on the CPU, batch norms folded into convolutions.
+        """
+        indices = [stage.index for stage in self.stages]
+        reader = _StageReader(self._network, indices).eval()
+        _, height, width = self._network.pretrained_cfg["input_size"]
+        return folded(reader, (self.name, *indices), (height, width))
+
     def layers(self) -> list[str]:
         """Return the names by which timm knows the modules that end the stages."""
         info = self._network.feature_info
@@ -268,10 +278,7 @@ class Backbone:
         remedy = 'Start processes by "spawn", or load the model in each.'
         self._process = Process(f"A model on {device!r}", remedy)
         self._precision, self._runtime = precision, runtime
-        indices = [stage.index for stage in self.stages]
-        reader = _StageReader(self._network, indices).eval()
-        _, height, width = self._network.pretrained_cfg["input_size"]
-        ready = folded(reader, (self.name, *indices), (height, width))
+        ready = self.network()
         self._run: TorchRuntime | OpenVinoRuntime
         if runtime == "openvino":
             self._run = OpenVinoRuntime(ready, precision)

@@ -152,7 +152,8 @@ def _paper_embedding(maps: Sequence[torch.Tensor], grid: torch.Size) -> torch.Te
     # linear, and upsampling acts on positions, the windows on values: so a stage's
     # share is one 3x3 convolution whose weights are the windows, upsampled after.
     first = maps[0]
-    joined = first.new_zeros((len(first), PAPER_FEATURES, *grid))
+    # Not by len, a number that export would take for every batch.
+    joined = first.new_zeros((first.shape[0], PAPER_FEATURES, *grid))
     for position, stage in enumerate(maps):
         channels = stage.shape[1]
         rows, groups, weights = _windows(channels, position, len(maps))

@@ -110,19 +110,7 @@ def as_pixels(
         ImageError: The shape, the dtype or a value is not as stated, or it is a NumPy
             masked array that hides pixels.
     """
-    is_colour = image.ndim == COLOUR and image.shape[2] in CHANNELS
-    if not (image.ndim == GREY or is_colour) or 0 in image.shape:
-        raise ImageError(
-            f"{name} must be (height, width) or (height, width, 1, 3 or 4), not empty; "
-            f"got {describe(image)}."
-        )
-    if np.ma.is_masked(image):
-        remedy = "Fill it: image.filled(0), or leave the image out."
-        raise ImageError(f"{name} must not hide pixels; got a masked array. {remedy}")
-    if is_colour:
-        image = image[:, :, 0] if image.shape[2] == 1 else image[:, :, :3]
-        if image.ndim == COLOUR and pixel_format.color == "bgr":
-            image = image[:, :, ::-1]
+    image = grey_or_rgb(image, name, pixel_format.color)
     white = pixel_format.max_value
     if image.dtype == np.uint8:
         return np.asarray(image.astype(np.float32) / np.float32(UINT8_MAX))
@@ -144,6 +132,24 @@ def as_pixels(
     if not (low >= -slack and high <= 1.0 + slack):  # so that NaN fails too
         raise _outside(name, image, white)
     return np.clip(shares.astype(np.float32), 0.0, 1.0)
+
+
+def grey_or_rgb(image: AnyArray, name: str, color: ColorOrder) -> AnyArray:
+    """Return the (h, w) or (h, w, 3) of an image, its colours in RGB, or raise."""
+    is_colour = image.ndim == COLOUR and image.shape[2] in CHANNELS
+    if not (image.ndim == GREY or is_colour) or 0 in image.shape:
+        raise ImageError(
+            f"{name} must be (height, width) or (height, width, 1, 3 or 4), not empty; "
+            f"got {describe(image)}."
+        )
+    if np.ma.is_masked(image):
+        remedy = "Fill it: image.filled(0), or leave the image out."
+        raise ImageError(f"{name} must not hide pixels; got a masked array. {remedy}")
+    if is_colour:
+        image = image[:, :, 0] if image.shape[2] == 1 else image[:, :, :3]
+        if image.ndim == COLOUR and color == "bgr":
+            image = image[:, :, ::-1]
+    return image
 
 
 def _is_sixteen_bit(image: AnyArray) -> bool:

@@ -91,6 +91,21 @@ class Source:
         Raises:
             ImageError: The image is unusable.
         """
+        image, pixel_format = self.decoded(item)
+        return as_pixels(image, item.name, pixel_format)
+
+    def decoded(self, item: Item) -> tuple[AnyArray, PixelFormat]:
+        """Return one image as it came, unchecked, and what its numbers mean.
+
+        Args:
+            item: One of ``items``.
+
+        Returns:
+            The image, of any shape and dtype, and what ``as_pixels`` needs to read it.
+
+        Raises:
+            ImageError: The image cannot be decoded.
+        """
         image = item.image
         if isinstance(image, ImageError):
             raise image
@@ -103,7 +118,7 @@ class Source:
                 image = np.moveaxis(image, 0, 2)
         self.used_range.note(image)
         color = "rgb" if item.is_rgb else self.pixel_format.color
-        return as_pixels(image, item.name, self.pixel_format._replace(color=color))
+        return image, self.pixel_format._replace(color=color)
 
 
 class Again:

@@ -24,6 +24,7 @@ from adlib.images._folders import is_image_name
 from adlib.images._pixels import PixelFormat
 from adlib.images._sources import Item
 from adlib.overlays._overlay import BLUE, ORANGE, overlay
+from adlib.runtime import ExportedModel
 
 OWNER = "save_overlays"
 NARROWEST = 256  # pixels of width to which small images are enlarged, so that the
@@ -36,7 +37,7 @@ Saved = tuple[Inspection, Path | None]
 
 
 def save_overlays(
-    model: AnomalyDetector,
+    model: AnomalyDetector | ExportedModel,
     X: Images,
     folder: str | os.PathLike[str],
     *,
@@ -51,7 +52,7 @@ def save_overlays(
     covers nothing; images narrower than 256 pixels are enlarged by a whole number.
 
     Args:
-        model: A fitted detector with a threshold.
+        model: A fitted or exported detector with a threshold.
         X: Images, as in ``fit``; read in one pass, in bounded memory.
         folder: Where the pictures go, outside of the folders in ``X``; made if it is
             not there. "late/bolt.jpg" of a folder ``X`` becomes "late/bolt.png", image
@@ -149,7 +150,7 @@ def save_overlays(
 
 def _check_kinds(model: object, folder: object) -> None:
     """Raise unless these are a model and a path, as they may be swapped."""
-    if not isinstance(model, AnomalyDetector):
+    if not isinstance(model, AnomalyDetector | ExportedModel):
         rule = "a fitted detector, such as adlib.load gives"
         raise TypeError(refusal("model", OWNER, rule, describe(model)))
     if not isinstance(folder, str | os.PathLike) or not os.fspath(folder):

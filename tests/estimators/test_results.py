@@ -8,7 +8,8 @@ import torch
 from PIL import Image
 from scipy.ndimage import gaussian_filter
 
-from adlib.estimators._results import anomaly_maps, stretched
+from adlib._inspection import stretched
+from adlib.estimators._results import anomaly_maps
 
 
 def plain_map(grid, size):

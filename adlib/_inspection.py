@@ -1,0 +1,71 @@
+"""What is said of one inspected image, by an estimator or by an exported file."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, fields
+from typing import Any
+
+import numpy as np
+
+from adlib._typing import Float32Array
+from adlib.images._pixels import resize
+
+
+def stretched(anomaly_map: Float32Array, size: tuple[int, int] | None) -> Float32Array:
+    """Return a map at another (height, width), bilinear; None: as it is."""
+    return anomaly_map if size is None else np.array(resize(anomaly_map, size))
+
+
+class Short:
+    """Results that are printed in one line, with the shapes of arrays alone."""
+
+    def __repr__(self) -> str:
+        values = {field.name: getattr(self, field.name) for field in fields(self)}  # type: ignore[arg-type]
+        shown = [f"{name}={_text(v)}" for name, v in values.items() if v is not None]
+        return f"{type(self).__name__}({', '.join(shown)})"
+
+
+def _text(value: Any) -> str:
+    if isinstance(value, np.ndarray):
+        return f"{value.shape} {value.dtype}"
+    return f"{value:.6g}" if isinstance(value, float) else repr(value)
+
+
+@dataclass(frozen=True, repr=False)
+class Inspection(Short):
+    """One image, inspected.
+
+    Of a skipped image the score is NaN, the verdict -1, and all but ``error`` None.
+
+    Attributes:
+        path: The image's path, or "image 7" for the eighth of those that have none.
+        score: Image score, higher = more anomalous.
+        verdict: +1 normal, -1 anomalous; None before ``calibrate``.
+        map: Anomaly map, (height, width) float32, same direction as the score.
+        error: Why the image was skipped, or None.
+        size: (height, width) of the image itself, as EXIF turns it upright.
+        worst_pixel: (row, column) in the image itself of the centre of the patch with
+            the highest score (of the map's highest value, where image scores are taken
+            from the map).
+    """
+
+    path: str
+    score: float
+    verdict: int | None
+    map: Float32Array | None
+    error: str | None = None
+    size: tuple[int, int] | None = None
+    worst_pixel: tuple[int, int] | None = None
+
+    def full_map(self) -> Float32Array:
+        """Return the map stretched to the image's own size, as overlays show it.
+
+        Returns:
+            ``size``, (height, width), float32.
+
+        Raises:
+            ValueError: The image was skipped.
+        """
+        if self.map is None:
+            raise ValueError(f"There is no map of a skipped image: {self.error}")
+        return stretched(self.map, self.size)

@@ -1,0 +1,233 @@
+"""Write the ONNX file of a detector, unless it would score otherwise."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import warnings
+from collections.abc import Iterator
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any, Literal, TypeAlias, get_args
+
+import torch
+from numpy.typing import ArrayLike
+
+from adlib._files import replacing
+from adlib._torch import as_imported, undisturbed
+from adlib._typing import AnyArray
+from adlib._validation import check_image_size, check_option, describe, refusal
+from adlib._version import __version__
+from adlib.estimators import AnomalyDetector, PaDiM, PatchCore
+from adlib.estimators._calibration import threshold_text
+from adlib.estimators._labels import as_anomalous, check_one_each
+from adlib.estimators._saving import plain
+from adlib.export._check import compare, made_images, refuse
+from adlib.export._whole import MapSize, Whole
+from adlib.images import Images, Source, open_source
+from adlib.images._pixels import PixelFormat
+from adlib.runtime._engines import runner
+from adlib.runtime._exported_model import ExportedModel, as_input
+from adlib.runtime._file import (
+    FORMAT,
+    METADATA_KEY,
+    SUFFIX,
+    checksum,
+    read_exported,
+)
+
+ExportPrecision: TypeAlias = Literal["float32", "float16", "int8"]
+OPSET, IR_VERSION = 18, 8  # those of ONNX 1.13
+MOST_BYTES = 2**31 - 2**20  # of a protocol buffer, less what is no tensor
+SOME_SIZE = (40, 48)  # of the image that stands for those of any size
+FLOAT, EXACT = "float32", ("exact", "faiss-flat")
+RECORDED = ("torch", "timm", "numpy", "onnx", "onnxscript")
+
+
+def export(
+    detector: AnomalyDetector,
+    path: str | os.PathLike[str],
+    *,
+    images: Images | None = None,
+    y: ArrayLike | None = None,
+    input_size: tuple[int, int] | None = None,
+    map_size: MapSize = None,
+    precision: ExportPrecision = "float32",
+) -> None:
+    """Write a fitted detector as one ONNX file: see ``AnomalyDetector.export``."""
+    owner = f"{type(detector).__name__}.export"
+    _check_detector(detector, owner)
+    check_option(precision, "precision", owner, get_args(ExportPrecision))
+    if Path(path).suffix != SUFFIX:
+        rule = f"a path that ends in {SUFFIX!r}"
+        raise ValueError(refusal("path", owner, rule, describe(os.fspath(path))))
+    if input_size is not None:
+        input_size = check_image_size(input_size, "input_size", owner)
+    if map_size is not None and map_size != "original":
+        map_size = check_image_size(map_size, "map_size", owner)
+    if images is None and (y is not None or precision != FLOAT):
+        rule = f"images, to measure what precision={precision!r} loses"
+        rule = rule if y is None else "the images that y labels"
+        raise ValueError(refusal("images", owner, rule, "None"))
+    if images is None:
+        size = input_size or detector._size
+        images = made_images(size, fixed=input_size is not None)
+    elif isinstance(images, Iterator):
+        images = list(images)  # they are read more than once
+    anomalous = None if y is None else as_anomalous(y, owner)
+    if anomalous is not None:
+        check_one_each(anomalous, _source(images, detector, owner).n_items, owner)
+    with replacing(path) as temporary:
+        whole = Whole(detector, map_size).eval()
+        model = _traced(whole, input_size)
+        header = _header(detector, whole, input_size, map_size, precision)
+        model = _reduced(model, precision, _inputs(images, detector, header, owner))
+        content = _bytes(model, owner)
+        for engine in ("onnxruntime", "openvino"):
+            try:
+                run = runner(content, os.fspath(path), engine, "cpu")
+            except ImportError:  # that of OpenVINO, which is optional
+                continue
+            found = compare(detector, ExportedModel(header, run), images, anomalous)
+            if precision == FLOAT:
+                refuse(found, engine, owner)
+            header["check"][engine] = found._asdict()
+        header["sha256"] = checksum(model.graph.SerializeToString(), header)
+        entry = model.metadata_props.add()
+        entry.key, entry.value = METADATA_KEY, json.dumps(header)
+        temporary.write_bytes(_bytes(model, owner))
+        read_exported(temporary)
+
+
+def _check_detector(detector: AnomalyDetector, owner: str) -> None:
+    """Raise unless a detector is fitted, adlib's own, exact and in float32."""
+    detector._ready()
+    if not isinstance(detector, PatchCore | PaDiM):
+        rule = "a PatchCore or a PaDiM of adlib's own"
+        raise TypeError(refusal("detector", owner, rule, describe(detector)))
+    remedy = f"Load it by adlib.load(path, precision={FLOAT!r}), then export it."
+    if detector.precision != FLOAT:
+        came = repr(detector.precision)
+        raise ValueError(refusal("precision of it", owner, repr(FLOAT), came, remedy))
+    if isinstance(detector, PatchCore) and detector.search not in EXACT:
+        rule = " or ".join(map(repr, EXACT))
+        remedy = "The exported search is exact. Fit it with one of these."
+        came = repr(detector.search)
+        raise ValueError(refusal("search", owner, rule, came, remedy))
+
+
+def _source(images: Images, detector: AnomalyDetector, owner: str) -> Source:
+    pixel_format = PixelFormat(detector.color, detector.max_value)
+    return open_source(images, owner, pixel_format)
+
+
+def _inputs(
+    images: Images, detector: AnomalyDetector, header: dict[str, Any], owner: str
+) -> Iterator[AnyArray]:
+    """Yield images as the graph takes them."""
+    source = _source(images, detector, owner)
+    for item in source.items:
+        yield as_input(*source.decoded(item), item.name, header["input_size"])
+
+
+def _reduced(model: Any, precision: ExportPrecision, images: Iterator[AnyArray]) -> Any:
+    """Return a model in the precision asked for."""
+    if precision == FLOAT:
+        return model
+    from adlib.export._reduced import halved, quantised  # noqa: PLC0415 - needs onnx
+
+    return halved(model) if precision == "float16" else quantised(model, images)
+
+
+@undisturbed()
+def _traced(whole: Whole, input_size: tuple[int, int] | None) -> Any:
+    """Return the ONNX model of a detector, without what the exporter notes of it."""
+    try:
+        import onnx  # noqa: PLC0415 - these three are an extra
+        import onnxruntime  # noqa: F401, PLC0415
+        import onnxscript  # noqa: F401, PLC0415
+    except ImportError as error:
+        raise ImportError(
+            f"export needs onnx, onnxscript and onnxruntime ({error}). Run: "
+            "pip install 'adlib-vision[export]'"
+        ) from error
+    # Of sizes above 1, which torch would take for fixed ones.
+    example = torch.zeros((2, *(input_size or SOME_SIZE), 3), dtype=torch.uint8)
+    names = {0: "n", 3: "channels"}
+    if input_size is None:
+        names |= {1: "height", 2: "width"}
+    shape = {place: torch.export.Dim(name) for place, name in names.items()}
+    with warnings.catch_warnings(), as_imported():
+        warnings.simplefilter("ignore")  # of torch's own code, which no user can change
+        program = torch.onnx.export(
+            whole,
+            (example,),
+            dynamo=True,
+            opset_version=OPSET,
+            input_names=["images"],
+            output_names=list(whole.outputs),
+            dynamic_shapes=(shape,),
+            verbose=False,
+        )
+    assert program is not None
+    model = onnx.ModelProto()
+    model.CopyFrom(program.model_proto)
+    model.ir_version = IR_VERSION
+    model.producer_name, model.producer_version = "adlib", __version__
+    del model.metadata_props[:]
+    for part in (*model.graph.node, *model.graph.initializer, *model.graph.value_info):
+        del part.metadata_props[:]  # paths of source files
+        part.doc_string = ""
+    return model
+
+
+def _bytes(model: Any, owner: str) -> bytes:
+    if model.ByteSize() > MOST_BYTES:
+        rule = "a detector of less than 2 GB, the most that an ONNX file can hold"
+        came = f"{model.ByteSize() / 1e9:.1f} GB"
+        remedy = "Fit it with a smaller coreset or n_channels."
+        raise ValueError(refusal("detector", owner, rule, came, remedy))
+    return bytes(model.SerializeToString())
+
+
+def _header(
+    detector: AnomalyDetector,
+    whole: Whole,
+    input_size: tuple[int, int] | None,
+    map_size: MapSize,
+    precision: ExportPrecision,
+) -> dict[str, Any]:
+    """Return what the file says of itself; ``FIELDS`` of the runtime lists it."""
+    threshold = detector._threshold()
+    size = detector._size if map_size is None else map_size
+    learned = (
+        detector.memory_bank_.embeddings
+        if isinstance(detector, PatchCore)
+        else detector.gaussian_.mean
+    )
+    return {
+        "format": FORMAT,
+        "detector": type(detector).__name__,
+        "versions": {
+            "adlib": __version__,
+            **{name: version(name) for name in RECORDED},
+        },
+        "parameters": {
+            name: plain(value)
+            for name, value in detector.get_params(deep=False).items()
+        },
+        "image_size": list(detector._size),
+        "grid": list(detector.grid_),
+        "input_size": None if input_size is None else list(input_size),
+        "map_size": size if isinstance(size, str) else list(size),
+        "precision": precision,
+        "threshold": threshold,
+        "pixel_threshold": detector._finite("pixel_threshold_"),
+        "promise": threshold_text(threshold, detector.calibration_),
+        "n_training_images": len(detector.training_images_),
+        "learned_sha256": hashlib.sha256(learned.tobytes()).hexdigest(),
+        "inputs": {"images": "(n, height, width, 1 grey, 3 RGB or 4 RGBA) uint8"},
+        "outputs": list(whole.outputs),
+        "check": {},
+    }

@@ -1,0 +1,244 @@
+"""A detector that was exported: the methods that need no training, without torch."""
+
+from __future__ import annotations
+
+import os
+import warnings
+from collections.abc import Iterator
+from typing import Any, get_args
+
+import numpy as np
+
+from adlib._inspection import Inspection
+from adlib._typing import AnyArray, Float32Array, Int64Array
+from adlib._validation import check_option, describe, refusal
+from adlib.exceptions import ImageError, SkippedImagesWarning
+from adlib.images import Images, open_source
+from adlib.images._pixels import PixelFormat, as_pixels, grey_or_rgb
+from adlib.images._sources import Item, Source
+from adlib.images._stream import OnError
+from adlib.runtime._engines import Device, Engine, Runner, runner
+from adlib.runtime._file import read_exported
+
+OUTLIER = -1
+
+
+def load(
+    path: str | os.PathLike[str],
+    *,
+    runtime: Engine = "onnxruntime",
+    device: Device = "cpu",
+) -> ExportedModel:
+    """Load a file that a detector's ``export`` wrote.
+
+    Args:
+        path: The ONNX file.
+        runtime: What runs it: "onnxruntime" or "openvino", whichever is installed.
+        device: "cpu", or with ONNX Runtime "cuda" or "tensorrt", which have not been
+            tried.
+
+    Returns:
+        The model, which scores as the detector did, to 1e-4 relative.
+
+    Raises:
+        FileNotFoundError: There is no such file.
+        ModelFileError: The file is damaged, not adlib's, of a later format, or one that
+            the runtime cannot run.
+        ImportError: The runtime is not installed.
+        ValueError: An argument is not as stated, or the runtime has no such device.
+
+    Note:
+        A checksum covers the file, and nothing in it is code. The runtime still reads
+        it in C++: load files only from sources that you trust.
+
+    Example:
+        >>> from tempfile import TemporaryDirectory
+        >>> import numpy as np
+        >>> from adlib import PatchCore, runtime
+        >>> good = np.random.default_rng(0).integers(0, 255, (4, 64, 64), np.uint8)
+        >>> detector = PatchCore(image_size=64, coreset=0.5).fit(good)
+        >>> with TemporaryDirectory() as folder:
+        ...     detector.export(f"{folder}/part.onnx")
+        ...     model = runtime.load(f"{folder}/part.onnx")
+        >>> np.allclose(model.score(good), detector.score(good), rtol=1e-4, atol=1e-3)
+        True
+    """
+    check_option(runtime, "runtime", "load", get_args(Engine))
+    check_option(device, "device", "load", get_args(Device))
+    header, content = read_exported(path)
+    if header["precision"] == "int8" and runtime not in header["check"]:
+        rule = "a runtime by which the export was checked, since 8 bits differ by that"
+        came = f"{runtime!r}, not {', '.join(header['check'])}"
+        raise ValueError(refusal("runtime", "load", rule, came))
+    run = runner(content, os.fspath(path), runtime, device)
+    return ExportedModel(header, run)
+
+
+class ExportedModel:
+    """A detector as a file holds it; ``load`` makes it.
+
+    Images ``X`` are what ``PatchCore`` and ``PaDiM`` take, of 8 bits: a folder, a glob,
+    paths, uint8 arrays, PIL images, or an iterator of these. Each is scored alone, so
+    that results do not depend on others.
+
+    Attributes:
+        threshold_: Of image scores, or None.
+        pixel_threshold_: Of anomaly maps, or None.
+        color: Channel order of arrays, "rgb" or "bgr".
+        max_value: Of the detector; images of 8 bits do not need it.
+        on_error: "raise" at an unusable image, or "skip" it and warn.
+        header: What the file says of itself: the detector, its parameters, versions,
+            and how near its scores are to the detector's.
+    """
+
+    def __init__(self, header: dict[str, Any], run: Runner) -> None:
+        self.header = header
+        self.threshold_: float | None = header["threshold"]
+        self.pixel_threshold_: float | None = header["pixel_threshold"]
+        self.color = header["parameters"].get("color", "rgb")
+        self.max_value = header["parameters"].get("max_value")
+        self.on_error: OnError = "raise"
+        self._run = run
+
+    def score(self, X: Images) -> Float32Array:
+        """Return one anomaly score an image; higher = more anomalous.
+
+        Args:
+            X: Images; see the class.
+
+        Returns:
+            (n_images,) float32; NaN where an image was skipped.
+
+        Raises:
+            ImageError: An image is unusable and ``on_error`` is "raise".
+        """
+        results = self._all(X, "score")
+        return np.array([result.score for result in results], np.float32)
+
+    def predict(self, X: Images) -> Int64Array:
+        """Return a verdict on each image: +1 normal, -1 anomalous.
+
+        Args:
+            X: Images; see the class.
+
+        Returns:
+            (n_images,) int64; -1 for a skipped image.
+
+        Raises:
+            ValueError: The file has no threshold.
+            ImageError: As in ``score``.
+        """
+        if self.threshold_ is None:
+            raise ValueError(
+                "The exported model has no threshold. Calibrate the detector, then "
+                "export it again."
+            )
+        verdicts = [result.verdict for result in self._all(X, "predict")]
+        return np.array(verdicts, np.int64)
+
+    def anomaly_maps(self, X: Images) -> Float32Array | list[Float32Array]:
+        """Return where each image is anomalous; higher = more anomalous.
+
+        Args:
+            X: Images; see the class.
+
+        Returns:
+            (n_images, height, width) float32, at the ``map_size`` of the export; with
+            "original" a list of (height, width). NaN where an image was skipped.
+
+        Raises:
+            ImageError: As in ``score``.
+        """
+        size = self.header["map_size"]
+        unseen = self.header["image_size"] if isinstance(size, str) else size
+        maps = [
+            np.full(unseen, np.nan, np.float32) if result.map is None else result.map
+            for result in self._all(X, "anomaly_maps")
+        ]
+        return maps if isinstance(size, str) else np.stack(maps)
+
+    def inspect(self, X: Images) -> Iterator[Inspection]:
+        """Yield path, score, verdict and map of each image, in order, in one pass.
+
+        Args:
+            X: Images; see the class. A stream may be endless: each image is read when
+                the result before it has been taken.
+
+        Yields:
+            One ``Inspection`` an image. A skipped image has an ``error`` and no map.
+
+        Raises:
+            ImageError: As in ``score``.
+        """
+        return self._inspect(self._open(X, "inspect"))
+
+    def _open(self, X: Images, method: str) -> Source:
+        owner = f"{type(self).__name__}.{method}"
+        return open_source(X, owner, PixelFormat(self.color, self.max_value))
+
+    def _all(self, X: Images, method: str) -> list[Inspection]:
+        results = list(self._inspect(self._open(X, method)))
+        if not results:
+            owner, rule = type(self).__name__, "at least one image"
+            raise ValueError(refusal("X", owner, rule, "an empty stream"))
+        reasons = [result.error for result in results if result.error is not None]
+        if reasons:
+            warnings.warn(
+                f"{len(reasons)} images were skipped: {'; '.join(reasons[:5])}",
+                SkippedImagesWarning,
+                stacklevel=3,
+            )
+        return results
+
+    def _inspect(self, source: Source) -> Iterator[Inspection]:
+        for item in source.items:
+            try:
+                yield self._inspect_one(source, item)
+            except ImageError as error:
+                if self.on_error == "raise":
+                    raise
+                unseen = None if self.threshold_ is None else OUTLIER
+                yield Inspection(item.name, float("nan"), unseen, None, str(error))
+        source.used_range.warn()
+
+    def _inspect_one(self, source: Source, item: Item) -> Inspection:
+        image, pixel_format = source.decoded(item)
+        pixels = as_input(image, pixel_format, item.name, self.header["input_size"])
+        outputs = self._run(pixels)
+        found = dict(zip(self.header["outputs"], outputs, strict=True))
+        size = pixels.shape[1:3]
+        anomaly_map = np.array(found["anomaly_map"][0])
+        places = found["patch_scores"][0]
+        if self.header["parameters"].get("aggregation") == "map_max":
+            places = anomaly_map
+        worst = np.unravel_index(places.argmax(), places.shape)
+        centre = (np.array(worst) + 0.5) / places.shape * size
+        verdict = found.get("verdict")
+        return Inspection(
+            path=item.name,
+            score=float(found["score"][0]),
+            verdict=None if verdict is None else int(verdict[0]),
+            map=anomaly_map,
+            size=size,
+            worst_pixel=(int(centre[0]), int(centre[1])),
+        )
+
+
+def as_input(
+    image: AnyArray, pixels: PixelFormat, name: str, input_size: list[int] | None
+) -> AnyArray:
+    """Return an image as a graph takes it, (1, height, width, 1 or 3) uint8."""
+    if image.dtype != np.uint8:
+        as_pixels(image, name, pixels)  # raises its own errors first
+        raise ImageError(
+            f"{name} must have 8 bits for an exported model; got {describe(image)}. "
+            "Pass uint8, or score it with the model file."
+        )
+    image = grey_or_rgb(image, name, pixels.color)
+    height, width = image.shape[:2]
+    if input_size not in (None, [height, width]):
+        raise ImageError(
+            f"{name} must be of {input_size[0]}x{input_size[1]} pixels, the input_size "
+            f"of the exported model; got {height}x{width}."
+        )
+    return np.ascontiguousarray(image.reshape(1, height, width, -1))
