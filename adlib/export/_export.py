@@ -15,6 +15,7 @@ import torch
 from numpy.typing import ArrayLike
 
 from adlib._files import replacing
+from adlib._progress import ProgressBar
 from adlib._torch import as_imported, undisturbed
 from adlib._typing import AnyArray
 from adlib._validation import check_image_size, check_option, describe, refusal
@@ -80,7 +81,8 @@ def export(
         check_one_each(anomalous, _source(images, detector, owner).n_items, owner)
     with replacing(path) as temporary:
         whole = Whole(detector, map_size).eval()
-        model = _traced(whole, input_size)
+        with ProgressBar("Following the graph", None, enabled=detector.progress):
+            model = _traced(whole, input_size)
         header = _header(detector, whole, input_size, map_size, precision)
         model = _reduced(model, precision, _inputs(images, detector, header, owner))
         content = _bytes(model, owner)
