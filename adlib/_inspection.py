@@ -28,6 +28,8 @@ class Short:
 def _text(value: Any) -> str:
     if isinstance(value, np.ndarray):
         return f"{value.shape} {value.dtype}"
+    if isinstance(value, tuple) and value and isinstance(value[0], Short | np.ndarray):
+        return f"{len(value)}, the first {_text(value[0])}"
     return f"{value:.6g}" if isinstance(value, float) else repr(value)
 
 
@@ -47,6 +49,8 @@ class Inspection(Short):
         worst_pixel: (row, column) in the image itself of the centre of the patch with
             the highest score (of the map's highest value, where image scores are taken
             from the map).
+        regions: What of the map lies above the pixel threshold: a ``Region`` for each
+            connected area; None without a threshold, or from an exported file.
     """
 
     path: str
@@ -56,6 +60,7 @@ class Inspection(Short):
     error: str | None = None
     size: tuple[int, int] | None = None
     worst_pixel: tuple[int, int] | None = None
+    regions: tuple[Any, ...] | None = None
 
     def full_map(self) -> Float32Array:
         """Return the map stretched to the image's own size, as overlays show it.

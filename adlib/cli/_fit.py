@@ -118,6 +118,14 @@ def fit(
             "default), max (padim's), reweighted (patchcore), map_max (padim)."
         ),
     ] = None,
+    least_area: Annotated[
+        float,
+        typer.Option(
+            min=0,
+            help="Regions of the map that are smaller count for nothing, in pixels of "
+            "the image.",
+        ),
+    ] = 0.0,
     device: Device = "auto",
     precision: Annotated[
         Precision, typer.Option(help="What the backbone computes in.")
@@ -142,6 +150,7 @@ def fit(
         aggregation=aggregation,
         backbone=backbone,
         image_size=image_size,
+        least_area=least_area,
         device=device,
         precision=precision,
         runtime=runtime,

@@ -9,7 +9,7 @@ import sys
 import warnings
 from collections import Counter
 from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, TextIO
 
@@ -28,6 +28,7 @@ from adlib.cli._console import (
     is_exported,
     tell,
 )
+from adlib.cli._regions import Note, regions_file
 from adlib.exceptions import InputWarning, ModelFileError
 
 if TYPE_CHECKING:
@@ -51,6 +52,17 @@ def score(
     overlays: Annotated[
         Path | None,
         typer.Option(help="Folder for heat maps laid over the images (PNG)."),
+    ] = None,
+    regions: Annotated[
+        str | None,
+        typer.Option(
+            help="File for the connected areas above the pixel threshold of each "
+            "image, .json (with outlines) or .csv."
+        ),
+    ] = None,
+    mm_per_pixel: Annotated[
+        float | None,
+        typer.Option(help="Side of a pixel in millimetres, for --regions."),
     ] = None,
     by_score: Annotated[
         bool,
@@ -85,29 +97,35 @@ def score(
 
     Example: adlib score part.adlib camera/ -o scores.csv --overlays maps/
     """
-    table_file = None
-    if output is not None and output != "-":
-        table_file = file_to_write(output, "scores.csv")
-        if table_file.exists() and table_file.samefile(model_file):
-            raise ValueError("--output must be another file than the model.")
-        if overlays is not None and table_file.absolute() == overlays.absolute():
-            raise ValueError("--output must be a file, and --overlays another folder.")
+    table_file = _table_file(output, model_file, overlays)
+    if mm_per_pixel is not None and not mm_per_pixel > 0:
+        raise ValueError(f"--mm-per-pixel must be above 0; got {mm_per_pixel}.")
+    if regions is not None and is_exported(model_file):
+        raise ValueError("--regions needs the model file; an exported one has none.")
     try:
         model = _load(model_file, device, precision, runtime)
     except (FileNotFoundError, ModelFileError):
         _check_order(model_file, images)
         raise
     model.on_error = on_error
-    needing = [("--overlays", overlays), ("--fail-on-anomaly", fail_on_anomaly)]
+    needing = [("--overlays", overlays is not None), ("--regions", regions is not None)]
+    needing += [("--fail-on-anomaly", fail_on_anomaly)]
     typed = [option for option, given in needing if given]
     if typed and model.threshold_ is None:
         raise ValueError(
             f"{typed[0]} needs a model with a threshold. "
             "Fit it with --holdout above 0, --good or --defects."
         )
+    if regions is not None and model.pixel_threshold_ is None:
+        raise ValueError(
+            "--regions needs a model with a pixel threshold: fit it again."
+        )
     places = images if len(images) > 1 else images[0]
-    with _opened(table_file) as file:
+    with ExitStack() as files:
+        file = files.enter_context(_opened(table_file))
         table = _Table(file, model.threshold_)
+        if regions is not None:
+            table.note = files.enter_context(regions_file(regions, mm_per_pixel))
         if overlays is not None:
             from adlib.overlays import save_overlays
 
@@ -131,6 +149,20 @@ def score(
     tell.print(counts + (f", {n_skipped} skipped" if n_skipped else "") + ".")
     if fail_on_anomaly and (n_anomalous or n_skipped):
         raise typer.Exit(FOUND_ANOMALIES)
+
+
+def _table_file(
+    output: str | None, model_file: Path, overlays: Path | None
+) -> Path | None:
+    """Return where the table goes, None for standard output, or raise."""
+    if output is None or output == "-":
+        return None
+    file = file_to_write(output, "scores.csv")
+    if file.exists() and file.samefile(model_file):
+        raise ValueError("--output must be another file than the model.")
+    if overlays is not None and file.absolute() == overlays.absolute():
+        raise ValueError("--output must be a file, and --overlays another folder.")
+    return file
 
 
 def _load(
@@ -189,12 +221,15 @@ class _Table:
 
     def __init__(self, file: TextIO, threshold: float | None) -> None:
         self.counts: Counter[str] = Counter()  # images of each verdict
+        self.note: Note | None = None  # what is told of each image, too
         self.escaped = False  # whether the output's encoding lacked letters
         self._file = file
         self._threshold = "" if threshold is None else f"{threshold:.6g}"
 
     def add(self, result: Inspection, overlay: Path | None = None) -> None:
         """Write the row of one image."""
+        if self.note is not None:
+            self.note(result)
         if not self.counts:
             self._file.write(",".join(COLUMNS) + "\n")
         verdict = "skipped"

@@ -7,6 +7,7 @@ from adlib.estimators._detector import AnomalyDetector
 from adlib.estimators._labels import auroc_scorer
 from adlib.estimators._padim import PaDiM
 from adlib.estimators._patchcore import PatchCore
+from adlib.estimators._regions import Region, find_regions
 from adlib.estimators._results import Explanation, ImageEmbeddings
 from adlib.estimators._saving import load
 from adlib.estimators._stage_times import stage_seconds
@@ -19,8 +20,10 @@ __all__ = [
     "Inspection",
     "PaDiM",
     "PatchCore",
+    "Region",
     "aggregate_maps",
     "auroc_scorer",
+    "find_regions",
     "load",
     "stage_seconds",
 ]

@@ -15,6 +15,7 @@ from adlib._typing import AnyArray, BoolArray, Float64Array, Int64Array
 from adlib._validation import describe, refusal
 from adlib.estimators._labels import check_both_classes, check_one_each
 from adlib.estimators._patches import Pass, Patches
+from adlib.estimators._regions import highest_threshold
 from adlib.estimators._results import Scored
 from adlib.exceptions import ImageError, InputWarning
 from adlib.images import Images
@@ -40,7 +41,8 @@ class Calibration(NamedTuple):
     Attributes:
         threshold: Above it an image is predicted anomalous.
         pixel_threshold: Above it a pixel of an anomaly map is drawn as anomalous: as
-            many of the good images show such a pixel as may be predicted anomalous.
+            many of the good images show a region of such pixels, of ``least_area`` or
+            more, as may be predicted anomalous.
         kind: "conformal" (good images that ``fit`` did not see, with a guarantee),
             "leave-one-out" (training images, each scored without itself) or "F1" (good
             and anomalous images).
@@ -60,7 +62,7 @@ class Calibration(NamedTuple):
 class Candidates(NamedTuple):
     """What is known of images that may set a threshold, (n,) each.
 
-    ``peaks`` are the highest values of their anomaly maps.
+    ``peaks`` are the thresholds from which on their anomaly maps show no region.
     """
 
     positions: Int64Array
@@ -75,6 +77,7 @@ class Candidates(NamedTuple):
         images: Pass,
         score: Callable[[Patches, Int64Array], Scored],
         size: tuple[int, int],
+        least_area: float,
     ) -> Candidates:
         """Score images in one pass; ``score`` is also given the numbers of a batch."""
         scores, peaks = [np.empty(0, np.float32)], [np.empty(0, np.float32)]
@@ -82,7 +85,9 @@ class Candidates(NamedTuple):
             last = len(images.names)
             scored = score(patches, np.arange(last - len(patches.names), last))
             scores.append(scored.image_scores)
-            peaks.append(scored.anomaly_maps(size).max(axis=(1, 2)))
+            maps = zip(scored.anomaly_maps(size), patches.sizes, strict=True)
+            found = [highest_threshold(one, own, least_area) for one, own in maps]
+            peaks.append(np.array(found, np.float32))
         return cls(
             np.array(images.positions, np.int64),
             np.array(images.names, np.str_),

@@ -84,6 +84,9 @@ class PaDiM(AnomalyDetector):
         false_positive_rate: None, or the share of good images that may be predicted
             anomalous, in (0, 1): ``fit`` then reads ``X`` twice and sets the threshold
             from ``leave_one_out_scores``, without a guarantee.
+        least_area: Regions of an anomaly map that are smaller count for nothing, in
+            pixels of the image; ``calibrate`` and ``false_positive_rate`` then set the
+            pixel threshold for the regions that are left.
         batch_size: Images a batch; changes speed and memory, not results.
         device: "auto" (the GPU where there is one), "cpu", "cuda" or "cuda:N".
         precision: Of the backbone: "float32", or "bfloat16", faster on some processors.
@@ -147,6 +150,7 @@ class PaDiM(AnomalyDetector):
         aggregation: GaussianAggregation = "max",
         top_ratio: float = 0.01,
         false_positive_rate: float | None = None,
+        least_area: float = 0.0,
         batch_size: int = 16,
         device: str = "auto",
         precision: Precision = "float32",
@@ -169,6 +173,7 @@ class PaDiM(AnomalyDetector):
         self.aggregation = aggregation
         self.top_ratio = top_ratio
         self.false_positive_rate = false_positive_rate
+        self.least_area = least_area
         self.batch_size = batch_size
         self.device = device
         self.precision = precision

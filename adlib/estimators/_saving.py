@@ -52,6 +52,7 @@ ADDED_LATER: dict[str, Any] = {
     "selection": "greedy",
     "color": "rgb",
     "max_value": None,
+    "least_area": 0.0,
 }
 
 

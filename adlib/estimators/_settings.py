@@ -19,6 +19,7 @@ from adlib._validation import (
     describe,
     refusal,
 )
+from adlib.estimators._regions import check_least_area
 from adlib.features._backbone import Precision, Runtime, check_name
 from adlib.features._embedding import Embedding
 from adlib.images._pixels import ColorOrder, PixelFormat
@@ -51,6 +52,7 @@ class Settings(NamedTuple):
     device: str
     precision: Precision
     runtime: Runtime
+    least_area: float
     n_workers: int | None
     on_error: OnError
     progress: bool
@@ -76,6 +78,7 @@ def check_settings(detector: Any) -> Settings:
         resolve_place(detector.device, runtime, owner),
         precision,
         runtime,
+        check_least_area(detector.least_area, owner),
         workers,
         check_option(detector.on_error, "on_error", owner, get_args(OnError)),
         check_bool(detector.progress, "progress", owner),

@@ -19,6 +19,7 @@ from adlib._files import replacing
 from adlib._typing import Float32Array
 from adlib._validation import describe, refusal
 from adlib.estimators import AnomalyDetector, Inspection
+from adlib.estimators._regions import large_alone
 from adlib.images import Images, open_source
 from adlib.images._folders import is_image_name
 from adlib.images._pixels import PixelFormat
@@ -123,7 +124,8 @@ def save_overlays(
                 rule = "a folder where no picture replaces the image that it shows"
                 raise ValueError(refusal("folder", OWNER, rule, str(folder)))
             path.parent.mkdir(parents=True, exist_ok=True)
-            picture = _picture(source.load(item), result, low, model.threshold_ or 0.0)
+            pixels, least = source.load(item), model.least_area
+            picture = _picture(pixels, result, low, model.threshold_ or 0.0, least)
             with replacing(path) as temporary:
                 picture.save(temporary, format="PNG")
             yield result, path
@@ -242,7 +244,11 @@ def _prepare(folder: Path, by_score: bool) -> None:
 
 
 def _picture(
-    pixels: Float32Array, result: Inspection, low: float, threshold: float
+    pixels: Float32Array,
+    result: Inspection,
+    low: float,
+    threshold: float,
+    least_area: float,
 ) -> Image.Image:
     """Draw an image with its map, and below it a strip with score and verdict."""
     assert result.map is not None
@@ -250,7 +256,8 @@ def _picture(
     times = min(-(-NARROWEST // width), TALLEST // height)
     if times > 1:
         pixels = pixels.repeat(times, axis=0).repeat(times, axis=1)
-    drawn = overlay(pixels, result.map, low, 1.5 * low, contour=True)
+    shown = large_alone(result.map, low, (height, width), least_area)
+    drawn = overlay(pixels, shown, low, 1.5 * low, contour=True)
     size = max(12.0, min(max(drawn.size) / 36, drawn.width / 21))
     font = ImageFont.load_default(size)
     verdict, colour = VERDICTS[-1 if result.verdict == -1 else 1]

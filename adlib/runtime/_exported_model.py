@@ -86,6 +86,7 @@ class ExportedModel:
         pixel_threshold_: Of anomaly maps, or None.
         color: Channel order of arrays, "rgb" or "bgr".
         max_value: Of the detector; images of 8 bits do not need it.
+        least_area: Of the detector; smaller regions of a map count for nothing.
         on_error: "raise" at an unusable image, or "skip" it and warn.
         header: What the file says of itself: the detector, its parameters, versions,
             and how near its scores are to the detector's.
@@ -97,6 +98,7 @@ class ExportedModel:
         self.pixel_threshold_: float | None = header["pixel_threshold"]
         self.color = header["parameters"].get("color", "rgb")
         self.max_value = header["parameters"].get("max_value")
+        self.least_area: float = header["parameters"].get("least_area", 0.0)
         self.on_error: OnError = "raise"
         self._run = run
 
