@@ -4,7 +4,6 @@ This room needs NumPy, Pillow and one of the two runtimes, and nothing else of a
 dependencies, unless an image is one of 16 bits in colour.
 """
 
-from adlib._inspection import Inspection
 from adlib.runtime._exported_model import ExportedModel, load
 
-__all__ = ["ExportedModel", "Inspection", "load"]
+__all__ = ["ExportedModel", "load"]
