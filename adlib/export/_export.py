@@ -88,16 +88,16 @@ def export(
         content = _bytes(model, owner)
         for engine in ("onnxruntime", "openvino"):
             try:
-                run = runner(content, os.fspath(path), engine, "cpu")
+                run = runner(content, os.fspath(path), whole.outputs, engine, "cpu")
             except ImportError:  # that of OpenVINO, which is optional
                 continue
             found = compare(detector, ExportedModel(header, run), images, anomalous)
             if precision == FLOAT:
                 refuse(found, engine, owner)
             header["check"][engine] = found._asdict()
-        header["sha256"] = checksum(model.graph.SerializeToString(), header)
+        sha256 = checksum(model.graph.SerializeToString(), header)
         entry = model.metadata_props.add()
-        entry.key, entry.value = METADATA_KEY, json.dumps(header)
+        entry.key, entry.value = METADATA_KEY, json.dumps({**header, "sha256": sha256})
         temporary.write_bytes(_bytes(model, owner))
         read_exported(temporary)
 
@@ -159,7 +159,8 @@ def _traced(whole: Whole, input_size: tuple[int, int] | None) -> Any:
     names = {0: "n", 3: "channels"}
     if input_size is None:
         names |= {1: "height", 2: "width"}
-    shape = {place: torch.export.Dim(name) for place, name in names.items()}
+    # From 2 on, where torch sees no special cases; the graph has none for 1 either.
+    shape = {place: torch.export.Dim(name, min=2) for place, name in names.items()}
     with warnings.catch_warnings(), as_imported():
         warnings.simplefilter("ignore")  # of torch's own code, which no user can change
         program = torch.onnx.export(

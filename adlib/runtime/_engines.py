@@ -27,11 +27,15 @@ class Runner(Protocol):
         """Return the outputs in their order."""
 
 
-def runner(content: bytes, name: str, engine: Engine, device: Device) -> Runner:
+def runner(
+    content: bytes, name: str, outputs: list[str], engine: Engine, device: Device
+) -> Runner:
     """Return what runs a graph; raise ModelFileError where the engine refuses it."""
-    if engine == "openvino":
-        return _OpenVino(content, name, device)
-    return _OnnxRuntime(content, name, device)
+    kind = _OpenVino if engine == "openvino" else _OnnxRuntime
+    run = kind(content, name, device)
+    if run.outputs != outputs:
+        raise ModelFileError(f"{name!r} is damaged: its outputs are {run.outputs}.")
+    return run
 
 
 class _OnnxRuntime:
@@ -59,10 +63,15 @@ class _OnnxRuntime:
         if provider not in self._session.get_providers():
             rule = f"a device that ONNX Runtime can use for {name!r}"
             raise ValueError(refusal("device", "load", rule, repr(device)))
+        self._name = name
+        self.outputs = [output.name for output in self._session.get_outputs()]
 
     def __call__(self, images: AnyArray) -> Sequence[AnyArray]:
-        outputs: list[AnyArray] = self._session.run(None, {"images": images})
-        return outputs
+        try:
+            found: list[AnyArray] = self._session.run(None, {"images": images})
+        except Exception as error:
+            raise _refused(self._name, "ONNX Runtime", error) from error
+        return found
 
 
 class _OpenVino:
@@ -86,10 +95,15 @@ class _OpenVino:
             )
         except Exception as error:  # RuntimeError and others
             raise _refused(name, "OpenVINO", error) from error
+        self._name = name
+        self.outputs = [output.any_name for output in self._compiled.outputs]
 
     def __call__(self, images: AnyArray) -> Sequence[AnyArray]:
         request: Any = self._compiled.create_infer_request()
-        request.infer([images], share_inputs=True)
+        try:
+            request.infer([images], share_inputs=True)
+        except Exception as error:
+            raise _refused(self._name, "OpenVINO", error) from error
         return [output.data.copy() for output in request.output_tensors]
 
 

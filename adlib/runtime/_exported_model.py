@@ -70,7 +70,7 @@ def load(
         rule = "a runtime by which the export was checked, since 8 bits differ by that"
         came = f"{runtime!r}, not {', '.join(header['check'])}"
         raise ValueError(refusal("runtime", "load", rule, came))
-    run = runner(content, os.fspath(path), runtime, device)
+    run = runner(content, os.fspath(path), header["outputs"], runtime, device)
     return ExportedModel(header, run)
 
 

@@ -8,8 +8,9 @@ from __future__ import annotations
 
 import hashlib
 import json
+import math
 import os
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -18,23 +19,36 @@ from adlib.exceptions import ModelFileError
 FORMAT = 1
 METADATA_KEY = "adlib"
 SUFFIX = ".onnx"
-FIELDS: dict[str, type | tuple[type, ...]] = {
-    "format": int,
-    "detector": str,
-    "versions": dict,
-    "parameters": dict,
-    "image_size": list,
-    "grid": list,
-    "input_size": (list, type(None)),
-    "map_size": (list, str),
-    "precision": str,
-    "threshold": (float, int, type(None)),
-    "pixel_threshold": (float, int, type(None)),
-    "promise": str,
-    "n_training_images": int,
-    "outputs": list,
-    "check": dict,
-    "sha256": str,
+OUTPUTS = ["score", "anomaly_map", "patch_scores", "verdict"]
+
+
+def _is_number(value: Any) -> bool:
+    return type(value) in (int, float) and math.isfinite(value)
+
+
+def _is_size(value: Any) -> bool:
+    """Ask whether a value is [height, width]."""
+    whole = isinstance(value, list) and all(type(side) is int for side in value)
+    return whole and len(value) == 2 and min(value) > 0  # noqa: PLR2004 - of a plane
+
+
+# What a header holds, and how each field can be.
+FIELDS: dict[str, Callable[[Any], bool]] = {
+    "format": lambda value: type(value) is int,
+    "detector": lambda value: isinstance(value, str),
+    "versions": lambda value: isinstance(value, dict),
+    "parameters": lambda value: isinstance(value, dict),
+    "image_size": _is_size,
+    "grid": _is_size,
+    "input_size": lambda value: value is None or _is_size(value),
+    "map_size": lambda value: value == "original" or _is_size(value),
+    "precision": lambda value: isinstance(value, str),
+    "threshold": lambda value: value is None or _is_number(value),
+    "pixel_threshold": lambda value: value is None or _is_number(value),
+    "promise": lambda value: isinstance(value, str),
+    "n_training_images": lambda value: type(value) is int,
+    "outputs": lambda value: value in (OUTPUTS, OUTPUTS[:-1]),
+    "check": lambda value: isinstance(value, dict),
 }
 # Fields of ONNX's ModelProto (onnx.proto3) that an exported file may have.
 GRAPH, METADATA = 7, 14
@@ -53,41 +67,42 @@ class ExportedFile(NamedTuple):
 def read_exported(path: str | os.PathLike[str]) -> ExportedFile:
     """Read and check an exported file."""
     file = Path(path)
+    name = repr(str(file))
     if not file.exists():
-        raise FileNotFoundError(f"There is no exported model at {str(file)!r}.")
+        raise FileNotFoundError(f"There is no exported model at {name}.")
     if not file.is_file():
-        raise ModelFileError(f"{str(file)!r} is no file, so no exported model.")
+        raise ModelFileError(f"{name} is no file, so no exported model.")
     content = file.read_bytes()
     try:
         graph, properties = _parts(content)
         header: Any = json.loads(properties[METADATA_KEY])
-    except (ValueError, KeyError, RecursionError) as error:
+        sha256 = header.pop("sha256")
+    except (ValueError, KeyError, AttributeError, TypeError, RecursionError) as error:
+        text = f"{name} is not a model that adlib exported, or it is damaged: {error!r}"
+        if content[8:].startswith(b'{"__metadata__"'):  # as safetensors files begin
+            text = f"{name} is no exported model; adlib.load reads model files."
+        raise ModelFileError(text) from error
+    if not FIELDS["format"](header.get("format")) or header["format"] != FORMAT:
         raise ModelFileError(
-            f"{str(file)!r} is not a model that adlib exported, or it is damaged: "
-            f"{error!r}"
-        ) from error
-    if not isinstance(header, dict) or not isinstance(header.get("format"), int):
-        raise ModelFileError(f"{str(file)!r} has a damaged header: no 'format'.")
-    if header["format"] != FORMAT:
-        raise ModelFileError(
-            f"{str(file)!r} has format {header['format']}; this adlib reads format "
+            f"{name} has format {header.get('format')!r}; this adlib reads format "
             f"{FORMAT}. Read it with the adlib that exported it, or export it again."
         )
-    if header.get("sha256") != checksum(graph, header):
+    if sha256 != checksum(graph, header):
         raise ModelFileError(
-            f"{str(file)!r} is damaged: its checksum does not fit its content. Copy it "
-            "again from where it was exported."
+            f"{name} is damaged: its checksum does not fit its content. Copy it again "
+            "from where it was exported."
         )
-    for field, kinds in FIELDS.items():
-        if field not in header or not isinstance(header[field], kinds):
-            raise ModelFileError(f"{str(file)!r} has a damaged header: {field!r}.")
+    for field, fits in FIELDS.items():
+        if not fits(header.get(field)):
+            raise ModelFileError(f"{name} has a damaged header: {field!r}.")
+    if (header["threshold"] is None) == (len(header["outputs"]) == len(OUTPUTS)):
+        raise ModelFileError(f"{name} has a damaged header: 'outputs', 'threshold'.")
     return ExportedFile(header, content)
 
 
 def checksum(graph: bytes | memoryview, header: Mapping[str, Any]) -> str:
-    """Return SHA-256 over the header, but for itself, and the graph."""
-    rest = {name: value for name, value in header.items() if name != "sha256"}
-    digest = hashlib.sha256(json.dumps(rest, sort_keys=True).encode())
+    """Return SHA-256 over a header and a graph."""
+    digest = hashlib.sha256(json.dumps(header, sort_keys=True).encode())
     digest.update(graph)
     return digest.hexdigest()
 

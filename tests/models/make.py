@@ -1,4 +1,4 @@
-"""Write the model files that later versions must still read.
+"""Write the model files and exported files that later versions must still read.
 
     python tests/models/make.py VERSION
 
@@ -14,7 +14,7 @@ from pathlib import Path
 
 import numpy as np
 
-from adlib import PaDiM, PatchCore
+from adlib import PaDiM, PatchCore, load
 
 HERE = Path(__file__).parent
 SHARED = {
@@ -30,6 +30,7 @@ MODELS = {
     "padim": PaDiM(**SHARED, n_channels=5),
     "padim-few-images": PaDiM(**SHARED, channels="pca", n_channels=12),
 }
+EXPORTED = ("patchcore", "padim")
 
 
 def images(n_images: int, seed: int) -> np.ndarray:
@@ -38,6 +39,11 @@ def images(n_images: int, seed: int) -> np.ndarray:
     shift = (np.arange(n_images) * 0.7 + seed)[:, None, None]
     plane = np.sin(waves[:, None] + shift) * np.cos(2 * waves + shift)
     return (0.5 + 0.4 * plane).astype(np.float32)
+
+
+def pictures(n_images: int, seed: int) -> np.ndarray:
+    """Return the same images in 8 bits."""
+    return np.round(255 * images(n_images, seed)).astype(np.uint8)
 
 
 def main(version: str) -> None:
@@ -51,6 +57,17 @@ def main(version: str) -> None:
         found["map"] = model.anomaly_maps(images(1, 2))[0, 15].tolist()
         scores[name] = found
     (HERE / f"scores-{version}.json").write_text(json.dumps(scores, indent=1) + "\n")
+    export(version)
+
+
+def export(version: str) -> None:
+    scores = {}
+    for name in EXPORTED:
+        model = load(HERE / f"{name}-{version}.adlib")
+        model.export(HERE / f"{name}-{version}.onnx")
+        scores[name] = model.score(pictures(4, 2)).tolist()
+    path = HERE / f"exported-{version}.json"
+    path.write_text(json.dumps(scores, indent=1) + "\n")
 
 
 if __name__ == "__main__":
