@@ -448,10 +448,11 @@ class AnomalyDetector(BaseEstimator, metaclass=ABCMeta):
             One ``Inspection`` an image. A skipped image has an ``error`` and no map.
 
         Note:
-            Memory is bounded by a batch. Up to ``batch_size + 2 * n_workers`` images
-            are read before the first result: for a live camera set both to 1, though
-            the search then has one thread. With a ``batch_size`` up to 4 the next batch
-            of a source of known length is embedded while one is searched.
+            Memory is bounded by a batch. A stream is read no further than the results
+            of a batch need: for a live camera set ``batch_size`` to 1, and each result
+            comes before the next image is asked for. Of a source of known length
+            ``batch_size + 2 * n_workers`` images are read ahead, and with a
+            ``batch_size`` up to 4 the next batch is embedded while one is searched.
         """
         return self._inspect(self._embed(X, "inspect", "Inspecting"))
 

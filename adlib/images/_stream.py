@@ -83,7 +83,8 @@ def read_batches(
 
     Note:
         Besides the current batch at most ``batch_size + 2 * n_workers`` images are
-        held. The source is read in the caller's thread, no further ahead than that.
+        held, so far ahead is the source read; one of unknown length, as of a camera, no
+        further than the current batch. It is read in the caller's thread.
 
     Example:
         >>> import numpy as np
@@ -94,14 +95,14 @@ def read_batches(
         [(2, 3, 16, 16), (1, 3, 16, 16)]
     """
     workers = n_workers or min(available_threads(), MOST_WORKERS)
-    look_ahead = batch_size + 2 * workers
+    look_ahead = batch_size + 2 * workers if source.n_items is not None else 0
     items = iter(source.items)
     waiting: deque[tuple[Item, Future[tuple[Float32Array, tuple[int, int]]]]] = deque()
     begun = Process("An iterator over images", "Call read_batches again there.")
     pool = Threads(workers, thread_name_prefix="adlib-decode")
 
-    def submit_more() -> None:
-        while len(waiting) < look_ahead:
+    def submit(n_missing: int) -> None:
+        while len(waiting) < max(n_missing, look_ahead):
             item = next(items, None)
             if item is None:
                 return
@@ -110,10 +111,12 @@ def read_batches(
     try:
         while True:
             batch = _open_batch(batch_size, image_size)  # first: it may not fit
-            submit_more()
-            while waiting and len(batch.names) + len(batch.failures) < batch_size:
+            submit(batch_size)
+            for n_missing in range(batch_size - 1, -1, -1):
+                if not waiting:
+                    break
                 item, future = waiting.popleft()
-                submit_more()
+                submit(n_missing)
                 try:
                     pixels, size = future.result()
                 except ImageError as error:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -104,7 +105,10 @@ def test_images_may_differ_in_size_and_colour():
 
 
 @pytest.mark.parametrize(("batch_size", "n_workers"), [(1, 1), (4, 2), (2, 4)])
-def test_a_source_is_not_read_further_ahead_than_promised(batch_size, n_workers):
+@pytest.mark.parametrize("counted", [True, False])
+def test_a_source_is_not_read_further_ahead_than_promised(
+    batch_size, n_workers, counted
+):
     taken = []
     readers = set()
 
@@ -114,12 +118,17 @@ def test_a_source_is_not_read_further_ahead_than_promised(batch_size, n_workers)
             readers.add(threading.current_thread())
             yield image
 
-    batches = stream(source(), batch_size, n_workers)
+    opened = open_source(source(), "test")
+    if counted:
+        opened = replace(opened, n_items=len(IMAGES))
+    batches = stream(opened, batch_size, n_workers)
     assert taken == []
     for n_batches in (1, 2, 3):
         next(batches)
         in_hand = n_batches * batch_size
-        assert in_hand <= len(taken) <= in_hand + batch_size + 2 * n_workers
+        ahead = batch_size + 2 * n_workers if counted else 0
+        assert in_hand <= len(taken) <= in_hand + ahead
+        assert bool(ahead) == (len(taken) > in_hand)
     batches.close()
     assert readers == {threading.current_thread()}
 
