@@ -9,15 +9,26 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from sklearn.neighbors import NearestNeighbors
 
+from adlib._threads import at_most
 from adlib.neighbors._bank import build_search
 from adlib.neighbors._cpu import search as on_cpu
+from adlib.neighbors._cpu.few import FEW_ROWS
 from adlib.neighbors._faiss import FaissSearch
 from adlib.neighbors._points import as_points
 from adlib.neighbors._torch import search as on_torch
 from tests import reference
 
+
+def without_few(points, groups):
+    """The CPU's engine, which takes few rows as it takes many."""
+    engine = on_cpu.ExactSearch(points, groups)
+    engine._few = None
+    return engine
+
+
 EXACT = {
     "cpu": on_cpu.ExactSearch,
+    "cpu, as of many rows": without_few,
     "torch": lambda points, groups: on_torch.ExactSearch(points, groups, "cpu"),
 }
 ENGINES = EXACT | {
@@ -266,8 +277,37 @@ def test_both_exact_engines_agree_where_only_the_order_of_summation_differs():
     rng = np.random.default_rng(0)
     values = np.linspace(0.1, 1.3, 40)
     bank = np.array([rng.permutation(values) for _ in range(60)])
-    found = [search(engine, bank, np.zeros((1, 40)), 5)[1] for engine in EXACT]
-    assert np.array_equal(*found)
+    first, *others = (search(one, bank, np.zeros((1, 40)), 5)[1] for one in EXACT)
+    for other in others:
+        np.testing.assert_array_equal(first, other)
+
+
+@pytest.mark.parametrize("n_threads", [1, 3])
+@pytest.mark.parametrize("scale", [1e-30, 1e-22, 1.0, 1e17])
+@pytest.mark.parametrize(
+    ("n_rows", "n_queries", "n_features"),
+    [
+        (1, 1, 1),
+        (31, 17, 3),
+        (32, 16, 4),
+        (33, 15, 5),
+        (FEW_ROWS, 300, 35),
+        (FEW_ROWS + 1, 9, 8),
+    ],
+)
+def test_few_rows_give_the_bits_of_many(
+    n_rows, n_queries, n_features, scale, n_threads
+):
+    rng = np.random.default_rng(n_rows)
+    bank = scale * rng.normal(size=(n_rows, n_features)).astype(np.float32)
+    bank[n_rows // 2 :: 7] = bank[0]  # ties
+    queries = scale * rng.normal(size=(n_queries, n_features)).astype(np.float32)
+    queries[:: n_rows + 1] = bank[-1]
+    with at_most(n_threads):
+        found = search("cpu", bank, queries, 1)
+        wanted = search("cpu, as of many rows", bank, queries, 1)
+    for one, other in zip(found, wanted, strict=True):
+        np.testing.assert_array_equal(one, other)
 
 
 @pytest.mark.parametrize(

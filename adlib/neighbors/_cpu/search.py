@@ -21,6 +21,7 @@ from adlib.neighbors._cpu.database import (
     Queries,
     clustered_database,
 )
+from adlib.neighbors._cpu.few import FEW_ROWS, FewRows
 from adlib.neighbors._cpu.filter import guess_nearest, update_nearest
 
 FEWEST_PAIRS = 2**19  # under which waking threads takes longer than they save
@@ -35,6 +36,7 @@ class ExactSearch:
     def __init__(
         self, points: Float32Array, groups: Int64Array, sketcher: Sketcher | None = None
     ) -> None:
+        self._few = FewRows(points) if len(points) <= FEW_ROWS else None
         self._sketcher = sketcher or Sketcher(points)
         n_threads = available_threads()
         with Threads(n_threads) as pool:
@@ -46,6 +48,8 @@ class ExactSearch:
         self, queries: Float32Array, n_neighbors: int, left_out: Int64Array | None
     ) -> tuple[Float64Array, Int64Array]:
         """Return squared distances and indices; see ``Search``."""
+        if self._few is not None and n_neighbors == 1 and left_out is None:
+            return self._few.nearest(queries)
         distances = np.full((len(queries), n_neighbors), np.inf)
         indices = np.full((len(queries), n_neighbors), -1, np.int64)  # none yet
         n_threads = self._threads_for(len(queries))
