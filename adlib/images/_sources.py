@@ -27,7 +27,8 @@ from adlib.images._pixels import (
     PLAIN,
     PixelFormat,
     UsedRange,
-    as_pixels,
+    as_shares,
+    checked,
 )
 
 if TYPE_CHECKING:
@@ -91,6 +92,20 @@ class Source:
         Raises:
             ImageError: The image is unusable.
         """
+        return as_shares(self.read(item))
+
+    def read(self, item: Item) -> AnyArray:
+        """Return the pixels of one image as ``load`` does, but bytes as they are.
+
+        Args:
+            item: One of ``items``.
+
+        Returns:
+            Grey (h, w) or RGB (h, w, 3); uint8, or float32 in [0, 1].
+
+        Raises:
+            ImageError: The image is unusable.
+        """
         image = item.image
         if isinstance(image, ImageError):
             raise image
@@ -103,7 +118,7 @@ class Source:
                 image = np.moveaxis(image, 0, 2)
         self.used_range.note(image)
         color = "rgb" if item.is_rgb else self.pixel_format.color
-        return as_pixels(image, item.name, self.pixel_format._replace(color=color))
+        return checked(image, item.name, self.pixel_format._replace(color=color))
 
 
 class Again:
