@@ -130,7 +130,7 @@ def _inputs(
     """Yield images as the graph takes them."""
     source = _source(images, detector, owner)
     for item in source.items:
-        yield as_input(*source.decoded(item), item.name, header["input_size"])
+        yield as_input(source.read(item), item.name, header["input_size"])
 
 
 def _reduced(model: Any, precision: ExportPrecision, images: Iterator[AnyArray]) -> Any:

@@ -27,7 +27,8 @@ from adlib.images._pixels import (
     PLAIN,
     PixelFormat,
     UsedRange,
-    as_pixels,
+    as_shares,
+    checked,
 )
 
 if TYPE_CHECKING:
@@ -91,20 +92,19 @@ class Source:
         Raises:
             ImageError: The image is unusable.
         """
-        image, pixel_format = self.decoded(item)
-        return as_pixels(image, item.name, pixel_format)
+        return as_shares(self.read(item))
 
-    def decoded(self, item: Item) -> tuple[AnyArray, PixelFormat]:
-        """Return one image as it came, unchecked, and what its numbers mean.
+    def read(self, item: Item) -> AnyArray:
+        """Return the pixels of one image as ``load`` does, but bytes as they are.
 
         Args:
             item: One of ``items``.
 
         Returns:
-            The image, of any shape and dtype, and what ``as_pixels`` needs to read it.
+            Grey (h, w) or RGB (h, w, 3); uint8, or float32 in [0, 1].
 
         Raises:
-            ImageError: The image cannot be decoded.
+            ImageError: The image is unusable.
         """
         image = item.image
         if isinstance(image, ImageError):
@@ -118,7 +118,7 @@ class Source:
                 image = np.moveaxis(image, 0, 2)
         self.used_range.note(image)
         color = "rgb" if item.is_rgb else self.pixel_format.color
-        return image, self.pixel_format._replace(color=color)
+        return checked(image, item.name, self.pixel_format._replace(color=color))
 
 
 class Again:

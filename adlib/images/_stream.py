@@ -146,7 +146,7 @@ def _load(
     source: Source, item: Item, image_size: tuple[int, int]
 ) -> tuple[Float32Array, tuple[int, int]]:
     """Return an image at ``image_size``, and the (height, width) that it came with."""
-    pixels = source.load(item)
+    pixels = source.read(item)
     return resize(pixels, image_size), (pixels.shape[0], pixels.shape[1])
 
 

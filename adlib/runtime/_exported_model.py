@@ -11,10 +11,10 @@ import numpy as np
 
 from adlib._inspection import Inspection
 from adlib._typing import AnyArray, Float32Array, Int64Array
-from adlib._validation import check_option, describe, refusal
+from adlib._validation import check_option, refusal
 from adlib.exceptions import ImageError, SkippedImagesWarning
 from adlib.images import Images, open_source
-from adlib.images._pixels import PixelFormat, as_pixels, grey_or_rgb
+from adlib.images._pixels import PixelFormat
 from adlib.images._sources import Item, Source
 from adlib.images._stream import OnError
 from adlib.runtime._engines import Device, Engine, Runner, runner
@@ -204,8 +204,7 @@ class ExportedModel:
         source.used_range.warn()
 
     def _inspect_one(self, source: Source, item: Item) -> Inspection:
-        image, pixel_format = source.decoded(item)
-        pixels = as_input(image, pixel_format, item.name, self.header["input_size"])
+        pixels = as_input(source.read(item), item.name, self.header["input_size"])
         outputs = self._run(pixels)
         found = dict(zip(self.header["outputs"], outputs, strict=True))
         size = pixels.shape[1:3]
@@ -226,17 +225,16 @@ class ExportedModel:
         )
 
 
-def as_input(
-    image: AnyArray, pixels: PixelFormat, name: str, input_size: list[int] | None
-) -> AnyArray:
-    """Return an image as a graph takes it, (1, height, width, 1 or 3) uint8."""
+def as_input(image: AnyArray, name: str, input_size: list[int] | None) -> AnyArray:
+    """Return what ``Source.read`` gave as a graph takes it, or raise.
+
+    (1, height, width, 1 or 3) uint8.
+    """
     if image.dtype != np.uint8:
-        as_pixels(image, name, pixels)  # raises its own errors first
         raise ImageError(
-            f"{name} must have 8 bits for an exported model; got {describe(image)}. "
+            f"{name} must have 8 bits for an exported model; it has 16, or floats. "
             "Pass uint8, or score it with the model file."
         )
-    image = grey_or_rgb(image, name, pixels.color)
     height, width = image.shape[:2]
     if input_size not in (None, [height, width]):
         raise ImageError(

@@ -2,12 +2,17 @@
 
 from __future__ import annotations
 
+import io
+import struct
+import zlib
+from unittest.mock import Mock
+
 import numpy as np
 import pytest
-from PIL import Image
+from PIL import Image, ImageCms, ImageOps
 
 from adlib.exceptions import ImageError
-from adlib.images import open_source, read_batches, read_image
+from adlib.images import _decode, open_source, read_batches, read_image
 
 GREY = np.random.default_rng(1).integers(0, 256, (10, 12), dtype=np.uint8)
 RGB = np.random.default_rng(2).integers(0, 256, (10, 12, 3), dtype=np.uint8)
@@ -227,3 +232,104 @@ def test_a_truncated_pil_image_is_refused_by_its_position(tmp_path):
         pytest.raises(ImageError, match=r"image 0 cannot be decoded \(.*\)"),
     ):
         pixels_of([broken])
+
+
+def chunk(name, content):
+    """A chunk of a PNG."""
+    checksum = zlib.crc32(name + content)
+    return len(content).to_bytes(4) + name + content + checksum.to_bytes(4)
+
+
+def png(size=(37, 29), **options):
+    """An RGB PNG of noise, as bytes."""
+    noise = np.random.default_rng(8).integers(0, 256, (*size, 3), dtype=np.uint8)
+    noise[: size[0] // 2] //= 64  # which is compressed in another way
+    stream = io.BytesIO()
+    Image.fromarray(noise).save(stream, "PNG", **options)
+    return stream.getvalue()
+
+
+def with_chunk(content, position, name, data):
+    """Insert a chunk behind the header (33) or before the end (-12)."""
+    return content[:position] + chunk(name, data) + content[position:]
+
+
+ROTATED = Image.Exif()
+ROTATED[0x0112] = 6
+INTERLACED = chunk(b"IHDR", struct.pack(">IIBBBBB", 2, 1, 8, 2, 0, 0, 1)) + chunk(
+    b"IDAT", zlib.compress(b"\0\1\2\3\0\4\5\6")
+)
+PLAIN_PNGS = {
+    "noise": png(),
+    "one pixel": png((1, 1)),
+    "stored": png(compress_level=0),
+    "text": with_chunk(png(), 33, b"tEXt", b"Software\0camera"),
+    "gamma": with_chunk(png(), 33, b"gAMA", struct.pack(">I", 200_000)),
+    "background": with_chunk(png(), 33, b"bKGD", b"\0\x80\0\x80\0\x80"),
+    "profile": png(
+        icc_profile=ImageCms.ImageCmsProfile(ImageCms.createProfile("sRGB")).tobytes()
+    ),
+    "interlaced": png()[:8] + INTERLACED + chunk(b"IEND", b""),
+    "no end": png()[:-12],
+    "wrong checksum": png()[:-16] + bytes(4) + png()[-12:],
+}
+OTHER_PNGS = {
+    "EXIF": png(exif=ROTATED),
+    "EXIF behind the pixels": with_chunk(png(), -12, b"eXIf", ROTATED.tobytes()[6:]),
+    "transparent colour": png(transparency=(1, 2, 3)),
+    "animated": png(save_all=True, append_images=[Image.new("RGB", (29, 37))]),
+}
+
+
+def by_pillow(path):
+    """The slow twin: what Pillow alone makes of a file."""
+    with Image.open(path) as image:
+        return np.asarray(ImageOps.exif_transpose(image).convert("RGB"))
+
+
+@pytest.mark.parametrize("case", [*PLAIN_PNGS, *OTHER_PNGS])
+def test_a_colour_png_has_the_bytes_that_pillow_gives(tmp_path, case, monkeypatch):
+    (tmp_path / "a.png").write_bytes((PLAIN_PNGS | OTHER_PNGS)[case])
+    decode = Mock(wraps=_decode.decode)
+    monkeypatch.setattr(_decode, "decode", decode)
+    image = read_image(tmp_path / "a.png")
+    np.testing.assert_array_equal(image, by_pillow(tmp_path / "a.png"))
+    assert decode.called == (case in OTHER_PNGS)
+
+
+def test_damaged_colour_pngs_are_what_pillow_makes_of_them(tmp_path, monkeypatch):
+    path = tmp_path / "a.png"
+    rng = np.random.default_rng(9)
+
+    def outcome():
+        try:
+            return read_image(path).tolist()
+        except ImageError as error:
+            return str(error)
+
+    for number in range(60):
+        content = bytearray(png())
+        place = int(rng.integers(len(content)))
+        if number % 3 == 0:
+            del content[place:]
+        elif number % 3 == 1:
+            content[place] ^= 1 << int(rng.integers(8))
+        else:
+            del content[place : place + 7]
+        path.write_bytes(content)
+        fast = outcome()
+        with monkeypatch.context() as patch:
+            patch.setattr(_decode, "_plain_png", lambda file, image: None)
+            assert fast == outcome()
+
+
+@pytest.mark.parametrize("mode", ["L", "RGB"])
+def test_a_pil_image_is_neither_turned_nor_changed(mode):
+    image = Image.fromarray(RGB).convert(mode)
+    image.getexif()[0x0112] = 6
+    image.info["transparency"] = 0
+    before = image.copy()
+    turned = _decode.decode(image)
+    np.testing.assert_array_equal(turned, np.rot90(np.asarray(before), -1))
+    np.testing.assert_array_equal(np.asarray(image), np.asarray(before))
+    assert image.info == before.info

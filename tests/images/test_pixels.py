@@ -7,7 +7,7 @@ import pytest
 import torch
 
 from adlib.exceptions import ImageError
-from adlib.images._pixels import as_pixels, resize
+from adlib.images._pixels import PixelFormat, as_pixels, checked, resize
 
 
 @pytest.fixture
@@ -133,3 +133,27 @@ def test_the_whole_image_fills_the_whole_input():
     resized = resize(image, (20, 20))
     assert (resized[:, :9] == 0).all()
     assert (resized[:, 11:] > 0.999).all()
+
+
+@pytest.mark.parametrize("size", [(16, 16), (7, 9), (40, 33), (30, 41)])
+@pytest.mark.parametrize("kind", ["grey", "rgb", "one channel", "rgba", "bgr"])
+def test_bytes_are_resized_to_the_same_bits_as_their_floats(kind, size):
+    channels = {"grey": (), "one channel": (1,), "rgba": (4,)}.get(kind, (3,))
+    rng = np.random.default_rng(1)
+    image = rng.integers(0, 256, (30, 41, *channels), dtype=np.uint8)
+    pixel_format = PixelFormat("bgr" if kind == "bgr" else "rgb")
+    given = image.copy()
+    fast = resize(checked(image, "it", pixel_format), size)
+    slow = resize(as_pixels(image, "it", pixel_format), size)
+    assert fast.dtype == np.float32
+    np.testing.assert_array_equal(fast.view(np.uint32), slow.view(np.uint32))
+    np.testing.assert_array_equal(image, given)
+
+
+def test_every_byte_is_resized_as_its_share_of_white(levels):
+    wide = np.repeat(np.repeat(levels, 2, axis=0), 2, axis=1)
+    one_each = resize(wide[:, :, None][..., 0], (32, 32))
+    np.testing.assert_array_equal(one_each, wide.astype(np.float32) / np.float32(255))
+    for level in range(256):
+        flat = np.full((2, 2), level, np.uint8)
+        assert resize(flat, (1, 1)) == resize(as_pixels(flat, "it"), (1, 1))
