@@ -6,7 +6,7 @@ Each model is fitted on the training images and calibrated on the fifth of them 
 held out; test images choose nothing. Score differences are relative to the score, map
 differences to the highest value of all maps. "ms" are for one decoded image a call, the
 least of several in turn: of the detector in torch, and of the exported file; "load" is
-the exported file's. Run nothing else meanwhile; it takes about ten minutes.
+the exported file's. Run nothing else meanwhile; ``--only`` runs some of the models.
 """
 
 from __future__ import annotations
