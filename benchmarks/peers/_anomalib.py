@@ -30,10 +30,12 @@ def patchcore_model(bank: np.ndarray, n_neighbors: int = 1) -> PatchcoreModel:
     return model.eval()
 
 
-def export_patchcore(model: PatchcoreModel, side: int, folder: Path) -> Path:
-    """Export the model by anomalib's own way to OpenVINO, and return the file's path.
+def export_patchcore(
+    model: PatchcoreModel, side: int, folder: Path
+) -> tuple[Path, Path]:
+    """Export the model by anomalib's own ways to OpenVINO and ONNX; return both paths.
 
-    It takes one image a call, (1, 3, side, side), and normalises it itself.
+    Each takes one image a call, (1, 3, side, side), and normalises it itself.
     """
     # Part of anomalib's extra ``openvino``; training needs none of it.
     from anomalib.models import Patchcore
@@ -50,12 +52,13 @@ def export_patchcore(model: PatchcoreModel, side: int, folder: Path) -> Path:
         visualizer=False,
     )
     whole.model = model
+    whole.eval()
     # Without dynamic shapes, since a batch axis meant to be free comes out as 2; and
     # opset 18, the lowest that torch writes: ONNX cannot convert the padding to 14.
     options = {"dynamic_shapes": None, "opset_version": 18}
-    return whole.eval().to_openvino(
-        folder, input_size=(side, side), onnx_kwargs=options
-    )
+    size = (side, side)
+    openvino = whole.to_openvino(folder, input_size=size, onnx_kwargs=options)
+    return openvino, whole.to_onnx(folder, input_size=size, **options)
 
 
 def padim_model(channels: np.ndarray, sigma: float) -> PadimModel:

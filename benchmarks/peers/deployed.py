@@ -1,22 +1,27 @@
-"""PatchCore that scores: adlib and anomalib, each in torch and in OpenVINO.
+"""PatchCore that scores: adlib and anomalib, each in torch and as it is deployed.
 
-anomalib is also measured as it is deployed: ``Patchcore.to_openvino``, then its
-``OpenVINOInferencer``. All have the same weights, memory bank (25,600 entries) and
-score (weighted, 9 neighbours), are given decoded screws of 320x320, and return image
-scores and anomaly maps. "One image a call" is a latency, each round another image.
+anomalib is deployed by ``Patchcore.to_openvino`` and its ``OpenVINOInferencer``, or by
+``Patchcore.to_onnx`` and ONNX Runtime; adlib by ``PatchCore.export``, then
+``adlib.runtime`` with either. All have the same weights, memory bank (25,600 entries)
+and score (weighted, 9 neighbours), are given decoded screws of 320x320 (adlib's
+exported file as bytes, which it must still scale and resize), and return image scores
+and anomaly maps. "One image a call" is a latency, each round another image.
 "Throughput" is the time for 16 images: adlib and anomalib in torch take them in one
-call; OpenVINO takes them in its own way, several requests at once, compiled for it.
+call, ONNX Runtime and adlib's exported file one after the other; anomalib's OpenVINO
+takes several requests at once, compiled for it.
 """
 
 from __future__ import annotations
 
 import contextlib
+import os
 import tempfile
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
+import onnxruntime
 import openvino
 import torch
 from _anomalib import export_patchcore, normalised, patchcore_model
@@ -26,50 +31,71 @@ from anomalib.deploy import OpenVINOInferencer
 from scipy.stats import spearmanr
 
 import adlib
-from adlib import PatchCore
+from adlib import PatchCore, runtime
 from adlib.features import Backbone
 
 SIDE, RATIO, NEIGHBOURS = 320, 0.05, 9
 MANY, ROUNDS, ROUNDS_OF_MANY = 16, 11, 3
 HINTS = {"float32": "f32", "bfloat16": "bf16"}
 OURS = [("torch", "float32"), ("openvino", "float32"), ("openvino", "bfloat16")]
+EXPORTED = {
+    "openvino": "adlib, exported file by OpenVINO",
+    "onnxruntime": "adlib, exported file by ONNX Runtime",
+}
 TORCH = "anomalib, torch float32"
+ONNX = "anomalib, ONNX Runtime float32"
 PAIRS = [
     ("adlib, torch float32", TORCH),
     ("adlib, torch float32", "anomalib, OpenVINO float32"),
     ("adlib, OpenVINO float32", "anomalib, OpenVINO float32"),
     ("adlib, OpenVINO bfloat16", "anomalib, OpenVINO bfloat16"),
+    (EXPORTED["openvino"], "anomalib, OpenVINO float32"),
+    (EXPORTED["onnxruntime"], ONNX),
 ]
 
 
 class Way(NamedTuple):
-    """One way to score: a call of one image, a call of many, and image scores."""
+    """One way to score: a call of one image, a call of many, and image scores.
+
+    Images are numbers in [0, 1], (n, 3, side, side), or bytes, (n, side, side, 3).
+    """
 
     one: Callable
     many: Callable
     score: Callable
+    takes_bytes: bool = False
 
 
 def measure(data: Path) -> list[dict]:
     good = images(paths_in(data / "screw" / "train" / "good", 320), SIDE)
-    tests = images(paths_in(data / "screw" / "test")[::8], SIDE)
-    single = [image[None] for image in tests]
+    numbers = images(paths_in(data / "screw" / "test")[::8], SIDE)
+    as_bytes = np.rint(255 * numbers).astype(np.uint8)
+    numbers = as_bytes / np.float32(255)  # the same images in both forms
+    stacks = {False: numbers, True: as_bytes.transpose(0, 2, 3, 1).copy()}
+    single = {kind: np.split(stack, len(stack)) for kind, stack in stacks.items()}
     # anomalib's inferencer makes a folder for its cache where it runs.
     with tempfile.TemporaryDirectory() as folder, contextlib.chdir(folder):
         ways, missing = _ways(good)
-        calls = {name: one_by_one(way.one, single) for name, way in ways.items()}
+        calls = {
+            name: one_by_one(way.one, single[way.takes_bytes])
+            for name, way in ways.items()
+        }
         latency = alternate(ROUNDS, **calls)
-        several = [tests[:MANY]]
-        calls = {name: one_by_one(way.many, several) for name, way in ways.items()}
+        calls = {
+            name: one_by_one(way.many, [stacks[way.takes_bytes][:MANY]])
+            for name, way in ways.items()
+        }
         throughput = alternate(ROUNDS_OF_MANY, **calls)
         scores = {
-            name: np.array([float(way.score(image)) for image in single])
+            name: np.array(
+                [float(way.score(image)) for image in single[way.takes_bytes]]
+            )
             for name, way in ways.items()
         }
     return [
         *_pairs("one image a call", latency),
         *_pairs(f"throughput, {MANY} images", throughput),
-        {"scores": _agreement(scores), "n_images": len(single)},
+        {"scores": _agreement(scores), "n_images": len(numbers)},
         *({"missing": name, "reason": why} for name, why in missing.items()),
     ]
 
@@ -113,17 +139,21 @@ def _ways(good: np.ndarray) -> tuple[dict[str, Way], dict[str, str]]:
         progress=False,
     ).fit(torch.from_numpy(good))
     model.save("model.adlib")
-    for runtime, precision in OURS:
-        name = f"adlib, {runtime.replace('openvino', 'OpenVINO')} {precision}"
+    for engine, precision in OURS:
+        name = f"adlib, {engine.replace('openvino', 'OpenVINO')} {precision}"
         try:
-            Backbone(runtime=runtime, precision=precision)
+            Backbone(runtime=engine, precision=precision)
         except ValueError as error:  # no bfloat16 here
             missing[name] = str(error)
         else:
-            ways[name] = _adlib(runtime, precision)
+            ways[name] = _adlib(engine, precision)
+    model.export("model.onnx")
+    for engine, name in EXPORTED.items():
+        ways[name] = _adlib_exported(engine)
     theirs = patchcore_model(model.memory_bank_.embeddings, NEIGHBOURS)
     ways[TORCH] = _anomalib(theirs)
-    path = export_patchcore(theirs, SIDE, Path())
+    path, onnx_path = export_patchcore(theirs, SIDE, Path())
+    ways[ONNX] = _onnx(onnx_path)
     for precision, hint in HINTS.items():
         name = f"anomalib, OpenVINO {precision}"
         way, used = _exported(path, hint)
@@ -134,10 +164,8 @@ def _ways(good: np.ndarray) -> tuple[dict[str, Way], dict[str, str]]:
     return ways, missing
 
 
-def _adlib(runtime: str, precision: str) -> Way:
-    model = adlib.load(
-        "model.adlib", runtime=runtime, precision=precision, device="cpu"
-    )
+def _adlib(engine: str, precision: str) -> Way:
+    model = adlib.load("model.adlib", runtime=engine, precision=precision, device="cpu")
 
     def inspect(stack: np.ndarray) -> list:
         return list(model.inspect(torch.from_numpy(stack)))
@@ -145,11 +173,38 @@ def _adlib(runtime: str, precision: str) -> Way:
     return Way(inspect, inspect, lambda image: inspect(image)[0].score)
 
 
+def _adlib_exported(engine: str) -> Way:
+    model = runtime.load("model.onnx", runtime=engine)
+
+    def inspect(stack: np.ndarray) -> list:
+        return list(model.inspect(stack))
+
+    return Way(inspect, inspect, lambda image: inspect(image)[0].score, True)
+
+
 def _anomalib(model: Any) -> Way:
     def predict(stack: np.ndarray) -> Any:
         return model(normalised(torch.from_numpy(stack)))
 
     return Way(predict, predict, lambda image: predict(image).pred_score[0])
+
+
+def _onnx(path: Path) -> Way:
+    """Return anomalib's ONNX file, which takes one image a call."""
+    options = onnxruntime.SessionOptions()
+    options.intra_op_num_threads = len(os.sched_getaffinity(0))
+    session = onnxruntime.InferenceSession(path, options)
+    (given,) = session.get_inputs()
+
+    def predict(image: np.ndarray) -> list:
+        return session.run(None, {given.name: image})
+
+    def many(stack: np.ndarray) -> None:
+        for image in np.split(stack, len(stack)):
+            predict(image)
+
+    place = [output.name for output in session.get_outputs()].index("pred_score")
+    return Way(predict, many, lambda image: predict(image)[place].item())
 
 
 def _exported(path: Path, hint: str) -> tuple[Way, str]:

@@ -10,7 +10,7 @@ import sys
 from importlib.metadata import version
 from pathlib import Path
 
-LIBRARIES = ["torch", "numpy", "numba", "openvino"]
+LIBRARIES = ["torch", "numpy", "numba", "openvino", "onnxruntime"]
 LIBRARIES += ["anomalib", "faiss-cpu", "scikit-learn"]
 
 

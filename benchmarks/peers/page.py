@@ -27,9 +27,12 @@ no others, while FAISS has to search all to find them.
     "deployed": """\
 The same weights, memory bank of 25,600 entries, image score (9 neighbours, weighted)
 and decoded screws of 320x320. "anomalib, OpenVINO" is what its users deploy: the file
-that `Patchcore.to_openvino` writes. One image a call is a latency, by its
-`OpenVINOInferencer`, another image in each round. For throughput OpenVINO works on
-several images at once; adlib and anomalib in torch are given all in one call.
+that `Patchcore.to_openvino` writes; "anomalib, ONNX Runtime" the one of
+`Patchcore.to_onnx`. "adlib, exported file" is that of `PatchCore.export`, by
+`adlib.runtime`; it is given bytes, and scales and resizes them itself. One image a call
+is a latency, anomalib's OpenVINO by its `OpenVINOInferencer`, another image in each
+round. For throughput anomalib's OpenVINO works on several images at once, torch is
+given all in one call, and the others take one after the other.
 """,
     "scaling": """\
 The exponent is the slope of log time against log size. Searches are timed ten at a

@@ -4,8 +4,8 @@
 
 ROOT holds the MVTec-layout classes ``screw`` and ``magnetic_tile``. The command makes a
 virtual environment of its own (``--environment``, kept for the next run), installs
-adlib from this checkout, anomalib (with what its export to OpenVINO needs), faiss-cpu
-and scikit-learn into it, runs all of them there in turn, and writes ``docs/peers.json``
+adlib from this checkout (with what both exports need), anomalib, faiss-cpu and
+scikit-learn into it, runs all of them there in turn, and writes ``docs/peers.json``
 and ``docs/peers.md``. Run nothing else meanwhile. It takes about half an hour on two
 cores; ``--only`` runs some parts, and leaves what the JSON says of the others, and of
 the machine that they were measured on.
@@ -24,7 +24,7 @@ HERE = Path(__file__).resolve().parent
 ROOT = HERE.parents[1]
 PARTS = ["coresets", "searches", "banks", "detectors", "deployed", "gaussians"]
 PARTS += ["metrics", "memory", "scaling", "growth"]
-PEERS = ["anomalib", "onnxscript", "faiss-cpu", "scikit-learn"]
+PEERS = ["anomalib", "faiss-cpu", "scikit-learn"]
 
 
 def main() -> None:
@@ -56,7 +56,7 @@ def _environment(folder: Path) -> Path:
     python = folder / "bin" / "python"
     if not python.exists():
         venv.create(folder, with_pip=True)
-        packages = [f"{ROOT}[faiss,openvino]", *PEERS]
+        packages = [f"{ROOT}[faiss,openvino,export]", *PEERS]
         subprocess.run([python, "-m", "pip", "install", "-q", *packages], check=True)
     # The checkout may have changed since; its dependencies rarely do.
     editable = ["install", "-q", "--no-deps", "-e", str(ROOT)]
