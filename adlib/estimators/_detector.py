@@ -202,7 +202,7 @@ class AnomalyDetector(BaseEstimator, metaclass=ABCMeta):
             precision: "float32"; "float16" halves the file, whose numbers are rounded
                 once; "int8" lets the backbone compute in 8 bits, with ranges taken from
                 ``images``. What these two lose on ``images`` is not refused but kept in
-                the file (``adlib info`` shows it).
+                the file (``adlib info`` shows it); a warning says if a verdict differs.
 
         Raises:
             NotFittedError: ``fit`` was not called.

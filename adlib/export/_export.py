@@ -24,6 +24,7 @@ from adlib.estimators import AnomalyDetector, PaDiM, PatchCore
 from adlib.estimators._calibration import threshold_text
 from adlib.estimators._labels import as_anomalous, check_one_each
 from adlib.estimators._saving import plain
+from adlib.exceptions import InputWarning
 from adlib.export._check import compare, made_images, refuse
 from adlib.export._whole import MapSize, Whole
 from adlib.images import Images, Source, open_source
@@ -94,6 +95,14 @@ def export(
             found = compare(detector, ExportedModel(header, run), images, anomalous)
             if precision == FLOAT:
                 refuse(found, engine, owner)
+            elif found.n_flipped:
+                warnings.warn(
+                    f"precision={precision!r} changes {found.n_flipped} of "
+                    f"{found.n_images} verdicts by {engine}. Look at adlib info before "
+                    "you use the file.",
+                    InputWarning,
+                    stacklevel=3,
+                )
             header["check"][engine] = found._asdict()
         sha256 = checksum(model.graph.SerializeToString(), header)
         entry = model.metadata_props.add()
