@@ -25,10 +25,10 @@ try {
       timeout: 600_000,
     });
   }
-  await page.screenshot({ path: screenshot, fullPage: true });
   const figures = await page.$$eval("figure", (all) => all.map((one) => ({ ...one.dataset })));
   console.log("path,score,verdict");
   for (const { path, score, verdict } of figures) console.log(`${path},${score},${verdict}`);
+  await page.screenshot({ path: screenshot });
   const refused = await page.textContent("#error");
   if (refused) {
     console.error(`error: ${refused.trim()}`);

@@ -15,7 +15,6 @@ async function decode(bytes) {
   if (depth !== "uchar") throw new Error("it has more than 8 bits a channel");
   if (space === "cmyk") throw new Error("it is neither grey nor RGB");
   return image
-    .autoOrient()
     .removeAlpha()
     .toColourspace("srgb")
     .raw()
