@@ -83,6 +83,7 @@ def export(
         model = _traced(whole, input_size)
         header = _header(detector, whole, input_size, map_size, precision)
         model = _reduced(model, precision, _inputs(images, detector, header, owner))
+        del model.metadata_props[:]  # of what quantised it
         content = _bytes(model, owner)
         for engine in ("onnxruntime", "openvino"):
             try:
@@ -93,7 +94,7 @@ def export(
             if precision == FLOAT:
                 refuse(found, engine, owner)
             header["check"][engine] = found._asdict()
-        header["sha256"] = checksum(model.graph.SerializeToString(), header)
+        header["sha256"] = checksum(content, header)
         entry = model.metadata_props.add()
         entry.key, entry.value = METADATA_KEY, json.dumps(header)
         temporary.write_bytes(_bytes(model, owner))

@@ -21,7 +21,13 @@ ERRORS_ALONE = 3  # of ONNX Runtime's levels of logging
 
 
 class Runner(Protocol):
-    """Turns images, (n, height, width, channels) uint8, into the graph's outputs."""
+    """Turns images, (n, height, width, channels) uint8, into the graph's outputs.
+
+    Attributes:
+        names: Of the graph's inputs, then of its outputs.
+    """
+
+    names: list[str]
 
     def __call__(self, images: AnyArray) -> Sequence[AnyArray]:
         """Return the outputs in their order."""
@@ -59,9 +65,15 @@ class _OnnxRuntime:
         if provider not in self._session.get_providers():
             rule = f"a device that ONNX Runtime can use for {name!r}"
             raise ValueError(refusal("device", "load", rule, repr(device)))
+        self._name = name
+        ends = (*self._session.get_inputs(), *self._session.get_outputs())
+        self.names = [end.name for end in ends]
 
     def __call__(self, images: AnyArray) -> Sequence[AnyArray]:
-        outputs: list[AnyArray] = self._session.run(None, {"images": images})
+        try:
+            outputs: list[AnyArray] = self._session.run(None, {"images": images})
+        except Exception as error:
+            raise _refused(self._name, "ONNX Runtime", error) from error
         return outputs
 
 
@@ -86,10 +98,16 @@ class _OpenVino:
             )
         except Exception as error:  # RuntimeError and others
             raise _refused(name, "OpenVINO", error) from error
+        self._name = name
+        ends = (*self._compiled.inputs, *self._compiled.outputs)
+        self.names = [end.any_name for end in ends]
 
     def __call__(self, images: AnyArray) -> Sequence[AnyArray]:
         request: Any = self._compiled.create_infer_request()
-        request.infer([images], share_inputs=True)
+        try:
+            request.infer([images], share_inputs=True)
+        except Exception as error:
+            raise _refused(self._name, "OpenVINO", error) from error
         return [output.data.copy() for output in request.output_tensors]
 
 

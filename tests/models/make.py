@@ -14,7 +14,7 @@ from pathlib import Path
 
 import numpy as np
 
-from adlib import PaDiM, PatchCore
+from adlib import PaDiM, PatchCore, runtime
 
 HERE = Path(__file__).parent
 SHARED = {
@@ -30,6 +30,7 @@ MODELS = {
     "padim": PaDiM(**SHARED, n_channels=5),
     "padim-few-images": PaDiM(**SHARED, channels="pca", n_channels=12),
 }
+EXPORTED = {"patchcore": "original", "padim": None, "padim-few-images": (20, 24)}
 
 
 def images(n_images: int, seed: int) -> np.ndarray:
@@ -38,6 +39,24 @@ def images(n_images: int, seed: int) -> np.ndarray:
     shift = (np.arange(n_images) * 0.7 + seed)[:, None, None]
     plane = np.sin(waves[:, None] + shift) * np.cos(2 * waves + shift)
     return (0.5 + 0.4 * plane).astype(np.float32)
+
+
+def bytes_of_images() -> np.ndarray:
+    """Return images as an exported file takes them, (4, 32, 32) uint8."""
+    return np.rint(images(4, 2) * 255).astype(np.uint8)
+
+
+def of_exported(name: str, version: str) -> dict[str, object]:
+    """Return what a file that was just written says of the images."""
+    found = list(
+        runtime.load(HERE / f"{name}-{version}.onnx").inspect(bytes_of_images())
+    )
+    return {
+        "exported_scores": [one.score for one in found],
+        "exported_verdicts": [one.verdict for one in found],
+        "exported_pixels": [one.worst_pixel for one in found],
+        "exported_map": found[0].map[15].tolist(),
+    }
 
 
 def main(version: str) -> None:
@@ -49,6 +68,9 @@ def main(version: str) -> None:
         found = {"scores": model.score(images(4, 2)).tolist()}
         found["threshold"] = model.threshold_
         found["map"] = model.anomaly_maps(images(1, 2))[0, 15].tolist()
+        if name in EXPORTED:
+            model.export(HERE / f"{name}-{version}.onnx", map_size=EXPORTED[name])
+            found |= of_exported(name, version)
         scores[name] = found
     (HERE / f"scores-{version}.json").write_text(json.dumps(scores, indent=1) + "\n")
 
