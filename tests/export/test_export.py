@@ -12,7 +12,7 @@ from adlib import PatchCore, load, runtime
 from adlib.exceptions import ImageError
 from adlib.export import _export
 from adlib.export._whole import Whole
-from tests.export.test_whole import GOOD, NETWORK, OTHERS, fitted, near
+from tests.export.test_whole import GOOD, NETWORK, OTHERS, between, fitted, near
 
 ENGINES = ["onnxruntime", "openvino"]
 
@@ -20,7 +20,7 @@ ENGINES = ["onnxruntime", "openvino"]
 @pytest.fixture(scope="module")
 def detector():
     model = PatchCore(**NETWORK, coreset=0.3, aggregation="reweighted").fit(GOOD)
-    model.threshold_ = float(np.median(model.score(OTHERS)))
+    model.threshold_ = between(model.score(OTHERS))
     return model
 
 
@@ -150,6 +150,13 @@ def test_a_file_above_the_limit_is_not_written(detector, tmp_path, monkeypatch):
 def test_a_missing_package_is_named(detector, tmp_path, monkeypatch, missing):
     monkeypatch.setitem(sys.modules, missing, None)
     with pytest.raises(ImportError, match=rf"{missing}.*adlib-vision\[export\]"):
+        detector.export(tmp_path / "p.onnx")
+    assert not list(tmp_path.iterdir())
+
+
+def test_an_older_torch_is_named(detector, tmp_path, monkeypatch):
+    monkeypatch.setattr(_export, "LOWEST_TORCH", "99.1")
+    with pytest.raises(ImportError, match=r"needs torch 99\.1 or later; this is"):
         detector.export(tmp_path / "p.onnx")
     assert not list(tmp_path.iterdir())
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from functools import cache
+
 import numpy as np
 import pytest
 import torch
@@ -43,9 +45,17 @@ OTHERS = [  # of other sizes, with and without colour
 
 
 def near(found, wanted, relative=2e-5):
-    np.testing.assert_allclose(found, wanted, rtol=relative, atol=relative * 1e-2)
+    """Assert that values agree, relative to the highest, which is 0 in the bank."""
+    least = relative * np.abs(wanted).max() + 2e-6  # other scores are above 0.1
+    np.testing.assert_allclose(found, wanted, rtol=relative, atol=least)
 
 
+def between(scores):
+    """A threshold that no score ties with."""
+    return float(np.sort(scores)[3:5].mean(dtype=np.float64))
+
+
+@cache
 def fitted(name):
     return DETECTORS[name].fit(GOOD)
 
@@ -133,6 +143,6 @@ def test_a_score_at_the_threshold_gets_the_same_verdict(step):
 def test_the_threshold_is_the_detectors_and_may_be_missing():
     detector = fitted("padim-random-max")
     assert "verdict" not in outputs(detector, GOOD)
-    detector.threshold_ = float(np.median(detector.score(OTHERS)))
+    detector.threshold_ = between(detector.score(OTHERS))
     agrees(detector, OTHERS)
     detector.threshold_ = None
