@@ -114,6 +114,10 @@ def read_exported(path: str | os.PathLike[str]) -> ExportedFile:
     if not file.is_file():
         raise ModelFileError(f"{str(file)!r} is no file, so no exported model.")
     content = file.read_bytes()
+    if b'"adlib"' in content[:64]:  # how model files begin
+        raise ModelFileError(
+            f"{str(file)!r} is a model file. Load it by adlib.load, or export it first."
+        )
     try:
         model, text = _parts(content)
         header: Any = json.loads(text)

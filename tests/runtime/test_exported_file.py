@@ -10,7 +10,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from adlib import runtime
+from adlib import load, runtime
 from adlib.exceptions import ModelFileError
 from adlib.runtime._file import _fields, _parts, checksum, read_exported
 
@@ -210,6 +210,16 @@ def test_a_folder_and_nothing_at_all_are_named(tmp_path):
         runtime.load(tmp_path)
     with pytest.raises(FileNotFoundError, match=r"none\.onnx"):
         runtime.load(tmp_path / "none.onnx")
+
+
+def test_each_load_names_the_other(tmp_path):
+    model = KEPT.with_suffix(".adlib")
+    with pytest.raises(
+        ModelFileError, match=r"is a model file\. Load it by adlib\.load"
+    ):
+        runtime.load(model)
+    with pytest.raises(ModelFileError, match=r"Load it by adlib\.runtime\.load"):
+        load(KEPT)
 
 
 def test_reading_needs_no_onnx(monkeypatch):
