@@ -60,8 +60,13 @@ def available_threads() -> int:
 @cache
 def _cores(*_allowed: object) -> int:
     """Return the usable cores, asked once: files of the system are read for it."""
-    # Not joblib.cpu_count, which is 1 wherever joblib may start no processes.
-    from joblib.externals.loky import cpu_count  # noqa: PLC0415 - slow to import
+    try:
+        # Not joblib.cpu_count, which is 1 wherever joblib may start no processes.
+        from joblib.externals.loky import cpu_count  # noqa: PLC0415 - slow to import
+    except ImportError:  # adlib.runtime does without: no limits of containers then
+        if hasattr(os, "sched_getaffinity"):
+            return len(os.sched_getaffinity(0))
+        return os.cpu_count() or 1
 
     return int(cpu_count())
 

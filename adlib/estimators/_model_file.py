@@ -63,6 +63,11 @@ def read_model(path: str | os.PathLike[str]) -> ModelContent:
 
     if not os.path.exists(path):  # noqa: PTH110 - a path of any kind
         raise FileNotFoundError(f"There is no model file at {os.fspath(path)!r}.")
+    if os.path.isfile(path) and os.fsdecode(path).endswith(".onnx"):  # noqa: PTH113
+        raise ModelFileError(
+            f"{os.fspath(path)!r} is an exported model by its name. Load it by "
+            "adlib.runtime.load, or pass the model file that it was exported from."
+        )
     if os.path.isdir(path):  # noqa: PTH112
         raise ModelFileError(
             f"{os.fspath(path)!r} is not a model file of adlib's: it is a folder."

@@ -42,6 +42,7 @@ from adlib.runtime._file import (
 ExportPrecision: TypeAlias = Literal["float32", "float16", "int8"]
 OPSET, IR_VERSION = 18, 8  # those of ONNX 1.13
 MOST_BYTES = 2**31 - 2**20  # of a protocol buffer, less what is no tensor
+LOWEST_TORCH = "2.9"  # that was tried; 2.6 writes graphs that score otherwise
 SOME_SIZE = (40, 48)  # of the image that stands for those of any size
 FLOAT, EXACT = "float32", ("exact", "faiss-flat")
 RECORDED = ("torch", "timm", "numpy", "onnx", "onnxscript")
@@ -77,19 +78,21 @@ def export(
         images = made_images(size, fixed=input_size is not None)
     elif isinstance(images, Iterator):
         images = list(images)  # they are read more than once
+    n_images = _source(images, detector, owner).n_items
     anomalous = None if y is None else as_anomalous(y, owner)
     if anomalous is not None:
-        check_one_each(anomalous, _source(images, detector, owner).n_items, owner)
+        check_one_each(anomalous, n_images, owner)
     with replacing(path) as temporary:
         whole = Whole(detector, map_size).eval()
         with ProgressBar("Following the graph", None, enabled=detector.progress):
             model = _traced(whole, input_size)
         header = _header(detector, whole, input_size, map_size, precision)
         model = _reduced(model, precision, _inputs(images, detector, header, owner))
+        del model.metadata_props[:]  # of what quantised it
         content = _bytes(model, owner)
         for engine in ("onnxruntime", "openvino"):
             try:
-                run = runner(content, os.fspath(path), whole.outputs, engine, "cpu")
+                run = runner(content, os.fspath(path), engine, "cpu")
             except ImportError:  # that of OpenVINO, which is optional
                 continue
             found = compare(detector, ExportedModel(header, run), images, anomalous)
@@ -104,9 +107,9 @@ def export(
                     stacklevel=3,
                 )
             header["check"][engine] = found._asdict()
-        sha256 = checksum(model.graph.SerializeToString(), header)
+        header["sha256"] = checksum(content, header)
         entry = model.metadata_props.add()
-        entry.key, entry.value = METADATA_KEY, json.dumps({**header, "sha256": sha256})
+        entry.key, entry.value = METADATA_KEY, json.dumps(header)
         temporary.write_bytes(_bytes(model, owner))
         read_exported(temporary)
 
@@ -163,6 +166,11 @@ def _traced(whole: Whole, input_size: tuple[int, int] | None) -> Any:
             f"export needs onnx, onnxscript and onnxruntime ({error}). Run: "
             "pip install 'adlib-vision[export]'"
         ) from error
+    if torch.__version__ < LOWEST_TORCH:  # compared as versions are
+        raise ImportError(
+            f"export needs torch {LOWEST_TORCH} or later; this is {torch.__version__}. "
+            "Run: pip install --upgrade torch torchvision"
+        )
     # Of sizes above 1, which torch would take for fixed ones.
     example = torch.zeros((2, *(input_size or SOME_SIZE), 3), dtype=torch.uint8)
     names = {0: "n", 3: "channels"}

@@ -21,21 +21,23 @@ ERRORS_ALONE = 3  # of ONNX Runtime's levels of logging
 
 
 class Runner(Protocol):
-    """Turns images, (n, height, width, channels) uint8, into the graph's outputs."""
+    """Turns images, (n, height, width, channels) uint8, into the graph's outputs.
+
+    Attributes:
+        names: Of the graph's inputs, then of its outputs.
+    """
+
+    names: list[str]
 
     def __call__(self, images: AnyArray) -> Sequence[AnyArray]:
         """Return the outputs in their order."""
 
 
-def runner(
-    content: bytes, name: str, outputs: list[str], engine: Engine, device: Device
-) -> Runner:
+def runner(content: bytes, name: str, engine: Engine, device: Device) -> Runner:
     """Return what runs a graph; raise ModelFileError where the engine refuses it."""
-    kind = _OpenVino if engine == "openvino" else _OnnxRuntime
-    run = kind(content, name, device)
-    if run.outputs != outputs:
-        raise ModelFileError(f"{name!r} is damaged: its outputs are {run.outputs}.")
-    return run
+    if engine == "openvino":
+        return _OpenVino(content, name, device)
+    return _OnnxRuntime(content, name, device)
 
 
 class _OnnxRuntime:
@@ -64,14 +66,15 @@ class _OnnxRuntime:
             rule = f"a device that ONNX Runtime can use for {name!r}"
             raise ValueError(refusal("device", "load", rule, repr(device)))
         self._name = name
-        self.outputs = [output.name for output in self._session.get_outputs()]
+        ends = (*self._session.get_inputs(), *self._session.get_outputs())
+        self.names = [end.name for end in ends]
 
     def __call__(self, images: AnyArray) -> Sequence[AnyArray]:
         try:
-            found: list[AnyArray] = self._session.run(None, {"images": images})
+            outputs: list[AnyArray] = self._session.run(None, {"images": images})
         except Exception as error:
             raise _refused(self._name, "ONNX Runtime", error) from error
-        return found
+        return outputs
 
 
 class _OpenVino:
@@ -96,7 +99,8 @@ class _OpenVino:
         except Exception as error:  # RuntimeError and others
             raise _refused(name, "OpenVINO", error) from error
         self._name = name
-        self.outputs = [output.any_name for output in self._compiled.outputs]
+        ends = (*self._compiled.inputs, *self._compiled.outputs)
+        self.names = [end.any_name for end in ends]
 
     def __call__(self, images: AnyArray) -> Sequence[AnyArray]:
         request: Any = self._compiled.create_infer_request()

@@ -12,7 +12,7 @@ import numpy as np
 from adlib._inspection import Inspection
 from adlib._typing import AnyArray, Float32Array, Int64Array
 from adlib._validation import check_option, refusal
-from adlib.exceptions import ImageError, SkippedImagesWarning
+from adlib.exceptions import ImageError, ModelFileError, SkippedImagesWarning
 from adlib.images import Images, open_source
 from adlib.images._pixels import PixelFormat
 from adlib.images._sources import Item, Source
@@ -70,7 +70,12 @@ def load(
         rule = "a runtime by which the export was checked, since 8 bits differ by that"
         came = f"{runtime!r}, not {', '.join(header['check'])}"
         raise ValueError(refusal("runtime", "load", rule, came))
-    run = runner(content, os.fspath(path), header["outputs"], runtime, device)
+    run = runner(content, os.fspath(path), runtime, device)
+    if run.names != ["images", *header["outputs"]]:
+        raise ModelFileError(
+            f"{os.fspath(path)!r} is damaged: its header names other outputs than its "
+            f"graph has ({', '.join(run.names)})."
+        )
     return ExportedModel(header, run)
 
 
@@ -208,6 +213,7 @@ class ExportedModel:
         outputs = self._run(pixels)
         found = dict(zip(self.header["outputs"], outputs, strict=True))
         size = pixels.shape[1:3]
+        self._check_shapes(found, size)
         anomaly_map = np.array(found["anomaly_map"][0])
         places = found["patch_scores"][0]
         if self.header["parameters"].get("aggregation") == "map_max":
@@ -223,6 +229,21 @@ class ExportedModel:
             size=size,
             worst_pixel=(int(centre[0]), int(centre[1])),
         )
+
+    def _check_shapes(self, found: dict[str, AnyArray], size: tuple[int, ...]) -> None:
+        """Raise ModelFileError if the graph gives what its header does not say."""
+        map_size = self.header["map_size"]
+        wanted: dict[str, tuple[int, ...]] = {
+            "score": (1,),
+            "anomaly_map": (1, *(size if isinstance(map_size, str) else map_size)),
+            "patch_scores": (1, *self.header["grid"]),
+            "verdict": (1,),
+        }
+        for name, values in found.items():
+            if values.shape != wanted[name]:
+                came = f"{values.shape}, not the {wanted[name]} of its header"
+                text = f"The exported model is damaged: {name} is {came}."
+                raise ModelFileError(text)
 
 
 def as_input(image: AnyArray, name: str, input_size: list[int] | None) -> AnyArray:
