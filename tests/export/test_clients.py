@@ -21,11 +21,18 @@ import pytest
 import torch
 from PIL import ExifTags, Image, ImageCms, PngImagePlugin
 
-from adlib import PatchCore, runtime
+from adlib import PaDiM, PatchCore, runtime
 from tests.conftest import scratched, texture
 
 CLIENTS = Path(__file__).parents[2] / "clients"
 CORNER = 40  # of a picture that is no square
+QUICK = {
+    "backbone": "test_byobnet",
+    "weights": None,
+    "image_size": (64, 96),
+    "progress": False,
+    "device": "cpu",
+}
 
 pytestmark = [
     pytest.mark.slow,
@@ -109,15 +116,8 @@ def client(request, tmp_path_factory):
 @pytest.fixture(scope="module")
 def model(good, others, tmp_path_factory):
     path = tmp_path_factory.mktemp("exported") / "part.onnx"
-    detector = PatchCore(
-        backbone="test_byobnet",
-        weights=None,
-        image_size=(64, 96),
-        coreset=0.4,
-        progress=False,
-        device="cpu",
-    )
-    detector.fit(good).calibrate(others, false_positive_rate=0.3).export(path)
+    detector = PatchCore(coreset=0.4, **QUICK).fit(good)
+    detector.calibrate(others, false_positive_rate=0.3).export(path)
     return path
 
 
@@ -178,6 +178,25 @@ def test_a_client_scores_as_adlib_does(client, model, pictures):
         # Pixels that differ by one step in a few places change scores by 1e-3.
         assert float(row["score"]) == pytest.approx(result.score, rel=1e-5), row
         assert verdicts[row["verdict"]] == result.verdict, row
+
+
+@pytest.mark.parametrize(
+    "detector",
+    [
+        PatchCore(coreset=0.9, aggregation="reweighted", **QUICK),
+        PaDiM(aggregation="map_max", **QUICK),
+    ],
+    ids=["reweighted", "PaDiM"],
+)
+def test_a_client_runs_every_kind_of_graph(client, detector, good, pictures, tmp_path):
+    path = tmp_path / "part.onnx"
+    detector.fit(good).export(path)
+    found = client(path, *pictures[:3])
+    assert not found.returncode, found.stderr
+    rows = list(csv.DictReader(found.stdout.splitlines()))
+    wanted = runtime.load(path).score(pictures[:3])
+    assert [float(row["score"]) for row in rows] == pytest.approx(wanted, rel=1e-5)
+    assert {row["verdict"] for row in rows} == {""}  # there is no threshold
 
 
 def test_a_client_refuses_what_it_cannot_score(client, model, pictures, tmp_path):
