@@ -127,6 +127,7 @@ def test_the_file_says_what_it_is(detector, files):
     assert not any(node.metadata_props for node in model.graph.node)
 
 
+@pytest.mark.slow  # tests/export/test_whole.py has it without a runtime
 @pytest.mark.parametrize("name", RUNTIMES)
 def test_patches_of_the_bank_score_next_to_nothing(good, tmp_path, name):
     model = PatchCore(**QUICK | {"coreset": 1.0, "aggregation": "max"}).fit(good)
