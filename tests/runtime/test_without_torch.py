@@ -91,3 +91,21 @@ def test_a_fresh_environment_needs_three_packages(images, tmp_path):
     print(f"{size / 1e6:.0f} MB installed")
     assert size < MOST_BYTES
     as_kept(results(python, images, PYTHONPATH=""))
+
+
+def test_the_command_scores_where_only_its_own_packages_are_added(images):
+    code = (
+        "import sys\n"
+        "for name in ('torch', 'timm', 'numba', 'scipy', 'sklearn', 'joblib', 'onnx',\n"
+        "             'imagecodecs', 'tifffile', 'safetensors', 'contourpy'):\n"
+        "    sys.modules[name] = None\n"
+        "from adlib.cli import main\n"
+        "sys.exit(main(sys.argv[1:]))\n"
+    )
+    model = str(MODELS / "patchcore-0.1.0.onnx")
+    command = [sys.executable, "-c", code, "score", model, str(images)]
+    run = subprocess.run(command, check=False, capture_output=True, text=True)
+    assert run.returncode == 0, run.stderr
+    wanted = json.loads((MODELS / "scores-0.1.0.json").read_text())["patchcore"]
+    scores = [float(row.split(",")[1]) for row in run.stdout.splitlines()[1:]]
+    np.testing.assert_allclose(scores, wanted["exported_scores"], rtol=1e-4)
