@@ -1,10 +1,14 @@
 // Opens the page in chromium, scores images in it, prints what it shows: see README.md.
 
+import { writeFile } from "node:fs/promises";
+import { join } from "node:path";
 import { chromium } from "playwright-core";
 
-const [address, screenshot, model, ...images] = process.argv.slice(2);
+const words = process.argv.slice(2);
+const maps = words[0] === "--maps" ? words.splice(0, 2)[1] : null;
+const [address, screenshot, model, ...images] = words;
 if (!images.length) {
-  console.error("Usage: node check.mjs ADDRESS SCREENSHOT.png MODEL.onnx IMAGE...");
+  console.error("Usage: node check.mjs [--maps FOLDER] ADDRESS SCREENSHOT.png MODEL.onnx IMAGE...");
   process.exit(2);
 }
 const executablePath = process.env.CHROMIUM ?? "/usr/bin/chromium";
@@ -26,8 +30,13 @@ try {
     });
   }
   const figures = await page.$$eval("figure", (all) => all.map((one) => ({ ...one.dataset })));
-  console.log("path,score,verdict");
-  for (const { path, score, verdict } of figures) console.log(`${path},${score},${verdict}`);
+  console.log("path,score,verdict,ms");
+  for (const { path, score, verdict, ms } of figures)
+    console.log(`${path},${score},${verdict},${ms}`);
+  for (const [i, figure] of maps ? (await page.$$("figure")).entries() : []) {
+    const map = await figure.evaluate((one) => Array.from(one.map));
+    await writeFile(join(maps, `${i}.f32`), new Float32Array(map));
+  }
   await page.screenshot({ path: screenshot });
   const refused = await page.textContent("#error");
   if (refused) {

@@ -62,7 +62,9 @@ function overlay(canvas, context, map) {
 async function show(file) {
   const { canvas, context, pixels } = await decode(file);
   const shape = [1, canvas.height, canvas.width, 4]; // the graph drops the alpha
+  const begun = performance.now();
   const found = await session.run({ images: new ort.Tensor("uint8", pixels, shape) });
+  const ms = (performance.now() - begun).toFixed(1);
   overlay(canvas, context, found.anomaly_map);
   const score = found.score.data[0];
   const verdict = NAMES[found.verdict?.data[0]] ?? "";
@@ -70,7 +72,8 @@ async function show(file) {
   const caption = document.createElement("figcaption");
   caption.className = verdict;
   caption.textContent = `${file.name}: ${score.toPrecision(6)} ${verdict}`;
-  Object.assign(figure.dataset, { path: file.name, score: score.toPrecision(9), verdict });
+  Object.assign(figure.dataset, { path: file.name, score: score.toPrecision(9), verdict, ms });
+  figure.map = found.anomaly_map.data;
   figure.append(canvas, caption);
   element("results").append(figure);
 }

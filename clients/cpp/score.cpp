@@ -1,5 +1,6 @@
 // Scores images by a detector that adlib exported: see README.md.
 
+#include <chrono>
 #include <cstdio>
 #include <cstring>
 #include <fstream>
@@ -187,8 +188,14 @@ std::string csv_field(const std::string& text) {
 }  // namespace
 
 int main(int argc, char** argv) {
+  std::string maps;
+  if (argc > 3 && std::string(argv[1]) == "--maps") {
+    maps = argv[2];
+    argc -= 2;
+    argv += 2;
+  }
   if (argc < 3) {
-    std::cerr << "Usage: score MODEL.onnx IMAGE...\n";
+    std::cerr << "Usage: score [--maps FOLDER] MODEL.onnx IMAGE...\n";
     return 2;
   }
   std::string path = argv[1];
@@ -197,21 +204,32 @@ int main(int argc, char** argv) {
     const bool is_judged = has(model.outputs(), "verdict");
     ov::InferRequest request = model.create_infer_request();
     std::cout.precision(9);  // which give a float32 back exactly
-    std::cout << "path,score,verdict\n";
+    std::cout << "path,score,verdict,ms\n";
     for (int i = 2; i < argc; ++i) {
       path = argv[i];
       Image image = decode(read_file(path));
       ov::Tensor pixels(ov::element::u8, {1, image.height, image.width, 3},
                         image.rgb.data());
       request.set_tensor("images", pixels);
+      const auto begun = std::chrono::steady_clock::now();
       request.infer();
+      const std::chrono::duration<float, std::milli> time =
+          std::chrono::steady_clock::now() - begun;
       const float score = request.get_tensor("score").data<float>()[0];
       const char* verdict = "";
       if (is_judged) {
         const int found = request.get_tensor("verdict").data<int>()[0];
         verdict = found == 1 ? "normal" : "anomalous";
       }
-      std::cout << csv_field(path) << ',' << score << ',' << verdict << std::endl;
+      std::cout << csv_field(path) << ',' << score << ',' << verdict << ','
+                << time.count() << std::endl;
+      if (!maps.empty()) {
+        path = maps + "/" + std::to_string(i - 2) + ".f32";
+        const ov::Tensor map = request.get_tensor("anomaly_map");
+        std::ofstream file(path, std::ios::binary);
+        file.write(static_cast<const char*>(map.data()), map.get_byte_size());
+        if (!file.flush()) throw std::runtime_error("it cannot be written");
+      }
     }
   } catch (const std::exception& error) {
     std::cerr << "error: " << path << " cannot be used: " << error.what() << '\n';

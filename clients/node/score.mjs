@@ -1,6 +1,7 @@
 // Scores images by a detector that adlib exported: see README.md.
 
-import { readFile } from "node:fs/promises";
+import { readFile, writeFile } from "node:fs/promises";
+import { join } from "node:path";
 import ort from "onnxruntime-node";
 import sharp from "sharp";
 
@@ -15,6 +16,7 @@ async function decode(bytes) {
   if (depth !== "uchar") throw new Error("it has more than 8 bits a channel");
   if (space === "cmyk") throw new Error("it is neither grey nor RGB");
   return image
+    .autoOrient() // upright, as EXIF says
     .removeAlpha()
     .toColourspace("srgb")
     .raw()
@@ -34,24 +36,30 @@ function quoted(text) {
   return /[",\r\n]/.test(text) ? `"${text.replaceAll('"', '""')}"` : text;
 }
 
-async function main([model, ...images]) {
+async function main(words) {
+  const maps = words[0] === "--maps" ? words.splice(0, 2)[1] : null;
+  const [model, ...images] = words;
   if (!images.length) {
-    console.error("Usage: node score.mjs MODEL.onnx IMAGE...");
+    console.error("Usage: node score.mjs [--maps FOLDER] MODEL.onnx IMAGE...");
     return 2;
   }
   let path = model;
   try {
     const session = await load(path);
-    const wanted = session.outputNames.filter((name) => ["score", "verdict"].includes(name));
-    console.log("path,score,verdict");
-    for (path of images) {
+    console.log("path,score,verdict,ms");
+    for (const [i, image] of images.entries()) {
+      path = image;
       const { data, info } = await decode(await readFile(path));
       const shape = [1, info.height, info.width, info.channels];
       const pixels = new ort.Tensor("uint8", data, shape);
-      const found = await session.run({ images: pixels }, wanted);
+      const begun = performance.now();
+      const found = await session.run({ images: pixels });
+      const ms = performance.now() - begun;
       const verdict = { 1: "normal", "-1": "anomalous" }[found.verdict?.data[0]] ?? "";
       // Nine digits give a float32 back exactly.
-      console.log(`${quoted(path)},${found.score.data[0].toPrecision(9)},${verdict}`);
+      const score = found.score.data[0].toPrecision(9);
+      console.log(`${quoted(path)},${score},${verdict},${ms.toFixed(1)}`);
+      if (maps) await writeFile(join(maps, `${i}.f32`), found.anomaly_map.data);
     }
   } catch (error) {
     console.error(`error: ${path} cannot be used: ${error.message}`);

@@ -22,6 +22,7 @@ import torch
 from PIL import ExifTags, Image, ImageCms, PngImagePlugin
 
 from adlib import PaDiM, PatchCore, runtime
+from adlib.export._export import LOWEST_TORCH
 from tests.conftest import scratched, texture
 
 CLIENTS = Path(__file__).parents[2] / "clients"
@@ -40,8 +41,7 @@ pytestmark = [
         not CLIENTS.is_dir(), reason="a source distribution holds no clients"
     ),
     pytest.mark.skipif(
-        not hasattr(torch.export, "Dim") or torch.__version__ < "2.6",
-        reason="torch's exporter needs torch 2.6",
+        torch.__version__ < LOWEST_TORCH, reason=f"export needs torch {LOWEST_TORCH}"
     ),
 ]
 
@@ -87,16 +87,18 @@ def node(client):
 
 @pytest.fixture(scope="module", params=["cpp", "node", "browser"])
 def client(request, tmp_path_factory):
-    """Return a function of a model and images that runs one client."""
+    """Return what runs one client on a model and images, and where it writes maps."""
     folder = tmp_path_factory.mktemp(request.param)
     if request.param == "node":
-        yield partial(ran, node("node"), CLIENTS / "node" / "score.mjs")
+        script = CLIENTS / "node" / "score.mjs"
+        yield partial(ran, node("node"), script, "--maps", folder), folder
     elif request.param == "browser":
         program = node("browser")
         environment = os.environ | {"CHROMIUM": tool("chromium", "google-chrome")}
         script, picture = CLIENTS / "browser" / "check.mjs", folder / "page.png"
         with served(CLIENTS / "browser") as address:
-            yield partial(ran, program, script, address, picture, env=environment)
+            place = ["--maps", folder, address, picture]
+            yield partial(ran, program, script, *place, env=environment), folder
     else:
         cmake = tool("cmake")
         tool("g++", "clang++")
@@ -110,7 +112,7 @@ def client(request, tmp_path_factory):
             pytest.skip(f"libraries of the C++ client are missing: {made.stderr}")
         made = ran(cmake, "--build", folder)
         assert not made.returncode, made.stdout + made.stderr
-        yield partial(ran, folder / "score")
+        yield partial(ran, folder / "score", "--maps", folder), folder
 
 
 @pytest.fixture(scope="module")
@@ -167,17 +169,21 @@ def pictures(tmp_path_factory):
 
 
 def test_a_client_scores_as_adlib_does(client, model, pictures):
-    found = client(model, *pictures)
+    run, folder = client
+    found = run(model, *pictures)
     assert not found.returncode, found.stderr
     rows = list(csv.DictReader(found.stdout.splitlines()))
     assert [Path(row["path"]).name for row in rows] == [path.name for path in pictures]
     verdicts = {"normal": 1, "anomalous": -1}
     wanted = list(runtime.load(model).inspect(pictures))
     assert {result.verdict for result in wanted} == {1, -1}
-    for row, result in zip(rows, wanted, strict=True):
+    for i, (row, result) in enumerate(zip(rows, wanted, strict=True)):
         # Pixels that differ by one step in a few places change scores by 1e-3.
         assert float(row["score"]) == pytest.approx(result.score, rel=1e-5), row
         assert verdicts[row["verdict"]] == result.verdict, row
+        assert float(row["ms"]) > 0
+        drawn = np.fromfile(folder / f"{i}.f32", np.float32)
+        np.testing.assert_allclose(drawn, result.map.ravel(), rtol=1e-4)
 
 
 @pytest.mark.parametrize(
@@ -191,7 +197,7 @@ def test_a_client_scores_as_adlib_does(client, model, pictures):
 def test_a_client_runs_every_kind_of_graph(client, detector, good, pictures, tmp_path):
     path = tmp_path / "part.onnx"
     detector.fit(good).export(path)
-    found = client(path, *pictures[:3])
+    found = client[0](path, *pictures[:3])
     assert not found.returncode, found.stderr
     rows = list(csv.DictReader(found.stdout.splitlines()))
     wanted = runtime.load(path).score(pictures[:3])
@@ -209,9 +215,9 @@ def test_a_client_refuses_what_it_cannot_score(client, model, pictures, tmp_path
     (tmp_path / "short.png").write_bytes(whole[: len(whole) // 2])
     (tmp_path / "short.jpg").write_bytes(jpeg[: len(jpeg) // 2])
     for path in sorted(tmp_path.iterdir()):
-        found = client(model, path)
+        found = client[0](model, path)
         assert found.returncode == 1, path
-        assert found.stdout == "path,score,verdict\n"
+        assert found.stdout == "path,score,verdict,ms\n"
         assert f"{path.name} cannot be used: " in found.stderr
 
 
@@ -220,6 +226,6 @@ def test_a_client_refuses_what_is_no_model(client, model, pictures, tmp_path):
     (tmp_path / "short.onnx").write_bytes(content[: len(content) // 2])
     (tmp_path / "text.onnx").write_text("no model")
     for path in sorted(tmp_path.iterdir()):
-        found = client(path, pictures[0])
+        found = client[0](path, pictures[0])
         assert found.returncode == 1, path
         assert f"{path.name} cannot be used: " in found.stderr

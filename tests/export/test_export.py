@@ -213,6 +213,7 @@ def test_sizes_can_be_stated(detector, tmp_path):
 
 
 @pytest.mark.slow
+@pytest.mark.filterwarnings("ignore:precision='int8' changes")
 @pytest.mark.parametrize("precision", ["float16", "int8"])
 def test_what_fewer_bits_lose_is_measured(detector, tmp_path, mixed, precision, capsys):
     path, labels = tmp_path / "part.onnx", [0, 0, 0, 1, 1, 1]
