@@ -77,7 +77,8 @@ def main() -> None:
 def _compared(rows: list[dict], maps: list[np.ndarray], wanted: list[Any]) -> str:
     """Return how the rows of a client compare, as cells of the table."""
     pairs = list(zip(rows, wanted, strict=True))
-    worst = max(abs(float(row["score"]) / own.score - 1) for row, own in pairs)
+    # By np.max, which keeps NaN.
+    worst = np.max([abs(float(row["score"]) / own.score - 1) for row, own in pairs])
     apart = max(
         np.abs(one - own.map.ravel()).max()
         for one, own in zip(maps, wanted, strict=True)

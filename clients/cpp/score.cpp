@@ -1,6 +1,7 @@
 // Scores images by a detector that adlib exported: see README.md.
 
 #include <chrono>
+#include <cmath>
 #include <cstdio>
 #include <cstring>
 #include <fstream>
@@ -222,7 +223,7 @@ int main(int argc, char** argv) {
         verdict = found == 1 ? "normal" : "anomalous";
       }
       std::cout << csv_field(path) << ',' << score << ',' << verdict << ','
-                << time.count() << std::endl;
+                << std::lround(10 * time.count()) / 10.0 << std::endl;
       if (!maps.empty()) {
         path = maps + "/" + std::to_string(i - 2) + ".f32";
         const ov::Tensor map = request.get_tensor("anomaly_map");
