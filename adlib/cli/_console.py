@@ -20,7 +20,7 @@ EXIT_CODES = (
 
 # As in adlib.features, whose import loads torch.
 Precision: TypeAlias = Literal["float32", "bfloat16"]
-Runtime: TypeAlias = Literal["torch", "openvino", "onnxruntime"]
+Runtime: TypeAlias = Literal["torch", "openvino"]
 ImagePlaces = Annotated[
     list[str],
     typer.Argument(help="Folders of images (read recursively), globs, or files."),

@@ -11,7 +11,7 @@ from collections import Counter
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, TextIO
+from typing import TYPE_CHECKING, Annotated, Any, Literal, TextIO, TypeAlias
 
 import typer
 
@@ -23,7 +23,6 @@ from adlib.cli._console import (
     ImagePlaces,
     ModelFile,
     Precision,
-    Runtime,
     file_to_write,
     is_exported,
     tell,
@@ -35,6 +34,8 @@ if TYPE_CHECKING:
     from adlib.estimators import AnomalyDetector, Inspection
     from adlib.runtime import ExportedModel
 
+# "onnxruntime" is for exported files alone.
+AnyRuntime: TypeAlias = Literal["torch", "openvino", "onnxruntime"]
 COLUMNS = ["path", "score", "verdict", "error"]
 COLUMNS += ["threshold", "worst_row_px", "worst_column_px", "overlay"]
 FORMULAS = ("=", "+", "-", "@", "\t", "\r", "\n")  # how spreadsheets' formulas begin
@@ -84,7 +85,11 @@ def score(
         typer.Option(help="What the backbone computes in. Default: as in fit."),
     ] = None,
     runtime: Annotated[
-        Runtime | None, typer.Option(help="What runs the backbone. Default: as in fit.")
+        AnyRuntime | None,
+        typer.Option(
+            help="What runs the backbone. Default: as in fit. Or an exported file: "
+            "onnxruntime (the default) or openvino."
+        ),
     ] = None,
     on_error: Errors = "raise",
 ) -> None:
@@ -166,7 +171,7 @@ def _table_file(
 
 
 def _load(
-    file: Path, device: str, precision: Precision | None, runtime: Runtime | None
+    file: Path, device: str, precision: Precision | None, runtime: AnyRuntime | None
 ) -> AnomalyDetector | ExportedModel:
     """Load a model file, or a file that was exported from one."""
     if is_exported(file):

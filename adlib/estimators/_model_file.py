@@ -78,10 +78,10 @@ def read_model(path: str | os.PathLike[str]) -> ModelContent:
             names = file.keys()
             tensors = {name: file.get_tensor(name) for name in names}
     except (SafetensorError, OSError, ValueError, TypeError, KeyError) as error:
-        text = f"is not a model file of adlib's, or it is damaged: {error}"
-        if os.fspath(path).endswith(".onnx"):
-            text = "is no model file; adlib.runtime.load reads exported ones."
-        raise ModelFileError(f"{os.fspath(path)!r} {text}") from error
+        raise ModelFileError(
+            f"{os.fspath(path)!r} is not a model file of adlib's, or it is damaged: "
+            f"{error}"
+        ) from error
     header = _read_header(metadata, os.fspath(path))
     if header.pop("sha256", None) != _checksum(header, tensors):
         raise ModelFileError(

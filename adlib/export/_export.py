@@ -122,8 +122,9 @@ def _check_detector(detector: AnomalyDetector, owner: str) -> None:
         raise TypeError(refusal("detector", owner, rule, describe(detector)))
     remedy = f"Load it by adlib.load(path, precision={FLOAT!r}), then export it."
     if detector.precision != FLOAT:
-        came = repr(detector.precision)
-        raise ValueError(refusal("precision of it", owner, repr(FLOAT), came, remedy))
+        rule, came = repr(FLOAT), repr(detector.precision)
+        what = "precision of the detector"
+        raise ValueError(refusal(what, owner, rule, came, remedy))
     if isinstance(detector, PatchCore) and detector.search not in EXACT:
         rule = " or ".join(map(repr, EXACT))
         remedy = "The exported search is exact. Fit it with one of these."

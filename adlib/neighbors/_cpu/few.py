@@ -10,17 +10,21 @@ from __future__ import annotations
 import numpy as np
 
 from adlib._compile import compiled
-from adlib._threads import Threads, available_threads, run_in_slices
+from adlib._threads import (
+    SLICES_PER_THREAD,
+    Threads,
+    available_threads,
+    run_in_slices,
+)
 from adlib._typing import Float32Array, Float64Array, Int64Array
+from adlib.neighbors._cpu.bounds import UNIT_ROUNDOFF
 from adlib.neighbors._cpu.distances import squared_distance, squared_norm, squared_norms
 
 FEW_ROWS = 512  # at most; from there on the filter saves more than it costs
 FEWEST_PAIRS = 2**17  # under which waking threads takes longer than they save
 WIDTH = 32  # columns are filled up to a multiple of it, so that none is left over
 AT_ONCE = 16  # queries that read a column together
-UNIT = 2.0**-24  # of float32's rounding
 SMALLEST = 2.0**-126  # what a product may lose where it underflows
-SLICES = 4  # a thread
 
 
 class FewRows:
@@ -51,7 +55,7 @@ class FewRows:
             work(0, len(queries))
         else:
             with Threads(n_threads) as pool:
-                run_in_slices(pool, SLICES * n_threads, len(queries), work)
+                run_in_slices(pool, SLICES_PER_THREAD * n_threads, len(queries), work)
         return squared, indices
 
 
@@ -102,7 +106,7 @@ def _nearest(  # noqa: PLR0912 - a loop each
             # order; two more are for the limit itself.
             length = np.sqrt(squared_norm(queries[start + q]))
             summed = longest * longest / 2 + length * longest
-            error = (n_features + 4) * (1.01 * UNIT * summed + SMALLEST)
+            error = (n_features + 4) * (1.01 * UNIT_ROUNDOFF * summed + SMALLEST)
             lowest = np.float32(np.inf)
             for j in range(width):
                 lowest = min(lowest, values[q, j])
