@@ -266,6 +266,7 @@ class AnomalyDetector(BaseEstimator, metaclass=ABCMeta):
             weights=self.weights,
             stages=self.stages,
             strides=self._strides,
+            image_size=settings.image_size,
             device=settings.device,
             precision=settings.precision,
             runtime=settings.runtime,

@@ -203,7 +203,7 @@ def restore_detector(
         if name.startswith(BACKBONE_PREFIX)
     }
     stages = numbers(state, "stages", int)
-    how = device, settings.precision, settings.runtime
+    how = device, settings.precision, settings.runtime, settings.image_size
     if (settings.precision, settings.runtime) == ("bfloat16", "openvino"):
         check_bfloat16()  # the processor's fault, not the file's
     try:

@@ -1,4 +1,4 @@
-"""A frozen convolutional network, read at chosen stages and cut off behind the last."""
+"""A frozen network, read at chosen stages and cut off behind the last."""
 
 from __future__ import annotations
 
@@ -23,6 +23,16 @@ from adlib._validation import describe, refusal
 from adlib.exceptions import WeightsError
 from adlib.features._feature_cache import code_fingerprint, current_feature_cache
 from adlib.features._folding import folded
+from adlib.features._grids import (
+    Network,
+    Size,
+    check_size,
+    has_one_stride,
+    is_restricted,
+    own_size,
+    resize,
+    settings_of,
+)
 from adlib.features._runtimes import (
     OpenVinoRuntime,
     TorchRuntime,
@@ -37,11 +47,11 @@ from adlib.features._weights import (
     packaged_file,
     read_weights,
     rename_like,
+    weights_file,
 )
 
 Precision: TypeAlias = Literal["float32", "bfloat16"]
 Runtime: TypeAlias = Literal["torch", "openvino"]
-Network: TypeAlias = Any  # a timm network; its methods beyond Module's are untyped
 
 NAME_RULE = "the name of a timm network (timm.list_models() shows them)"
 DEFAULT_STRIDES = (8, 16)  # PatchCore's: layer2 and layer3 of a ResNet
@@ -66,11 +76,16 @@ class Backbone:
     """A frozen timm network that turns images into feature maps.
 
     Args:
-        name: Any timm convolutional network, e.g. "wide_resnet50_2.tv_in1k".
+        name: Any timm network that gives feature maps, e.g. "wide_resnet50_2.tv_in1k"
+            or "vit_small_patch14_dinov2.lvd142m".
         weights: "pretrained" (packaged with pip, else from timm's hub), the path of a
             local state dict, or None for random weights drawn with ``random_state``.
-        stages: timm's stage indices, ascending; None takes those at ``strides``.
+            "PATH#sha256=HEX" refuses a file of another SHA-256.
+        stages: timm's stage indices, ascending; None takes those at ``strides`` or,
+            where all stages have one stride as in a plain ViT, the last.
         strides: In pixels; used where ``stages`` is None.
+        image_size: (height, width) of the images to come; None: a network that is made
+            for one size, as ViTs are, keeps the one it was trained with.
         device: "cpu" or "cuda:N"; OpenVINO runs on "cpu" alone.
         precision: "float32", or "bfloat16" for weights and activations, which is faster
             where the processor has instructions for it. Maps are float32 in either.
@@ -80,16 +95,21 @@ class Backbone:
     Attributes:
         name: The name as given.
         stages: The stages that are read.
+        image_size: The one size of images that the network takes; None: any.
         normalisation: What is subtracted from and divides pixels in [0, 1].
 
     Raises:
-        ValueError: timm has no such network, or it has no such stages.
+        ValueError: timm has no such network, it has no such stages, or takes no images
+            of that size.
         WeightsError: The weights cannot be had or do not fit.
         ImportError: ``runtime`` is "openvino", which is not installed.
 
     Note:
         What runs is a copy with batch norms folded into convolutions. The network as
-        timm knows it stays on the CPU, for ``state``.
+        timm knows it stays on the CPU, for ``state``. For another size than the trained
+        one, timm interpolates position embeddings; Swin's windows keep theirs. Where
+        all stages have one stride, each is read behind the network's final norm, as
+        DINOv2's own code does.
 
     Example:
         >>> import torch
@@ -109,13 +129,16 @@ class Backbone:
         weights: str | Path | None = "pretrained",
         stages: Sequence[int] | None = None,
         strides: Sequence[int] = DEFAULT_STRIDES,
+        image_size: Size | None = None,
         device: str = "cpu",
         precision: Precision = "float32",
         runtime: Runtime = "torch",
         random_state: int | None = None,
     ) -> None:
         network, normalisation = _create(name, weights, random_state)
-        self._attach(name, network, normalisation, stages, strides)
+        if image_size is not None and is_restricted(network):
+            check_size(_architecture(name, device="meta"), name, image_size)
+        self._attach(name, network, normalisation, image_size, stages, strides)
         self._place(device, precision, runtime)
 
     @classmethod
@@ -129,6 +152,7 @@ class Backbone:
         device: str,
         precision: Precision = "float32",
         runtime: Runtime = "torch",
+        image_size: Size | None = None,
     ) -> Backbone:
         """Rebuild a backbone from what ``state`` gave; nothing is fetched.
 
@@ -141,6 +165,7 @@ class Backbone:
             device: As the constructor takes it.
             precision: "float32" or "bfloat16".
             runtime: "torch" or "openvino".
+            image_size: (height, width), as the backbone that gave them had it.
 
         Returns:
             A backbone that gives the same maps.
@@ -152,12 +177,17 @@ class Backbone:
         # Without memory at first: whatever the name, no more is taken than the weights
         # at hand fill, and nothing is drawn at random only to be replaced.
         network = _architecture(name, device="meta")
-        backbone._attach(name, network, normalisation, stages)
+        if image_size is not None and is_restricted(network):
+            check_size(network, name, image_size)
+        # Earlier versions left the final norm out, and their files have none.
+        normed = any(tensor.startswith("norm.") for tensor in weights)
+        given = normalisation, image_size, stages, DEFAULT_STRIDES, normed
+        backbone._attach(name, network, *given)
         wanted = backbone._network.state_dict()
         found = rename_like(weights, wanted, "a model file", by_order=False)
         if len(list(network.buffers())) + len(list(network.parameters())) > len(wanted):
             # Some tensors are computed, not kept: the network must be made as usual.
-            backbone._attach(name, _architecture(name), normalisation, stages)
+            backbone._attach(name, _architecture(name), *given)
         else:
             network.to_empty(device="cpu")
         backbone._network.load_state_dict(found)
@@ -175,7 +205,8 @@ class Backbone:
         # As a model file does: what runs the network is made again from its weights.
         indices = [stage.index for stage in self.stages]
         given = (self.name, self.state(), indices, self.normalisation)
-        return _again, (given, self.device, self._precision, self._runtime)
+        how = (self._precision, self._runtime, self.image_size)
+        return _again, (given, self.device, *how)
 
     def network(self) -> nn.Module:
         """Return a copy of what maps normalised images to a tuple of the stages' maps.
@@ -184,8 +215,8 @@ class Backbone:
         """
         indices = [stage.index for stage in self.stages]
         reader = _StageReader(self._network, indices).eval()
-        _, height, width = self._network.pretrained_cfg["input_size"]
-        return folded(reader, (self.name, *indices), (height, width))
+        size = self.image_size or own_size(self._network)
+        return folded(reader, (self.name, *indices), size)
 
     def layers(self) -> list[str]:
         """Return the names by which timm knows the modules that end the stages."""
@@ -220,8 +251,15 @@ class Backbone:
             where the strides divide the size, on the backbone's device.
 
         Raises:
+            ValueError: They are of another size than the one that the network takes.
             RuntimeError: The backbone is on a GPU, and this process was forked since.
         """
+        size = (images.shape[-2], images.shape[-1])
+        if self.image_size not in (None, size):
+            rule = "of {} x {} pixels, for which the network was made"
+            came, remedy = "{} x {}".format(*size), f"Pass image_size={size} to it."
+            rule = rule.format(*self.image_size)
+            raise ValueError(refusal("images", "Backbone", rule, came, remedy))
         if self.device != "cpu":
             self._process.check()  # in a fork CUDA hangs, or knows no models
         images = send(images, self.device)
@@ -260,14 +298,19 @@ class Backbone:
         name: str,
         network: Network,
         normalisation: Normalisation,
+        image_size: Size | None,
         stages: Sequence[int] | None,
-        strides: Sequence[int] = DEFAULT_STRIDES,
+        strides: Sequence[int],
+        normed: bool = True,
     ) -> None:
         self.name = name
         self.normalisation = normalisation
         self.stages = _choose_stages(network, name, stages, strides)
+        self.image_size = resize(network, image_size)
         network.prune_intermediate_layers(
-            [stage.index for stage in self.stages], prune_norm=True, prune_head=True
+            [stage.index for stage in self.stages],
+            prune_norm=not (normed and has_one_stride(network)),
+            prune_head=True,
         )
         network.requires_grad_(False)
         network.eval()
@@ -295,9 +338,11 @@ def _again(
     device: str,
     precision: Precision,
     runtime: Runtime,
+    image_size: Size | None,
 ) -> Backbone:
     """Rebuild a backbone that was copied or pickled, perhaps on another machine."""
-    return Backbone.from_weights(*given, still_there(device), precision, runtime)
+    how = still_there(device), precision, runtime, image_size
+    return Backbone.from_weights(*given, *how)
 
 
 class _StageReader(nn.Module):
@@ -307,10 +352,12 @@ class _StageReader(nn.Module):
         super().__init__()
         self.network = network
         self.indices = indices
+        self.norm = has_one_stride(network)
 
     def forward(self, images: torch.Tensor) -> tuple[torch.Tensor, ...]:
         read = self.network.forward_intermediates
-        return tuple(read(images, indices=self.indices, intermediates_only=True))
+        given = {"indices": self.indices, "norm": self.norm}
+        return tuple(read(images, **given, intermediates_only=True))
 
 
 def _create(
@@ -322,7 +369,7 @@ def _create(
     if weights == "pretrained" and packaged is None:
         network = _from_hub(name)
     elif weights is not None:
-        path = packaged or Path(weights)
+        path = packaged or weights_file(weights)
         found = rename_like(
             read_weights(path),
             network.state_dict(),
@@ -343,7 +390,8 @@ def _architecture(
     check_name(name, "Backbone")
     try:
         with torch_seeded(random_state), as_imported(device):
-            network: Network = timm.create_model(name, pretrained=False)
+            settings = settings_of(name)
+            network: Network = timm.create_model(name, pretrained=False, **settings)
     except RuntimeError as error:  # a tag, behind the dot, that timm does not know
         raise ValueError(
             refusal("backbone", "Backbone", NAME_RULE, describe(name), str(error))
@@ -363,7 +411,8 @@ def check_name(name: str, owner: str) -> None:
 def _from_hub(name: str) -> Network:
     try:
         with torch_seeded(None), as_imported():
-            network: Network = timm.create_model(name, pretrained=True)
+            settings = settings_of(name)
+            network: Network = timm.create_model(name, pretrained=True, **settings)
     except Exception as error:  # the hub's client raises many kinds
         raise WeightsError(
             f"The weights of backbone {name!r} could not be fetched from timm's hub "
@@ -388,6 +437,9 @@ def _choose_stages(
     if indices is None:
         came = f"None, the strides {' and '.join(map(str, strides))}"
         chosen = [stage for stage in available if stage.stride in strides]
+        if has_one_stride(network):
+            # As AnomalyDINO (Damm et al., WACV 2025) reads DINOv2.
+            indices, chosen = [available[-1].index], available[-1:]
     else:
         came = describe(indices)
         chosen = [stage for stage in available if stage.index in indices]

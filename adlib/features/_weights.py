@@ -5,6 +5,9 @@ The packaged ones make ``PatchCore().fit(X)`` work on a machine that reaches no 
 
 from __future__ import annotations
 
+import hashlib
+import os
+import re
 from importlib import import_module
 from pathlib import Path
 from typing import NamedTuple
@@ -12,8 +15,10 @@ from typing import NamedTuple
 import torch
 from safetensors.torch import load_file
 
+from adlib._validation import describe, refusal
 from adlib.exceptions import WeightsError
 
+HASH_MARK = "#sha256="  # as pip writes the hash of a file behind its address
 DEFAULT_BACKBONE = "tf_efficientnet_lite0"
 Weights = dict[str, torch.Tensor]
 
@@ -51,6 +56,28 @@ def packaged_file(name: str) -> Path | None:
         ) from None
     locator = getattr(module, f"EfficientnetLite{size}ModelFile")
     return Path(locator.get_model_file_path())
+
+
+def weights_file(weights: str | os.PathLike[str]) -> Path:
+    """Return the path in "PATH" or "PATH#sha256=HEX", the hash of its file checked."""
+    text = os.fspath(weights)
+    path, mark, stated = text.rpartition(HASH_MARK)
+    if not mark:
+        return Path(text)
+    if not re.fullmatch("[0-9a-fA-F]{64}", stated):
+        rule = f"a path, or a path, {HASH_MARK!r} and the 64 digits of its SHA-256"
+        raise ValueError(refusal("weights", "Backbone", rule, describe(text)))
+    try:
+        with Path(path).open("rb") as file:
+            found = hashlib.file_digest(file, "sha256").hexdigest()
+    except OSError as error:
+        raise WeightsError(f"weights in {path!r} cannot be read: {error}") from error
+    if found != stated.lower():
+        raise WeightsError(
+            f"weights in {path!r} have the SHA-256 {found}; asked for was {stated}. "
+            "Take the file again from who published that hash."
+        )
+    return Path(path)
 
 
 def read_weights(path: Path) -> Weights:

@@ -278,7 +278,7 @@ def test_stages_that_are_not_there_are_refused(stages, came):
 
 def test_a_network_without_strides_8_and_16_is_refused():
     with pytest.raises(ValueError, match="got None, the strides 8 and 16"):
-        Backbone("vit_tiny_patch16_224", weights=None)
+        Backbone("efficientvit_m0", weights=None)
 
 
 def test_an_unreachable_hub_names_the_default_backbone(monkeypatch):
