@@ -111,6 +111,14 @@ def fit(
     backbone: Annotated[
         str, typer.Option(help="Name of a timm network.")
     ] = "tf_efficientnet_lite0",
+    weights: Annotated[
+        str,
+        typer.Option(
+            help="File of the network's weights; PATH#sha256=HEX checks its hash. "
+            "Default: those that come with pip, or from timm's hub.",
+            show_default=False,
+        ),
+    ] = "pretrained",
     aggregation: Annotated[
         Literal["top_mean", "max", "reweighted", "map_max"] | None,
         typer.Option(
@@ -149,6 +157,7 @@ def fit(
         coreset=coreset,
         aggregation=aggregation,
         backbone=backbone,
+        weights=weights,
         image_size=image_size,
         least_area=least_area,
         device=device,

@@ -76,11 +76,14 @@ class PatchCore(AnomalyDetector):
     ``score`` returns one value per image, unlike scikit-learn's ``score``.
 
     Args:
-        backbone: Name of a timm convolutional network. The default's weights come with
-            pip; "wide_resnet50_2.tv_in1k" is the paper's.
-        weights: "pretrained", the path of a local state dict, or None for random ones.
-        stages: timm's stage indices; None takes those at strides 8 and 16.
-        image_size: Side in pixels to which images are resized, or (height, width).
+        backbone: Name of a timm network, convolutional or a transformer. The default's
+            weights come with pip; "wide_resnet50_2.tv_in1k" is the paper's.
+        weights: "pretrained", the path of a local state dict, or None for random ones;
+            "PATH#sha256=HEX" refuses a file that has another SHA-256.
+        stages: timm's stage indices; None takes those at strides 8 and 16 or, where
+            all have one stride as in a plain ViT, the last.
+        image_size: Side in pixels to which images are resized, or (height, width);
+            of a transformer, multiples of its patches' size.
         color: Channel order of arrays and tensors: "rgb", or "bgr" as OpenCV has it.
         max_value: What counts as white in 16-bit images and in floats, such as 4095 for
             a camera of 12 bits; None: 65535 and 1.

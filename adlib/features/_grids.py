@@ -36,6 +36,9 @@ def is_made_for_one_size(network: Network) -> bool:
     """Return whether a network takes one size of images, which ``resize`` changes."""
     patches = getattr(network, "patch_embed", None)
     strict: bool = getattr(patches, "strict_img_size", True)
+    # Some interpolate their position embeddings anew for each image, which runtimes do
+    # each in their own way: so they are interpolated once, by torch.
+    strict = strict or getattr(network, "pos_embed", None) is not None
     return hasattr(network, "set_input_size") and strict
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import pickle
 import sys
 
@@ -17,6 +18,7 @@ from adlib.features._weights import (
     packaged_file,
     read_weights,
     rename_like,
+    weights_file,
 )
 
 TENSORS = {"a": torch.arange(6.0).reshape(2, 3), "b": torch.tensor([7, 8])}
@@ -188,3 +190,24 @@ def test_packaged_weights_give_the_logits_of_their_own_network():
     with torch.inference_mode():
         expected = theirs(images)
         torch.testing.assert_close(ours(images), expected, rtol=1e-4, atol=1e-4)
+
+
+def test_the_hash_of_a_file_is_checked(tmp_path):
+    path = tmp_path / "weights#1.safetensors"
+    save_file(TENSORS, path)
+    digest = hashlib.sha256(path.read_bytes()).hexdigest()
+    assert weights_file(path) == weights_file(str(path)) == path
+    for stated in (digest, digest.upper()):
+        assert weights_file(f"{path}#sha256={stated}") == path
+    other = "0" * 64
+    message = rf"weights#1\.safetensors' have the SHA-256 {digest}; asked .*{other}\."
+    with pytest.raises(WeightsError, match=message):
+        weights_file(f"{path}#sha256={other}")
+    with pytest.raises(WeightsError, match=r"nowhere\.pth' cannot be read"):
+        weights_file(f"nowhere.pth#sha256={other}")
+
+
+@pytest.mark.parametrize("stated", ["", "abc", "g" * 64, "0" * 65])
+def test_a_hash_that_is_none_is_refused(stated):
+    with pytest.raises(ValueError, match="the 64 digits of its SHA-256; got 'w.pth#"):
+        weights_file(f"w.pth#sha256={stated}")
