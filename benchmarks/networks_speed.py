@@ -2,9 +2,9 @@
 
     OMP_NUM_THREADS=1 python benchmarks/networks_speed.py
 
-One random image in torch float32 on one thread, at a size that each network takes; weights
-are random, which changes no time. All networks run in turn, and the least of the rounds
-is printed, beside its ratio to the default's.
+One random image in torch float32 on one thread, at a size that each network takes, with
+random weights. All networks run in turn, and the least of the rounds is printed, beside
+its ratio to the default's.
 """
 
 from __future__ import annotations

@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import csv
+import hashlib
 import io
 import re
 
 import numpy as np
 import pytest
+import timm
+import torch
 from PIL import Image
 
 import adlib
@@ -121,7 +124,10 @@ def test_fit_passes_every_option_on(folder, tmp_path):
     model = tmp_path / "part.adlib"
     chosen = ["--aggregation", "max", "--seed", "3", "--device", "cpu"]
     chosen += ["--precision", "bfloat16", "--runtime", "torch"]
-    chosen += ["--backbone", "tf_efficientnet_lite0.in1k", "--on-error", "skip"]
+    torch.save(timm.create_model("test_byobnet").state_dict(), tmp_path / "net.pth")
+    digest = hashlib.sha256((tmp_path / "net.pth").read_bytes()).hexdigest()
+    weights = f"{tmp_path / 'net.pth'}#sha256={digest}"
+    chosen += ["--backbone", "test_byobnet", "--on-error", "skip", "--weights", weights]
     command = ["fit", str(folder), "-o", str(model), *SMALL, "--holdout", "0"]
     assert main([*command, *chosen]) == 0
     parameters = adlib.load(model, device="cpu").get_params()
@@ -131,7 +137,8 @@ def test_fit_passes_every_option_on(folder, tmp_path):
         "precision": "bfloat16",
         "runtime": "torch",
         "device": "cpu",
-        "backbone": "tf_efficientnet_lite0.in1k",
+        "backbone": "test_byobnet",
+        "weights": weights,
         "on_error": "skip",
         "image_size": 64,
         "coreset": 0.2,

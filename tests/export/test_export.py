@@ -58,6 +58,14 @@ def detector(good, others):
     return model.calibrate(others, false_positive_rate=0.3)
 
 
+@pytest.mark.slow
+@pytest.mark.parametrize("name", ["test_vit3", "swin_tiny_patch4_window7_224"])
+def test_a_transformer_scores_the_same(name, good, tmp_path):
+    model = PatchCore(**QUICK | {"backbone": name}).fit(good)
+    for found in exported(model, tmp_path / "part.onnx").values():
+        agree(model, found, good)
+
+
 @pytest.fixture(scope="module")
 def files(detector, tmp_path_factory):
     path = tmp_path_factory.mktemp("exported") / "part.onnx"

@@ -209,5 +209,5 @@ def test_the_hash_of_a_file_is_checked(tmp_path):
 
 @pytest.mark.parametrize("stated", ["", "abc", "g" * 64, "0" * 65])
 def test_a_hash_that_is_none_is_refused(stated):
-    with pytest.raises(ValueError, match="the 64 digits of its SHA-256; got 'w.pth#"):
+    with pytest.raises(ValueError, match=r"64 digits of its SHA-256; got 'w\.pth#"):
         weights_file(f"w.pth#sha256={stated}")
