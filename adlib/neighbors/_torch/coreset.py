@@ -11,6 +11,8 @@ that are measured (`python benchmarks/gpu_coreset.py`).
 
 from __future__ import annotations
 
+import math
+
 import numpy as np
 import torch
 
@@ -18,7 +20,7 @@ from adlib._torch import undisturbed
 from adlib._typing import Float32Array, Int64Array
 from adlib.neighbors._points import Report
 from adlib.neighbors._torch.bounds import Sketcher, Sketches
-from adlib.neighbors._torch.distances import pair_distances, to_device
+from adlib.neighbors._torch.distances import fused, pair_distances, to_device
 
 BLOCK = 1024
 STEPS = 64  # picks between two looks at whether the block still leads, if need be
@@ -93,6 +95,29 @@ def _pick_block(
     values = nearest[block]
     distances = _distances_inside(rows[block], sketcher, sketches.part(block), values)
     n_steps = min(n_wanted, len(block))
+    given = distances, values, block, limit, limit_index, n_steps
+    kernels = fused(rows.device)
+    if kernels is None:
+        picks, last = _pick_leading(*given, n_expected)
+    else:
+        picks, last = kernels.pick_leading(*given)
+    return picks, math.sqrt(max(last, 0.0))
+
+
+def _pick_leading(
+    distances: torch.Tensor,
+    values: torch.Tensor,
+    block: torch.Tensor,
+    limit: torch.Tensor,
+    limit_index: torch.Tensor,
+    n_steps: int,
+    n_expected: int,
+) -> tuple[torch.Tensor, float]:
+    """Return the picks that lead, and the value of the last.
+
+    The greedy runs ahead, and what it picked after the first that does not lead is
+    thrown away: to look before each pick would let the host wait for each.
+    """
     radii, places = values.new_empty(n_steps), block.new_empty(n_steps)
     done, ahead = 0, n_expected
     while True:
@@ -102,10 +127,9 @@ def _pick_block(
         order, at = block[places[:done]], radii[:done]
         leads = (at > limit) | ((at == limit) & (order < limit_index))
         n_leading = leads.cumprod(dim=0).sum()[None]
-        last = at[n_leading - 1].clamp(min=0.0).sqrt()
-        n_led, radius = _read(torch.cat([n_leading.double(), last]))
+        n_led, last = _read(torch.cat([n_leading.double(), at[n_leading - 1]]))
         if n_led < done or done == n_steps:
-            return order[: int(n_led)], radius
+            return order[: int(n_led)], last
 
 
 def _pick_inside(
