@@ -63,7 +63,7 @@ def _update(
     picks: torch.Tensor,
 ) -> None:
     """Update ``nearest`` of every point with ``picks``, and mark these as selected."""
-    database = sketches.part(picks)
+    database = sketcher.as_database(sketches.part(picks))
     tile_rows = max(1, SIMILARITIES_AT_ONCE // len(picks))
     for first in range(0, len(rows), tile_rows):
         tile = slice(first, first + tile_rows)
@@ -177,7 +177,7 @@ def _distances_inside(
     stands what a value becomes when its row is picked.
     """
     n_rows = len(rows)
-    similarities = sketcher.similarities(sketches, sketches)
+    similarities = sketcher.similarities(sketches, sketcher.as_database(sketches))
     largest = torch.maximum(values[:, None], values)
     passed = similarities > sketcher.pruning_thresholds(
         sketches.norms[:, None], largest
