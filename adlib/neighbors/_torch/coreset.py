@@ -4,9 +4,8 @@ Same start, same tie rule, same blocks; but every point is brought up to date af
 every block, since a GPU gains more from whole products than from skipping rows. The
 host waits for the device three times a block of some hundred picks, never for each:
 for the list of pairs to measure inside the block, for how many picks have led, and
-(once for each tile of similarities) for the list of pairs to measure outside. Most time
-goes to the picks, three small kernels each that the host launches, and to the pairs
-that are measured (`python benchmarks/gpu_coreset.py`).
+(once for each tile of similarities) for the list of pairs to measure outside. All picks
+of a block are one kernel where Triton runs (``kernels``), and three each elsewhere.
 """
 
 from __future__ import annotations
