@@ -31,8 +31,13 @@ MARGIN = 36.0  # pixels from a defect's centre to the plate's border
 # As shares of half the image: half sides, corners, and round holes (y, x, radius). One
 # hole is larger than its mirror images, so that one can see how a plate lies.
 HALF_SIDES, CORNER = (0.44, 0.72), 0.1
-HOLES = ((-0.3, -0.58, 0.06), (-0.3, 0.58, 0.06), (0.3, -0.58, 0.06))
-HOLES += ((0.3, 0.58, 0.09), (0.0, 0.0, 0.2))
+HOLES = (
+    (-0.3, -0.58, 0.06),
+    (-0.3, 0.58, 0.06),
+    (0.3, -0.58, 0.06),
+    (0.3, 0.58, 0.09),
+    (0.0, 0.0, 0.2),
+)
 RING = 0.33  # radius of the turned face around the bore
 BELT, METAL = 42.0, 148.0  # grey levels
 TRIES = 8  # how large a kind comes out is seen once it is drawn
