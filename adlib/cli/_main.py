@@ -36,6 +36,7 @@ from adlib.cli._fit import fit
 from adlib.cli._pod import pod
 from adlib.cli._score import score
 from adlib.cli._study import study
+from adlib.cli._tune import tune
 from adlib.exceptions import InputWarning
 
 
@@ -104,7 +105,7 @@ app = typer.Typer(
     rich_markup_mode=None,
     pretty_exceptions_enable=False,
 )
-for command in (fit, score, pod, export, info, demo, study):
+for command in (fit, score, pod, tune, export, info, demo, study):
     app.command(epilog=EXIT_CODES)(command)
 
 data = typer.Typer(
