@@ -69,6 +69,7 @@ def pod(
     if is_exported(model_file):
         raise ValueError("`adlib pod` needs the model file, not an exported one.")
     model = load(model_file, device=device)
+    output.mkdir(parents=True, exist_ok=True)  # before the long work
     report = measure_pod(
         model,
         _paths(images, "IMAGES"),
@@ -77,7 +78,6 @@ def pod(
         region=None if region is None else read_mask(region),
         random_state=seed,
     )
-    output.mkdir(parents=True, exist_ok=True)
     write_json(report.as_dict(), output / "pod.json")
     draw_pod(report, output / "pod.png")
     show.print(_table(report))
