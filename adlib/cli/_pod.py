@@ -44,7 +44,7 @@ def pod(
         Path | None,
         typer.Option(
             help="Mask of where defects may be, as large as the images. Default: "
-            "everywhere but on an empty background.",
+            "the model's region, or everywhere but on an empty background.",
             show_default=False,
         ),
     ] = None,

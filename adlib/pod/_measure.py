@@ -143,7 +143,8 @@ def measure_pod(
         n_defects: How many of each kind and contrast, at least 10; MIL-HDBK-1823A asks
             for 60.
         region: (height, width) bool, where the middle of a defect may be, for images
-            that all have this size; None: as in ``draw_defect``.
+            that all have this size; None: in the detector's own region, or without one
+            as in ``draw_defect``.
         random_state: Seeds images, places and shapes; None draws others every time.
 
     Returns:
@@ -212,7 +213,8 @@ def measure_pod(
     good = part_of(source, [items[images.positions[i]] for i in kept])
     bounds = check_range_of(sizes, [sides[i] for i in kept], owner)
     trials = _trials(kinds, contrasts, bounds, n_defects, len(kept), random_state)
-    found = _score(model, flawed_source(good, trials, region), "Scoring defects")
+    allowed = getattr(model, "region_", None) if region is None else region
+    found = _score(model, flawed_source(good, trials, allowed), "Scoring defects")
     hits = (found > threshold).reshape(-1, n_defects)
     drawn = np.array([trial.size for trial in trials]).reshape(hits.shape)
     rows = [

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from typing import NamedTuple
 
 import numpy as np
 
-from adlib._typing import BoolArray
+from adlib._typing import AnyArray, BoolArray
 from adlib._validation import describe, refusal
 from adlib.datasets._synthetic import SyntheticKind, draw_defect
 from adlib.images import Images, Source, open_source
@@ -65,11 +65,12 @@ def check_range_of(
 def flawed_source(
     good: Source,
     trials: Sequence[Trial],
-    region: BoolArray | None,
+    region: BoolArray | Callable[[AnyArray], AnyArray] | None,
 ) -> Source:
     """Return the images of trials as a source, of which each is drawn when it is read.
 
-    Their pixels mean what those of the good images do.
+    Their pixels mean what those of the good images do. A region may be a function of
+    these, as a detector's may.
     """
     items = list(good.items)
     white = good.pixel_format.max_value or 1.0
@@ -77,12 +78,13 @@ def flawed_source(
     def drawn() -> Iterator[Item]:
         for position, trial in enumerate(trials):
             item = items[trial.image]
+            pixels = good.read(item)
             image = draw_defect(
-                good.read(item),
+                pixels,
                 trial.kind,
                 trial.size,
                 trial.contrast,
-                region=region,
+                region=region(pixels) != 0 if callable(region) else region,
                 random_state=trial.seed,
             ).image
             if image.dtype.kind == "f":  # read as shares of white

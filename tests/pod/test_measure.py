@@ -131,6 +131,31 @@ def test_it_measures_padim_in_a_region_too(grained):
         measure_pod(model, grained, region=region[:50], **chosen)
 
 
+@pytest.mark.filterwarnings("ignore::adlib.exceptions.InputWarning")
+@pytest.mark.parametrize("as_function", [False, True])
+def test_defects_are_drawn_in_the_detectors_own_region(
+    grained, as_function, monkeypatch
+):
+    mask = np.zeros((96, 96), np.bool_)
+    mask[:, 48:] = True
+    region = (lambda pixels: mask) if as_function else mask
+    model = PatchCore(image_size=64, coreset=0.1, region=region, progress=False)
+    model.fit(grained[:20]).calibrate(grained[20:], false_positive_rate=0.1)
+    drawn = []
+
+    def noted(*args, **options):
+        drawn.append(draw_defect(*args, **options))
+        return drawn[-1]
+
+    monkeypatch.setattr("adlib.pod._trials.draw_defect", noted)
+    chosen = {"kinds": ["spot"], "contrasts": [0.4], "n_defects": 20, "sizes": (2, 12)}
+    report = measure_pod(model, grained, **chosen)
+    middles = [np.argwhere(one.mask)[:, 1].mean() for one in drawn]
+    assert len(middles) == 20
+    assert min(middles) >= 47
+    assert report.rows[0].curve.found.mean() > 0.5
+
+
 @pytest.mark.parametrize(
     ("change", "error", "fragment"),
     [
