@@ -99,6 +99,7 @@ def test_separated_curves_are_told(judge, grained):
         )
 
 
+@pytest.mark.slow
 @pytest.mark.filterwarnings("ignore::adlib.exceptions.InputWarning")
 def test_every_image_source_and_dtype_is_measured_alike(judge, grained, tmp_path):
     chosen = {"kinds": ["scratch"], "contrasts": [0.1], "n_defects": 10}
@@ -118,6 +119,7 @@ def test_every_image_source_and_dtype_is_measured_alike(judge, grained, tmp_path
     assert 1 <= deeper.found.sum() <= 9
 
 
+@pytest.mark.slow
 @pytest.mark.filterwarnings("ignore::adlib.exceptions.InputWarning")
 def test_it_measures_padim_in_a_region_too(grained):
     model = PaDiM(image_size=64, progress=False).fit(grained[:20])
@@ -190,6 +192,7 @@ def test_a_model_without_a_threshold_is_refused(grained):
         measure_pod(model.fit(grained[:4]), grained)
 
 
+@pytest.mark.slow
 def test_the_command_writes_table_json_and_figure(judge, grained, tmp_path, capsys):
     folder = tmp_path / "good"
     folder.mkdir()
@@ -213,6 +216,7 @@ def test_the_command_writes_table_json_and_figure(judge, grained, tmp_path, caps
         assert f"{sum(one['found'])} of 10" in told.out
 
 
+@pytest.mark.slow
 def test_a_figure_may_have_one_panel_or_an_odd_number(report, tmp_path):
     for n_kinds in (1, 3):
         rows = report.rows[: 2 * n_kinds]

@@ -69,6 +69,7 @@ def test_a_setting_finds_what_its_detector_finds(advice, grained):
     assert setting.n_false_alarms == alarms
 
 
+@pytest.mark.slow
 def test_the_same_seed_gives_the_same_advice(advice, grained):
     again = tune(grained, **CHOSEN, top_ratios=[0.01, 0.1], progress=False)
     assert [one.n_found for one in again.settings] == [
@@ -160,6 +161,7 @@ def test_what_cannot_be_tuned_is_refused(grained, change, fragment):
         tune(**given, progress=False)
 
 
+@pytest.mark.slow
 def test_the_command_advises_a_command_that_fits(
     grained, tmp_path, monkeypatch, capsys
 ):
