@@ -120,6 +120,7 @@ def test_fit_learns_what_the_library_learns(folder, plain):
 def test_fit_passes_every_option_on(folder, tmp_path):
     model = tmp_path / "part.adlib"
     chosen = ["--aggregation", "max", "--seed", "3", "--device", "cpu"]
+    chosen += ["--top-ratio", "0.02"]
     chosen += ["--precision", "bfloat16", "--runtime", "torch"]
     chosen += ["--backbone", "tf_efficientnet_lite0.in1k", "--on-error", "skip"]
     command = ["fit", str(folder), "-o", str(model), *SMALL, "--holdout", "0"]
@@ -127,6 +128,7 @@ def test_fit_passes_every_option_on(folder, tmp_path):
     parameters = adlib.load(model, device="cpu").get_params()
     wanted = {
         "aggregation": "max",
+        "top_ratio": 0.02,
         "random_state": 3,
         "precision": "bfloat16",
         "runtime": "torch",

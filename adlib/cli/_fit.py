@@ -125,6 +125,13 @@ def fit(
             "default), max (padim's), reweighted (patchcore), map_max (padim)."
         ),
     ] = None,
+    top_ratio: Annotated[
+        float | None,
+        typer.Option(
+            help="Share of the patches that count for top_mean, in (0, 1]. Default: "
+            "0.01."
+        ),
+    ] = None,
     least_area: Annotated[
         float,
         typer.Option(
@@ -155,6 +162,7 @@ def fit(
         method,
         coreset=coreset,
         aggregation=aggregation,
+        top_ratio=top_ratio,
         backbone=backbone,
         image_size=image_size,
         region=region,
