@@ -13,7 +13,7 @@ from torch.nn import functional as F
 
 from adlib._inspection import Short
 from adlib._torch import undisturbed
-from adlib._typing import Float32Array, Float64Array
+from adlib._typing import Float32Array, Float64Array, Int64Array
 
 SIGMA, REFERENCE_SIZE = 4.0, 224  # the paper's blur, in pixels of its image size
 
@@ -21,12 +21,14 @@ SIGMA, REFERENCE_SIZE = 4.0, 224  # the paper's blur, in pixels of its image siz
 class Scored(NamedTuple):
     """Scores of one batch: (n,) of images, (n, grid_height, grid_width) of patches.
 
-    ``maps``, (n, height, width), are there where image scores are taken from them.
+    ``maps``, (n, height, width), are there where image scores are taken from them;
+    ``nearest``, (n, n_patches), where patches were compared with a memory bank.
     """
 
     image_scores: Float32Array
     patch_scores: Float32Array
     maps: Float32Array | None = None
+    nearest: Int64Array | None = None
 
     def anomaly_maps(self, size: tuple[int, int]) -> Float32Array:
         """Return the anomaly maps, (n, height, width)."""
