@@ -25,23 +25,21 @@ def check_contamination(value: object, owner: str) -> None:
             raise ValueError(refusal("contamination", owner, rule, describe(value)))
 
 
-def vouched(
+def distances_to_others(
     points: Float32Array,
     images: Int64Array,
-    share: float,
     *,
     known: Float32Array | None,
     random_state: int | None,
     device: str,
     progress: bool,
     owner: str,
-) -> Int64Array:
-    """Return which points are kept, ascending, without the ``share`` farthest ones.
+) -> Float32Array:
+    """Return the distance of each point to the nearest one of another image.
 
-    A point's distance is that to the nearest point of another image, of equal ones the
-    later are left out. ``images``, (n_points,), are their numbers; ``known``, (n_known,
-    n_features), are embeddings of other images yet. Distances are exact up to 100,000
-    points; of more, as many are drawn, and all are compared with those.
+    ``images``, (n_points,), are their numbers; ``known``, (n_known, n_features), are
+    embeddings of other images yet. Distances are exact up to 100,000 points; of more,
+    as many are drawn, and all are compared with those.
     """
     compared = np.arange(len(points))
     if len(points) > MOST_COMPARED:
@@ -53,7 +51,7 @@ def vouched(
         numbers = np.concatenate([numbers, np.full(len(known), -1)])
     if len(np.unique(numbers)) == 1:
         rule = "None for a single image, for whose patches no other can vouch"
-        raise ValueError(refusal("contamination", owner, rule, share))
+        raise ValueError(refusal("contamination", owner, rule, "one image"))
     origins = np.stack([numbers, *np.zeros((2, len(numbers)), np.int64)], axis=1)
     bank = MemoryBank(others, origins=origins, device=device)
     del others
@@ -64,8 +62,13 @@ def vouched(
             found = bank.kneighbors(points[part], left_out=images[part])
             distances[part] = found.distances[:, 0]
             bar.advance(len(found.distances))
+    return distances
+
+
+def without_farthest(distances: Float32Array, contamination: float) -> Int64Array:
+    """Return which are not among the farthest, ascending; of equal ones the first."""
     order = np.argsort(distances, kind="stable")
-    return np.sort(order[: len(points) - int(share * len(points))])
+    return np.sort(order[: len(order) - int(contamination * len(order))])
 
 
 def compact(points: Float32Array, kept: Int64Array) -> Float32Array:

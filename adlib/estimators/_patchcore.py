@@ -31,7 +31,12 @@ from adlib.estimators._augment import (
     copies_of,
     without_copies,
 )
-from adlib.estimators._contamination import check_contamination, compact, vouched
+from adlib.estimators._contamination import (
+    check_contamination,
+    compact,
+    distances_to_others,
+    without_farthest,
+)
 from adlib.estimators._detector import AnomalyDetector
 from adlib.estimators._labels import as_anomalous, one_is_anomalous
 from adlib.estimators._model_file import ModelContent
@@ -481,16 +486,16 @@ class PatchCore(AnomalyDetector):
         points = embeddings.reshape(-1, embeddings.shape[3])
         numbers = None
         if self.contamination is not None:
-            numbers = vouched(
+            distances = distances_to_others(
                 points,
                 np.repeat(np.arange(len(embeddings)), len(points) // len(embeddings)),
-                self.contamination,
                 known=known,
                 random_state=settings.random_state,
                 device=settings.device,
                 progress=settings.progress,
                 owner=owner,
             )
+            numbers = without_farthest(distances, self.contamination)
             points = compact(points, numbers)
         kept = self._select(points, min(size, len(points)), settings)
         chosen = kept if numbers is None else numbers[kept]

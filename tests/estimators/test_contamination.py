@@ -7,7 +7,11 @@ import pytest
 
 from adlib import PatchCore, load
 from adlib.estimators import _contamination
-from adlib.estimators._contamination import compact, vouched
+from adlib.estimators._contamination import (
+    compact,
+    distances_to_others,
+    without_farthest,
+)
 from tests.conftest import scratched, texture
 
 
@@ -17,16 +21,16 @@ def small(**parameters):
 
 
 def kept_of(points, images, share, known=None, seed=0):
-    return vouched(
+    distances = distances_to_others(
         points,
         images,
-        share,
         known=known,
         random_state=seed,
         device="cpu",
         progress=False,
         owner="test",
     )
+    return without_farthest(distances, share)
 
 
 def kept_one_by_one(points, images, share, known=()):
