@@ -24,7 +24,7 @@ from sklearn.neighbors import LocalOutlierFactor
 
 from adlib._validation import coreset_size
 from adlib.datasets import read_samples
-from adlib.estimators._aggregation import top_mean_scores
+from adlib.estimators._aggregation import n_highest, top_mean_scores
 from adlib.estimators._contamination import distances_to_others, without_farthest
 from adlib.estimators._examination import stand_out_limit
 from adlib.metrics import compute_auroc
@@ -108,10 +108,12 @@ def compared(
     def auroc(bank: MemoryBank, weights: np.ndarray | None = None) -> float:
         scores = []
         for some in queries:
-            lengths, entries = bank.kneighbors(some)
-            if weights is not None:
-                lengths = lengths * weights[entries]
-            scores.append(top_mean_scores(lengths.T, TOP)[0])
+            if weights is None:
+                lengths = bank.farthest(some[None], n_highest(n_patches, TOP)).distances
+            else:
+                nearest = bank.kneighbors(some)
+                lengths = (nearest.distances * weights[nearest.indices]).T
+            scores.append(top_mean_scores(lengths, TOP)[0])
         return compute_auroc(labels, np.array(scores))
 
     plain, _ = bank_of(np.arange(len(points)))

@@ -681,10 +681,10 @@ class AnomalyDetector(BaseEstimator, metaclass=ABCMeta):
 
         An image stands out if its leave-one-out score lies above the upper quartile by
         more than three interquartile ranges: it may be no good part. Two images are
-        nearly the same if a tenth of the entries that they have in the memory bank have
-        a patch of the other very near: they may show one part, lower each other's
-        leave-one-out scores, and count twice. With ``false_positive_rate``, ``fit``
-        examines them too, without another pass: see ``examination_``.
+        nearly the same if one in twenty of the entries that they have in the memory
+        bank has a patch of the other very near: they may show one part, lower each
+        other's leave-one-out scores, and count twice. With ``false_positive_rate``,
+        ``fit`` examines them too, without another pass: see ``examination_``.
 
         Args:
             X: The training images, in the same order.

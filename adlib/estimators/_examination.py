@@ -14,7 +14,10 @@ from adlib.estimators._results import Scored
 
 FENCE = 3.0  # interquartile ranges above the upper quartile: Tukey's "far out"
 NEAR = 0.5  # of an image's median patch distance: what no different part reaches
-SHARED = 0.1  # of the entries of two images, so near: see NearDuplicates
+# Of the entries of two images, so near: see NearDuplicates. Of 12,720 pairs of magnetic
+# tiles the 20 that share most, down to 0.028, are each one tile in two exposures; of
+# 3,160 pairs of screws none shares more than 0.03.
+SHARED, FEWEST = 0.05, 3
 
 
 @dataclass(frozen=True, repr=False)
@@ -143,7 +146,7 @@ class Examiner:
             counts = np.bincount(self._origins[:, 0], minlength=len(names))
             for (a, b), n_near in self._near.items():
                 share = n_near / int(counts[a] + counts[b])
-                if share >= SHARED:
+                if share >= SHARED and n_near >= FEWEST:
                     both, places = (names[a], names[b]), (positions[a], positions[b])
                     pairs.append(NearDuplicates(both, places, share))
         pairs.sort(key=lambda pair: (-pair.share, pair.positions))

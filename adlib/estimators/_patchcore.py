@@ -161,8 +161,8 @@ class PatchCore(AnomalyDetector):
         4 bytes * n_patches * n_features, the bank, and what ``greedy_coreset`` takes,
         in all under 1.5 times the embeddings for the default at 320 images. Copies
         (``augment``) have embeddings, too: with all seven flips and turns eight times
-        as many, and eight times the time. ``contamination`` takes 13 (n_features + 30)
-        bytes for each of the patches compared with, 100,000 at most. The same
+        as many, and eight times the time. ``contamination`` takes under four
+        times the embeddings of the patches compared with, 100,000 at most. The same
         images, seed and versions give the same model. On a CPU the scores depend
         neither on batches nor on the number of threads. With one memory bank, image
         scores differ from torch's in float32 by at most 1e-4 relative with OpenVINO in
