@@ -22,6 +22,7 @@ import numpy as np
 from few_images import drawn, embedded, shown
 from sklearn.neighbors import LocalOutlierFactor
 
+from adlib import PatchCore
 from adlib._validation import coreset_size
 from adlib.datasets import read_samples
 from adlib.estimators._aggregation import n_highest, top_mean_scores
@@ -118,15 +119,8 @@ def compared(
 
     plain, _ = bank_of(np.arange(len(points)))
     found = [auroc(plain)]
-    distances = distances_to_others(
-        points,
-        numbers,
-        known=None,
-        random_state=seed,
-        device="cpu",
-        progress=False,
-        owner="benchmark",
-    )
+    settings = PatchCore(progress=False, random_state=seed)._check_parameters()
+    distances = distances_to_others(points, numbers, None, settings, "benchmark")
     found += [auroc(bank_of(without_farthest(distances, share))[0]) for share in SHARES]
     left_out = plain.kneighbors(points, left_out=numbers).distances
     scores = top_mean_scores(left_out.reshape(n_images, n_patches), TOP)

@@ -87,9 +87,10 @@ def embedded(paths: list[str], augment: tuple | None) -> np.ndarray:
     settings = model._check_parameters()
     source = open_source(paths, "few_images")
     embedder = model._new_embedder(model.backbone_, settings)
-    grids = gather(embed(source, embedder, settings, "Embedding"), len(paths))
+    read = embed(source, embedder, settings, "Embedding")
+    grids = gather(read, len(paths)).embeddings
     n_patches = model.grid_[0] * model.grid_[1]
-    return grids.reshape(len(paths), -1, n_patches, grids.shape[-1])
+    return grids.reshape(len(paths), -1, n_patches, grids.shape[1])
 
 
 def aurocs(

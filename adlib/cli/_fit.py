@@ -131,6 +131,13 @@ def fit(
             "160x640.",
         ),
     ] = "320",
+    region: Annotated[
+        str | None,
+        typer.Option(
+            help="Mask of where defects are looked for, white inside, of the images' "
+            "size.",
+        ),
+    ] = None,
     backbone: Annotated[
         str, typer.Option(help="Name of a timm network.")
     ] = "tf_efficientnet_lite0",
@@ -175,6 +182,7 @@ def fit(
         aggregation=aggregation,
         backbone=backbone,
         image_size=image_size,
+        region=region,
         least_area=least_area,
         device=device,
         precision=precision,

@@ -11,9 +11,10 @@ import numpy as np
 import torch
 from torch.nn import functional as F
 
-from adlib._typing import Int64Array
+from adlib._typing import Float32Array, Int64Array
 from adlib._validation import check_option, describe, refusal
-from adlib.estimators._patches import Embed
+from adlib.estimators._patches import Embed, Points
+from adlib.estimators._results import Inside
 
 Augmentation: TypeAlias = Literal["flips", "quarter_turns", "rotations", "light"]
 ANGLES = (-10.0, -5.0, 5.0, 10.0)  # degrees
@@ -71,6 +72,13 @@ class WithCopies:
         parts += [self.embedder(copy.of(images)) for copy in self.copies]
         return torch.cat(parts, dim=1)
 
+    def inside(self, share: Float32Array, grid: tuple[int, int]) -> Inside:
+        """Return ``Inside.of`` for images with their copies, which it turns, too."""
+        own = (grid[0] // (1 + len(self.copies)), grid[1])
+        inside = Inside.of(share, own)
+        patches = inside.patches.ravel()[_places(own, self.copies)]
+        return inside._replace(patches=patches.reshape(grid))
+
 
 def check_augment(value: object, owner: str) -> None:
     """Raise unless ``value`` is None or names copies, each once."""
@@ -106,17 +114,27 @@ def copies_of(
     return tuple(copies)
 
 
-def without_copies(
-    indices: Int64Array, grid: tuple[int, int], copies: Sequence[Copy]
-) -> Int64Array:
-    """Return flat indices of the images' own patches from those of all patches.
+def own_patches(points: Points, copies: Sequence[Copy]) -> tuple[Points, int]:
+    """Return points numbered as the images' own patches, and how many these are.
 
-    A patch of a copy becomes the one of its image that it shows, after a rotation the
-    nearest.
+    A patch of a copy gets the number of the one that it shows, after a rotation the
+    nearest. ``points`` are what ``WithCopies`` gave.
     """
+    if not copies:
+        return points, len(points.embeddings)
+    grid = (points.grid[0] // (1 + len(copies)), points.grid[1])
+    places = _places(grid, copies)
+    numbers = points.numbers
+    if numbers is None:
+        numbers = np.arange(len(points.embeddings))
+    image, patch = np.divmod(numbers, len(places))
     n_patches = grid[0] * grid[1]
-    own = torch.arange(n_patches, dtype=torch.float32).reshape(1, 1, *grid)
+    numbers = image * n_patches + places[patch]
+    return Points(points.embeddings, grid, numbers), int((patch < n_patches).sum())
+
+
+def _places(grid: tuple[int, int], copies: Sequence[Copy]) -> Int64Array:
+    """Return which patch of an image each of its patches and its copies' shows."""
+    own = torch.arange(grid[0] * grid[1], dtype=torch.float32).reshape(1, 1, *grid)
     shown = [own, *(copy.move(own, "nearest") for copy in copies)]
-    places = np.concatenate([one.numpy().ravel() for one in shown]).astype(np.int64)
-    image, patch = np.divmod(indices, len(places))
-    return np.asarray(image * n_patches + places[patch])
+    return np.concatenate([one.numpy().ravel() for one in shown]).astype(np.int64)

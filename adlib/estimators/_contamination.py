@@ -7,6 +7,8 @@ import numpy as np
 from adlib._progress import ProgressBar
 from adlib._typing import Float32Array, Int64Array
 from adlib._validation import check_ratio, describe, refusal
+from adlib.estimators._patches import Points
+from adlib.estimators._settings import Settings
 from adlib.neighbors import MemoryBank
 
 HIGHEST = 0.5  # share that may be left out
@@ -25,14 +27,31 @@ def check_contamination(value: object, owner: str) -> None:
             raise ValueError(refusal("contamination", owner, rule, describe(value)))
 
 
+def vouched(
+    points: Points,
+    contamination: float,
+    known: Float32Array | None,
+    settings: Settings,
+    owner: str,
+) -> Points:
+    """Return points without the share that is farthest from other images.
+
+    They take the memory of ``points``, which lose the others.
+    """
+    numbers = points.numbers
+    if numbers is None:
+        numbers = np.arange(len(points.embeddings))
+    images = numbers // (points.grid[0] * points.grid[1])
+    distances = distances_to_others(points.embeddings, images, known, settings, owner)
+    kept = without_farthest(distances, contamination)
+    return Points(compact(points.embeddings, kept), points.grid, numbers[kept])
+
+
 def distances_to_others(
     points: Float32Array,
     images: Int64Array,
-    *,
     known: Float32Array | None,
-    random_state: int | None,
-    device: str,
-    progress: bool,
+    settings: Settings,
     owner: str,
 ) -> Float32Array:
     """Return the distance of each point to the nearest one of another image.
@@ -43,7 +62,7 @@ def distances_to_others(
     """
     compared = np.arange(len(points))
     if len(points) > MOST_COMPARED:
-        rng = np.random.default_rng(random_state)
+        rng = np.random.default_rng(settings.random_state)
         compared = np.sort(rng.choice(len(points), MOST_COMPARED, replace=False))
     others, numbers = points[compared], images[compared]
     if known is not None:
@@ -53,10 +72,11 @@ def distances_to_others(
         rule = "None for a single image, for whose patches no other can vouch"
         raise ValueError(refusal("contamination", owner, rule, "one image"))
     origins = np.stack([numbers, *np.zeros((2, len(numbers)), np.int64)], axis=1)
-    bank = MemoryBank(others, origins=origins, device=device)
+    bank = MemoryBank(others, origins=origins, device=settings.device)
     del others
     distances = np.empty(len(points), np.float32)
-    with ProgressBar("Comparing patches", len(points), enabled=progress) as bar:
+    shown = settings.progress
+    with ProgressBar("Comparing patches", len(points), enabled=shown) as bar:
         for first in range(0, len(points), AT_ONCE):
             part = slice(first, first + AT_ONCE)
             found = bank.kneighbors(points[part], left_out=images[part])

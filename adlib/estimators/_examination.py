@@ -105,8 +105,11 @@ class Examiner:
     def note(self, scored: Scored, numbers: Int64Array) -> None:
         """Take training images into account, (n,) numbers, each scored left out."""
         patch_scores = scored.patch_scores.reshape(len(numbers), -1)
+        places = np.arange(patch_scores.shape[1])
+        if scored.inside is not None:
+            places = np.flatnonzero(scored.inside.patches)
         for i, number in enumerate(numbers.tolist()):
-            distances = patch_scores[i]
+            distances = patch_scores[i, places]
             worst, entry = int(distances.argmax()), -1
             if self._origins is not None and scored.nearest is not None:
                 nearest = scored.nearest[i]
@@ -115,7 +118,8 @@ class Examiner:
                 others = np.unique(self._origins[near, 0], return_counts=True)
                 for other, count in zip(*map(np.ndarray.tolist, others), strict=True):
                     self._near[min(number, other), max(number, other)] += count
-            self._worst.append((worst, entry, float(distances[worst])))
+            highest = float(distances[worst])
+            self._worst.append((int(places[worst]), entry, highest))
 
     def result(self, candidates: Candidates, grid: tuple[int, int]) -> Examination:
         """Return what was found in images of these names, positions and scores."""

@@ -29,14 +29,9 @@ from adlib.estimators._augment import (
     WithCopies,
     check_augment,
     copies_of,
-    without_copies,
+    own_patches,
 )
-from adlib.estimators._contamination import (
-    check_contamination,
-    compact,
-    distances_to_others,
-    without_farthest,
-)
+from adlib.estimators._contamination import check_contamination, vouched
 from adlib.estimators._detector import AnomalyDetector
 from adlib.estimators._labels import as_anomalous, one_is_anomalous
 from adlib.estimators._model_file import ModelContent
@@ -44,10 +39,10 @@ from adlib.estimators._patches import (
     Embed,
     Pass,
     Patches,
+    Points,
     embed,
     gather,
     open_normal,
-    origins_of,
     warn_of_skipped,
 )
 from adlib.estimators._results import Explanation, Scored
@@ -67,6 +62,7 @@ from adlib.features._embedding import Embedder, Embedding, embedding_length
 from adlib.features._weights import DEFAULT_BACKBONE
 from adlib.images import Images
 from adlib.images._pixels import ColorOrder
+from adlib.images._region import RegionLike
 from adlib.images._stream import OnError
 from adlib.neighbors import MemoryBank, Recall, greedy_coreset
 from adlib.neighbors._bank import UNTRAINED, SearchKind
@@ -94,6 +90,12 @@ class PatchCore(AnomalyDetector):
         weights: "pretrained", the path of a local state dict, or None for random ones.
         stages: timm's stage indices; None takes those at strides 8 and 16.
         image_size: Side in pixels to which images are resized, or (height, width).
+        region: Where defects are looked for, in pixels of the images, all of one size:
+            the path of a mask, a mask (height, width) of bool or uint8 (not 0: inside),
+            a polygon or several, each of points (x, y), or a function that is given the
+            pixels of an image, (h, w) or (h, w, 3), uint8 or float32, and returns its
+            mask, for parts that move. Patches with half of their area outside are not
+            learned, scored or calibrated with, and maps are 0 there. None: everywhere.
         color: Channel order of arrays and tensors: "rgb", or "bgr" as OpenCV has it.
         max_value: What counts as white in 16-bit images and in floats, such as 4095 for
             a camera of 12 bits; None: 65535 and 1.
@@ -192,6 +194,7 @@ class PatchCore(AnomalyDetector):
         weights: str | None = "pretrained",
         stages: tuple[int, ...] | None = None,
         image_size: int | tuple[int, int] = 320,
+        region: RegionLike | None = None,
         color: ColorOrder = "rgb",
         max_value: float | None = None,
         embedding: Embedding = "concat",
@@ -219,6 +222,7 @@ class PatchCore(AnomalyDetector):
         self.weights = weights
         self.stages = stages
         self.image_size = image_size
+        self.region = region
         self.color = color
         self.max_value = max_value
         self.embedding = embedding
@@ -284,20 +288,20 @@ class PatchCore(AnomalyDetector):
         )
         images = Pass(batches, owner)
         with closing(iter(images)) as coming:
-            embeddings = gather(coming, source.n_items)
+            gathered = gather(coming, source.n_items)
+        copies = copies_of(self.augment, settings.image_size)
+        gathered, n_patches = own_patches(gathered, copies)
         known = self.memory_bank_.embeddings
-        n_patches = len(embeddings) * self.grid_[0] * self.grid_[1]
         size = max(1, round(len(known) / self.n_patches_ * n_patches))
-        points, kept, origins = self._choose(
-            embeddings, size, self.grid_, settings, known, owner
-        )
+        points, kept = self._choose(gathered, size, settings, owner, known)
+        rows, origins = points.embeddings, points.origins(kept)
         origins[:, 0] += len(self.training_images_)
         bank = self._make_bank(
-            np.concatenate([known, points[kept]]),
+            np.concatenate([known, rows[kept]]),
             np.concatenate([self._origins(), origins]),
             settings.device,
         )
-        recall = self._measure_recall(bank, points, kept, settings)
+        recall = self._measure_recall(bank, rows, kept, settings)
         warn_of_skipped(images.skipped)
         self.__dict__.update(
             memory_bank_=bank,
@@ -328,11 +332,14 @@ class PatchCore(AnomalyDetector):
         for patches in images:
             distances, nearest = self._nearest(patches.embeddings)
             worst = distances.argmax(axis=1).tolist()
+            places = np.arange(self.grid_[0] * self.grid_[1])
+            if patches.inside is not None:
+                places = np.flatnonzero(patches.inside.patches)
             for i, name in enumerate(patches.names):
                 image, row, column = self._origins()[nearest[i, worst[i]]].tolist()
                 explanation = Explanation(
                     path=name,
-                    patch=divmod(worst[i], self.grid_[1]),
+                    patch=divmod(int(places[worst[i]]), self.grid_[1]),
                     distance=float(distances[i, worst[i]]),
                     compared_with=self.training_images_[image],
                     compared_patch=(row, column),
@@ -449,58 +456,36 @@ class PatchCore(AnomalyDetector):
         embedder: Embed,
         settings: Settings,
     ) -> dict[str, Any]:
+        copies = copies_of(self.augment, settings.image_size)
+        gathered, n_patches = own_patches(gather(patches, n_images), copies)
         owner = type(self).__name__
-        embeddings = gather(patches, n_images)
-        n_grids = 1 + len(copies_of(self.augment, settings.image_size))
-        grid = (embeddings.shape[1] // n_grids, embeddings.shape[2])
-        n_patches = len(embeddings) * grid[0] * grid[1]
         size = coreset_size(self.coreset, n_patches)
-        points, kept, origins = self._choose(
-            embeddings, size, grid, settings, None, f"{owner}.fit"
-        )
+        points, kept = self._choose(gathered, size, settings, f"{owner}.fit")
         if self.aggregation == "reweighted":
             check_int(len(kept), "the coreset's size", owner, low=2)
-        bank = self._make_bank(points[kept], origins, settings.device)
+        rows = points.embeddings
+        bank = self._make_bank(rows[kept], points.origins(kept), settings.device)
         return {
-            "grid_": grid,
+            "grid_": points.grid,
             "memory_bank_": bank,
             "n_patches_": n_patches,
-            "search_recall_": self._measure_recall(bank, points, kept, settings),
+            "search_recall_": self._measure_recall(bank, rows, kept, settings),
         }
 
     @in_its_threads
     def _choose(
         self,
-        embeddings: Float32Array,
+        points: Points,
         size: int,
-        grid: tuple[int, int],
         settings: Settings,
-        known: Float32Array | None,
         owner: str,
-    ) -> tuple[Float32Array, Int64Array, Int64Array]:
-        """Return points, which of them are kept, and the origins of those.
-
-        ``embeddings`` are of images and, below them, of their copies; they lose what
-        neither other images nor ``known`` vouch for.
-        """
-        points = embeddings.reshape(-1, embeddings.shape[3])
-        numbers = None
+        known: Float32Array | None = None,
+    ) -> tuple[Points, Int64Array]:
+        """Return the points that other images or ``known`` vouch for, and a coreset."""
         if self.contamination is not None:
-            distances = distances_to_others(
-                points,
-                np.repeat(np.arange(len(embeddings)), len(points) // len(embeddings)),
-                known=known,
-                random_state=settings.random_state,
-                device=settings.device,
-                progress=settings.progress,
-                owner=owner,
-            )
-            numbers = without_farthest(distances, self.contamination)
-            points = compact(points, numbers)
-        kept = self._select(points, min(size, len(points)), settings)
-        chosen = kept if numbers is None else numbers[kept]
-        copies = copies_of(self.augment, settings.image_size)
-        return points, kept, origins_of(without_copies(chosen, grid, copies), grid)
+            points = vouched(points, self.contamination, known, settings, owner)
+        size = min(size, len(points.embeddings))
+        return points, self._select(points.embeddings, size, settings)
 
     @in_its_threads
     def _measure_recall(

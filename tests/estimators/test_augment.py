@@ -7,7 +7,8 @@ import pytest
 import torch
 
 from adlib import PatchCore, load
-from adlib.estimators._augment import Copy, WithCopies, copies_of, without_copies
+from adlib.estimators._augment import Copy, WithCopies, copies_of, own_patches
+from adlib.estimators._patches import Points
 from adlib.neighbors import MemoryBank
 
 ALL = ("flips", "quarter_turns", "rotations", "light")
@@ -21,11 +22,31 @@ POSES = [  # the eight of a square: as they are, flips, quarter turns
     lambda one: np.rot90(one[:, ::-1], 2),
     lambda one: np.rot90(one[:, ::-1], 3),
 ]
+BACK = [  # what undoes each of them
+    lambda one: one,
+    lambda one: np.rot90(one, 3),
+    lambda one: np.rot90(one, 2),
+    np.rot90,
+    lambda one: one[:, ::-1],
+    lambda one: np.rot90(one, 3)[:, ::-1],
+    lambda one: np.rot90(one, 2)[:, ::-1],
+    lambda one: np.rot90(one)[:, ::-1],
+]
 
 
 def small(**parameters):
     chosen = {"image_size": 64, "coreset": 0.2, "progress": False} | parameters
     return PatchCore(**chosen)
+
+
+def numbers_of(n_images, grid, copies, numbers=None):
+    """Return the numbers of own patches of all that are there, and their count."""
+    stacked = (grid[0] * (1 + len(copies)), grid[1])
+    n_points = n_images * stacked[0] * stacked[1] if numbers is None else len(numbers)
+    points = Points(np.empty((n_points, 1), np.float32), stacked, numbers)
+    found, n_patches = own_patches(points, copies)
+    assert found.grid == grid
+    return found.numbers, n_patches
 
 
 def as_tensor(plane):
@@ -91,17 +112,20 @@ def test_patches_of_copies_are_those_of_the_image_that_they_show():
     grid, copies = (4, 4), copies_of(("flips", "quarter_turns", "light"), (4, 4))
     own = np.arange(16).reshape(grid)
     wanted = np.concatenate([pose(own).ravel() for pose in POSES] + [own.ravel()] * 2)
-    indices = np.arange(2 * len(wanted))
-    found = without_copies(indices, grid, copies)
+    found, n_patches = numbers_of(2, grid, copies)
     np.testing.assert_array_equal(found, np.concatenate([wanted, 16 + wanted]))
-    np.testing.assert_array_equal(
-        without_copies(np.arange(32), grid, ()), np.arange(32)
-    )
+    assert n_patches == 32
+    some = np.array([0, 3, 16, 159, 160, 175, 180])  # 10 grids an image
+    found, n_patches = numbers_of(2, grid, copies, some)
+    both = np.concatenate([wanted, 16 + wanted])
+    np.testing.assert_array_equal(found, both[some])
+    assert n_patches == 4
+    assert numbers_of(2, grid, ())[0] is None
 
 
 def test_patches_of_rotated_copies_are_the_nearest():
     (copy,) = [one for one in copies_of(("rotations",), (80, 80)) if one.angle == 10.0]
-    found = without_copies(np.arange(200), (10, 10), (copy,))[100:].reshape(10, 10)
+    found = numbers_of(1, (10, 10), (copy,))[0][100:].reshape(10, 10)
     for row, column in np.ndindex(8, 8):  # the inner ones, not mirrored in
         y, x = row + 1 - 4.5, column + 1 - 4.5
         cosine, sine = np.cos(np.radians(10)), np.sin(np.radians(10))
@@ -173,6 +197,28 @@ def test_a_batch_is_embedded_as_its_images_alone():
     assert whole.shape == (3, 14 * 16, 16, 3)
     alone = torch.cat([embedder(images[i : i + 1]) for i in range(3)])
     assert torch.equal(whole, alone)
+
+
+@pytest.mark.parametrize("function", [False, True])
+def test_a_region_turns_with_the_copies(function, good):
+    mask = np.zeros((64, 64), np.bool_)
+    mask[:24, :40] = True
+    model = small(
+        augment=("flips", "quarter_turns"),
+        coreset=1.0,
+        region=(lambda _: mask) if function else mask,
+    ).fit(good[:2])
+    assert model.n_patches_ == len(model.memory_bank_) == 2 * 15
+    _, row, column = model.memory_bank_.origins.T
+    assert row.max() < 3
+    assert column.max() < 5
+    plain, every = small().fit(good[:1]), []
+    for one in good[:2]:
+        turned = np.stack([pose(one) for pose in POSES])
+        for back, found in zip(BACK, plain.embeddings(turned), strict=True):
+            every.append(back(found.patches))
+    inside = {p[r, c].tobytes() for p in every for r in range(3) for c in range(5)}
+    assert {row.tobytes() for row in model.memory_bank_.embeddings} <= inside
 
 
 def test_further_images_bring_their_copies(good):

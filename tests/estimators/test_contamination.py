@@ -21,15 +21,8 @@ def small(**parameters):
 
 
 def kept_of(points, images, share, known=None, seed=0):
-    distances = distances_to_others(
-        points,
-        images,
-        known=known,
-        random_state=seed,
-        device="cpu",
-        progress=False,
-        owner="test",
-    )
+    settings = small(random_state=seed, device="cpu")._check_parameters()
+    distances = distances_to_others(points, images, known, settings, "test")
     return without_farthest(distances, share)
 
 
@@ -102,6 +95,20 @@ def test_a_scratch_among_good_images_stays_out_of_the_bank(dirty):
     assert len(clean.memory_bank_) == len(plain.memory_bank_) == 128
     assert clean.n_patches_ == plain.n_patches_ == 640
     assert "without the 5 % of patches" in clean.describe()["memory bank"]
+
+
+def test_patches_outside_of_a_region_vouch_for_none(dirty):
+    region = np.zeros((64, 64), np.bool_)
+    region[16:48] = True
+    model = small(contamination=0.1, region=region, coreset=1.0).fit(dirty)
+    assert model.n_patches_ == 10 * 32
+    assert len(model.memory_bank_) == 10 * 32 - 32
+    patches = np.stack([one.patches[2:6] for one in model.embeddings(dirty)])
+    rows = patches.reshape(320, -1)
+    wanted = kept_one_by_one(rows, np.repeat(np.arange(10), 32), 0.1)
+    np.testing.assert_array_equal(model.memory_bank_.embeddings, rows[wanted])
+    image, row, column = model.memory_bank_.origins.T
+    np.testing.assert_array_equal(image * 32 + (row - 2) * 8 + column, wanted)
 
 
 def test_batches_and_saving_change_nothing(dirty, tmp_path):

@@ -110,6 +110,20 @@ def test_shares_are_those_of_a_count_one_by_one():
     assert [pair.share for pair in found] == sorted(wanted.values(), reverse=True)
 
 
+def test_with_a_region_the_patches_are_those_inside(odd):
+    region = np.zeros((64, 64), np.bool_)
+    region[24:] = True
+    model = small(region=region).fit(odd)
+    (one,) = model.examine(odd).stand_out
+    assert one.position == 4
+    assert one.patch[0] in (3, 4)
+    compared = (one.compared_position, *one.compared_patch)
+    assert compared in set(map(tuple, model.memory_bank_.origins.tolist()))
+    region[:40] = False  # the scratch is in rows 30 to 33, and shines into patch 5
+    (one,) = small(region=region).fit(odd).examine(odd).stand_out
+    assert one.patch[0] == 5
+
+
 def test_padim_names_what_stands_out(odd):
     found = PaDiM(image_size=64, progress=False).fit(odd).examine(odd)
     assert [one.position for one in found.stand_out] == [4]
