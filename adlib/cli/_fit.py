@@ -204,9 +204,9 @@ def fit(
     training = [given["IMAGES"][i] for i in plan.training]
     model.fit(training)
     try:
-        _examine(model, training, examine)
         held_out = [given["IMAGES"][i] for i in plan.held_out]
         _calibrate(model, held_out + given["--good"], given["--defects"], plan)
+        _examine(model, training, examine)
     finally:  # the model is not lost if no threshold can be set
         model.save(target)
         tell.print(

@@ -5,12 +5,14 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import Literal, NamedTuple, TypeAlias, get_args
 
 import numpy as np
 import torch
 from torch.nn import functional as F
 
+from adlib._torch import undisturbed
 from adlib._typing import Float32Array, Int64Array
 from adlib._validation import check_option, describe, refusal
 from adlib.estimators._patches import Embed, Points
@@ -114,7 +116,7 @@ def copies_of(
     return tuple(copies)
 
 
-def own_patches(points: Points, copies: Sequence[Copy]) -> tuple[Points, int]:
+def own_patches(points: Points, copies: tuple[Copy, ...]) -> tuple[Points, int]:
     """Return points numbered as the images' own patches, and how many these are.
 
     A patch of a copy gets the number of the one that it shows, after a rotation the
@@ -133,8 +135,12 @@ def own_patches(points: Points, copies: Sequence[Copy]) -> tuple[Points, int]:
     return Points(points.embeddings, grid, numbers), int((patch < n_patches).sum())
 
 
-def _places(grid: tuple[int, int], copies: Sequence[Copy]) -> Int64Array:
+@lru_cache(maxsize=8)
+@undisturbed()
+def _places(grid: tuple[int, int], copies: tuple[Copy, ...]) -> Int64Array:
     """Return which patch of an image each of its patches and its copies' shows."""
-    own = torch.arange(grid[0] * grid[1], dtype=torch.float32).reshape(1, 1, *grid)
+    n_patches = grid[0] * grid[1]
+    flat = torch.arange(n_patches, dtype=torch.float32, device="cpu")
+    own = flat.reshape(1, 1, *grid)
     shown = [own, *(copy.move(own, "nearest") for copy in copies)]
     return np.concatenate([one.numpy().ravel() for one in shown]).astype(np.int64)
