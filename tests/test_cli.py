@@ -14,7 +14,7 @@ import adlib
 from adlib.cli import main
 from adlib.cli._main import spread
 from adlib.datasets import ANOMALOUS, NORMAL, elpv_samples
-from tests.conftest import texture
+from tests.conftest import scratched, texture
 from tests.features.test_runtimes import openvino_or_skip
 
 SMALL = ["--image-size", "64", "--coreset", "0.2"]
@@ -217,6 +217,36 @@ def test_of_few_images_each_is_left_out_instead(folder, tmp_path, capsys):
     assert len(loaded.training_images_) == 6
     assert loaded.threshold_ == loaded.left_out_scores_.max()
     assert loaded.calibration_.kind == "leave-one-out"
+
+
+def test_images_to_look_at_are_named_and_drawn(tmp_path, capsys):
+    images = [*(texture(seed) for seed in range(100, 110)), scratched(7)]
+    folder = save_all([*images, images[3] // 4 * 4], tmp_path / "good")
+    model, pictures = tmp_path / "part.adlib", tmp_path / "look"
+    command = ["fit", str(folder), "-o", str(model), *SMALL, "--leave-one-out"]
+    assert main([*command, "--false-positive-rate", "0.2"]) == 0
+    told = one_line(capsys.readouterr().err)
+    assert f"Look at these training images: {folder / '10.png'} stands out" in told
+    assert f"{folder / '11.png'} and {folder / '3.png'} are nearly the same" in told
+    held_out = ["--holdout", "0", "--examine", str(pictures)]
+    assert main([*command[:-1], *held_out]) == 0
+    assert "Wrote 2 pictures" in one_line(capsys.readouterr().err)
+    names = sorted(path.name for path in pictures.iterdir())
+    assert names == ["nearly_the_same_001.png", "stands_out_001.png"]
+    inside = ["--holdout", "0", "--examine", str(folder / "look")]
+    assert main([*command[:-1], *inside]) == 1
+    told = one_line(capsys.readouterr().err)
+    assert "--examine must be a folder outside of those that hold the images" in told
+    assert "Learning" not in told
+
+
+def test_copies_and_contamination_are_the_estimators(folder, tmp_path):
+    model = tmp_path / "part.adlib"
+    more = ["--augment", "flips", "light", "--contamination", "0.05"]
+    assert main(["fit", str(folder), "-o", str(model), *SMALL, *more]) == 0
+    loaded = adlib.load(model)
+    assert loaded.augment == ("flips", "light")
+    assert loaded.contamination == 0.05
 
 
 def test_so_many_images_as_can_promise_the_rate_are_held_out(tmp_path, capsys):

@@ -27,6 +27,7 @@ if TYPE_CHECKING:
     from adlib.thresholds import CalibrationPlan
 
 Method: TypeAlias = Literal["patchcore", "padim"]
+MOST_LISTED = 10  # training images to look at
 
 
 def _image_size(text: str) -> int | tuple[int, int]:
@@ -99,6 +100,28 @@ def fit(
             "Default: 0.05."
         ),
     ] = None,
+    augment: Annotated[
+        list[str] | None,
+        typer.Option(
+            help="Copies of IMAGES that patchcore learns from, too, for few images: "
+            "one or several of flips, quarter_turns, rotations and light, if a part "
+            "so changed is still good.",
+        ),
+    ] = None,
+    contamination: Annotated[
+        float | None,
+        typer.Option(
+            help="Share of patches, below 0.5, that patchcore leaves out: those "
+            "farthest from all other images. For IMAGES of which some show defects.",
+        ),
+    ] = None,
+    examine: Annotated[
+        Path | None,
+        typer.Option(
+            help="Folder for pictures of IMAGES that stand out from the others, and of "
+            "those that are nearly the same. Without it, --leave-one-out names them.",
+        ),
+    ] = None,
     image_size: Annotated[
         Any,
         typer.Option(
@@ -161,6 +184,8 @@ def fit(
     model = _new_model(
         method,
         coreset=coreset,
+        augment=None if augment is None else tuple(augment),
+        contamination=contamination,
         aggregation=aggregation,
         top_ratio=top_ratio,
         backbone=backbone,
@@ -175,15 +200,21 @@ def fit(
     )
     model._check_parameters()  # before anything is read
     check_replaceable(target)
+    if examine is not None:
+        from adlib.overlays._saved import check_outside, roots_of
+
+        check_outside(roots_of(images), [examine], "--examine")
     typed = {"IMAGES": images, "--good": good, "--defects": defects}
     given = {name: _paths(places, name) for name, places in typed.items()}
     plan = _plan(given, holdout, false_positive_rate, seed, leave_one_out)
     if plan.leave_one_out:
         model.set_params(false_positive_rate=plan.false_positive_rate)
-    model.fit([given["IMAGES"][i] for i in plan.training])
+    training = [given["IMAGES"][i] for i in plan.training]
+    model.fit(training)
     try:
         held_out = [given["IMAGES"][i] for i in plan.held_out]
         _calibrate(model, held_out + given["--good"], given["--defects"], plan)
+        _examine(model, training, examine)
     finally:  # the model is not lost if no threshold can be set
         model.save(target)
         tell.print(
@@ -198,8 +229,9 @@ def _new_model(method: Method, **parameters: Any) -> AnomalyDetector:
 
     typed = {name: value for name, value in parameters.items() if value is not None}
     coreset = typed.get("coreset", 0.0)
-    if method == "padim" and "coreset" in typed:
-        raise ValueError("--coreset belongs to --method patchcore; padim has none.")
+    for name in ("coreset", "augment", "contamination"):
+        if method == "padim" and name in typed:
+            raise ValueError(f"--{name} belongs to --method patchcore; padim has none.")
     if coreset > 1 and coreset.is_integer():
         typed["coreset"] = int(coreset)
     return PatchCore(**typed) if method == "patchcore" else PaDiM(**typed)
@@ -266,6 +298,25 @@ def _calibrate(
             f"{_percent(plan)} of good parts will be predicted anomalous ..."
         )
         model.calibrate(good, false_positive_rate=plan.false_positive_rate)
+
+
+def _examine(model: AnomalyDetector, training: list[str], folder: Path | None) -> None:
+    """Name the training images that stand out or are nearly the same, and draw them."""
+    found = model.examination_
+    if folder is not None:
+        from adlib.overlays import save_examined
+
+        found = found or model.examine(training)
+        saved = save_examined(model, training, folder, examination=found)
+        tell.print(f"Wrote {len(saved)} pictures to {folder}.")
+    if found is None or not (found.stand_out or found.near_duplicates):
+        return
+    lines = str(found).split("\n")
+    tell.print("Look at these training images:")
+    for line in lines[:MOST_LISTED]:
+        tell.print(f"  {line}")
+    if len(lines) > MOST_LISTED:
+        tell.print(f"  and {len(lines) - MOST_LISTED} more.")
 
 
 def _paths(places: list[str] | None, name: str) -> list[str]:

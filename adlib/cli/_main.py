@@ -119,7 +119,7 @@ data.command(epilog=EXIT_CODES)(download)
 data.command(epilog=EXIT_CODES)(verify)
 app.add_typer(data)
 
-TAKING_SEVERAL = ("--classes", "--defects", "--good")
+TAKING_SEVERAL = ("--augment", "--classes", "--defects", "--good")
 FAILURES = ImportError, MemoryError, OSError, RuntimeError, TypeError, ValueError
 
 

@@ -34,6 +34,7 @@ from adlib.estimators._calibration import (
     others,
     threshold_text,
 )
+from adlib.estimators._examination import Examination, Examiner
 from adlib.estimators._labels import (
     INLIER,
     OUTLIER,
@@ -85,6 +86,8 @@ class AnomalyDetector(BaseEstimator, metaclass=ABCMeta):
         calibration_: How both were set, a ``Calibration``; or None.
         left_out_scores_: With ``false_positive_rate``, what ``leave_one_out_scores``
             gave in ``fit``, (n_images,) float32; else None.
+        examination_: With ``false_positive_rate``, what ``examine`` would give, an
+            ``Examination``; else None. No model file holds it.
         learned_with_: The parameters that must not change between fit and scoring.
 
     Note:
@@ -124,6 +127,7 @@ class AnomalyDetector(BaseEstimator, metaclass=ABCMeta):
     pixel_threshold_: float | None
     calibration_: Calibration | None
     left_out_scores_: Float32Array | None
+    examination_: Examination | None
     learned_with_: dict[str, Any]
     _one_is_anomalous: bool = False  # in the labels that fit was given
     _region: RegionOfInterest | None = None
@@ -187,6 +191,10 @@ class AnomalyDetector(BaseEstimator, metaclass=ABCMeta):
     @abstractmethod
     def _score_left_out(self, embeddings: Float32Array, images: Int64Array) -> Scored:
         """Score training images, (n,) numbers, as if each had not been in ``fit``."""
+
+    def _origins(self) -> Int64Array | None:
+        """Return where the entries of a memory bank came from, (n_bank, 3), or None."""
+        return None
 
     @abstractmethod
     def _restore(self, content: ModelContent, device: str) -> None:
@@ -322,13 +330,16 @@ class AnomalyDetector(BaseEstimator, metaclass=ABCMeta):
             skipped_=images.skipped,
             learned_with_=self._values_of(self._frozen),
             left_out_scores_=None,
+            examination_=None,
             region_=None if region is None else region.region,
             _region=region,
             _one_is_anomalous=zero_one,
         )
         fitted._take_over(None)
         if rate is not None:
-            left_out = fitted._leave_one_out(source, settings, owner)
+            left_out, fitted.examination_ = fitted._leave_one_out(
+                source, settings, owner
+            )
             fitted.left_out_scores_ = left_out.scores.astype(np.float32)
             fitted._take_over(left_out_calibration(left_out, rate, owner))
         warn_of_skipped(images.skipped)
@@ -710,24 +721,61 @@ class AnomalyDetector(BaseEstimator, metaclass=ABCMeta):
             and images of the same part lower each other's scores. So a threshold from
             these scores has no guarantee, unlike one of ``calibrate``.
         """
-        owner = f"{type(self).__name__}.leave_one_out_scores"
+        left_out, _ = self._left_out(X, y, "leave_one_out_scores")
+        return left_out.scores.astype(np.float32)
+
+    def examine(self, X: Images, y: ArrayLike | None = None) -> Examination:
+        """Say which training images stand out, and which are nearly the same.
+
+        An image stands out if its leave-one-out score lies above the upper quartile by
+        more than three interquartile ranges: it may be no good part. Two images are
+        nearly the same if one in twenty of the entries that they have in the memory
+        bank has a patch of the other very near: they may show one part, lower each
+        other's leave-one-out scores, and count twice. With ``false_positive_rate``,
+        ``fit`` examines them too, without another pass: see ``examination_``.
+
+        Args:
+            X: The training images, in the same order.
+            y: Their labels, (n_images,) as in ``fit``, where ``fit`` was given labels.
+
+        Returns:
+            The images that stand out, and pairs (of PatchCore alone), with the patches
+            that say so; ``adlib.overlays.save_examined`` draws them.
+
+        Raises:
+            ValueError: ``X`` holds other images, or there are too few.
+
+        Note:
+            Of images whose scores are normally distributed, 3 in 1,000 stand out where
+            there are 10, 5 in 10,000 where there are 20; of fewer than 5, none can. Odd
+            images that resemble each other may not stand out.
+        """
+        return self._left_out(X, y, "examine")[1]
+
+    def _left_out(
+        self, X: Images, y: ArrayLike | None, method: str
+    ) -> tuple[Candidates, Examination]:
+        """Return what leaving each training image out says, after checks."""
+        owner = f"{type(self).__name__}.{method}"
         settings = self._ready()
         anomalous = None if y is None else as_anomalous(y, owner)
         check_left_out(X, len(self.training_images_), 0.5, owner)
         source = open_normal(X, anomalous, owner, settings.pixel_format)
-        left_out = self._leave_one_out(source, settings, owner)
-        return left_out.scores.astype(np.float32)
+        return self._leave_one_out(source, settings, owner)
 
     def _leave_one_out(
         self, source: Source, settings: Settings, owner: str
-    ) -> Candidates:
+    ) -> tuple[Candidates, Examination]:
         """Return the training images, each scored as if it had not been in ``fit``."""
         names = self.training_images_
+        examiner = Examiner(self._origins())
 
         def score(patches: Patches, numbers: Int64Array) -> Scored:
             first = int(numbers[0])
             check_same_images(patches, first, names, self.training_digests_, owner)
-            return self._scored(patches, numbers)
+            scored = self._scored(patches, numbers)
+            examiner.note(scored, numbers)
+            return scored
 
         embedder = self._embedder()
         reading = embed(source, embedder, settings, "Leaving one out", digests=True)
@@ -736,7 +784,7 @@ class AnomalyDetector(BaseEstimator, metaclass=ABCMeta):
         )
         if len(found.scores) < len(names):
             raise others(names, f"{len(found.scores)} images", owner)
-        return found
+        return found, examiner.result(found, self.grid_)
 
     def _embed(self, X: Images, method: str, description: str) -> Generator[Patches]:
         """Yield the patches to score, batch by batch; check everything at once."""

@@ -24,6 +24,14 @@ from adlib.estimators._aggregation import (
     reweighted_scores,
     top_mean_scores,
 )
+from adlib.estimators._augment import (
+    Augmentation,
+    WithCopies,
+    check_augment,
+    copies_of,
+    own_patches,
+)
+from adlib.estimators._contamination import check_contamination, vouched
 from adlib.estimators._detector import AnomalyDetector
 from adlib.estimators._labels import as_anomalous, one_is_anomalous
 from adlib.estimators._model_file import ModelContent
@@ -31,6 +39,7 @@ from adlib.estimators._patches import (
     Embed,
     Pass,
     Patches,
+    Points,
     embed,
     gather,
     open_normal,
@@ -97,6 +106,18 @@ class PatchCore(AnomalyDetector):
             (uniformly, a baseline to compare with).
         projection: Features to which a random projection reduces the embeddings for
             the selection of the coreset alone; None selects in full.
+        augment: Copies of the training images whose patches the coreset is also chosen
+            from, a tuple of names: "flips" (mirrored left to right, top to bottom, and
+            both), "quarter_turns" (with "flips" all seven; where ``image_size`` is not
+            square, the half turn alone), "rotations" (by 5 and 10 degrees either way,
+            mirrored outside) and "light" (0.8 and 1.25 times as bright). For few
+            images; only those of which the part, so changed, is still good. The bank
+            stays as large as without; nothing but the bank sees the copies.
+        contamination: None, or the share of patches, (0, 0.5), that is left out before
+            the coreset is chosen: those farthest from any patch of all other images
+            (exactly up to 100,000 patches; of more, from that many, drawn at random).
+            For training images of which some show defects; good patches that are rare
+            go with them, so that they score high.
         search: How the nearest entry is found: "exact", or by FAISS (extra ``faiss``):
             "faiss-flat", brute force in float32; approximate, for banks far above
             10,000 entries, "faiss-ivf", "faiss-sq", "faiss-ivfpq" or "faiss-hnsw" (see
@@ -128,7 +149,8 @@ class PatchCore(AnomalyDetector):
 
     Attributes:
         memory_bank_: The ``MemoryBank``: embeddings (n_bank, n_features) and origins.
-        n_patches_: How many patches the coreset was chosen from.
+        n_patches_: How many patches the training images have, copies not counted: the
+            coreset's share is one of these.
         search_recall_: How well a FAISS ``search`` finds the nearest entries, a
             ``Recall``, measured by ``fit`` on up to 2,000 training patches that are not
             in the bank (their image may be); or None.
@@ -139,7 +161,10 @@ class PatchCore(AnomalyDetector):
         Memory peak of ``fit`` beyond a batch of images and the network, which takes in
         as many images at once as there are threads: the embeddings,
         4 bytes * n_patches * n_features, the bank, and what ``greedy_coreset`` takes,
-        in all under 1.5 times the embeddings for the default at 320 images. The same
+        in all under 1.5 times the embeddings for the default at 320 images. Copies
+        (``augment``) have embeddings, too: with all seven flips and turns eight times
+        as many, and eight times the time. ``contamination`` takes under four
+        times the embeddings of the patches compared with, 100,000 at most. The same
         images, seed and versions give the same model. On a CPU the scores depend
         neither on batches nor on the number of threads. With one memory bank, image
         scores differ from torch's in float32 by at most 1e-4 relative with OpenVINO in
@@ -176,6 +201,8 @@ class PatchCore(AnomalyDetector):
         coreset: float = 0.05,
         selection: Selection = "greedy",
         projection: int | None = None,
+        augment: tuple[Augmentation, ...] | None = None,
+        contamination: float | None = None,
         search: SearchKind = "exact",
         aggregation: Aggregation = "top_mean",
         top_ratio: float = 0.01,
@@ -202,6 +229,8 @@ class PatchCore(AnomalyDetector):
         self.coreset = coreset
         self.selection = selection
         self.projection = projection
+        self.augment = augment
+        self.contamination = contamination
         self.search = search
         self.aggregation = aggregation
         self.top_ratio = top_ratio
@@ -221,7 +250,8 @@ class PatchCore(AnomalyDetector):
         """Add good images to the memory bank without fitting again.
 
         A coreset of their patches, the same fraction as of the others, is added to the
-        bank: a few images of a new light or camera suffice.
+        bank: a few images of a new light or camera suffice. ``augment`` and
+        ``contamination`` hold for them, too; the bank counts as other images.
 
         Args:
             X: Images of good parts, as in ``fit``.
@@ -250,31 +280,38 @@ class PatchCore(AnomalyDetector):
             anomalous = np.ones_like(anomalous)
         source = open_normal(X, anomalous, owner, settings.pixel_format)
         batches = embed(
-            source, self._embedder(), settings, "Reading features", digests=True
+            source,
+            self._new_embedder(self.backbone_, settings),
+            settings,
+            "Reading features",
+            digests=True,
         )
         images = Pass(batches, owner)
         with closing(iter(images)) as coming:
             gathered = gather(coming, source.n_items)
-        points = gathered.embeddings
-        share = len(self.memory_bank_) / self.n_patches_
-        kept = self._select(points, max(1, round(share * len(points))), settings)
-        origins = gathered.origins(kept)
+        copies = copies_of(self.augment, settings.image_size)
+        gathered, n_patches = own_patches(gathered, copies)
+        known = self.memory_bank_.embeddings
+        size = max(1, round(len(known) / self.n_patches_ * n_patches))
+        points, kept = self._choose(gathered, size, settings, owner, known)
+        rows, origins = points.embeddings, points.origins(kept)
         origins[:, 0] += len(self.training_images_)
         bank = self._make_bank(
-            np.concatenate([self.memory_bank_.embeddings, points[kept]]),
+            np.concatenate([known, rows[kept]]),
             np.concatenate([self._origins(), origins]),
             settings.device,
         )
-        recall = self._measure_recall(bank, points, kept, settings)
+        recall = self._measure_recall(bank, rows, kept, settings)
         warn_of_skipped(images.skipped)
         self.__dict__.update(
             memory_bank_=bank,
-            n_patches_=self.n_patches_ + len(points),
+            n_patches_=self.n_patches_ + n_patches,
             search_recall_=recall,
             training_images_=[*self.training_images_, *images.names],
             training_digests_=[*self.training_digests_, *images.digests],
             skipped_=[*self.skipped_, *images.skipped],
             left_out_scores_=None,
+            examination_=None,
             _one_is_anomalous=zero_one,
         )
         self._take_over(None)
@@ -318,6 +355,11 @@ class PatchCore(AnomalyDetector):
             "memory bank": f"{n_bank:,} of {self.n_patches_:,} patches "
             f"({share:.3g} %), {n_features} features, {self.search} search",
         }
+        if self.augment:
+            texts["memory bank"] += f", from copies too ({', '.join(self.augment)})"
+        if self.contamination:
+            share = f"{100 * self.contamination:.3g} % of patches"
+            texts["memory bank"] += f", without the {share} farthest from other images"
         recall = self.search_recall_
         if recall is not None:
             texts["search"] = (
@@ -391,6 +433,8 @@ class PatchCore(AnomalyDetector):
         if self.projection is not None:
             check_int(self.projection, "projection", owner, low=1)
         check_option(self.selection, "selection", owner, get_args(Selection))
+        check_augment(self.augment, owner)
+        check_contamination(self.contamination, owner)
         check_option(self.search, "search", owner, get_args(SearchKind))
         check_option(self.aggregation, "aggregation", owner, get_args(Aggregation))
         check_ratio(self.top_ratio, "top_ratio", owner, closed=True)
@@ -398,7 +442,9 @@ class PatchCore(AnomalyDetector):
         return check_settings(self)
 
     def _new_embedder(self, backbone: Backbone, settings: Settings) -> Embed:
-        return Embedder(backbone, settings.embedding)
+        embedder = Embedder(backbone, settings.embedding)
+        copies = copies_of(self.augment, settings.image_size)
+        return WithCopies(embedder, copies) if copies else embedder
 
     def _embedder(self) -> Embed:
         return Embedder(self.backbone_, self.embedding)
@@ -410,18 +456,36 @@ class PatchCore(AnomalyDetector):
         embedder: Embed,
         settings: Settings,
     ) -> dict[str, Any]:
-        gathered = gather(patches, n_images)
-        points = gathered.embeddings
-        kept = self._select(points, coreset_size(self.coreset, len(points)), settings)
+        copies = copies_of(self.augment, settings.image_size)
+        gathered, n_patches = own_patches(gather(patches, n_images), copies)
+        owner = type(self).__name__
+        size = coreset_size(self.coreset, n_patches)
+        points, kept = self._choose(gathered, size, settings, f"{owner}.fit")
         if self.aggregation == "reweighted":
-            check_int(len(kept), "the coreset's size", type(self).__name__, low=2)
-        bank = self._make_bank(points[kept], gathered.origins(kept), settings.device)
+            check_int(len(kept), "the coreset's size", owner, low=2)
+        rows = points.embeddings
+        bank = self._make_bank(rows[kept], points.origins(kept), settings.device)
         return {
-            "grid_": gathered.grid,
+            "grid_": points.grid,
             "memory_bank_": bank,
-            "n_patches_": len(points),
-            "search_recall_": self._measure_recall(bank, points, kept, settings),
+            "n_patches_": n_patches,
+            "search_recall_": self._measure_recall(bank, rows, kept, settings),
         }
+
+    @in_its_threads
+    def _choose(
+        self,
+        points: Points,
+        size: int,
+        settings: Settings,
+        owner: str,
+        known: Float32Array | None = None,
+    ) -> tuple[Points, Int64Array]:
+        """Return the points that other images or ``known`` vouch for, and a coreset."""
+        if self.contamination is not None:
+            points = vouched(points, self.contamination, known, settings, owner)
+        size = min(size, len(points.embeddings))
+        return points, self._select(points.embeddings, size, settings)
 
     @in_its_threads
     def _measure_recall(
@@ -502,7 +566,8 @@ class PatchCore(AnomalyDetector):
     ) -> Scored:
         distances, nearest = self._nearest(embeddings, images)
         scores = self._aggregate(embeddings, distances, nearest, images)
-        return Scored(scores, distances.reshape(embeddings.shape[:3]))
+        shape = embeddings.shape[:3]
+        return Scored(scores, distances.reshape(shape), nearest=nearest)
 
     @in_its_threads
     def _score_images(self, embeddings: Float32Array) -> Float32Array:

@@ -136,7 +136,8 @@ def _embed_in_turn(
             del pixels  # before the next are read
             batch = Patches(embeddings, positions, names, sizes, made, failures)
             if shares:
-                yield from only_inside(batch, shares)
+                inside_of = getattr(embedder, "inside", Inside.of)  # where it copies
+                yield from only_inside(batch, shares, inside_of)
             else:
                 yield batch
             bar.advance(len(names) + len(failures))
@@ -272,7 +273,11 @@ def _embed_in_parts(images: Float32Array, embedder: Embed) -> Float32Array:
     return np.concatenate(parts)
 
 
-def only_inside(batch: Patches, shares: list[Float32Array]) -> Iterator[Patches]:
+def only_inside(
+    batch: Patches,
+    shares: list[Float32Array],
+    inside_of: Callable[[Float32Array, tuple[int, int]], Inside] = Inside.of,
+) -> Iterator[Patches]:
     """Yield a batch with the patches in its region alone.
 
     A region of its own for each image makes each a batch of its own.
@@ -282,7 +287,7 @@ def only_inside(batch: Patches, shares: list[Float32Array]) -> Iterator[Patches]
     for first in range(0, n_images, step):
         images = slice(first, first + step)
         embeddings = batch.embeddings[images]
-        inside = Inside.of(shares[first], batch.grid)
+        inside = inside_of(shares[first], batch.grid)
         yield Patches(
             embeddings[:, inside.patches][:, :, None],
             batch.positions[images],

@@ -13,7 +13,7 @@ from torch.nn import functional as F
 
 from adlib._inspection import Short
 from adlib._torch import undisturbed
-from adlib._typing import BoolArray, Float32Array, Float64Array
+from adlib._typing import BoolArray, Float32Array, Float64Array, Int64Array
 
 SIGMA, REFERENCE_SIZE = 4.0, 224  # the paper's blur, in pixels of its image size
 HALF = 0.5  # of a patch or pixel: with as much of it in the region it counts
@@ -60,13 +60,16 @@ class Scored(NamedTuple):
     """Scores of one batch: (n,) of images, (n, grid_height, grid_width) of patches.
 
     ``maps``, (n, height, width), are there where image scores are taken from them.
-    ``inside`` says which patches count; the others score 0.
+    ``inside`` says which patches count; the others score 0. ``nearest``, (n,
+    n_patches), names the entries of a memory bank that the patches inside are nearest
+    to, where there is one.
     """
 
     image_scores: Float32Array
     patch_scores: Float32Array
     maps: Float32Array | None = None
     inside: Inside | None = None
+    nearest: Int64Array | None = None
 
     def anomaly_maps(self, size: tuple[int, int]) -> Float32Array:
         """Return the anomaly maps, (n, height, width)."""

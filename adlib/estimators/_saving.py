@@ -54,6 +54,8 @@ ADDED_LATER: dict[str, Any] = {
     "color": "rgb",
     "max_value": None,
     "least_area": 0.0,
+    "augment": None,
+    "contamination": None,
     "region": None,
 }
 MASK, FUNCTION = "mask", "function"  # what a header says of a region
@@ -234,7 +236,7 @@ def restore_detector(
     detector._take_over(_calibration_of(state))
     detector.threshold_, detector.pixel_threshold_ = thresholds
     detector.grid_ = (height, width)
-    detector.left_out_scores_ = left_out
+    detector.left_out_scores_, detector.examination_ = left_out, None
     detector.training_images_, detector.training_digests_ = names, digests
     detector.skipped_ = []
     detector.backbone_ = backbone
