@@ -37,7 +37,7 @@ Errors = Annotated[
 # The options of the library's parameters.
 OPTIONS = ["aggregation", "backbone", "coreset", "device", "image_size", "precision"]
 OPTIONS += ["runtime", "on_error", "false_positive_rate", "holdout", "leave_one_out"]
-OPTIONS += ["least_area", "threshold_rule", "review_rate"]
+OPTIONS += ["least_area", "region", "threshold_rule", "review_rate"]
 TYPED = {name: "--" + name.replace("_", "-") for name in OPTIONS}
 TYPED |= {"random_state": "--seed", "folder": "--overlays"}
 TYPED |= {"n_good": "--good", "n_anomalous": "--defects", "y": "--good and --defects"}

@@ -125,6 +125,13 @@ def fit(
             "160x640.",
         ),
     ] = "320",
+    region: Annotated[
+        str | None,
+        typer.Option(
+            help="Mask of where defects are looked for, white inside, of the images' "
+            "size.",
+        ),
+    ] = None,
     backbone: Annotated[
         str, typer.Option(help="Name of a timm network.")
     ] = "tf_efficientnet_lite0",
@@ -167,6 +174,7 @@ def fit(
         aggregation=aggregation,
         backbone=backbone,
         image_size=image_size,
+        region=region,
         threshold_rule=threshold_rule,
         least_area=least_area,
         device=device,

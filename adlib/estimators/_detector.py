@@ -5,7 +5,7 @@ from __future__ import annotations
 import copy
 import os
 from abc import ABCMeta, abstractmethod
-from collections.abc import Generator, Iterator, Sequence
+from collections.abc import Callable, Generator, Iterator, Sequence
 from contextlib import closing
 from importlib import import_module
 from typing import Any, Literal, Self, overload
@@ -16,7 +16,7 @@ from sklearn.base import BaseEstimator
 from sklearn.exceptions import NotFittedError
 
 from adlib._inspection import Inspection, Limits, stretched
-from adlib._typing import Float32Array, Float64Array, Int64Array
+from adlib._typing import AnyArray, BoolArray, Float32Array, Float64Array, Int64Array
 from adlib._validation import (
     check_finite,
     check_image_size,
@@ -55,12 +55,13 @@ from adlib.estimators._patches import (
 )
 from adlib.estimators._promise import threshold_text
 from adlib.estimators._regions import Region, regions_above
-from adlib.estimators._results import ImageEmbeddings, Scored
+from adlib.estimators._results import ImageEmbeddings, Inside, Scored
 from adlib.estimators._settings import Settings
 from adlib.features import Backbone
 from adlib.features._backbone import DEFAULT_STRIDES, Precision, Runtime
 from adlib.images import Failure, Images, Source, open_source
 from adlib.images._pixels import ColorOrder
+from adlib.images._region import RegionLike, RegionOfInterest
 from adlib.thresholds._log_normal import RateRule
 
 
@@ -75,6 +76,8 @@ class AnomalyDetector(BaseEstimator, metaclass=ABCMeta):
     Attributes:
         backbone_: The frozen network.
         grid_: (height, width) of the patch grid.
+        region_: The region of interest, a mask (height, width) bool or a function, as
+            ``fit`` was given it; or None.
         training_images_: Names of the training images, in order.
         training_digests_: Digests of their pixels; empty in models of earlier versions.
         skipped_: Images that ``fit`` skipped (``on_error="skip"``), with reasons.
@@ -98,6 +101,7 @@ class AnomalyDetector(BaseEstimator, metaclass=ABCMeta):
         "stages",
         "embedding",
         "image_size",
+        "region",
         "precision",
         "runtime",
     )
@@ -115,8 +119,10 @@ class AnomalyDetector(BaseEstimator, metaclass=ABCMeta):
     threshold_rule: RateRule = "quantile"
     review_rate: float | None = None
     least_area: float = 0.0
+    region: RegionLike | None = None
     backbone_: Backbone
     grid_: tuple[int, int]
+    region_: BoolArray | Callable[[AnyArray], AnyArray] | None
     training_images_: list[str]
     training_digests_: list[str]
     skipped_: list[Failure]
@@ -127,6 +133,7 @@ class AnomalyDetector(BaseEstimator, metaclass=ABCMeta):
     left_out_scores_: Float32Array | None
     learned_with_: dict[str, Any]
     _one_is_anomalous: bool = False  # in the labels that fit was given
+    _region: RegionOfInterest | None = None
 
     @abstractmethod
     def _check_parameters(self) -> Settings:
@@ -160,6 +167,29 @@ class AnomalyDetector(BaseEstimator, metaclass=ABCMeta):
     def _score_images(self, embeddings: Float32Array) -> Float32Array:
         """Return the image scores of one batch, where those of patches do not count."""
         return self._score_patches(embeddings).image_scores
+
+    def _scored(self, patches: Patches, images: Int64Array | None = None) -> Scored:
+        """Score a batch, the patches in its region alone.
+
+        ``images`` are numbers of training images, each scored as if it had not been in
+        ``fit``.
+        """
+        if images is None:
+            scored = self._score_patches(patches.embeddings)
+        else:
+            scored = self._score_left_out(patches.embeddings, images)
+        if patches.inside is not None:
+            whole = patches.inside.spread(scored.patch_scores)
+            scored = scored._replace(patch_scores=whole, inside=patches.inside)
+        if not self._by_map:
+            return scored
+        maps = scored.anomaly_maps(self._size)
+        return scored._replace(image_scores=maps.max(axis=(1, 2)), maps=maps)
+
+    @property
+    def _by_map(self) -> bool:
+        """Whether image scores are the highest values of maps."""
+        return False
 
     @abstractmethod
     def _score_left_out(self, embeddings: Float32Array, images: Int64Array) -> Scored:
@@ -204,7 +234,8 @@ class AnomalyDetector(BaseEstimator, metaclass=ABCMeta):
             images: What to compare on, as in ``fit``, of 8 bits; they are read twice.
                 None: five made ones.
             y: Their labels, (n_images,) as in ``calibrate``, for the AUROC of both.
-            input_size: (height, width) of all images that will come; None: any.
+            input_size: (height, width) of all images that will come; None: any, or that
+                of the region where there is one.
             map_size: Size of the maps, as in ``anomaly_maps``.
             precision: "float32"; "float16" halves the file, whose numbers are rounded
                 once; "int8" lets the backbone compute in 8 bits, with ranges taken from
@@ -277,6 +308,11 @@ class AnomalyDetector(BaseEstimator, metaclass=ABCMeta):
             runtime=settings.runtime,
             random_state=settings.random_state,
         )
+        region = None
+        if self.region is not None:
+            name = type(self).__name__
+            region = RegionOfInterest(self.region, settings.image_size, name)
+        settings = settings._replace(region=region)
         embedder = self._new_embedder(backbone, settings)
         reading = embed(source, embedder, settings, "Reading features", digests=True)
         images = Pass(reading, owner)
@@ -292,6 +328,8 @@ class AnomalyDetector(BaseEstimator, metaclass=ABCMeta):
             skipped_=images.skipped,
             learned_with_=self._values_of(self._frozen),
             left_out_scores_=None,
+            region_=None if region is None else region.region,
+            _region=region,
             _one_is_anomalous=zero_one,
         )
         fitted._take_over(None)
@@ -313,9 +351,15 @@ class AnomalyDetector(BaseEstimator, metaclass=ABCMeta):
             TypeError, ValueError: ``threshold_`` was set to no finite number.
         """
         self._check_fitted()
-        limits = self._limits()
-        text = threshold_text(*limits[:2], self.calibration_)
-        return {**self._describe(), "threshold": text}
+        texts = self._describe()
+        if callable(self.region_):
+            texts["region"] = "a region of its own for each image"
+        elif self.region_ is not None:
+            height, width = self.region_.shape
+            share = 100 * self.region_.mean()
+            texts["region"] = f"a region of {share:.3g} % of {height}x{width} pixels"
+        text = threshold_text(*self._limits()[:2], self.calibration_)
+        return {**texts, "threshold": text}
 
     def score(self, X: Images, y: object = None) -> Float32Array:
         """Return one anomaly score an image; higher = more anomalous.
@@ -338,8 +382,11 @@ class AnomalyDetector(BaseEstimator, metaclass=ABCMeta):
         """Return scores, NaN where skipped, and what was skipped."""
         images = Pass(self._embed(X, "score", "Scoring"))
         scores: list[Float32Array] = []
-        for patches in images:  # a comprehension's frame would keep the loop open
-            scores.append(self._score_images(patches.embeddings))  # noqa: PERF401
+        for patches in images:
+            if self._by_map:
+                scores.append(self._scored(patches).image_scores)
+            else:
+                scores.append(self._score_images(patches.embeddings))
         in_place = np.full(self._count(images), np.nan, np.float32)
         in_place[images.positions] = np.concatenate([*scores, np.empty(0, np.float32)])
         return in_place, images.skipped
@@ -417,7 +464,7 @@ class AnomalyDetector(BaseEstimator, metaclass=ABCMeta):
         images = Pass(self._embed(X, "anomaly_maps", "Scoring"))
         maps: dict[int, Float32Array] = {}
         for patches in images:
-            drawn = self._score_patches(patches.embeddings).anomaly_maps(self._size)
+            drawn = self._scored(patches).anomaly_maps(self._size)
             for position, own, one in zip(
                 patches.positions, patches.sizes, drawn, strict=True
             ):
@@ -442,7 +489,7 @@ class AnomalyDetector(BaseEstimator, metaclass=ABCMeta):
         return (
             ImageEmbeddings(*one)
             for read in self._embed(X, "embeddings", "Reading")
-            for one in zip(read.names, read.positions, read.embeddings, strict=False)
+            for one in zip(read.names, read.positions, read.in_grid(), strict=False)
         )
 
     def inspect(self, X: Images) -> Iterator[Inspection]:
@@ -479,7 +526,7 @@ class AnomalyDetector(BaseEstimator, metaclass=ABCMeta):
                 for failure in patches.failures
             }
             if patches.names:
-                scored = self._score_patches(patches.embeddings)
+                scored = self._scored(patches)
                 maps = scored.anomaly_maps(self._size)
                 worst = (scored.worst_places() * patches.sizes).astype(int).tolist()
                 threshold = self._finite("pixel_threshold_")
@@ -654,7 +701,7 @@ class AnomalyDetector(BaseEstimator, metaclass=ABCMeta):
         images = Pass(embed(source, embedder, settings, "Calibrating", digests=True))
         candidates = Candidates.of(
             images,
-            lambda some, _: self._score_patches(some.embeddings),
+            lambda some, _: self._scored(some),
             self._size,
             settings.least_area,
         )
@@ -703,7 +750,7 @@ class AnomalyDetector(BaseEstimator, metaclass=ABCMeta):
         def score(patches: Patches, numbers: Int64Array) -> Scored:
             first = int(numbers[0])
             check_same_images(patches, first, names, self.training_digests_, owner)
-            return self._score_left_out(patches.embeddings, numbers)
+            return self._scored(patches, numbers)
 
         embedder = self._embedder()
         reading = embed(source, embedder, settings, "Leaving one out", digests=True)
@@ -720,6 +767,13 @@ class AnomalyDetector(BaseEstimator, metaclass=ABCMeta):
         owner = f"{type(self).__name__}.{method}"
         source = open_source(X, owner, settings.pixel_format)
         return embed(source, self._embedder(), settings, description)
+
+    def _inside(self) -> Inside | None:
+        """Return which patches count in every image; None: all, or it differs."""
+        if self._region is None or not isinstance(self.region_, np.ndarray):
+            return None
+        height, width = self.region_.shape
+        return Inside.of(self._region.share((height, width), "region"), self.grid_)
 
     @property
     def _size(self) -> tuple[int, int]:
@@ -745,7 +799,7 @@ class AnomalyDetector(BaseEstimator, metaclass=ABCMeta):
         self._check_fitted()
         settings = self._check_parameters()
         self._check_unchanged(self.learned_with_, "it was fitted", "fit")
-        return settings
+        return settings._replace(region=self._region)
 
     def _values_of(self, names: Sequence[str]) -> dict[str, Any]:
         return {name: getattr(self, name) for name in names}
@@ -754,8 +808,8 @@ class AnomalyDetector(BaseEstimator, metaclass=ABCMeta):
         """Raise unless parameters are what they were when something was done."""
         for name, value in then.items():
             now = getattr(self, name)
-            if now != value:
-                rule = f"{value!r}, with which {done}"
+            if now is not value and not np.array_equal(now, value):
+                rule = f"{describe(value)}, with which {done}"
                 remedy = f"Call {again} again, or set it back."
                 owner = type(self).__name__
                 raise ValueError(refusal(name, owner, rule, describe(now), remedy))

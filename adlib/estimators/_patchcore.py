@@ -34,7 +34,6 @@ from adlib.estimators._patches import (
     embed,
     gather,
     open_normal,
-    origins_of,
     warn_of_skipped,
 )
 from adlib.estimators._results import Explanation, Scored
@@ -54,6 +53,7 @@ from adlib.features._embedding import Embedder, Embedding, embedding_length
 from adlib.features._weights import DEFAULT_BACKBONE
 from adlib.images import Images
 from adlib.images._pixels import ColorOrder
+from adlib.images._region import RegionLike
 from adlib.images._stream import OnError
 from adlib.neighbors import MemoryBank, Recall, greedy_coreset
 from adlib.neighbors._bank import UNTRAINED, SearchKind
@@ -82,6 +82,12 @@ class PatchCore(AnomalyDetector):
         weights: "pretrained", the path of a local state dict, or None for random ones.
         stages: timm's stage indices; None takes those at strides 8 and 16.
         image_size: Side in pixels to which images are resized, or (height, width).
+        region: Where defects are looked for, in pixels of the images, all of one size:
+            the path of a mask, a mask (height, width) of bool or uint8 (not 0: inside),
+            a polygon or several, each of points (x, y), or a function that is given the
+            pixels of an image, (h, w) or (h, w, 3), uint8 or float32, and returns its
+            mask, for parts that move. Patches with half of their area outside are not
+            learned, scored or calibrated with, and maps are 0 there. None: everywhere.
         color: Channel order of arrays and tensors: "rgb", or "bgr" as OpenCV has it.
         max_value: What counts as white in 16-bit images and in floats, such as 4095 for
             a camera of 12 bits; None: 65535 and 1.
@@ -172,6 +178,7 @@ class PatchCore(AnomalyDetector):
         weights: str | None = "pretrained",
         stages: tuple[int, ...] | None = None,
         image_size: int | tuple[int, int] = 320,
+        region: RegionLike | None = None,
         color: ColorOrder = "rgb",
         max_value: float | None = None,
         embedding: Embedding = "concat",
@@ -199,6 +206,7 @@ class PatchCore(AnomalyDetector):
         self.weights = weights
         self.stages = stages
         self.image_size = image_size
+        self.region = region
         self.color = color
         self.max_value = max_value
         self.embedding = embedding
@@ -259,11 +267,11 @@ class PatchCore(AnomalyDetector):
         )
         images = Pass(batches, owner)
         with closing(iter(images)) as coming:
-            points = gather(coming, source.n_items)
-        points = points.reshape(-1, points.shape[-1])
+            gathered = gather(coming, source.n_items)
+        points = gathered.embeddings
         share = len(self.memory_bank_) / self.n_patches_
         kept = self._select(points, max(1, round(share * len(points))), settings)
-        origins = origins_of(kept, self.grid_)
+        origins = gathered.origins(kept)
         origins[:, 0] += len(self.training_images_)
         bank = self._make_bank(
             np.concatenate([self.memory_bank_.embeddings, points[kept]]),
@@ -300,11 +308,14 @@ class PatchCore(AnomalyDetector):
         for patches in images:
             distances, nearest = self._nearest(patches.embeddings)
             worst = distances.argmax(axis=1).tolist()
+            places = np.arange(self.grid_[0] * self.grid_[1])
+            if patches.inside is not None:
+                places = np.flatnonzero(patches.inside.patches)
             for i, name in enumerate(patches.names):
                 image, row, column = self._origins()[nearest[i, worst[i]]].tolist()
                 explanation = Explanation(
                     path=name,
-                    patch=divmod(worst[i], self.grid_[1]),
+                    patch=divmod(int(places[worst[i]]), self.grid_[1]),
                     distance=float(distances[i, worst[i]]),
                     compared_with=self.training_images_[image],
                     compared_patch=(row, column),
@@ -412,15 +423,14 @@ class PatchCore(AnomalyDetector):
         embedder: Embed,
         settings: Settings,
     ) -> dict[str, Any]:
-        embeddings = gather(patches, n_images)
-        grid = (embeddings.shape[1], embeddings.shape[2])
-        points = embeddings.reshape(-1, embeddings.shape[3])
+        gathered = gather(patches, n_images)
+        points = gathered.embeddings
         kept = self._select(points, coreset_size(self.coreset, len(points)), settings)
         if self.aggregation == "reweighted":
             check_int(len(kept), "the coreset's size", type(self).__name__, low=2)
-        bank = self._make_bank(points[kept], origins_of(kept, grid), settings.device)
+        bank = self._make_bank(points[kept], gathered.origins(kept), settings.device)
         return {
-            "grid_": grid,
+            "grid_": gathered.grid,
             "memory_bank_": bank,
             "n_patches_": len(points),
             "search_recall_": self._measure_recall(bank, points, kept, settings),

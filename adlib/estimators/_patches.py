@@ -20,6 +20,7 @@ from adlib._torch import lone_threads, undisturbed
 from adlib._typing import BoolArray, Float32Array, Int64Array
 from adlib._validation import refusal
 from adlib.estimators._labels import check_one_each
+from adlib.estimators._results import Inside
 from adlib.estimators._settings import Settings
 from adlib.exceptions import ImageError, SkippedImagesWarning
 from adlib.images import Failure, Images, Source, open_source, read_batches
@@ -41,7 +42,9 @@ class Patches(NamedTuple):
 
     ``embeddings`` are (n, grid_height, grid_width, n_features), ``positions`` those in
     the source, ``sizes`` (height, width) before resizing; ``digests`` are empty unless
-    asked for; ``failures`` are the images that were skipped.
+    asked for; ``failures`` are the images that were skipped. With a region the
+    embeddings are (n, n_inside, 1, n_features), of the patches inside alone, and
+    ``inside`` says which these are, the same in all images of a batch.
     """
 
     embeddings: Float32Array
@@ -50,6 +53,25 @@ class Patches(NamedTuple):
     sizes: list[tuple[int, int]]
     digests: list[str]
     failures: list[Failure]
+    inside: Inside | None = None
+
+    def in_grid(self) -> Float32Array:
+        """Return the embeddings in the whole grid, NaN outside of the region."""
+        if self.inside is None:
+            return self.embeddings
+        n_images, _, _, n_features = self.embeddings.shape
+        whole = np.full((n_images, *self.grid, n_features), np.nan, np.float32)
+        whole[:, self.inside.patches] = self.embeddings[:, :, 0]
+        return whole
+
+    @property
+    def grid(self) -> tuple[int, int]:
+        """(height, width) of the patch grid."""
+        if self.inside is not None:
+            height, width = self.inside.patches.shape
+        else:
+            height, width = self.embeddings.shape[1:3]
+        return height, width
 
 
 def embed(
@@ -98,12 +120,13 @@ def _embed_in_turn(
         batch_size=settings.batch_size,
         n_workers=settings.n_workers,
         on_error=settings.on_error,
+        region=settings.region,
     )
     with (
         ProgressBar(description, source.n_items, enabled=settings.progress) as bar,
         lone_threads(settings.n_workers or available_threads()) as pool,
     ):
-        for pixels, positions, names, failures, sizes in batches:
+        for pixels, positions, names, failures, sizes, shares in batches:
             embeddings = np.empty((0, 1, 1, 1), np.float32)
             if names and settings.device == "cpu":
                 embeddings = _embed_side_by_side(pixels, embedder, pool)
@@ -111,7 +134,11 @@ def _embed_in_turn(
                 embeddings = _embed_in_parts(pixels, embedder)
             made = [_digest(image) for image in pixels] if digests else []
             del pixels  # before the next are read
-            yield Patches(embeddings, positions, names, sizes, made, failures)
+            batch = Patches(embeddings, positions, names, sizes, made, failures)
+            if shares:
+                yield from only_inside(batch, shares)
+            else:
+                yield batch
             bar.advance(len(names) + len(failures))
 
 
@@ -245,25 +272,68 @@ def _embed_in_parts(images: Float32Array, embedder: Embed) -> Float32Array:
     return np.concatenate(parts)
 
 
-def gather(batches: Iterable[Patches], n_images: int | None) -> Float32Array:
-    """Return the embeddings of all batches, without a second copy of them.
+def only_inside(batch: Patches, shares: list[Float32Array]) -> Iterator[Patches]:
+    """Yield a batch with the patches in its region alone.
+
+    A region of its own for each image makes each a batch of its own.
+    """
+    n_images = len(batch.names)
+    step = n_images if all(share is shares[0] for share in shares) else 1
+    for first in range(0, n_images, step):
+        images = slice(first, first + step)
+        embeddings = batch.embeddings[images]
+        inside = Inside.of(shares[first], batch.grid)
+        yield Patches(
+            embeddings[:, inside.patches][:, :, None],
+            batch.positions[images],
+            batch.names[images],
+            batch.sizes[images],
+            batch.digests[images],
+            batch.failures if first + step >= n_images else [],
+            inside,
+        )
+
+
+class Points(NamedTuple):
+    """The patches of many images: (n_points, n_features), and where each is from.
+
+    ``numbers`` count all patches of all images, in order; None: every one is there.
+    """
+
+    embeddings: Float32Array
+    grid: tuple[int, int]
+    numbers: Int64Array | None
+
+    def origins(self, indices: Int64Array) -> Int64Array:
+        """Return image, row and column of some points, (n, 3) int64."""
+        numbers = indices if self.numbers is None else self.numbers[indices]
+        image, patch = np.divmod(numbers, self.grid[0] * self.grid[1])
+        return np.stack([image, *np.divmod(patch, self.grid[1])], axis=1)
+
+
+def gather(batches: Iterable[Patches], n_images: int | None) -> Points:
+    """Return the patches of all batches, without a second copy of them.
 
     Where the number of images is known, skipped ones included, the array is made at
     once; memory that is never filled is never touched. Otherwise it grows in place.
     """
-    whole, n_stored = np.empty(0, np.float32), 0
+    whole, n_points, n_seen = np.empty((0, 0), np.float32), 0, 0
+    numbers: list[Int64Array] = []
     for batch in batches:
-        first, n_stored = n_stored, n_stored + len(batch.embeddings)
-        if not first:
-            shape = batch.embeddings.shape[1:]
-            whole = np.empty((n_images or n_stored, *shape), np.float32)
-        if n_stored > len(whole):
-            whole.resize((n_stored, *shape), refcheck=False)  # nobody else has seen it
-        whole[first:n_stored] = batch.embeddings
-    return whole[:n_stored]
-
-
-def origins_of(indices: Int64Array, grid: tuple[int, int]) -> Int64Array:
-    """Return image, row and column of flat patch indices, (n, 3) int64."""
-    image, patch = np.divmod(indices, grid[0] * grid[1])
-    return np.stack([image, *np.divmod(patch, grid[1])], axis=1)
+        rows = batch.embeddings.reshape(-1, batch.embeddings.shape[3])
+        n_new, grid = len(batch.embeddings), batch.grid
+        if not n_points:
+            n_expected = (n_images or n_new) * (len(rows) // n_new)
+            whole = np.empty((n_expected, rows.shape[1]), np.float32)
+        if n_points + len(rows) > len(whole):
+            shape = (n_points + len(rows), rows.shape[1])
+            whole.resize(shape, refcheck=False)  # nobody else has seen it
+        whole[n_points : n_points + len(rows)] = rows
+        n_points += len(rows)
+        if batch.inside is not None:
+            own = np.flatnonzero(batch.inside.patches)
+            first = np.arange(n_seen, n_seen + n_new)[:, None]
+            numbers.append((first * (grid[0] * grid[1]) + own).ravel())
+        n_seen += n_new
+    found = np.concatenate(numbers) if numbers else None
+    return Points(whole[:n_points], grid, found)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from importlib import import_module
 from importlib.metadata import version
 from typing import TYPE_CHECKING, Any, get_args
@@ -13,7 +13,7 @@ import numpy as np
 import torch
 
 from adlib._typing import AnyArray
-from adlib._validation import refusal
+from adlib._validation import describe, refusal
 from adlib._version import __version__
 from adlib.estimators._calibration import Calibration, CalibrationKind
 from adlib.estimators._model_file import (
@@ -28,6 +28,7 @@ from adlib.features import Backbone
 from adlib.features._backbone import Precision, Runtime
 from adlib.features._runtimes import check_bfloat16
 from adlib.features._weights import Normalisation
+from adlib.images._region import RegionOfInterest
 from adlib.thresholds import lowest_rate
 from adlib.thresholds._log_normal import RateRule
 
@@ -56,7 +57,10 @@ ADDED_LATER: dict[str, Any] = {
     "least_area": 0.0,
     "threshold_rule": "quantile",
     "review_rate": None,
+    "region": None,
 }
+MASK, FUNCTION = "mask", "function"  # what a header says of a region
+REGION = "region"  # the tensor: height and width, 8 bytes each, and packed bits
 
 
 def load(
@@ -65,6 +69,7 @@ def load(
     device: str = "auto",
     precision: Precision | None = None,
     runtime: Runtime | None = None,
+    region: Callable[[AnyArray], AnyArray] | None = None,
 ) -> AnomalyDetector:
     """Load a model that ``save`` wrote.
 
@@ -73,6 +78,8 @@ def load(
         device: "auto", "cpu", "cuda" or "cuda:N", whatever it was fitted on.
         precision: "float32" or "bfloat16" for the backbone; None: as in ``fit``.
         runtime: "torch" or "openvino" for the backbone; None: as in ``fit``.
+        region: The function that ``fit`` was given as ``region``, which no file holds;
+            None: the model has none. Masks and polygons are in the file.
 
     Returns:
         The fitted detector, which scores as the saved one did; with another precision
@@ -83,7 +90,8 @@ def load(
         ModelFileError: The file is damaged, not adlib's, or of a later format.
         ImportError: FAISS, OpenVINO or anomalib is to run and is not installed.
         TypeError, ValueError: An argument is not as stated; there is no such GPU, or
-            OpenVINO is to run on one; or the detector has no such choice.
+            OpenVINO is to run on one; the detector has no such choice; or ``region``
+            is missing, or there where the model has no function.
 
     Note:
         Nothing in the file is run: it is read as safetensors and JSON, every field is
@@ -106,6 +114,7 @@ def load(
     resolve_place(device, runtime or "torch", "load")  # before anything is read
     content = read_model(path)
     asked = {"device": device, "precision": precision, "runtime": runtime}
+    asked |= _saved_region(content, region)
     detector = _construct(content, {k: v for k, v in asked.items() if v is not None})
     detector._restore(content, resolve_place(device, detector.runtime, "load"))
     return detector
@@ -125,6 +134,7 @@ def _construct(content: ModelContent, asked: dict[str, Any]) -> AnomalyDetector:
     parameters: dict[str, Any] = added | content.header["parameters"]
     if set(parameters) != known:
         raise damaged("parameters", f"{', '.join(sorted(known))}")
+    values: dict[str, Any]
     values = {k: tuple(v) if isinstance(v, list) else v for k, v in parameters.items()}
     for name in sorted(set(asked) - known):
         rule = f"None for a model of {kind.__name__}, which has no such parameter"
@@ -159,10 +169,19 @@ def save_detector(
         "std": list(backbone.normalisation.std),
     }
     arrays = {name: tensor for name, tensor in tensors.items() if tensor is not None}
+    region, kind = detector.region_, None
+    if callable(region):
+        kind = FUNCTION
+    elif region is not None:
+        kind = MASK
+        size = np.array(region.shape, "<u8").view(np.uint8)
+        arrays[REGION] = np.concatenate([size, np.packbits(region)])
     for name, weight in backbone.state().items():
         arrays[BACKBONE_PREFIX + name] = weight.numpy()
     versions = {package: version(package) for package in (*RECORDED, *packages)}
     parameters = detector.get_params(deep=False)
+    if REGION in parameters:
+        parameters[REGION] = kind
     header = {
         "format": FORMAT,
         "estimator": type(detector).__name__,
@@ -226,6 +245,37 @@ def restore_detector(
     detector.skipped_ = []
     detector.backbone_ = backbone
     detector.learned_with_ = detector._values_of(detector._frozen)
+    detector.region_ = detector._region = None
+    if detector.region is not None:
+        size, name = settings.image_size, type(detector).__name__
+        detector._region = RegionOfInterest(detector.region, size, name)
+        detector.region_ = detector._region.region
+
+
+def _saved_region(
+    content: ModelContent, given: Callable[[AnyArray], AnyArray] | None
+) -> dict[str, Any]:
+    """Return the parameter ``region`` of a model file, or raise."""
+    kind = content.header["parameters"].get("region")
+    if kind == FUNCTION and callable(given):
+        return {"region": given}
+    if kind == FUNCTION:
+        rule = "the function that fit was given, which no model file holds"
+        raise ValueError(refusal("region", "load", rule, describe(given)))
+    if given is not None:
+        rule = "None for a model that was fitted without a function"
+        raise ValueError(refusal("region", "load", rule, describe(given)))
+    if kind is None:
+        return {}
+    packed = tensor_of(content, REGION, np.uint8, (None,))
+    height, width = map(int, packed[:16].view("<u8")) if len(packed) > 16 else (0, 0)  # noqa: PLR2004 - bytes
+    bits = packed[16:]
+    if kind != MASK or not 0 < height * width <= 8 * len(bits) < height * width + 8:
+        raise damaged(REGION, "a mask")
+    mask = np.unpackbits(bits, count=height * width).reshape(height, width)
+    if not mask.any():
+        raise damaged(REGION, "a mask of at least one pixel")
+    return {"region": mask.astype(np.bool_)}
 
 
 def _are_texts(values: Any) -> bool:

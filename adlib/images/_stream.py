@@ -13,6 +13,7 @@ from adlib._threads import Process, Threads, available_threads
 from adlib._typing import Float32Array
 from adlib.exceptions import ImageError
 from adlib.images._pixels import GREY, resize
+from adlib.images._region import RegionOfInterest
 from adlib.images._sources import Item, Source
 
 OnError: TypeAlias = Literal["raise", "skip"]
@@ -42,6 +43,8 @@ class Batch(NamedTuple):
         names: Their paths, or "image 7" for the eighth of those that have no path.
         failures: Images of this batch that were skipped; ``images`` may be empty.
         sizes: (height, width) of each image before it was resized, upright.
+        shares: With a region, how much of each pixel lies in it, (height, width)
+            float32 in [0, 1] for each image; else empty.
     """
 
     images: Float32Array
@@ -49,6 +52,7 @@ class Batch(NamedTuple):
     names: list[str]
     failures: list[Failure]
     sizes: list[tuple[int, int]]
+    shares: list[Float32Array]
 
 
 def read_batches(
@@ -58,6 +62,7 @@ def read_batches(
     batch_size: int,
     n_workers: int | None = None,
     on_error: OnError = "raise",
+    region: RegionOfInterest | None = None,
 ) -> Iterator[Batch]:
     """Yield the images of a source in order, decoded and resized, in batches.
 
@@ -68,6 +73,7 @@ def read_batches(
         n_workers: Decoding threads; None takes one a core, at most 8.
         on_error: "raise" stops at the first unusable image, "skip" goes on and lists
             it among the failures.
+        region: Which pixels count; None: all. An image of another size is unusable.
 
     Yields:
         One ``Batch`` of at most ``batch_size`` images, which the caller may change.
@@ -97,7 +103,7 @@ def read_batches(
     workers = n_workers or min(available_threads(), MOST_WORKERS)
     look_ahead = batch_size + 2 * workers if source.n_items is not None else 0
     items = iter(source.items)
-    waiting: deque[tuple[Item, Future[tuple[Float32Array, tuple[int, int]]]]] = deque()
+    waiting: deque[tuple[Item, Future[_Loaded]]] = deque()
     begun = Process("An iterator over images", "Call read_batches again there.")
     pool = Threads(workers, thread_name_prefix="adlib-decode")
 
@@ -106,7 +112,7 @@ def read_batches(
             item = next(items, None)
             if item is None:
                 return
-            waiting.append((item, pool.submit(_load, source, item, image_size)))
+            waiting.append((item, pool.submit(_load, source, item, image_size, region)))
 
     try:
         while True:
@@ -118,7 +124,12 @@ def read_batches(
                 item, future = waiting.popleft()
                 submit(n_missing)
                 try:
-                    pixels, size = future.result()
+                    pixels, size, share = future.result()
+                    if region is not None:
+                        share = (
+                            region.share(size, item.name) if share is None else share
+                        )
+                        batch.shares.append(share)
                 except ImageError as error:
                     if on_error == "raise":
                         raise
@@ -142,12 +153,25 @@ def read_batches(
         pool.shutdown(wait=True, cancel_futures=True)
 
 
+class _Loaded(NamedTuple):
+    """An image at ``image_size``, (height, width) that it came with, and its share."""
+
+    pixels: Float32Array
+    size: tuple[int, int]
+    share: Float32Array | None
+
+
 def _load(
-    source: Source, item: Item, image_size: tuple[int, int]
-) -> tuple[Float32Array, tuple[int, int]]:
-    """Return an image at ``image_size``, and the (height, width) that it came with."""
+    source: Source,
+    item: Item,
+    image_size: tuple[int, int],
+    region: RegionOfInterest | None,
+) -> _Loaded:
     pixels = source.read(item)
-    return resize(pixels, image_size), (pixels.shape[0], pixels.shape[1])
+    share = None if region is None else region.share_of(pixels, item.name)
+    return _Loaded(
+        resize(pixels, image_size), (pixels.shape[0], pixels.shape[1]), share
+    )
 
 
 def _open_batch(batch_size: int, image_size: tuple[int, int]) -> Batch:
@@ -160,4 +184,4 @@ def _open_batch(batch_size: int, image_size: tuple[int, int]) -> Batch:
             f"images of {height}x{width}, which take "
             f"{batch_size * height * width * 12 / 1e9:.3g} GB. Make either smaller."
         ) from None
-    return Batch(pixels, [], [], [], [])
+    return Batch(pixels, [], [], [], [], [])
