@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import io
+import json
 import re
 
 import numpy as np
@@ -281,6 +282,47 @@ def test_verdicts_are_words_and_set_the_exit_code(judged, camera, others, capsys
     assert "6 images, 3 anomalous (threshold " in told.err
     assert main(["score", str(judged), str(camera)]) == 0
     assert main(["score", str(judged), str(others), "--fail-on-anomaly"]) == 0
+
+
+def test_few_images_decide_by_two_rates_and_a_law(folder, camera, tmp_path, capsys):
+    model, table = tmp_path / "part.adlib", tmp_path / "r.json"
+    command = ["fit", str(folder), "-o", str(model), *SMALL, "--review-rate"]
+    law = ["--threshold-rule", "log-normal", "--false-positive-rate", "0.02"]
+    assert main([*command, "0.4", *law]) == 0
+    told = one_line(capsys.readouterr().err)
+    assert "leave-one-out scores set the threshold: about 2 %" in told
+    assert "about 2 % of good parts predicted anomalous by a log-normal law" in told
+    assert "about 40 % of good parts do not pass" in told
+    loaded = adlib.load(model)
+    (camera / "9.png").write_text("no image")
+    words = [str(camera), "--on-error", "skip", "--regions", str(table)]
+    assert main(["score", str(model), *words]) == 0
+    told = capsys.readouterr()
+    rows = rows_of(told.out)
+    loaded.on_error = "skip"
+    wanted = list(loaded.inspect(camera))
+    for row, one in zip(rows, wanted, strict=True):
+        assert row["decision"] == one.decision
+        if one.error is None:
+            assert float(row["p_value"]) == pytest.approx(one.p_value, rel=1e-5)
+            ratio = float(row["threshold_ratio"])
+            assert ratio == pytest.approx(one.threshold_ratio, rel=1e-5)
+    assert [row["decision"] for row in rows if row["verdict"] == "skipped"] == [
+        "REVIEW"
+    ]
+    n_review = sum(one.decision == "REVIEW" for one in wanted) - 1
+    assert f", {n_review} to review (above " in told.err
+    for noted, one in zip(json.loads(table.read_text()), wanted, strict=True):
+        assert noted.get("p_value") == one.p_value
+        assert noted["decision"] == one.decision
+
+
+def test_columns_of_the_table_keep_their_places(judged, camera, capsys):
+    assert main(["score", str(judged), str(camera)]) == 0
+    assert capsys.readouterr().out.splitlines()[0] == (
+        "path,score,verdict,error,threshold,worst_row_px,worst_column_px,overlay,"
+        "decision,p_value,threshold_ratio"
+    )
 
 
 def test_score_runs_in_another_way_than_fit(judged, camera, capsys):

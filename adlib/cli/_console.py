@@ -38,6 +38,7 @@ Errors = Annotated[
 OPTIONS = ["aggregation", "backbone", "coreset", "device", "image_size", "precision"]
 OPTIONS += ["runtime", "on_error", "false_positive_rate", "holdout", "leave_one_out"]
 OPTIONS += ["least_area", "augment", "contamination", "region", "top_ratio"]
+OPTIONS += ["threshold_rule", "review_rate"]
 TYPED = {name: "--" + name.replace("_", "-") for name in OPTIONS}
 TYPED |= {"random_state": "--seed", "folder": "--overlays"}
 TYPED |= {"n_defects": "--defects", "image_sizes": "--sizes"}

@@ -93,6 +93,23 @@ def fit(
             "or the lowest that so few images can promise.",
         ),
     ] = None,
+    threshold_rule: Annotated[
+        Literal["quantile", "log-normal"],
+        typer.Option(
+            help="How good images' scores become thresholds. log-normal takes any rate "
+            "below 0.5 of 4 images and more, and odd images hardly move it, but the "
+            "rate is an estimate without a guarantee."
+        ),
+    ] = "quantile",
+    review_rate: Annotated[
+        float | None,
+        typer.Option(
+            min=0.0001,
+            max=0.9999,
+            help="Share of good parts that may not pass, above the false-positive "
+            "rate; images between the two thresholds are to be reviewed.",
+        ),
+    ] = None,
     coreset: Annotated[
         float | None,
         typer.Option(
@@ -191,6 +208,7 @@ def fit(
         backbone=backbone,
         image_size=image_size,
         region=region,
+        threshold_rule=threshold_rule,
         least_area=least_area,
         device=device,
         precision=precision,
@@ -206,14 +224,24 @@ def fit(
         check_outside(roots_of(images), [examine], "--examine")
     typed = {"IMAGES": images, "--good": good, "--defects": defects}
     given = {name: _paths(places, name) for name, places in typed.items()}
-    plan = _plan(given, holdout, false_positive_rate, seed, leave_one_out)
+    plan = _plan(
+        given,
+        asked_rate=false_positive_rate,
+        review_rate=review_rate,
+        holdout=holdout,
+        leave_one_out=leave_one_out,
+        threshold_rule=threshold_rule,
+        random_state=seed,
+    )
     if plan.leave_one_out:
-        model.set_params(false_positive_rate=plan.false_positive_rate)
+        rate = plan.false_positive_rate
+        model.set_params(false_positive_rate=rate, review_rate=review_rate)
     training = [given["IMAGES"][i] for i in plan.training]
     model.fit(training)
     try:
         held_out = [given["IMAGES"][i] for i in plan.held_out]
-        _calibrate(model, held_out + given["--good"], given["--defects"], plan)
+        good_ones = held_out + given["--good"]
+        _calibrate(model, good_ones, given["--defects"], plan, review_rate)
         _examine(model, training, examine)
     finally:  # the model is not lost if no threshold can be set
         model.save(target)
@@ -239,10 +267,12 @@ def _new_model(method: Method, **parameters: Any) -> AnomalyDetector:
 
 def _plan(
     given: dict[str, list[str]],
+    *,
+    asked_rate: float | None,
+    review_rate: float | None,
     holdout: float | None,
-    asked: float | None,
-    seed: int,
     leave_one_out: bool,
+    **options: Any,
 ) -> CalibrationPlan:
     """Decide what is learned and what sets the threshold, say so, or raise."""
     from adlib.thresholds import plan_calibration
@@ -261,10 +291,17 @@ def _plan(
         n_good=len(good),
         n_anomalous=len(defects),
         holdout=holdout,
-        false_positive_rate=asked,
+        false_positive_rate=asked_rate,
         leave_one_out=leave_one_out,
-        random_state=seed,
+        **options,
     )
+    if review_rate is not None and review_rate <= (plan.false_positive_rate or 1.0):
+        # Before anything is learned.
+        if plan.false_positive_rate is None:
+            rule = "goes with good images that set the threshold, and no --defects"
+        else:
+            rule = f"must be above {_percent(plan)}, the share predicted anomalous"
+        raise ValueError(f"--review-rate {rule}; got {review_rate:g}.")
     if plan.leave_one_out and not leave_one_out:
         tell.print(
             f"{len(images)} images are too few to hold some out for a rate of 5 %. How "
@@ -283,7 +320,11 @@ def _percent(plan: CalibrationPlan) -> str:
 
 
 def _calibrate(
-    model: AnomalyDetector, good: list[str], defects: list[str], plan: CalibrationPlan
+    model: AnomalyDetector,
+    good: list[str],
+    defects: list[str],
+    plan: CalibrationPlan,
+    review_rate: float | None,
 ) -> None:
     """Set the threshold on good images, and on defects where there are some."""
     if defects:
@@ -293,11 +334,14 @@ def _calibrate(
         )
         model.calibrate([*good, *defects], [1] * len(good) + [-1] * len(defects))
     elif good:
+        least = "at most" if model.threshold_rule == "quantile" else "about"
         tell.print(
-            f"Setting the threshold on {len(good)} good images: at most "
+            f"Setting the threshold on {len(good)} good images: {least} "
             f"{_percent(plan)} of good parts will be predicted anomalous ..."
         )
-        model.calibrate(good, false_positive_rate=plan.false_positive_rate)
+        model.calibrate(
+            good, false_positive_rate=plan.false_positive_rate, review_rate=review_rate
+        )
 
 
 def _examine(model: AnomalyDetector, training: list[str], folder: Path | None) -> None:

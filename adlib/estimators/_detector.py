@@ -15,24 +15,24 @@ from numpy.typing import ArrayLike
 from sklearn.base import BaseEstimator
 from sklearn.exceptions import NotFittedError
 
-from adlib._inspection import Inspection, stretched
+from adlib._inspection import Inspection, Limits, stretched
 from adlib._typing import AnyArray, BoolArray, Float32Array, Float64Array, Int64Array
 from adlib._validation import (
     check_finite,
     check_image_size,
-    check_ratio,
     describe,
     refusal,
 )
 from adlib.estimators._calibration import (
     Calibration,
     Candidates,
+    Rates,
     calibration,
     check_left_out,
+    check_rates,
     check_same_images,
     left_out_calibration,
     others,
-    threshold_text,
 )
 from adlib.estimators._examination import Examination, Examiner
 from adlib.estimators._labels import (
@@ -54,6 +54,7 @@ from adlib.estimators._patches import (
     open_normal,
     warn_of_skipped,
 )
+from adlib.estimators._promise import threshold_text
 from adlib.estimators._regions import Region, regions_above
 from adlib.estimators._results import ImageEmbeddings, Inside, Scored
 from adlib.estimators._settings import Settings
@@ -62,6 +63,7 @@ from adlib.features._backbone import DEFAULT_STRIDES, Precision, Runtime
 from adlib.images import Failure, Images, Source, open_source
 from adlib.images._pixels import ColorOrder
 from adlib.images._region import RegionLike, RegionOfInterest
+from adlib.thresholds._log_normal import RateRule
 
 
 class AnomalyDetector(BaseEstimator, metaclass=ABCMeta):
@@ -83,7 +85,9 @@ class AnomalyDetector(BaseEstimator, metaclass=ABCMeta):
         threshold_: What ``calibrate``, or ``fit`` with ``false_positive_rate``, set; or
             None. It may be set by hand, to a finite number.
         pixel_threshold_: Set with it, for the pixels of anomaly maps; or None.
-        calibration_: How both were set, a ``Calibration``; or None.
+        review_threshold_: Set with it where a ``review_rate`` was given: scores above
+            it, up to the threshold, are to be reviewed; or None.
+        calibration_: How they were set, a ``Calibration``; or None.
         left_out_scores_: With ``false_positive_rate``, what ``leave_one_out_scores``
             gave in ``fit``, (n_images,) float32; else None.
         examination_: With ``false_positive_rate``, what ``examine`` would give, an
@@ -115,6 +119,8 @@ class AnomalyDetector(BaseEstimator, metaclass=ABCMeta):
     precision: Precision
     runtime: Runtime
     false_positive_rate: float | None = None
+    threshold_rule: RateRule = "quantile"
+    review_rate: float | None = None
     least_area: float = 0.0
     region: RegionLike | None = None
     backbone_: Backbone
@@ -125,6 +131,7 @@ class AnomalyDetector(BaseEstimator, metaclass=ABCMeta):
     skipped_: list[Failure]
     threshold_: float | None
     pixel_threshold_: float | None
+    review_threshold_: float | None
     calibration_: Calibration | None
     left_out_scores_: Float32Array | None
     examination_: Examination | None
@@ -296,10 +303,9 @@ class AnomalyDetector(BaseEstimator, metaclass=ABCMeta):
         anomalous = None if y is None else as_anomalous(y, owner)
         source = open_normal(X, anomalous, owner, settings.pixel_format)
         zero_one = y is not None and one_is_anomalous(y)
-        rate = self.false_positive_rate
-        if rate is not None:
-            rate = check_ratio(rate, "false_positive_rate", owner, closed=False)
-            check_left_out(X, source.n_items, rate, owner)
+        rates = self._own_rates(owner)
+        if rates is not None:
+            check_left_out(X, source.n_items, rates, owner)
         backbone = Backbone(
             self.backbone,
             weights=self.weights,
@@ -336,12 +342,12 @@ class AnomalyDetector(BaseEstimator, metaclass=ABCMeta):
             _one_is_anomalous=zero_one,
         )
         fitted._take_over(None)
-        if rate is not None:
+        if rates is not None:
             left_out, fitted.examination_ = fitted._leave_one_out(
                 source, settings, owner
             )
             fitted.left_out_scores_ = left_out.scores.astype(np.float32)
-            fitted._take_over(left_out_calibration(left_out, rate, owner))
+            fitted._take_over(left_out_calibration(left_out, rates, owner))
         warn_of_skipped(images.skipped)
         if anomalous is not None and zero_one:
             warn_of_few_normal(anomalous, owner)
@@ -363,7 +369,7 @@ class AnomalyDetector(BaseEstimator, metaclass=ABCMeta):
             height, width = self.region_.shape
             share = 100 * self.region_.mean()
             texts["region"] = f"a region of {share:.3g} % of {height}x{width} pixels"
-        text = threshold_text(self._threshold(), self.calibration_)
+        text = threshold_text(*self._limits()[:2], self.calibration_)
         return {**texts, "threshold": text}
 
     def score(self, X: Images, y: object = None) -> Float32Array:
@@ -517,10 +523,16 @@ class AnomalyDetector(BaseEstimator, metaclass=ABCMeta):
 
     def _inspect(self, batches: Iterator[Patches]) -> Iterator[Inspection]:
         for patches in batches:
-            unseen = None if self.threshold_ is None else OUTLIER
+            limits = self._limits()
+            unseen = None if limits.threshold is None else OUTLIER
             results = {
                 failure.position: Inspection(
-                    failure.name, float("nan"), unseen, None, failure.reason
+                    failure.name,
+                    float("nan"),
+                    unseen,
+                    None,
+                    failure.reason,
+                    decision=limits.unseen(),
                 )
                 for failure in patches.failures
             }
@@ -531,10 +543,12 @@ class AnomalyDetector(BaseEstimator, metaclass=ABCMeta):
                 threshold = self._finite("pixel_threshold_")
                 verdicts = self._verdicts(scored.image_scores)
                 for i, position in enumerate(patches.positions):
+                    score = float(scored.image_scores[i])
+                    verdict = None if verdicts is None else int(verdicts[i])
                     results[position] = Inspection(
                         path=patches.names[i],
-                        score=float(scored.image_scores[i]),
-                        verdict=None if verdicts is None else int(verdicts[i]),
+                        score=score,
+                        verdict=verdict,
                         map=maps[i],
                         size=patches.sizes[i],
                         worst_pixel=(worst[i][0], worst[i][1]),
@@ -545,6 +559,7 @@ class AnomalyDetector(BaseEstimator, metaclass=ABCMeta):
                                 maps[i], threshold, patches.sizes[i], self.least_area
                             )
                         ),
+                        **limits.judged(score, verdict),
                     )
             for position in sorted(results):
                 yield results[position]
@@ -643,6 +658,7 @@ class AnomalyDetector(BaseEstimator, metaclass=ABCMeta):
         y: ArrayLike | None = None,
         *,
         false_positive_rate: float | None = None,
+        review_rate: float | None = None,
     ) -> Self:
         """Set the threshold that ``predict`` uses.
 
@@ -653,19 +669,23 @@ class AnomalyDetector(BaseEstimator, metaclass=ABCMeta):
                 are. None: all images are good.
             false_positive_rate: Without labels, the share of good images that may be
                 predicted anomalous, in (0, 1): the chance for a new good image is at
-                most that (split conformal). None: 0.05.
+                most that (split conformal). None: 0.05. With
+                ``threshold_rule="log-normal"`` it is an estimate.
+            review_rate: Without labels, the share of good images whose score may lie
+                above ``review_threshold_``, above ``false_positive_rate``; the rest of
+                that share is to be reviewed. None: nothing is.
 
         Returns:
-            The estimator, with ``threshold_``, ``pixel_threshold_`` and
-            ``calibration_`` set.
+            The estimator, with ``threshold_``, ``pixel_threshold_``,
+            ``review_threshold_`` and ``calibration_`` set.
 
         Raises:
-            TypeError: ``false_positive_rate`` is no number.
+            TypeError: A rate is no number.
             ImageError: No image is usable.
             ValueError: ``y`` lacks one of the classes, does not fit ``X`` or is the
                 wrong way round; half of the good or of the anomalous images are
-                training images; both ``y`` and ``false_positive_rate`` are given; or
-                there are too few images for the rate.
+                training images; both ``y`` and a rate are given; or there are too few
+                images for the rate, or their scores allow no log-normal law.
 
         Note:
             Training images are recognised by their pixels. Fewer than half are left out
@@ -673,12 +693,15 @@ class AnomalyDetector(BaseEstimator, metaclass=ABCMeta):
         """
         owner = f"{type(self).__name__}.calibrate"
         rate = 0.05 if false_positive_rate is None else false_positive_rate
-        rate = check_ratio(rate, "false_positive_rate", owner, closed=False)
+        rates = check_rates(rate, review_rate, self.threshold_rule, owner)
         labels = None if y is None else as_anomalous(y, owner)
         if labels is not None:
-            if false_positive_rate is not None:
-                rule = "None where y is given, since the threshold then maximises F1"
-                raise ValueError(refusal("false_positive_rate", owner, rule, f"{rate}"))
+            given = {"false_positive_rate": false_positive_rate}
+            given["review_rate"] = review_rate
+            rule = "None where y is given, since the threshold then maximises F1"
+            for name, value in given.items():
+                if value is not None:
+                    raise ValueError(refusal(name, owner, rule, f"{value}"))
             check_both_classes(labels, owner)
         settings = self._ready()
         good_alone = labels is None
@@ -695,7 +718,7 @@ class AnomalyDetector(BaseEstimator, metaclass=ABCMeta):
         )
         warn_of_skipped(images.skipped)
         known = self.training_images_, self.training_digests_
-        found = calibration(candidates, images.n_images, labels, rate, known, owner)
+        found = calibration(candidates, images.n_images, labels, rates, known, owner)
         self._take_over(found)
         return self
 
@@ -759,7 +782,7 @@ class AnomalyDetector(BaseEstimator, metaclass=ABCMeta):
         owner = f"{type(self).__name__}.{method}"
         settings = self._ready()
         anomalous = None if y is None else as_anomalous(y, owner)
-        check_left_out(X, len(self.training_images_), 0.5, owner)
+        check_left_out(X, len(self.training_images_), Rates(0.5), owner)
         source = open_normal(X, anomalous, owner, settings.pixel_format)
         return self._leave_one_out(source, settings, owner)
 
@@ -843,18 +866,45 @@ class AnomalyDetector(BaseEstimator, metaclass=ABCMeta):
         """Set what a calibration found."""
         self.calibration_ = calibration
         self._calibrated_with = self._values_of(self._aggregated_by)
-        self.threshold_ = self.pixel_threshold_ = None
+        self.threshold_ = self.pixel_threshold_ = self.review_threshold_ = None
         if calibration is not None:
+            self.review_threshold_ = calibration.review_threshold
             self.threshold_ = calibration.threshold
             self.pixel_threshold_ = calibration.pixel_threshold
 
-    def _threshold(self) -> float | None:
-        """Return the threshold, which may have been set by hand, or raise.
+    def _own_rates(self, owner: str) -> Rates | None:
+        """Return what ``fit`` sets thresholds with, None if it sets none, or raise."""
+        rate, review_rate = self.false_positive_rate, self.review_rate
+        if rate is None and review_rate is not None:
+            rule = "None without a false_positive_rate, with which fit sets thresholds"
+            remedy = "Or pass it to calibrate."
+            raise ValueError(refusal("review_rate", owner, rule, review_rate, remedy))
+        checked = check_rates(
+            0.05 if rate is None else rate, review_rate, self.threshold_rule, owner
+        )
+        return None if rate is None else checked
+
+    def _limits(self) -> Limits:
+        """Return the thresholds of image scores and what p-values are taken from."""
+        calibration = self.calibration_
+        scores: tuple[float, ...] = ()
+        if calibration is not None and (
+            self._calibrated_with == self._values_of(self._aggregated_by)
+        ):
+            scores = calibration.scores
+        return Limits(self._threshold(), self._threshold("review_threshold_"), scores)
+
+    def _threshold(self, name: str = "threshold_") -> float | None:
+        """Return a threshold, which may have been set by hand, or raise.
 
         It must not have been set for scores that are aggregated otherwise.
         """
-        threshold = self._finite("threshold_")
-        if self.calibration_ is not None and threshold == self.calibration_.threshold:
+        threshold, calibration = self._finite(name), self.calibration_
+        if (
+            threshold is not None
+            and calibration is not None
+            and threshold == getattr(calibration, name.removesuffix("_"))
+        ):
             done = "the threshold was set"
             self._check_unchanged(self._calibrated_with, done, "calibrate")
         return threshold

@@ -44,6 +44,7 @@ from adlib.features._weights import DEFAULT_BACKBONE
 from adlib.images._pixels import ColorOrder
 from adlib.images._region import RegionLike
 from adlib.images._stream import OnError
+from adlib.thresholds._log_normal import RateRule
 
 Channels: TypeAlias = Literal["random", "all", "pca"]
 GaussianAggregation: TypeAlias = Literal["max", "map_max", "top_mean"]
@@ -96,6 +97,14 @@ class PaDiM(AnomalyDetector):
         false_positive_rate: None, or the share of good images that may be predicted
             anomalous, in (0, 1): ``fit`` then reads ``X`` twice and sets the threshold
             from ``leave_one_out_scores``, without a guarantee.
+        threshold_rule: How good images' scores become thresholds, in ``fit`` and in
+            ``calibrate``: "quantile", one of the scores; or "log-normal", from their
+            median and upper quartile (see ``log_normal_threshold``). That one allows
+            any rate below 0.5 of four images and more, and odd images hardly move it,
+            but the rate is an estimate, of ``calibrate`` too.
+        review_rate: None, or with ``false_positive_rate`` the share of good images
+            whose score may lie above ``review_threshold_``, a higher share: those up to
+            the threshold are to be reviewed.
         least_area: Regions of an anomaly map that are smaller count for nothing, in
             pixels of the image; ``calibrate`` and ``false_positive_rate`` then set the
             pixel threshold for the regions that are left.
@@ -163,6 +172,8 @@ class PaDiM(AnomalyDetector):
         aggregation: GaussianAggregation = "max",
         top_ratio: float = 0.01,
         false_positive_rate: float | None = None,
+        threshold_rule: RateRule = "quantile",
+        review_rate: float | None = None,
         least_area: float = 0.0,
         batch_size: int = 16,
         device: str = "auto",
@@ -187,6 +198,8 @@ class PaDiM(AnomalyDetector):
         self.aggregation = aggregation
         self.top_ratio = top_ratio
         self.false_positive_rate = false_positive_rate
+        self.threshold_rule = threshold_rule
+        self.review_rate = review_rate
         self.least_area = least_area
         self.batch_size = batch_size
         self.device = device

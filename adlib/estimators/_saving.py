@@ -30,6 +30,7 @@ from adlib.features._runtimes import check_bfloat16
 from adlib.features._weights import Normalisation
 from adlib.images._region import RegionOfInterest
 from adlib.thresholds import lowest_rate
+from adlib.thresholds._log_normal import RateRule
 
 if TYPE_CHECKING:
     from adlib.estimators._detector import AnomalyDetector
@@ -56,6 +57,8 @@ ADDED_LATER: dict[str, Any] = {
     "least_area": 0.0,
     "augment": None,
     "contamination": None,
+    "threshold_rule": "quantile",
+    "review_rate": None,
     "region": None,
 }
 MASK, FUNCTION = "mask", "function"  # what a header says of a region
@@ -158,6 +161,7 @@ def save_detector(
         "grid": list(detector.grid_),
         "threshold": detector._threshold(),
         "pixel_threshold": detector._finite("pixel_threshold_"),
+        "review_threshold": detector._threshold("review_threshold_"),
         "calibration": calibration and calibration._asdict(),
         "left_out_scores": None if left_out is None else left_out.tolist(),
         "training_images": detector.training_images_,
@@ -202,7 +206,8 @@ def restore_detector(
     height, width = numbers(state, "grid", int, length=2)
     thresholds = [
         None if state.get(field) is None else number(state, field, float)
-        for field in ("threshold", "pixel_threshold")  # older files know no second
+        # Older files know the first alone, or the first two.
+        for field in ("threshold", "pixel_threshold", "review_threshold")
     ]
     left_out = None
     if state.get("left_out_scores") is not None:  # older files know none
@@ -234,7 +239,8 @@ def restore_detector(
     except (ValueError, WeightsError) as error:
         raise ModelFileError(f"The model file is damaged: {error}") from error
     detector._take_over(_calibration_of(state))
-    detector.threshold_, detector.pixel_threshold_ = thresholds
+    detector.threshold_, detector.pixel_threshold_ = thresholds[:2]
+    detector.review_threshold_ = thresholds[2]
     detector.grid_ = (height, width)
     detector.left_out_scores_, detector.examination_ = left_out, None
     detector.training_images_, detector.training_digests_ = names, digests
@@ -322,21 +328,40 @@ def _calibration_of(state: Mapping[str, Any]) -> Calibration | None:
     if saved is None:
         return None
     rule = f"None or an object of {', '.join(Calibration._fields)}, as they can be"
-    if not isinstance(saved, dict) or saved.keys() != set(Calibration._fields):
+    if not isinstance(saved, dict):
+        raise damaged("calibration", rule)
+    # Older files know fewer fields.
+    saved = Calibration._field_defaults | {"scores": []} | saved
+    if saved.keys() != set(Calibration._fields):
         raise damaged("calibration", rule)
     found = Calibration(**saved)
     n_normal, n_anomalous = (number(saved, f, int) for f in ("n_normal", "n_anomalous"))
-    fits = found.kind in get_args(CalibrationKind) and n_normal > 0
+    scores = numbers(saved, "scores", float)
+    fits = (
+        found.kind in get_args(CalibrationKind)
+        and n_normal > 0
+        and found.rule in get_args(RateRule)
+        and len(scores) in (0, n_normal)
+        and scores == sorted(scores)
+    )
+    review = found.review_threshold
     if found.kind == "F1":
         fits = fits and found.false_positive_rate is None and n_anomalous > 0
+        fits = fits and found.review_rate is review is None
     elif fits:
         rate = number(saved, "false_positive_rate", float)
-        fits = n_anomalous == 0 and lowest_rate(n_normal) <= rate < 1.0
+        lowest = lowest_rate(n_normal) if found.rule == "quantile" else 0.0
+        fits = n_anomalous == 0 and lowest <= rate < 1.0
+        if found.review_rate is not None or review is not None:
+            review = number(saved, "review_threshold", float)
+            fits = fits and rate < number(saved, "review_rate", float) < 1.0
     if not fits:
         raise damaged("calibration", rule)
     return found._replace(
         threshold=number(saved, "threshold", float),
         pixel_threshold=number(saved, "pixel_threshold", float),
+        review_threshold=review,
+        scores=tuple(scores),
     )
 
 

@@ -22,8 +22,8 @@ from adlib._typing import AnyArray
 from adlib._validation import check_image_size, check_option, describe, refusal
 from adlib._version import __version__
 from adlib.estimators import AnomalyDetector, PaDiM, PatchCore
-from adlib.estimators._calibration import threshold_text
 from adlib.estimators._labels import as_anomalous, check_one_each
+from adlib.estimators._promise import threshold_text
 from adlib.estimators._saving import plain
 from adlib.exceptions import InputWarning
 from adlib.export._check import compare, made_images, refuse
@@ -239,7 +239,7 @@ def _header(
     precision: ExportPrecision,
 ) -> dict[str, Any]:
     """Return what the file says of itself; ``FIELDS`` of the runtime lists it."""
-    threshold = detector._threshold()
+    limits = detector._limits()
     size = detector._size if map_size is None else map_size
     parameters = detector.get_params(deep=False)
     region = detector.region_
@@ -264,9 +264,11 @@ def _header(
         "input_size": None if input_size is None else list(input_size),
         "map_size": size if isinstance(size, str) else list(size),
         "precision": precision,
-        "threshold": threshold,
+        "threshold": limits.threshold,
         "pixel_threshold": detector._finite("pixel_threshold_"),
-        "promise": threshold_text(threshold, detector.calibration_),
+        "review_threshold": limits.review_threshold,
+        "calibration_scores": list(limits.scores),
+        "promise": threshold_text(*limits[:2], detector.calibration_),
         "n_training_images": len(detector.training_images_),
         "learned_sha256": hashlib.sha256(learned.tobytes()).hexdigest(),
         "inputs": {"images": "(n, height, width, 1 grey, 3 RGB or 4 RGBA) uint8"},

@@ -33,6 +33,7 @@ TALLEST = 1024  # strip fits, unless they would then be higher than this
 LONGEST_NAME = 60  # characters of a numbered name, which hold the folders too
 NUMBERED = re.compile(r"\d{4,}_.*\.png")
 VERDICTS = {1: ("normal", BLUE), -1: ("anomalous", ORANGE)}
+REVIEW = ("review", "#6b6b00")
 
 Saved = tuple[Inspection, Path | None]
 
@@ -261,6 +262,8 @@ def _picture(
     size = max(12.0, min(max(drawn.size) / 36, drawn.width / 21))
     font = ImageFont.load_default(size)
     verdict, colour = VERDICTS[-1 if result.verdict == -1 else 1]
+    if result.decision == "REVIEW":
+        verdict, colour = REVIEW
     texts = f"{result.score:.4g}", f"{threshold:.4g}"
     if texts[0] == texts[1]:  # show on which side of the threshold the score lies
         texts = f"{result.score:.9g}", f"{threshold:.9g}"
