@@ -295,6 +295,7 @@ class AnomalyDetector(BaseEstimator, metaclass=ABCMeta):
             TypeError, ValueError: A parameter, ``X`` or ``y`` is not as stated; or
                 ``X`` cannot be read twice, or is too small, for
                 ``false_positive_rate``.
+            MemoryError: The patches of all images would not fit (``PatchCore``).
             WeightsError: The backbone's weights are not available.
             ImportError: A library that the parameters ask for is not installed.
         """

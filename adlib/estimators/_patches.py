@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import math
 import warnings
 from collections.abc import Callable, Generator, Iterable, Iterator
 from concurrent.futures import Executor
@@ -14,6 +15,7 @@ from typing import NamedTuple, TypeAlias
 import numpy as np
 import torch
 
+from adlib._memory import available_memory
 from adlib._progress import ProgressBar
 from adlib._threads import Process, Threads, available_threads
 from adlib._torch import lone_threads, undisturbed
@@ -35,6 +37,8 @@ MOST_LISTED = 5  # skipped images that a warning names
 # Images a batch up to which the next batch is embedded while the last is searched: 1.4
 # times as many images a second with 1 or 2, none more with 16, which fill every core.
 SMALL_BATCH = 4
+BATCH_PIXELS = 2**24  # of images that are read at once, where there are so many: 200 MB
+PEAK = 1.5  # times the patches: what fit holds at most, coreset and copies included
 
 
 class Patches(NamedTuple):
@@ -88,6 +92,11 @@ def embed(
     next part may be minutes away, and a camera may belong to its thread. ``digests``
     take a few percent of the time.
     """
+    height, width = settings.image_size
+    # Of large images a few are enough to keep all threads busy.
+    n_threads = settings.n_workers or available_threads()
+    fits = max(n_threads, BATCH_PIXELS // (height * width))
+    settings = settings._replace(batch_size=min(settings.batch_size, fits))
     batches = _embed_in_turn(source, embedder, settings, description, digests)
     begun = Process("An iterator over results", "Call the method again there.")
     if settings.batch_size > SMALL_BATCH or source.n_items is None:
@@ -316,11 +325,33 @@ class Points(NamedTuple):
         return np.stack([image, *np.divmod(patch, self.grid[1])], axis=1)
 
 
+def _check_room(
+    n_images: int, image_bytes: int, n_features: int, n_held: int = 0
+) -> None:
+    """Raise unless there is memory for the patches of images, and their coreset.
+
+    Those of the first ``n_held`` are in memory already.
+    """
+    free = available_memory() + n_held * image_bytes
+    needed = int(PEAK * n_images * image_bytes)
+    if needed <= free:
+        return
+    fit = int(free / PEAK / image_bytes)
+    side = math.sqrt(free / needed)
+    raise MemoryError(
+        f"The patches of {n_images} images, {image_bytes // (4 * n_features):,} of "
+        f"{n_features} features each, take {needed / 1e9:.3g} GB while a coreset is "
+        f"chosen; {free / 1e9:.3g} GB are free. Fit {fit} images, or set image_size to "
+        f"{side:.2g} of its sides, or a region."
+    )
+
+
 def gather(batches: Iterable[Patches], n_images: int | None) -> Points:
     """Return the patches of all batches, without a second copy of them.
 
     Where the number of images is known, skipped ones included, the array is made at
     once; memory that is never filled is never touched. Otherwise it grows in place.
+    Raises MemoryError at the first batch if all would not fit.
     """
     whole, n_points, n_seen = np.empty((0, 0), np.float32), 0, 0
     numbers: list[Int64Array] = []
@@ -329,9 +360,11 @@ def gather(batches: Iterable[Patches], n_images: int | None) -> Points:
         n_new, grid = len(batch.embeddings), batch.grid
         if not n_points:
             n_expected = (n_images or n_new) * (len(rows) // n_new)
+            _check_room(n_images or n_new, rows.nbytes // n_new, rows.shape[1])
             whole = np.empty((n_expected, rows.shape[1]), np.float32)
         if n_points + len(rows) > len(whole):
             shape = (n_points + len(rows), rows.shape[1])
+            _check_room(n_seen + n_new, rows.nbytes // n_new, rows.shape[1], n_seen)
             whole.resize(shape, refcheck=False)  # nobody else has seen it
         whole[n_points : n_points + len(rows)] = rows
         n_points += len(rows)

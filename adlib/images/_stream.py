@@ -17,6 +17,7 @@ from adlib.images._region import RegionOfInterest
 from adlib.images._sources import Item, Source
 
 OnError: TypeAlias = Literal["raise", "skip"]
+AHEAD_PIXELS = 2**24  # of images that wait: 200 MB
 MOST_WORKERS = 8  # decoding rarely keeps more threads busy beside a model
 
 
@@ -89,8 +90,9 @@ def read_batches(
 
     Note:
         Besides the current batch at most ``batch_size + 2 * n_workers`` images are
-        held, so far ahead is the source read; one of unknown length, as of a camera, no
-        further than the current batch. It is read in the caller's thread.
+        held, and of large ones fewer, so far ahead is the source read; one of unknown
+        length, as of a camera, no further than the current batch. It is read in the
+        caller's thread.
 
     Example:
         >>> import numpy as np
@@ -101,7 +103,11 @@ def read_batches(
         [(2, 3, 16, 16), (1, 3, 16, 16)]
     """
     workers = n_workers or min(available_threads(), MOST_WORKERS)
-    look_ahead = batch_size + 2 * workers if source.n_items is not None else 0
+    look_ahead = 0
+    if source.n_items is not None:
+        height, width = image_size
+        ahead = max(1, AHEAD_PIXELS // (height * width))
+        look_ahead = batch_size + min(2 * workers, ahead)
     items = iter(source.items)
     waiting: deque[tuple[Item, Future[_Loaded]]] = deque()
     begun = Process("An iterator over images", "Call read_batches again there.")
