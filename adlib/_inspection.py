@@ -48,7 +48,8 @@ class Inspection(Short):
         path: The image's path, or "image 7" for the eighth of those that have none.
         score: Image score, higher = more anomalous.
         verdict: +1 normal, -1 anomalous; None before ``calibrate``. -1 if skipped.
-        map: Anomaly map, (height, width) float32, same direction as the score.
+        map: Anomaly map of the whole image, (height, width) float32, of ``image_size``
+            but for letterboxed images; same direction as the score.
         error: Why the image was skipped, or None.
         size: (height, width) of the image itself, as EXIF turns it upright.
         worst_pixel: (row, column) in the image itself of the centre of the patch with

@@ -12,7 +12,13 @@ from typing import Literal, NamedTuple, TypeAlias, get_args
 
 import numpy as np
 
-from adlib._typing import AnyArray, BoolArray, Float64Array, Int64Array
+from adlib._typing import (
+    AnyArray,
+    BoolArray,
+    Float32Array,
+    Float64Array,
+    Int64Array,
+)
 from adlib._validation import check_option, check_ratio, describe, refusal
 from adlib.estimators._labels import check_both_classes, check_one_each
 from adlib.estimators._patches import Pass, Patches
@@ -102,7 +108,7 @@ class Candidates(NamedTuple):
         cls,
         images: Pass,
         score: Callable[[Patches, Int64Array], Scored],
-        size: tuple[int, int],
+        maps: Callable[[Scored, list[tuple[int, int]]], list[Float32Array]],
         least_area: float,
     ) -> Candidates:
         """Score images in one pass; ``score`` is also given the numbers of a batch."""
@@ -111,8 +117,8 @@ class Candidates(NamedTuple):
             last = len(images.names)
             scored = score(patches, np.arange(last - len(patches.names), last))
             scores.append(scored.image_scores)
-            maps = zip(scored.anomaly_maps(size), patches.sizes, strict=True)
-            found = [highest_threshold(one, own, least_area) for one, own in maps]
+            sized = zip(maps(scored, patches.sizes), patches.sizes, strict=True)
+            found = [highest_threshold(one, own, least_area) for one, own in sized]
             peaks.append(np.array(found, np.float32))
         return cls(
             np.array(images.positions, np.int64),

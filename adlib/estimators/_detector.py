@@ -61,7 +61,7 @@ from adlib.estimators._settings import Settings
 from adlib.features import Backbone
 from adlib.features._backbone import DEFAULT_STRIDES, Precision, Runtime
 from adlib.images import Failure, Images, Source, open_source
-from adlib.images._pixels import ColorOrder
+from adlib.images._pixels import Box, ColorOrder, Resize
 from adlib.images._region import RegionLike, RegionOfInterest
 from adlib.thresholds._log_normal import RateRule
 
@@ -105,6 +105,7 @@ class AnomalyDetector(BaseEstimator, metaclass=ABCMeta):
         "embedding",
         "image_size",
         "region",
+        "resize",
         "precision",
         "runtime",
     )
@@ -123,6 +124,7 @@ class AnomalyDetector(BaseEstimator, metaclass=ABCMeta):
     review_rate: float | None = None
     least_area: float = 0.0
     region: RegionLike | None = None
+    resize: Resize = "stretch"
     backbone_: Backbone
     grid_: tuple[int, int]
     region_: BoolArray | Callable[[AnyArray], AnyArray] | None
@@ -317,10 +319,7 @@ class AnomalyDetector(BaseEstimator, metaclass=ABCMeta):
             runtime=settings.runtime,
             random_state=settings.random_state,
         )
-        region = None
-        if self.region is not None:
-            name = type(self).__name__
-            region = RegionOfInterest(self.region, settings.image_size, name)
+        region = self._new_region()
         settings = settings._replace(region=region)
         embedder = self._new_embedder(backbone, settings)
         reading = embed(source, embedder, settings, "Reading features", digests=True)
@@ -456,8 +455,9 @@ class AnomalyDetector(BaseEstimator, metaclass=ABCMeta):
         Args:
             X: Images, as in ``fit``.
             size: None: maps at ``image_size``; (height, width): stretched to this
-                size; "original": each stretched to the size of its own image, as EXIF
-                turns it upright. Stretching is bilinear, as overlays show it.
+                size; both hold 0 around letterboxed images. "original": each stretched
+                to the size of its own image, as EXIF turns it upright. Stretching is
+                bilinear, as overlays show it.
 
         Returns:
             (n_images, height, width) float32; with "original" a list of (height, width)
@@ -476,7 +476,10 @@ class AnomalyDetector(BaseEstimator, metaclass=ABCMeta):
         images = Pass(self._embed(X, "anomaly_maps", "Scoring"))
         maps: dict[int, Float32Array] = {}
         for patches in images:
-            drawn = self._scored(patches).anomaly_maps(self._size)
+            scored = self._scored(patches)
+            drawn = list(scored.anomaly_maps(self._size))
+            if size == "original":
+                drawn = self._maps(scored, patches.sizes)
             for position, own, one in zip(
                 patches.positions, patches.sizes, drawn, strict=True
             ):
@@ -539,8 +542,8 @@ class AnomalyDetector(BaseEstimator, metaclass=ABCMeta):
             }
             if patches.names:
                 scored = self._scored(patches)
-                maps = scored.anomaly_maps(self._size)
-                worst = (scored.worst_places() * patches.sizes).astype(int).tolist()
+                maps = self._maps(scored, patches.sizes)
+                worst = scored.worst_places()
                 threshold = self._finite("pixel_threshold_")
                 verdicts = self._verdicts(scored.image_scores)
                 for i, position in enumerate(patches.positions):
@@ -552,7 +555,7 @@ class AnomalyDetector(BaseEstimator, metaclass=ABCMeta):
                         verdict=verdict,
                         map=maps[i],
                         size=patches.sizes[i],
-                        worst_pixel=(worst[i][0], worst[i][1]),
+                        worst_pixel=self._in_image(worst[i], patches.sizes[i]),
                         regions=None
                         if threshold is None
                         else tuple(
@@ -714,7 +717,7 @@ class AnomalyDetector(BaseEstimator, metaclass=ABCMeta):
         candidates = Candidates.of(
             images,
             lambda some, _: self._scored(some),
-            self._size,
+            self._maps,
             settings.least_area,
         )
         warn_of_skipped(images.skipped)
@@ -803,9 +806,7 @@ class AnomalyDetector(BaseEstimator, metaclass=ABCMeta):
 
         embedder = self._embedder()
         reading = embed(source, embedder, settings, "Leaving one out", digests=True)
-        found = Candidates.of(
-            Pass(reading), score, settings.image_size, settings.least_area
-        )
+        found = Candidates.of(Pass(reading), score, self._maps, settings.least_area)
         if len(found.scores) < len(names):
             raise others(names, f"{len(found.scores)} images", owner)
         return found, examiner.result(found, self.grid_)
@@ -835,6 +836,32 @@ class AnomalyDetector(BaseEstimator, metaclass=ABCMeta):
             owner, rule = type(self).__name__, "at least one image"
             raise ValueError(refusal("X", owner, rule, "an empty stream"))
         return images.n_images
+
+    def _new_region(self) -> RegionOfInterest | None:
+        """Return what says which pixels of images count; None: all."""
+        boxed = self.resize == "letterbox"
+        if self.region is None and not boxed:
+            return None
+        name = type(self).__name__
+        return RegionOfInterest(self.region, self._size, name, boxed=boxed)
+
+    def _maps(self, scored: Scored, sizes: list[tuple[int, int]]) -> list[Float32Array]:
+        """Return maps as they lie over their images, which had these sizes."""
+        maps = list(scored.anomaly_maps(self._size))
+        if self.resize == "stretch":
+            return maps
+        return [
+            np.ascontiguousarray(Box.of(size, self._size).cut(one))
+            for one, size in zip(maps, sizes, strict=True)
+        ]
+
+    def _in_image(self, place: AnyArray, size: tuple[int, int]) -> tuple[int, int]:
+        """Return the pixel of an image, of ``size``, at shares of ``image_size``."""
+        if self.resize == "letterbox":
+            box = Box.of(size, self._size)
+            place = (place * self._size - box[:2]) / box[2:]
+        row, column = (place * size).astype(int).tolist()
+        return row, column
 
     def _check_fitted(self) -> None:
         if not hasattr(self, "backbone_"):

@@ -61,7 +61,7 @@ from adlib.features._backbone import Precision, Runtime
 from adlib.features._embedding import Embedder, Embedding, embedding_length
 from adlib.features._weights import DEFAULT_BACKBONE
 from adlib.images import Images
-from adlib.images._pixels import ColorOrder
+from adlib.images._pixels import ColorOrder, Resize
 from adlib.images._region import RegionLike
 from adlib.images._stream import OnError
 from adlib.neighbors import MemoryBank, Recall, greedy_coreset
@@ -91,6 +91,9 @@ class PatchCore(AnomalyDetector):
         weights: "pretrained", the path of a local state dict, or None for random ones.
         stages: timm's stage indices; None takes those at strides 8 and 16.
         image_size: Side in pixels to which images are resized, or (height, width).
+        resize: "stretch" fills ``image_size`` whatever the image's aspect ratio;
+            "letterbox" keeps it, in the middle of ``image_size``, and what lies around
+            the image counts for nothing.
         region: Where defects are looked for, in pixels of the images, all of one size:
             the path of a mask, a mask (height, width) of bool or uint8 (not 0: inside),
             a polygon or several, each of points (x, y), or a function that is given the
@@ -203,6 +206,7 @@ class PatchCore(AnomalyDetector):
         weights: str | None = "pretrained",
         stages: tuple[int, ...] | None = None,
         image_size: int | tuple[int, int] = 320,
+        resize: Resize = "stretch",
         region: RegionLike | None = None,
         color: ColorOrder = "rgb",
         max_value: float | None = None,
@@ -233,6 +237,7 @@ class PatchCore(AnomalyDetector):
         self.weights = weights
         self.stages = stages
         self.image_size = image_size
+        self.resize = resize
         self.region = region
         self.color = color
         self.max_value = max_value
@@ -446,6 +451,7 @@ class PatchCore(AnomalyDetector):
         if self.projection is not None:
             check_int(self.projection, "projection", owner, low=1)
         check_option(self.selection, "selection", owner, get_args(Selection))
+        check_option(self.resize, "resize", owner, get_args(Resize))
         check_augment(self.augment, owner)
         check_contamination(self.contamination, owner)
         check_option(self.search, "search", owner, get_args(SearchKind))

@@ -28,7 +28,6 @@ from adlib.features import Backbone
 from adlib.features._backbone import Precision, Runtime
 from adlib.features._runtimes import check_bfloat16
 from adlib.features._weights import Normalisation
-from adlib.images._region import RegionOfInterest
 from adlib.thresholds import lowest_rate
 from adlib.thresholds._log_normal import RateRule
 
@@ -60,6 +59,7 @@ ADDED_LATER: dict[str, Any] = {
     "threshold_rule": "quantile",
     "review_rate": None,
     "region": None,
+    "resize": "stretch",
 }
 MASK, FUNCTION = "mask", "function"  # what a header says of a region
 REGION = "region"  # the tensor: height and width, 8 bytes each, and packed bits
@@ -247,11 +247,8 @@ def restore_detector(
     detector.skipped_ = []
     detector.backbone_ = backbone
     detector.learned_with_ = detector._values_of(detector._frozen)
-    detector.region_ = detector._region = None
-    if detector.region is not None:
-        size, name = settings.image_size, type(detector).__name__
-        detector._region = RegionOfInterest(detector.region, size, name)
-        detector.region_ = detector._region.region
+    detector._region = region = detector._new_region()
+    detector.region_ = None if region is None else region.region
 
 
 def _saved_region(

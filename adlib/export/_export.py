@@ -121,6 +121,9 @@ def _check_detector(detector: AnomalyDetector, owner: str) -> None:
         rule = "a PatchCore or a PaDiM of adlib's own"
         raise TypeError(refusal("detector", owner, rule, describe(detector)))
     remedy = f"Load it by adlib.load(path, precision={FLOAT!r}), then export it."
+    if detector.resize != "stretch":
+        rule, came = "'stretch'", repr(detector.resize)
+        raise ValueError(refusal("resize of the detector", owner, rule, came))
     if callable(detector.region_):
         rule = "a mask or polygons: no file can hold a function"
         came = "a function"

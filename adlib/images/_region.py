@@ -13,7 +13,7 @@ from adlib._typing import AnyArray, BoolArray, Float32Array
 from adlib._validation import describe, refusal
 from adlib.exceptions import ImageError
 from adlib.images._decode import read_image
-from adlib.images._pixels import GREY, resize
+from adlib.images._pixels import GREY, letterbox, resize
 
 # A mask's path, the mask, polygons of (x, y), or a function of an image's pixels.
 RegionLike: TypeAlias = (
@@ -33,12 +33,15 @@ class RegionOfInterest:
     Of polygons it becomes a mask with the first image, whose size all others must have.
 
     Args:
-        region: As ``PatchCore`` takes it, but for None.
+        region: As ``PatchCore`` takes it.
         image_size: (height, width) that images are resized to.
         owner: What errors call its owner.
+        boxed: Whether ``letterbox`` resizes images, so that what lies around an image
+            is outside.
 
     Attributes:
-        region: The mask, (height, width) bool; or the function.
+        region: The mask, (height, width) bool; or the function; or None.
+        boxed: As given.
 
     Raises:
         ImageError: The mask cannot be read.
@@ -46,13 +49,19 @@ class RegionOfInterest:
     """
 
     def __init__(
-        self, region: RegionLike, image_size: tuple[int, int], owner: str
+        self,
+        region: RegionLike | None,
+        image_size: tuple[int, int],
+        owner: str,
+        *,
+        boxed: bool = False,
     ) -> None:
-        self._image_size, self._owner = image_size, owner
+        self._image_size, self._owner, self.boxed = image_size, owner, boxed
         self._polygons: list[AnyArray] = []
         self.region: BoolArray | Callable[[AnyArray], AnyArray] | None = None
         self._share: Float32Array | None = None
-        if callable(region):
+        self._size: tuple[int, int] | None = None  # without a region, of that share
+        if region is None or callable(region):
             self.region = region
         elif isinstance(region, str | os.PathLike):
             pixels = read_image(region)
@@ -93,6 +102,11 @@ class RegionOfInterest:
             mask = _drawn(self._polygons, size)
             self._polygons = []
             self._take(mask)
+        if self.region is None:
+            if self._size != size:
+                self._size, self._share = size, self._resized(np.ones(size, np.bool_))
+            assert self._share is not None
+            return self._share
         assert isinstance(self.region, np.ndarray)
         assert self._share is not None
         if self.region.shape != size:
@@ -111,8 +125,11 @@ class RegionOfInterest:
         self.region, self._share = mask, self._resized(mask)
 
     def _resized(self, mask: BoolArray) -> Float32Array:
+        values = mask.astype(np.uint8) * np.uint8(255)
+        if self.boxed:
+            return letterbox(values, self._image_size, edge=False)
         # A copy, since torch takes only arrays that may be written.
-        return np.array(resize(mask.astype(np.uint8) * np.uint8(255), self._image_size))
+        return np.array(resize(values, self._image_size))
 
 
 def _polygons(region: object, owner: str) -> list[AnyArray]:

@@ -12,7 +12,7 @@ import numpy as np
 from adlib._threads import Process, Threads, available_threads
 from adlib._typing import Float32Array
 from adlib.exceptions import ImageError
-from adlib.images._pixels import GREY, resize
+from adlib.images._pixels import GREY, letterbox, resize
 from adlib.images._region import RegionOfInterest
 from adlib.images._sources import Item, Source
 
@@ -175,9 +175,10 @@ def _load(
 ) -> _Loaded:
     pixels = source.read(item)
     share = None if region is None else region.share_of(pixels, item.name)
-    return _Loaded(
-        resize(pixels, image_size), (pixels.shape[0], pixels.shape[1]), share
-    )
+    size = pixels.shape[0], pixels.shape[1]
+    if region is not None and region.boxed:
+        return _Loaded(letterbox(pixels, image_size, edge=True), size, share)
+    return _Loaded(resize(pixels, image_size), size, share)
 
 
 def _open_batch(batch_size: int, image_size: tuple[int, int]) -> Batch:
