@@ -148,6 +148,17 @@ def fit(
             "160x640.",
         ),
     ] = "320",
+    resize: Annotated[
+        Literal["stretch", "letterbox"],
+        typer.Option(help="letterbox keeps the aspect ratio (patchcore)."),
+    ] = "stretch",
+    align: Annotated[
+        str | None,
+        typer.Option(
+            help="Reference image; parts that shift and turn by a little are moved to "
+            "lie as in it. Needs the extra align.",
+        ),
+    ] = None,
     region: Annotated[
         str | None,
         typer.Option(
@@ -207,6 +218,8 @@ def fit(
         top_ratio=top_ratio,
         backbone=backbone,
         image_size=image_size,
+        resize=None if resize == "stretch" else resize,
+        align=align,
         region=region,
         threshold_rule=threshold_rule,
         least_area=least_area,
@@ -257,7 +270,7 @@ def _new_model(method: Method, **parameters: Any) -> AnomalyDetector:
 
     typed = {name: value for name, value in parameters.items() if value is not None}
     coreset = typed.get("coreset", 0.0)
-    for name in ("coreset", "augment", "contamination"):
+    for name in ("coreset", "augment", "contamination", "resize"):
         if method == "padim" and name in typed:
             raise ValueError(f"--{name} belongs to --method patchcore; padim has none.")
     if coreset > 1 and coreset.is_integer():

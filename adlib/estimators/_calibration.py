@@ -108,7 +108,7 @@ class Candidates(NamedTuple):
         cls,
         images: Pass,
         score: Callable[[Patches, Int64Array], Scored],
-        maps: Callable[[Scored, list[tuple[int, int]]], list[Float32Array]],
+        maps: Callable[[Scored, Patches], list[Float32Array]],
         least_area: float,
     ) -> Candidates:
         """Score images in one pass; ``score`` is also given the numbers of a batch."""
@@ -117,7 +117,7 @@ class Candidates(NamedTuple):
             last = len(images.names)
             scored = score(patches, np.arange(last - len(patches.names), last))
             scores.append(scored.image_scores)
-            sized = zip(maps(scored, patches.sizes), patches.sizes, strict=True)
+            sized = zip(maps(scored, patches), patches.sizes, strict=True)
             found = [highest_threshold(one, own, least_area) for one, own in sized]
             peaks.append(np.array(found, np.float32))
         return cls(

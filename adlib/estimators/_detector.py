@@ -61,6 +61,7 @@ from adlib.estimators._settings import Settings
 from adlib.features import Backbone
 from adlib.features._backbone import DEFAULT_STRIDES, Precision, Runtime
 from adlib.images import Failure, Images, Source, open_source
+from adlib.images._align import Alignment, Reference, put_back
 from adlib.images._pixels import Box, ColorOrder, Resize
 from adlib.images._region import RegionLike, RegionOfInterest
 from adlib.thresholds._log_normal import RateRule
@@ -106,6 +107,7 @@ class AnomalyDetector(BaseEstimator, metaclass=ABCMeta):
         "image_size",
         "region",
         "resize",
+        "align",
         "precision",
         "runtime",
     )
@@ -125,6 +127,7 @@ class AnomalyDetector(BaseEstimator, metaclass=ABCMeta):
     least_area: float = 0.0
     region: RegionLike | None = None
     resize: Resize = "stretch"
+    align: Reference | None = None
     backbone_: Backbone
     grid_: tuple[int, int]
     region_: BoolArray | Callable[[AnyArray], AnyArray] | None
@@ -140,6 +143,7 @@ class AnomalyDetector(BaseEstimator, metaclass=ABCMeta):
     learned_with_: dict[str, Any]
     _one_is_anomalous: bool = False  # in the labels that fit was given
     _region: RegionOfInterest | None = None
+    _alignment: Alignment | None = None
 
     @abstractmethod
     def _check_parameters(self) -> Settings:
@@ -319,11 +323,12 @@ class AnomalyDetector(BaseEstimator, metaclass=ABCMeta):
             runtime=settings.runtime,
             random_state=settings.random_state,
         )
-        region = self._new_region()
-        settings = settings._replace(region=region)
+        region, alignment = self._new_region(), self._new_alignment()
+        settings = settings._replace(region=region, alignment=alignment)
         embedder = self._new_embedder(backbone, settings)
         reading = embed(source, embedder, settings, "Reading features", digests=True)
-        images = Pass(reading, owner)
+        strict = settings.on_error == "raise"
+        images = Pass(reading, owner, strict=strict)
         with closing(iter(images)) as batches:
             learned = self._learn(batches, source.n_items, embedder, settings)
         # All on a copy, so that whatever fails from here on changes nothing.
@@ -339,6 +344,7 @@ class AnomalyDetector(BaseEstimator, metaclass=ABCMeta):
             examination_=None,
             region_=None if region is None else region.region,
             _region=region,
+            _alignment=alignment,
             _one_is_anomalous=zero_one,
         )
         fitted._take_over(None)
@@ -477,9 +483,9 @@ class AnomalyDetector(BaseEstimator, metaclass=ABCMeta):
         maps: dict[int, Float32Array] = {}
         for patches in images:
             scored = self._scored(patches)
-            drawn = list(scored.anomaly_maps(self._size))
+            drawn = self._maps_in_place(scored, patches)
             if size == "original":
-                drawn = self._maps(scored, patches.sizes)
+                drawn = self._maps(scored, patches)
             for position, own, one in zip(
                 patches.positions, patches.sizes, drawn, strict=True
             ):
@@ -542,8 +548,8 @@ class AnomalyDetector(BaseEstimator, metaclass=ABCMeta):
             }
             if patches.names:
                 scored = self._scored(patches)
-                maps = self._maps(scored, patches.sizes)
-                worst = scored.worst_places()
+                maps = self._maps(scored, patches)
+                worst = self._worst_pixels(scored, patches)
                 threshold = self._finite("pixel_threshold_")
                 verdicts = self._verdicts(scored.image_scores)
                 for i, position in enumerate(patches.positions):
@@ -555,7 +561,7 @@ class AnomalyDetector(BaseEstimator, metaclass=ABCMeta):
                         verdict=verdict,
                         map=maps[i],
                         size=patches.sizes[i],
-                        worst_pixel=self._in_image(worst[i], patches.sizes[i]),
+                        worst_pixel=worst[i],
                         regions=None
                         if threshold is None
                         else tuple(
@@ -845,23 +851,45 @@ class AnomalyDetector(BaseEstimator, metaclass=ABCMeta):
         name = type(self).__name__
         return RegionOfInterest(self.region, self._size, name, boxed=boxed)
 
-    def _maps(self, scored: Scored, sizes: list[tuple[int, int]]) -> list[Float32Array]:
-        """Return maps as they lie over their images, which had these sizes."""
+    def _new_alignment(self) -> Alignment | None:
+        """Return what moves images to lie as a reference does, or None."""
+        if self.align is None:
+            return None
+        name, boxed = type(self).__name__, self.resize == "letterbox"
+        return Alignment(self.align, self._size, name, boxed=boxed)
+
+    def _maps_in_place(self, scored: Scored, patches: Patches) -> list[Float32Array]:
+        """Return maps at ``image_size``, as images lay before they were aligned."""
         maps = list(scored.anomaly_maps(self._size))
+        if not patches.places:
+            return maps
+        return [put_back(*one) for one in zip(maps, patches.places, strict=True)]
+
+    def _maps(self, scored: Scored, patches: Patches) -> list[Float32Array]:
+        """Return maps as they lie over their images."""
+        maps = self._maps_in_place(scored, patches)
         if self.resize == "stretch":
             return maps
         return [
             np.ascontiguousarray(Box.of(size, self._size).cut(one))
-            for one, size in zip(maps, sizes, strict=True)
+            for one, size in zip(maps, patches.sizes, strict=True)
         ]
 
-    def _in_image(self, place: AnyArray, size: tuple[int, int]) -> tuple[int, int]:
-        """Return the pixel of an image, of ``size``, at shares of ``image_size``."""
-        if self.resize == "letterbox":
-            box = Box.of(size, self._size)
-            place = (place * self._size - box[:2]) / box[2:]
-        row, column = (place * size).astype(int).tolist()
-        return row, column
+    def _worst_pixels(self, scored: Scored, patches: Patches) -> list[tuple[int, int]]:
+        """Return row and column of each image's highest value in the image itself."""
+        found = []
+        for i, place in enumerate(scored.worst_places()):
+            size, pixel = patches.sizes[i], place * self._size
+            if patches.places:  # of (x, y), the first pixel's centre at 0
+                x, y = patches.places[i] @ [pixel[1] - 0.5, pixel[0] - 0.5, 1.0]
+                pixel = np.array([y + 0.5, x + 0.5])
+            box = Box(0, 0, *self._size)
+            if self.resize == "letterbox":
+                box = Box.of(size, self._size)
+            pixel = (pixel - box[:2]) / box[2:] * size
+            row, column = np.clip(pixel.astype(int), 0, np.array(size) - 1).tolist()
+            found.append((row, column))
+        return found
 
     def _check_fitted(self) -> None:
         if not hasattr(self, "backbone_"):
@@ -875,7 +903,7 @@ class AnomalyDetector(BaseEstimator, metaclass=ABCMeta):
         self._check_fitted()
         settings = self._check_parameters()
         self._check_unchanged(self.learned_with_, "it was fitted", "fit")
-        return settings._replace(region=self._region)
+        return settings._replace(region=self._region, alignment=self._alignment)
 
     def _values_of(self, names: Sequence[str]) -> dict[str, Any]:
         return {name: getattr(self, name) for name in names}

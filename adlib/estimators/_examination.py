@@ -54,7 +54,7 @@ class NearDuplicates(Short):
         paths: Both images.
         positions: Which images of the source they are.
         share: Of the entries of the memory bank that come from one of them, how many
-            have a patch of the other nearer than half of that image's median distance.
+            have a patch of the other within half of that image's median distance.
     """
 
     paths: tuple[str, str]
@@ -114,7 +114,8 @@ class Examiner:
             if self._origins is not None and scored.nearest is not None:
                 nearest = scored.nearest[i]
                 entry = int(nearest[worst])
-                near = np.unique(nearest[distances < NEAR * np.median(distances)])
+                # Of a copy, in a large bank, that median is 0.
+                near = np.unique(nearest[distances <= NEAR * np.median(distances)])
                 others = np.unique(self._origins[near, 0], return_counts=True)
                 for other, count in zip(*map(np.ndarray.tolist, others), strict=True):
                     self._near[min(number, other), max(number, other)] += count

@@ -41,6 +41,7 @@ from adlib.features import Backbone
 from adlib.features._backbone import Precision, Runtime
 from adlib.features._embedding import Embedder, Embedding, embedding_length
 from adlib.features._weights import DEFAULT_BACKBONE
+from adlib.images._align import Reference
 from adlib.images._pixels import ColorOrder
 from adlib.images._region import RegionLike
 from adlib.images._stream import OnError
@@ -76,6 +77,11 @@ class PaDiM(AnomalyDetector):
             or a polygon or several, each of points (x, y). Patches with half of their
             area outside are not learned, scored or calibrated with, and maps are 0
             there. None: everywhere.
+        align: A reference image (path, or array (h, w) or (h, w, 3)) of the size of the
+            images, for parts that shift and turn by a little: images are moved to lie
+            as it does before anything else (extra ``align``), ``region`` is drawn on
+            it, and maps and places are put back. One that cannot be aligned has no
+            score, whatever ``on_error`` says; ``fit`` refuses it.
         color: Channel order of arrays and tensors: "rgb", or "bgr" as OpenCV has it.
         max_value: What counts as white in 16-bit images and in floats, such as 4095 for
             a camera of 12 bits; None: 65535 and 1.
@@ -163,6 +169,7 @@ class PaDiM(AnomalyDetector):
         stages: tuple[int, ...] | None = None,
         image_size: int | tuple[int, int] = 320,
         region: RegionLike | None = None,
+        align: Reference | None = None,
         color: ColorOrder = "rgb",
         max_value: float | None = None,
         embedding: Embedding = "concat",
@@ -189,6 +196,7 @@ class PaDiM(AnomalyDetector):
         self.stages = stages
         self.image_size = image_size
         self.region = region
+        self.align = align
         self.color = color
         self.max_value = max_value
         self.embedding = embedding

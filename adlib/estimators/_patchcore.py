@@ -61,6 +61,7 @@ from adlib.features._backbone import Precision, Runtime
 from adlib.features._embedding import Embedder, Embedding, embedding_length
 from adlib.features._weights import DEFAULT_BACKBONE
 from adlib.images import Images
+from adlib.images._align import Reference
 from adlib.images._pixels import ColorOrder, Resize
 from adlib.images._region import RegionLike
 from adlib.images._stream import OnError
@@ -100,6 +101,11 @@ class PatchCore(AnomalyDetector):
             pixels of an image, (h, w) or (h, w, 3), uint8 or float32, and returns its
             mask, for parts that move. Patches with half of their area outside are not
             learned, scored or calibrated with, and maps are 0 there. None: everywhere.
+        align: A reference image (path, or array (h, w) or (h, w, 3)) of the size of the
+            images, for parts that shift and turn by a little: images are moved to lie
+            as it does before anything else (extra ``align``), ``region`` is drawn on
+            it, and maps and places are put back. One that cannot be aligned has no
+            score, whatever ``on_error`` says; ``fit`` refuses it.
         color: Channel order of arrays and tensors: "rgb", or "bgr" as OpenCV has it.
         max_value: What counts as white in 16-bit images and in floats, such as 4095 for
             a camera of 12 bits; None: 65535 and 1.
@@ -208,6 +214,7 @@ class PatchCore(AnomalyDetector):
         image_size: int | tuple[int, int] = 320,
         resize: Resize = "stretch",
         region: RegionLike | None = None,
+        align: Reference | None = None,
         color: ColorOrder = "rgb",
         max_value: float | None = None,
         embedding: Embedding = "concat",
@@ -239,6 +246,7 @@ class PatchCore(AnomalyDetector):
         self.image_size = image_size
         self.resize = resize
         self.region = region
+        self.align = align
         self.color = color
         self.max_value = max_value
         self.embedding = embedding
@@ -304,7 +312,7 @@ class PatchCore(AnomalyDetector):
             "Reading features",
             digests=True,
         )
-        images = Pass(batches, owner)
+        images = Pass(batches, owner, strict=settings.on_error == "raise")
         with closing(iter(images)) as coming:
             gathered = gather(coming, source.n_items)
         copies = copies_of(self.augment, settings.image_size)

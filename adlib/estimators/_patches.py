@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import math
 import warnings
-from collections.abc import Callable, Generator, Iterable, Iterator
+from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
 from concurrent.futures import Executor
 from contextlib import closing, suppress
 from dataclasses import replace
@@ -19,7 +19,7 @@ from adlib._memory import available_memory
 from adlib._progress import ProgressBar
 from adlib._threads import Process, Threads, available_threads
 from adlib._torch import lone_threads, undisturbed
-from adlib._typing import BoolArray, Float32Array, Int64Array
+from adlib._typing import BoolArray, Float32Array, Float64Array, Int64Array
 from adlib._validation import refusal
 from adlib.estimators._labels import check_one_each
 from adlib.estimators._results import Inside
@@ -48,7 +48,8 @@ class Patches(NamedTuple):
     the source, ``sizes`` (height, width) before resizing; ``digests`` are empty unless
     asked for; ``failures`` are the images that were skipped. With a region the
     embeddings are (n, n_inside, 1, n_features), of the patches inside alone, and
-    ``inside`` says which these are, the same in all images of a batch.
+    ``inside`` says which these are, the same in all images of a batch. With an
+    alignment ``places`` say how each image lay before it, (2, 3); else it is empty.
     """
 
     embeddings: Float32Array
@@ -58,6 +59,7 @@ class Patches(NamedTuple):
     digests: list[str]
     failures: list[Failure]
     inside: Inside | None = None
+    places: Sequence[Float64Array] = ()
 
     def in_grid(self) -> Float32Array:
         """Return the embeddings in the whole grid, NaN outside of the region."""
@@ -130,12 +132,15 @@ def _embed_in_turn(
         n_workers=settings.n_workers,
         on_error=settings.on_error,
         region=settings.region,
+        alignment=settings.alignment,
     )
     with (
         ProgressBar(description, source.n_items, enabled=settings.progress) as bar,
         lone_threads(settings.n_workers or available_threads()) as pool,
     ):
-        for pixels, positions, names, failures, sizes, shares in batches:
+        for read in batches:
+            pixels, positions, names, failures, sizes, shares, places = read
+            del read
             embeddings = np.empty((0, 1, 1, 1), np.float32)
             if names and settings.device == "cpu":
                 embeddings = _embed_side_by_side(pixels, embedder, pool)
@@ -143,7 +148,9 @@ def _embed_in_turn(
                 embeddings = _embed_in_parts(pixels, embedder)
             made = [_digest(image) for image in pixels] if digests else []
             del pixels  # before the next are read
-            batch = Patches(embeddings, positions, names, sizes, made, failures)
+            batch = Patches(
+                embeddings, positions, names, sizes, made, failures, None, places
+            )
             if shares:
                 inside_of = getattr(embedder, "inside", Inside.of)  # where it copies
                 yield from only_inside(batch, shares, inside_of)
@@ -156,11 +163,18 @@ class Pass:
     """The usable images of one pass, batch by batch, with a list of all of them.
 
     Of what ``embed`` gives. ``owner`` is what errors call the method, where one image
-    at least must be usable.
+    at least must be usable; ``strict`` asks that all are, those that cannot be aligned
+    among them.
     """
 
-    def __init__(self, batches: Generator[Patches], owner: str | None = None) -> None:
-        self._batches, self._owner = batches, owner
+    def __init__(
+        self,
+        batches: Generator[Patches],
+        owner: str | None = None,
+        *,
+        strict: bool = False,
+    ) -> None:
+        self._batches, self._owner, self._strict = batches, owner, strict
         self.positions: list[int] = []
         self.names: list[str] = []
         self.digests: list[str] = []
@@ -175,6 +189,8 @@ class Pass:
                 self.names += patches.names
                 self.digests += patches.digests
                 self.skipped += patches.failures
+                if self._strict and self.skipped:
+                    raise ImageError(self.skipped[0].reason)
                 if patches.names:
                     yield patches
         if self._owner is not None and not self.names:
@@ -305,6 +321,7 @@ def only_inside(
             batch.digests[images],
             batch.failures if first + step >= n_images else [],
             inside,
+            batch.places[images],
         )
 
 

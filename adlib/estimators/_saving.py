@@ -60,7 +60,9 @@ ADDED_LATER: dict[str, Any] = {
     "review_rate": None,
     "region": None,
     "resize": "stretch",
+    "align": None,
 }
+IMAGE, REFERENCE = "image", "reference"  # what a header says of align; the tensor
 MASK, FUNCTION = "mask", "function"  # what a header says of a region
 REGION = "region"  # the tensor: height and width, 8 bytes each, and packed bits
 
@@ -116,7 +118,7 @@ def load(
     resolve_place(device, runtime or "torch", "load")  # before anything is read
     content = read_model(path)
     asked = {"device": device, "precision": precision, "runtime": runtime}
-    asked |= _saved_region(content, region)
+    asked |= _saved_region(content, region) | _saved_reference(content)
     detector = _construct(content, {k: v for k, v in asked.items() if v is not None})
     detector._restore(content, resolve_place(device, detector.runtime, "load"))
     return detector
@@ -184,6 +186,9 @@ def save_detector(
     parameters = detector.get_params(deep=False)
     if REGION in parameters:
         parameters[REGION] = kind
+    if detector._alignment is not None:
+        parameters["align"] = IMAGE
+        arrays[REFERENCE] = detector._alignment.reference
     header = {
         "format": FORMAT,
         "estimator": type(detector).__name__,
@@ -248,7 +253,19 @@ def restore_detector(
     detector.backbone_ = backbone
     detector.learned_with_ = detector._values_of(detector._frozen)
     detector._region = region = detector._new_region()
+    detector._alignment = detector._new_alignment()
     detector.region_ = None if region is None else region.region
+
+
+def _saved_reference(content: ModelContent) -> dict[str, Any]:
+    """Return the parameter ``align`` of a model file, or raise."""
+    kind = content.header["parameters"].get("align")
+    if kind is None:
+        return {}
+    reference = tensor_of(content, REFERENCE, np.uint8, (None, None))
+    if kind != IMAGE or not reference.size:
+        raise damaged(REFERENCE, "an image")
+    return {"align": reference}
 
 
 def _saved_region(

@@ -57,7 +57,12 @@ def stage_seconds(
         times = [now()]
         source = open_source([path], "stage_seconds", settings.pixel_format)
         reading = read_batches(
-            source, image_size=size, batch_size=1, n_workers=1, region=settings.region
+            source,
+            image_size=size,
+            batch_size=1,
+            n_workers=1,
+            region=settings.region,
+            alignment=settings.alignment,
         )
         batch = next(reading)
         images = torch.from_numpy(batch.images)

@@ -124,6 +124,9 @@ def _check_detector(detector: AnomalyDetector, owner: str) -> None:
     if detector.resize != "stretch":
         rule, came = "'stretch'", repr(detector.resize)
         raise ValueError(refusal("resize of the detector", owner, rule, came))
+    if detector.align is not None:
+        rule = "None: no exported file can align images"
+        raise ValueError(refusal("align of the detector", owner, rule, "an image"))
     if callable(detector.region_):
         rule = "a mask or polygons: no file can hold a function"
         came = "a function"

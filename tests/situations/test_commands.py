@@ -18,6 +18,7 @@ from tests.situations.situation import RefusedError, check, refused, warned, wor
 UMLAUTS, CHINESE, NOT_UTF8 = "größe.png", "螺丝.png", "latin\udcff.png"
 ODD = 'a "quoted",\nbroken\rname.png'
 HEADER = "path,score,verdict,error,threshold,worst_row_px,worst_column_px,overlay"
+HEADER += ",decision,p_value,threshold_ratio"
 
 
 def saved(place, threshold=30.0):
