@@ -47,8 +47,8 @@ class Batch(NamedTuple):
         sizes: (height, width) of each image before it was resized, upright.
         shares: With a region, how much of each pixel lies in it, (height, width)
             float32 in [0, 1] for each image; else empty.
-        places: With an alignment, how each image lay before it, (2, 3) float64 each;
-            else empty.
+        places: With an alignment, how each image lay before it, float64 of shape
+            (2, 3) each; else empty.
     """
 
     images: Float32Array
