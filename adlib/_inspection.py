@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+from bisect import bisect_left
+from collections.abc import Sequence
 from dataclasses import dataclass, fields
-from typing import Any
+from typing import Any, Literal, NamedTuple, TypeAlias
 
 import numpy as np
 
 from adlib._typing import Float32Array
 from adlib.images._pixels import resize
+
+Decision: TypeAlias = Literal["PASS", "REVIEW", "FAIL"]
 
 
 def stretched(anomaly_map: Float32Array, size: tuple[int, int] | None) -> Float32Array:
@@ -37,13 +41,15 @@ def _text(value: Any) -> str:
 class Inspection(Short):
     """One image, inspected.
 
-    Of a skipped image the score is NaN, the verdict -1, and all but ``error`` None.
+    Of a skipped image the score is NaN, verdict and decision are as stated, and all but
+    ``error`` is None.
 
     Attributes:
         path: The image's path, or "image 7" for the eighth of those that have none.
         score: Image score, higher = more anomalous.
-        verdict: +1 normal, -1 anomalous; None before ``calibrate``.
-        map: Anomaly map, (height, width) float32, same direction as the score.
+        verdict: +1 normal, -1 anomalous; None before ``calibrate``. -1 if skipped.
+        map: Anomaly map of the whole image, (height, width) float32, of ``image_size``
+            but for letterboxed images; same direction as the score.
         error: Why the image was skipped, or None.
         size: (height, width) of the image itself, as EXIF turns it upright.
         worst_pixel: (row, column) in the image itself of the centre of the patch with
@@ -51,6 +57,14 @@ class Inspection(Short):
             from the map).
         regions: What of the map lies above the pixel threshold: a ``Region`` for each
             connected area; None without a threshold, or from an exported file.
+        decision: "FAIL" where the verdict is -1, "REVIEW" where the score is above the
+            review threshold, else "PASS"; None before ``calibrate``. A skipped image
+            never passes: "REVIEW" where there is a review threshold, else "FAIL".
+        p_value: Of n good images that set the threshold, k score as high or higher:
+            (1 + k) / (n + 1), in (0, 1]. If those and this image are exchangeable, it
+            is at most p with a chance of at most p, for any p. None where their scores
+            are not known.
+        threshold_ratio: The score over the threshold; None without one above 0.
     """
 
     path: str
@@ -61,6 +75,9 @@ class Inspection(Short):
     size: tuple[int, int] | None = None
     worst_pixel: tuple[int, int] | None = None
     regions: tuple[Any, ...] | None = None
+    decision: Decision | None = None
+    p_value: float | None = None
+    threshold_ratio: float | None = None
 
     def full_map(self) -> Float32Array:
         """Return the map stretched to the image's own size, as overlays show it.
@@ -74,3 +91,32 @@ class Inspection(Short):
         if self.map is None:
             raise ValueError(f"There is no map of a skipped image: {self.error}")
         return stretched(self.map, self.size)
+
+
+class Limits(NamedTuple):
+    """What scores are compared with; ``scores`` are of good images, ascending."""
+
+    threshold: float | None
+    review_threshold: float | None
+    scores: Sequence[float]
+
+    def judged(self, score: float, verdict: int | None) -> dict[str, Any]:
+        """Return what an ``Inspection`` says beside score and verdict."""
+        decision: Decision | None = None
+        p_value = ratio = None
+        if verdict is not None:
+            review = self.review_threshold
+            decision = "PASS" if review is None or score <= review else "REVIEW"
+            decision = "FAIL" if verdict < 0 else decision
+        n_scores = len(self.scores)
+        if n_scores:
+            p_value = (1 + n_scores - bisect_left(self.scores, score)) / (1 + n_scores)
+        if self.threshold is not None and self.threshold > 0.0:
+            ratio = score / self.threshold
+        return {"decision": decision, "p_value": p_value, "threshold_ratio": ratio}
+
+    def unseen(self) -> Decision | None:
+        """Return the decision on a skipped image, which never passes."""
+        if self.threshold is None:
+            return None
+        return "FAIL" if self.review_threshold is None else "REVIEW"

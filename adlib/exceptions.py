@@ -1,6 +1,7 @@
 """What adlib raises beyond Python's own ValueError, TypeError and ImportError."""
 
 __all__ = [
+    "AlignmentError",
     "DownloadError",
     "ImageError",
     "InputWarning",
@@ -15,6 +16,10 @@ class ImageError(ValueError):
 
     The message names the file, or the position in the source, and what is wrong.
     """
+
+
+class AlignmentError(ImageError):
+    """An image cannot be aligned to the reference image (``align``)."""
 
 
 class WeightsError(RuntimeError):

@@ -2,10 +2,9 @@
 
     python benchmarks/busy.py ROOT/screw [--against CHECKOUT]
 
-With ``--against``, another checkout of this repository (``git worktree add``) is measured
-in turn with this one, and how far apart their scores are is printed. Run nothing else
-meanwhile; it takes one or two minutes a checkout and round. Times are the best of three,
-and of all rounds.
+With ``--against``, another checkout (``git worktree add``) is measured in turn with
+this one, and how far apart their scores are is printed. Run nothing else; it takes
+one or two minutes a checkout and round. Times are the best of three, and of all rounds.
 """
 
 from __future__ import annotations

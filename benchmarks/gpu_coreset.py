@@ -2,14 +2,15 @@
 
     python benchmarks/gpu_coreset.py
 
-First the GPU's selection from a smaller set is compared, index by index, with that of
-the CPU. Then 10 % of 163,856 x 1,536 float32 points (209 images at 224x224), without
-projection, are selected several times: the time counts the upload and the result's way
-back. The floating-point operations and bytes that the method cannot do without are
-printed as rates beside two ceilings measured in the same run: a large bfloat16 product
-and a large copy. The textbook loop, one pass over all points a pick, is timed on the
-same GPU for some hundred picks and scaled to all of them. The points are made up: few
-strong directions and some noise, seeded.
+First the GPU's selection from a smaller set, by Triton's kernels and by torch's
+operators alone, is compared, index by index, with that of the CPU. Then 10 % of 163,856
+x 1,536 float32 points (209 images at 224x224), without projection, are selected several
+times, both ways in turn: the time counts the upload and the result's way back. The
+floating-point operations and bytes that the method cannot do without are printed as
+rates beside two ceilings measured in the same run: a large bfloat16 product and a large
+copy. The textbook loop, one pass over all points a pick, is timed on the same GPU for
+some hundred picks and scaled to all of them. The points are made up: few strong
+directions and some noise, seeded.
 """
 
 from __future__ import annotations
@@ -17,8 +18,10 @@ from __future__ import annotations
 import argparse
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from statistics import median
+from unittest.mock import patch
 
 import numpy as np
 import torch
@@ -38,21 +41,25 @@ def main() -> None:
     arguments = parser.parse_args()
     if not torch.cuda.is_available():
         sys.exit("gpu_coreset: torch sees no CUDA device, so there is nothing to time")
-    print(f"{torch.cuda.get_device_name()}, torch {torch.__version__}")
+    print(f"{torch.cuda.get_device_name()}, torch {torch.__version__}, {kernels()}")
     X = structured(N_POINTS)
     check(X[:SUBSET])
 
     flops, copied = product_ceiling(), copy_ceiling()
     print(f"ceilings: {flops / 1e12:.0f} TFLOP/s bfloat16, {copied / 1e12:.2f} TB/s")
-    size, blocks, seconds = int(len(X) * RATIO), [], []
-    torch.cuda.reset_peak_memory_stats()
+    size, blocks, seconds, without = int(len(X) * RATIO), [], [], []
     for _ in range(arguments.rounds):
+        with by_operators():
+            without.append(timed(lambda: select(X, size, [])))
         blocks.clear()
+        torch.cuda.reset_peak_memory_stats()
         seconds.append(timed(lambda: select(X, size, blocks)))
-        print(f"{len(X):,} x {X.shape[1]}, {size:,} picks: {seconds[-1]:.2f} s")
+        print(f"{len(X):,} x {X.shape[1]}, {size:,} picks: {seconds[-1]:.2f} s", end="")
+        print(f", by torch's operators alone {without[-1]:.2f} s")
     took = median(seconds)
     print(f"median {took:.2f} s, {len(blocks)} blocks", end=", ")
-    print(f"peak memory {torch.cuda.max_memory_allocated() / 2**30:.2f} GiB")
+    print(f"peak memory {torch.cuda.max_memory_allocated() / 2**30:.2f} GiB", end=", ")
+    print(f"by torch's operators alone {median(without):.2f} s")
     products = 2.0 * len(X) * size * X.shape[1]
     moved = BYTES_PER_SIMILARITY * len(X) * size + 2.0 * X.size * len(blocks)
     uploaded = timed(lambda: torch.from_numpy(X).cuda())
@@ -66,6 +73,26 @@ def main() -> None:
     print(
         f"textbook loop in torch, scaled: {slow:.1f} s, {slow / took:.0f} times adlib's"
     )
+
+
+def kernels() -> str:
+    """Tell whether Triton's kernels are what is measured."""
+    from adlib.neighbors._torch.distances import fused
+
+    found = fused(torch.device("cuda", torch.cuda.current_device()))
+    return "without Triton" if found is None else f"Triton {found.triton.__version__}"
+
+
+@contextmanager
+def by_operators() -> Iterator[None]:
+    """Let torch's operators do what Triton's kernels do otherwise."""
+    from adlib.neighbors._torch import coreset, distances
+
+    with (
+        patch.object(coreset, "fused", lambda device: None),
+        patch.object(distances, "fused", lambda device: None),
+    ):
+        yield
 
 
 def structured(n_points: int) -> np.ndarray:
@@ -82,11 +109,13 @@ def structured(n_points: int) -> np.ndarray:
 
 
 def check(X: np.ndarray) -> None:
-    """Compare both twins index by index; stop where they differ."""
+    """Compare all ways index by index; stop where they differ."""
     size = int(len(X) * RATIO)
     on_gpu = greedy_coreset(X, size, start=0, device="cuda")
+    with by_operators():
+        alike = greedy_coreset(X, size, start=0, device="cuda")
     on_cpu = greedy_coreset(X, size, start=0, device="cpu")
-    differing = np.flatnonzero(on_gpu != on_cpu)
+    differing = np.flatnonzero((on_gpu != on_cpu) | (alike != on_cpu))
     if len(differing):
         sys.exit(f"gpu_coreset: the twins differ from pick {differing[0]} on")
     print(f"{size:,} of {len(X):,}: the GPU selects what the CPU selects, in order")

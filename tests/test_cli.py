@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import hashlib
 import io
+import json
 import re
 
 import numpy as np
@@ -17,7 +18,7 @@ import adlib
 from adlib.cli import main
 from adlib.cli._main import spread
 from adlib.datasets import ANOMALOUS, NORMAL, elpv_samples
-from tests.conftest import texture
+from tests.conftest import scratched, texture
 from tests.features.test_runtimes import openvino_or_skip
 
 SMALL = ["--image-size", "64", "--coreset", "0.2"]
@@ -123,6 +124,7 @@ def test_fit_learns_what_the_library_learns(folder, plain):
 def test_fit_passes_every_option_on(folder, tmp_path):
     model = tmp_path / "part.adlib"
     chosen = ["--aggregation", "max", "--seed", "3", "--device", "cpu"]
+    chosen += ["--top-ratio", "0.02"]
     chosen += ["--precision", "bfloat16", "--runtime", "torch"]
     torch.save(timm.create_model("test_byobnet").state_dict(), tmp_path / "net.pth")
     digest = hashlib.sha256((tmp_path / "net.pth").read_bytes()).hexdigest()
@@ -133,6 +135,7 @@ def test_fit_passes_every_option_on(folder, tmp_path):
     parameters = adlib.load(model, device="cpu").get_params()
     wanted = {
         "aggregation": "max",
+        "top_ratio": 0.02,
         "random_state": 3,
         "precision": "bfloat16",
         "runtime": "torch",
@@ -224,6 +227,36 @@ def test_of_few_images_each_is_left_out_instead(folder, tmp_path, capsys):
     assert loaded.calibration_.kind == "leave-one-out"
 
 
+def test_images_to_look_at_are_named_and_drawn(tmp_path, capsys):
+    images = [*(texture(seed) for seed in range(100, 110)), scratched(7)]
+    folder = save_all([*images, images[3] // 4 * 4], tmp_path / "good")
+    model, pictures = tmp_path / "part.adlib", tmp_path / "look"
+    command = ["fit", str(folder), "-o", str(model), *SMALL, "--leave-one-out"]
+    assert main([*command, "--false-positive-rate", "0.2"]) == 0
+    told = one_line(capsys.readouterr().err)
+    assert f"Look at these training images: {folder / '10.png'} stands out" in told
+    assert f"{folder / '11.png'} and {folder / '3.png'} are nearly the same" in told
+    held_out = ["--holdout", "0", "--examine", str(pictures)]
+    assert main([*command[:-1], *held_out]) == 0
+    assert "Wrote 2 pictures" in one_line(capsys.readouterr().err)
+    names = sorted(path.name for path in pictures.iterdir())
+    assert names == ["nearly_the_same_001.png", "stands_out_001.png"]
+    inside = ["--holdout", "0", "--examine", str(folder / "look")]
+    assert main([*command[:-1], *inside]) == 1
+    told = one_line(capsys.readouterr().err)
+    assert "--examine must be a folder outside of those that hold the images" in told
+    assert "Learning" not in told
+
+
+def test_copies_and_contamination_are_the_estimators(folder, tmp_path):
+    model = tmp_path / "part.adlib"
+    more = ["--augment", "flips", "light", "--contamination", "0.05"]
+    assert main(["fit", str(folder), "-o", str(model), *SMALL, *more]) == 0
+    loaded = adlib.load(model)
+    assert loaded.augment == ("flips", "light")
+    assert loaded.contamination == 0.05
+
+
 def test_so_many_images_as_can_promise_the_rate_are_held_out(tmp_path, capsys):
     images = [texture(seed) for seed in range(95)]
     folder = save_all(images, tmp_path / "good")
@@ -256,6 +289,47 @@ def test_verdicts_are_words_and_set_the_exit_code(judged, camera, others, capsys
     assert "6 images, 3 anomalous (threshold " in told.err
     assert main(["score", str(judged), str(camera)]) == 0
     assert main(["score", str(judged), str(others), "--fail-on-anomaly"]) == 0
+
+
+def test_few_images_decide_by_two_rates_and_a_law(folder, camera, tmp_path, capsys):
+    model, table = tmp_path / "part.adlib", tmp_path / "r.json"
+    command = ["fit", str(folder), "-o", str(model), *SMALL, "--review-rate"]
+    law = ["--threshold-rule", "log-normal", "--false-positive-rate", "0.02"]
+    assert main([*command, "0.4", *law]) == 0
+    told = one_line(capsys.readouterr().err)
+    assert "leave-one-out scores set the threshold: about 2 %" in told
+    assert "about 2 % of good parts predicted anomalous by a log-normal law" in told
+    assert "about 40 % of good parts do not pass" in told
+    loaded = adlib.load(model)
+    (camera / "9.png").write_text("no image")
+    words = [str(camera), "--on-error", "skip", "--regions", str(table)]
+    assert main(["score", str(model), *words]) == 0
+    told = capsys.readouterr()
+    rows = rows_of(told.out)
+    loaded.on_error = "skip"
+    wanted = list(loaded.inspect(camera))
+    for row, one in zip(rows, wanted, strict=True):
+        assert row["decision"] == one.decision
+        if one.error is None:
+            assert float(row["p_value"]) == pytest.approx(one.p_value, rel=1e-5)
+            ratio = float(row["threshold_ratio"])
+            assert ratio == pytest.approx(one.threshold_ratio, rel=1e-5)
+    assert [row["decision"] for row in rows if row["verdict"] == "skipped"] == [
+        "REVIEW"
+    ]
+    n_review = sum(one.decision == "REVIEW" for one in wanted) - 1
+    assert f", {n_review} to review (above " in told.err
+    for noted, one in zip(json.loads(table.read_text()), wanted, strict=True):
+        assert noted.get("p_value") == one.p_value
+        assert noted["decision"] == one.decision
+
+
+def test_columns_of_the_table_keep_their_places(judged, camera, capsys):
+    assert main(["score", str(judged), str(camera)]) == 0
+    assert capsys.readouterr().out.splitlines()[0] == (
+        "path,score,verdict,error,threshold,worst_row_px,worst_column_px,overlay,"
+        "decision,p_value,threshold_ratio"
+    )
 
 
 def test_score_runs_in_another_way_than_fit(judged, camera, capsys):

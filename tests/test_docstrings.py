@@ -23,6 +23,7 @@ ROOMS = (
     "adlib.anomalib",
     "adlib.metrics",
     "adlib.thresholds",
+    "adlib.pod",
     "adlib.overlays",
     "adlib.study",
     "adlib.report",

@@ -37,9 +37,12 @@ Errors = Annotated[
 # The options of the library's parameters.
 OPTIONS = ["aggregation", "backbone", "coreset", "device", "image_size", "precision"]
 OPTIONS += ["runtime", "on_error", "false_positive_rate", "holdout", "leave_one_out"]
-OPTIONS += ["least_area"]
+OPTIONS += ["least_area", "augment", "contamination", "region", "top_ratio"]
+OPTIONS += ["threshold_rule", "review_rate", "resize", "align"]
 TYPED = {name: "--" + name.replace("_", "-") for name in OPTIONS}
 TYPED |= {"random_state": "--seed", "folder": "--overlays"}
+TYPED |= {"n_defects": "--defects", "image_sizes": "--sizes"}
+TYPED |= {"milliseconds_an_image": "--max-ms", "minutes": "--minutes"}
 TYPED |= {"n_good": "--good", "n_anomalous": "--defects", "y": "--good and --defects"}
 
 
@@ -59,11 +62,13 @@ def as_typed(text: str) -> str:
 
     def typed(match: re.Match[str]) -> str:
         parameter, owner = match.groups()
+        if owner.startswith("--"):
+            return str(owner)
         if parameter != "X":
             return TYPED.get(parameter, match[0])
         if owner.endswith(".calibrate"):
             return "The images that set the threshold"
-        return str(owner) if owner.startswith("--") else "IMAGES"
+        return "IMAGES"
 
     text = re.sub(r"^(\w+) of (\S+)(?= must)", typed, text)
     # What a remedy names, as in "hold some out (holdout)".

@@ -27,6 +27,7 @@ if TYPE_CHECKING:
     from adlib.thresholds import CalibrationPlan
 
 Method: TypeAlias = Literal["patchcore", "padim"]
+MOST_LISTED = 10  # training images to look at
 
 
 def _image_size(text: str) -> int | tuple[int, int]:
@@ -92,11 +93,50 @@ def fit(
             "or the lowest that so few images can promise.",
         ),
     ] = None,
+    threshold_rule: Annotated[
+        Literal["quantile", "log-normal"],
+        typer.Option(
+            help="How good images' scores become thresholds. log-normal takes any rate "
+            "below 0.5 of 4 images and more, and odd images hardly move it, but the "
+            "rate is an estimate without a guarantee."
+        ),
+    ] = "quantile",
+    review_rate: Annotated[
+        float | None,
+        typer.Option(
+            min=0.0001,
+            max=0.9999,
+            help="Share of good parts that may not pass, above the false-positive "
+            "rate; images between the two thresholds are to be reviewed.",
+        ),
+    ] = None,
     coreset: Annotated[
         float | None,
         typer.Option(
             help="Patches that patchcore stores: a fraction in (0, 1], or a count. "
             "Default: 0.05."
+        ),
+    ] = None,
+    augment: Annotated[
+        list[str] | None,
+        typer.Option(
+            help="Copies of IMAGES that patchcore learns from, too, for few images: "
+            "one or several of flips, quarter_turns, rotations and light, if a part "
+            "so changed is still good.",
+        ),
+    ] = None,
+    contamination: Annotated[
+        float | None,
+        typer.Option(
+            help="Share of patches, below 0.5, that patchcore leaves out: those "
+            "farthest from all other images. For IMAGES of which some show defects.",
+        ),
+    ] = None,
+    examine: Annotated[
+        Path | None,
+        typer.Option(
+            help="Folder for pictures of IMAGES that stand out from the others, and of "
+            "those that are nearly the same. Without it, --leave-one-out names them.",
         ),
     ] = None,
     image_size: Annotated[
@@ -108,6 +148,24 @@ def fit(
             "160x640.",
         ),
     ] = "320",
+    resize: Annotated[
+        Literal["stretch", "letterbox"],
+        typer.Option(help="letterbox keeps the aspect ratio (patchcore)."),
+    ] = "stretch",
+    align: Annotated[
+        str | None,
+        typer.Option(
+            help="Reference image; parts that shift and turn by a little are moved to "
+            "lie as in it. Needs the extra align.",
+        ),
+    ] = None,
+    region: Annotated[
+        str | None,
+        typer.Option(
+            help="Mask of where defects are looked for, white inside, of the images' "
+            "size.",
+        ),
+    ] = None,
     backbone: Annotated[
         str, typer.Option(help="Name of a timm network.")
     ] = "tf_efficientnet_lite0",
@@ -124,6 +182,13 @@ def fit(
         typer.Option(
             help="How patch scores become an image score: top_mean (patchcore's "
             "default), max (padim's), reweighted (patchcore), map_max (padim)."
+        ),
+    ] = None,
+    top_ratio: Annotated[
+        float | None,
+        typer.Option(
+            help="Share of the patches that count for top_mean, in (0, 1]. Default: "
+            "0.01."
         ),
     ] = None,
     least_area: Annotated[
@@ -155,10 +220,17 @@ def fit(
     model = _new_model(
         method,
         coreset=coreset,
+        augment=None if augment is None else tuple(augment),
+        contamination=contamination,
         aggregation=aggregation,
+        top_ratio=top_ratio,
         backbone=backbone,
         weights=weights,
         image_size=image_size,
+        resize=None if resize == "stretch" else resize,
+        align=align,
+        region=region,
+        threshold_rule=threshold_rule,
         least_area=least_area,
         device=device,
         precision=precision,
@@ -168,15 +240,31 @@ def fit(
     )
     model._check_parameters()  # before anything is read
     check_replaceable(target)
+    if examine is not None:
+        from adlib.overlays._saved import check_outside, roots_of
+
+        check_outside(roots_of(images), [examine], "--examine")
     typed = {"IMAGES": images, "--good": good, "--defects": defects}
     given = {name: _paths(places, name) for name, places in typed.items()}
-    plan = _plan(given, holdout, false_positive_rate, seed, leave_one_out)
+    plan = _plan(
+        given,
+        asked_rate=false_positive_rate,
+        review_rate=review_rate,
+        holdout=holdout,
+        leave_one_out=leave_one_out,
+        threshold_rule=threshold_rule,
+        random_state=seed,
+    )
     if plan.leave_one_out:
-        model.set_params(false_positive_rate=plan.false_positive_rate)
-    model.fit([given["IMAGES"][i] for i in plan.training])
+        rate = plan.false_positive_rate
+        model.set_params(false_positive_rate=rate, review_rate=review_rate)
+    training = [given["IMAGES"][i] for i in plan.training]
+    model.fit(training)
     try:
         held_out = [given["IMAGES"][i] for i in plan.held_out]
-        _calibrate(model, held_out + given["--good"], given["--defects"], plan)
+        good_ones = held_out + given["--good"]
+        _calibrate(model, good_ones, given["--defects"], plan, review_rate)
+        _examine(model, training, examine)
     finally:  # the model is not lost if no threshold can be set
         model.save(target)
         tell.print(
@@ -191,8 +279,9 @@ def _new_model(method: Method, **parameters: Any) -> AnomalyDetector:
 
     typed = {name: value for name, value in parameters.items() if value is not None}
     coreset = typed.get("coreset", 0.0)
-    if method == "padim" and "coreset" in typed:
-        raise ValueError("--coreset belongs to --method patchcore; padim has none.")
+    for name in ("coreset", "augment", "contamination", "resize"):
+        if method == "padim" and name in typed:
+            raise ValueError(f"--{name} belongs to --method patchcore; padim has none.")
     if coreset > 1 and coreset.is_integer():
         typed["coreset"] = int(coreset)
     return PatchCore(**typed) if method == "patchcore" else PaDiM(**typed)
@@ -200,10 +289,12 @@ def _new_model(method: Method, **parameters: Any) -> AnomalyDetector:
 
 def _plan(
     given: dict[str, list[str]],
+    *,
+    asked_rate: float | None,
+    review_rate: float | None,
     holdout: float | None,
-    asked: float | None,
-    seed: int,
     leave_one_out: bool,
+    **options: Any,
 ) -> CalibrationPlan:
     """Decide what is learned and what sets the threshold, say so, or raise."""
     from adlib.thresholds import plan_calibration
@@ -222,10 +313,17 @@ def _plan(
         n_good=len(good),
         n_anomalous=len(defects),
         holdout=holdout,
-        false_positive_rate=asked,
+        false_positive_rate=asked_rate,
         leave_one_out=leave_one_out,
-        random_state=seed,
+        **options,
     )
+    if review_rate is not None and review_rate <= (plan.false_positive_rate or 1.0):
+        # Before anything is learned.
+        if plan.false_positive_rate is None:
+            rule = "goes with good images that set the threshold, and no --defects"
+        else:
+            rule = f"must be above {_percent(plan)}, the share predicted anomalous"
+        raise ValueError(f"--review-rate {rule}; got {review_rate:g}.")
     if plan.leave_one_out and not leave_one_out:
         tell.print(
             f"{len(images)} images are too few to hold some out for a rate of 5 %. How "
@@ -244,7 +342,11 @@ def _percent(plan: CalibrationPlan) -> str:
 
 
 def _calibrate(
-    model: AnomalyDetector, good: list[str], defects: list[str], plan: CalibrationPlan
+    model: AnomalyDetector,
+    good: list[str],
+    defects: list[str],
+    plan: CalibrationPlan,
+    review_rate: float | None,
 ) -> None:
     """Set the threshold on good images, and on defects where there are some."""
     if defects:
@@ -254,11 +356,33 @@ def _calibrate(
         )
         model.calibrate([*good, *defects], [1] * len(good) + [-1] * len(defects))
     elif good:
+        least = "at most" if model.threshold_rule == "quantile" else "about"
         tell.print(
-            f"Setting the threshold on {len(good)} good images: at most "
+            f"Setting the threshold on {len(good)} good images: {least} "
             f"{_percent(plan)} of good parts will be predicted anomalous ..."
         )
-        model.calibrate(good, false_positive_rate=plan.false_positive_rate)
+        model.calibrate(
+            good, false_positive_rate=plan.false_positive_rate, review_rate=review_rate
+        )
+
+
+def _examine(model: AnomalyDetector, training: list[str], folder: Path | None) -> None:
+    """Name the training images that stand out or are nearly the same, and draw them."""
+    found = model.examination_
+    if folder is not None:
+        from adlib.overlays import save_examined
+
+        found = found or model.examine(training)
+        saved = save_examined(model, training, folder, examination=found)
+        tell.print(f"Wrote {len(saved)} pictures to {folder}.")
+    if found is None or not (found.stand_out or found.near_duplicates):
+        return
+    lines = str(found).split("\n")
+    tell.print("Look at these training images:")
+    for line in lines[:MOST_LISTED]:
+        tell.print(f"  {line}")
+    if len(lines) > MOST_LISTED:
+        tell.print(f"  and {len(lines) - MOST_LISTED} more.")
 
 
 def _paths(places: list[str] | None, name: str) -> list[str]:

@@ -33,8 +33,10 @@ from adlib.cli._data import download, verify
 from adlib.cli._demo import demo
 from adlib.cli._export import compared, export
 from adlib.cli._fit import fit
+from adlib.cli._pod import pod
 from adlib.cli._score import score
 from adlib.cli._study import study
+from adlib.cli._tune import tune
 from adlib.exceptions import InputWarning
 
 
@@ -103,7 +105,7 @@ app = typer.Typer(
     rich_markup_mode=None,
     pretty_exceptions_enable=False,
 )
-for command in (fit, score, export, info, demo, study):
+for command in (fit, score, pod, tune, export, info, demo, study):
     app.command(epilog=EXIT_CODES)(command)
 
 data = typer.Typer(
@@ -117,7 +119,7 @@ data.command(epilog=EXIT_CODES)(download)
 data.command(epilog=EXIT_CODES)(verify)
 app.add_typer(data)
 
-TAKING_SEVERAL = ("--classes", "--defects", "--good")
+TAKING_SEVERAL = ("--augment", "--classes", "--defects", "--good")
 FAILURES = ImportError, MemoryError, OSError, RuntimeError, TypeError, ValueError
 
 

@@ -47,8 +47,11 @@ def _as_json(file: TextIO, square: float | None) -> Note:
         for region in found if square is not None else ():
             region["area_mm2"] = region["area"] * square
         image: dict[str, Any] = {"path": result.path, "error": result.error}
+        image["decision"] = result.decision
         if result.error is None:
             image |= {"score": result.score, "verdict": result.verdict}
+            image |= {"p_value": result.p_value}
+            image |= {"threshold_ratio": result.threshold_ratio}
             image |= {"size": result.size, "regions": found}
         file.write(begin + json.dumps(image))
         begin = ",\n"

@@ -38,6 +38,7 @@ if TYPE_CHECKING:
 AnyRuntime: TypeAlias = Literal["torch", "openvino", "onnxruntime"]
 COLUMNS = ["path", "score", "verdict", "error"]
 COLUMNS += ["threshold", "worst_row_px", "worst_column_px", "overlay"]
+COLUMNS += ["decision", "p_value", "threshold_ratio"]
 FORMULAS = ("=", "+", "-", "@", "\t", "\r", "\n")  # how spreadsheets' formulas begin
 
 
@@ -93,12 +94,14 @@ def score(
     ] = None,
     on_error: Errors = "raise",
 ) -> None:
-    """Score images: a CSV row each with path, score, verdict, error and position.
+    """Score images: a CSV row each, with path, score, verdict and more.
 
     Higher scores are more anomalous. The verdict is normal or anomalous, empty where
     the model has no threshold, and skipped where an image could not be used. The
     position is the centre of the patch with the highest score, in pixels from the top
-    left.
+    left. The decision is PASS, FAIL, or with --review-rate of fit REVIEW; a skipped
+    image never passes. The p-value is the share of good images that score as high, of
+    those that set the threshold; threshold_ratio is the score over the threshold.
 
     Example: adlib score part.adlib camera/ -o scores.csv --overlays maps/
     """
@@ -147,13 +150,20 @@ def score(
             InputWarning,
             stacklevel=2,
         )
-    counts = f"{sum(table.counts.values())} images"
-    n_anomalous, n_skipped = table.counts["anomalous"], table.counts["skipped"]
-    if model.threshold_ is not None:
-        counts += f", {n_anomalous} anomalous (threshold {model.threshold_:.6g})"
-    tell.print(counts + (f", {n_skipped} skipped" if n_skipped else "") + ".")
-    if fail_on_anomaly and (n_anomalous or n_skipped):
+    tell.print(_summary(table.counts, model))
+    if fail_on_anomaly and (table.counts["anomalous"] or table.counts["skipped"]):
         raise typer.Exit(FOUND_ANOMALIES)
+
+
+def _summary(counts: Counter[str], model: AnomalyDetector | ExportedModel) -> str:
+    """Say how many images there were, and how many of them did not pass."""
+    text = f"{counts.total() - counts['REVIEW']} images"
+    if model.threshold_ is not None:
+        text += f", {counts['anomalous']} anomalous (threshold {model.threshold_:.6g})"
+    if model.review_threshold_ is not None:
+        limit = model.review_threshold_
+        text += f", {counts['REVIEW']} to review (above {limit:.6g})"
+    return text + (f", {counts['skipped']} skipped." if counts["skipped"] else ".")
 
 
 def _table_file(
@@ -225,7 +235,7 @@ class _Table:
     """The table. A run that fails before the first row writes nothing."""
 
     def __init__(self, file: TextIO, threshold: float | None) -> None:
-        self.counts: Counter[str] = Counter()  # images of each verdict
+        self.counts: Counter[str] = Counter()  # of each verdict, and to be reviewed
         self.note: Note | None = None  # what is told of each image, too
         self.escaped = False  # whether the output's encoding lacked letters
         self._file = file
@@ -241,6 +251,7 @@ class _Table:
         if result.error is None:
             verdict = {1: "normal", -1: "anomalous", None: ""}[result.verdict]
         self.counts[verdict] += 1
+        self.counts["REVIEW"] += result.decision == "REVIEW" and not result.error
         cells = [
             _cell(result.path),
             f"{result.score:.6g}",
@@ -249,6 +260,8 @@ class _Table:
             self._threshold,
             *map(str, result.worst_pixel or ("", "")),
             _cell(overlay),
+            result.decision or "",
+            *map(_number, (result.p_value, result.threshold_ratio)),
         ]
         text = "".join(cells)
         # csv leaves a carriage return bare, at which readers end the row.
@@ -262,6 +275,10 @@ class _Table:
             encoding = self._file.encoding
             kept = text.encode(encoding, "ignore").decode(encoding)
             self.escaped = self.escaped or kept != text
+
+
+def _number(value: float | None) -> str:
+    return "" if value is None else f"{value:.6g}"
 
 
 def _cell(text: object) -> str:

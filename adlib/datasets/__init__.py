@@ -23,14 +23,17 @@ if TYPE_CHECKING:
     from adlib.datasets._demo_set import demo_root
     from adlib.datasets._shift import ShiftDomainTransform, get_shift_transforms
     from adlib.datasets._shifted_set import check_shifted_set, generate_shifted_set
+    from adlib.datasets._synthetic import SyntheticDefect, draw_defect
     from adlib.datasets._torch_dataset import MVTecDataset, get_clean_transforms
 
 # Looked up on first use, because they load torch, or SciPy.
 _LAZY = {
     "MVTecDataset": "_torch_dataset",
     "ShiftDomainTransform": "_shift",
+    "SyntheticDefect": "_synthetic",
     "check_shifted_set": "_shifted_set",
     "demo_root": "_demo_set",
+    "draw_defect": "_synthetic",
     "generate_shifted_set": "_shifted_set",
     "get_clean_transforms": "_torch_dataset",
     "get_shift_transforms": "_shift",
@@ -43,10 +46,12 @@ __all__ = [
     "Sample",
     "ShiftDomainTransform",
     "ShiftSettings",
+    "SyntheticDefect",
     "check_shifted_set",
     "create_clean_split",
     "demo_root",
     "download",
+    "draw_defect",
     "elpv_samples",
     "generate_shifted_set",
     "get_clean_transforms",

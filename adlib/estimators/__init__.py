@@ -4,6 +4,7 @@ from adlib._inspection import Inspection
 from adlib.estimators._aggregation import aggregate_maps
 from adlib.estimators._calibration import Calibration
 from adlib.estimators._detector import AnomalyDetector
+from adlib.estimators._examination import Examination, NearDuplicates, StandOut
 from adlib.estimators._labels import auroc_scorer
 from adlib.estimators._padim import PaDiM
 from adlib.estimators._patchcore import PatchCore
@@ -15,12 +16,15 @@ from adlib.estimators._stage_times import stage_seconds
 __all__ = [
     "AnomalyDetector",
     "Calibration",
+    "Examination",
     "Explanation",
     "ImageEmbeddings",
     "Inspection",
+    "NearDuplicates",
     "PaDiM",
     "PatchCore",
     "Region",
+    "StandOut",
     "aggregate_maps",
     "auroc_scorer",
     "find_regions",

@@ -6,13 +6,20 @@ import os
 import re
 import warnings
 from collections.abc import Callable, Iterable, Sequence
+from functools import partial
 from pathlib import Path
-from typing import Literal, NamedTuple, TypeAlias
+from typing import Literal, NamedTuple, TypeAlias, get_args
 
 import numpy as np
 
-from adlib._typing import AnyArray, BoolArray, Float64Array, Int64Array
-from adlib._validation import describe, refusal
+from adlib._typing import (
+    AnyArray,
+    BoolArray,
+    Float32Array,
+    Float64Array,
+    Int64Array,
+)
+from adlib._validation import check_option, check_ratio, describe, refusal
 from adlib.estimators._labels import check_both_classes, check_one_each
 from adlib.estimators._patches import Pass, Patches
 from adlib.estimators._regions import highest_threshold
@@ -22,13 +29,15 @@ from adlib.images import Images
 from adlib.metrics import compute_auroc, delong_interval
 from adlib.thresholds import (
     calibrate_threshold,
-    conformal_rate_interval,
     conformal_threshold,
+    log_normal_threshold,
     lowest_rate,
 )
+from adlib.thresholds._log_normal import FEWEST_SCORES, HALF, RateRule
 
-CalibrationKind: TypeAlias = Literal["conformal", "leave-one-out", "F1"]
+CalibrationKind: TypeAlias = Literal["conformal", "held-out", "leave-one-out", "F1"]
 FEWEST_IMAGES = 3  # two others, of which a covariance can be made
+ODD = 0.05  # chance that good images of a log-normal law are warned of as odd
 MOST_NAMED = 3  # images that a message names
 CHANCE = 0.5  # the AUROC of scores that tell nothing
 NAMELESS = re.compile(r"image \d+")  # names of images without a path
@@ -44,11 +53,18 @@ class Calibration(NamedTuple):
             many of the good images show a region of such pixels, of ``least_area`` or
             more, as may be predicted anomalous.
         kind: "conformal" (good images that ``fit`` did not see, with a guarantee),
-            "leave-one-out" (training images, each scored without itself) or "F1" (good
-            and anomalous images).
+            "held-out" (the same by a log-normal law, without one), "leave-one-out"
+            (training images, each scored without itself) or "F1" (good and anomalous
+            images).
         false_positive_rate: The rate that was asked for, in (0, 1); None with "F1".
         n_normal: Good images that the threshold was set from.
         n_anomalous: Anomalous images that it was set from.
+        rule: The ``threshold_rule`` that was followed; "quantile" with "F1", too.
+        review_rate: The rate that was asked for the review threshold; or None.
+        review_threshold: Above it, and up to the threshold, the decision is "REVIEW";
+            or None.
+        scores: Of the good images, (n_normal,), ascending, for p-values; empty in
+            models of earlier versions. They are left out where this is printed.
     """
 
     threshold: float
@@ -57,6 +73,22 @@ class Calibration(NamedTuple):
     false_positive_rate: float | None
     n_normal: int
     n_anomalous: int = 0
+    rule: RateRule = "quantile"
+    review_rate: float | None = None
+    review_threshold: float | None = None
+    scores: tuple[float, ...] = ()
+
+    def __repr__(self) -> str:
+        shown = self._asdict() | {"scores": f"{len(self.scores)} numbers"}
+        return f"Calibration({', '.join(f'{k}={v!r}' for k, v in shown.items())})"
+
+
+class Rates(NamedTuple):
+    """Shares of good images, and the rule by which they become thresholds."""
+
+    false_positive: float
+    review: float | None = None
+    rule: RateRule = "quantile"
 
 
 class Candidates(NamedTuple):
@@ -76,7 +108,7 @@ class Candidates(NamedTuple):
         cls,
         images: Pass,
         score: Callable[[Patches, Int64Array], Scored],
-        size: tuple[int, int],
+        maps: Callable[[Scored, Patches], list[Float32Array]],
         least_area: float,
     ) -> Candidates:
         """Score images in one pass; ``score`` is also given the numbers of a batch."""
@@ -85,8 +117,8 @@ class Candidates(NamedTuple):
             last = len(images.names)
             scored = score(patches, np.arange(last - len(patches.names), last))
             scores.append(scored.image_scores)
-            maps = zip(scored.anomaly_maps(size), patches.sizes, strict=True)
-            found = [highest_threshold(one, own, least_area) for one, own in maps]
+            sized = zip(maps(scored, patches), patches.sizes, strict=True)
+            found = [highest_threshold(one, own, least_area) for one, own in sized]
             peaks.append(np.array(found, np.float32))
         return cls(
             np.array(images.positions, np.int64),
@@ -105,7 +137,7 @@ def calibration(
     candidates: Candidates,
     n_images: int,
     labels: BoolArray | None,
-    rate: float,
+    rates: Rates,
     known: tuple[Sequence[str], Sequence[str]],
     owner: str,
 ) -> Calibration:
@@ -126,7 +158,10 @@ def calibration(
     first = _first_ones(candidates, anomalous, owner)
     candidates, anomalous = candidates.only(first), anomalous[first]
     if labels is None:
-        return _at_rate(candidates, rate, "conformal", "calibrate")
+        kind: CalibrationKind = "conformal"
+        if rates.rule == "log-normal":
+            kind = "held-out"
+        return _at_rates(candidates, rates, kind, "calibrate")
     return _f1_calibration(candidates, anomalous, owner)
 
 
@@ -197,7 +232,7 @@ def _first_ones(candidates: Candidates, anomalous: BoolArray, owner: str) -> Int
 
 
 def left_out_calibration(
-    candidates: Candidates, rate: float, owner: str
+    candidates: Candidates, rates: Rates, owner: str
 ) -> Calibration:
     """Return the threshold of training images that were scored without themselves."""
     different, counts = np.unique(candidates.digests, return_counts=True)
@@ -209,14 +244,16 @@ def left_out_calibration(
         if len(alone.scores):
             came += f", with no score but {alone.scores[0]:g}"
         raise ValueError(refusal("X", owner, rule, came))
-    lowest = lowest_rate(len(alone.scores))
-    if copied.any() and rate < lowest:
+    lowest, rate = lowest_rate(len(alone.scores)), rates.false_positive
+    if copied.any() and rates.rule == "quantile" and rate < lowest:
         rule = f"at least {lowest:.3g} for {len(alone.scores)} images without a copy"
         came = f"{rate:.3g} and {copied.sum()} copies of one another: "
         came += _named(candidates.names[copied])
         remedy = "Pass one image of each part."
         raise ValueError(refusal("false_positive_rate", owner, rule, came, remedy))
-    found = _at_rate(alone, rate, "leave-one-out", owner)
+    found = _at_rates(alone, rates, "leave-one-out", owner)
+    if rates.rule == "quantile":
+        _warn_of_odd(alone, found.threshold, owner)
     if copied.any():
         warnings.warn(
             f"{copied.sum()} of {len(copied)} images given to {owner} are copies of "
@@ -229,7 +266,46 @@ def left_out_calibration(
     return found
 
 
-def check_left_out(X: Images, n_images: int | None, rate: float, owner: str) -> None:
+def _warn_of_odd(alone: Candidates, threshold: float, owner: str) -> None:
+    """Warn where a threshold is an image's score that good images would hardly have.
+
+    That is one above what, of so many images of a log-normal law, none exceeds in 19 of
+    20 sets of them.
+    """
+    try:
+        limit = log_normal_threshold(alone.scores, ODD / len(alone.scores))
+    except ValueError:  # no such law can be fitted: nothing is known
+        return
+    if threshold > limit:
+        odd = alone.names[alone.scores >= threshold]
+        warnings.warn(
+            f"The threshold that {owner} set, {threshold:.6g}, is the score of a "
+            f"training image that is unlike the others: {_named(odd)}. Their scores "
+            f"let expect none above {limit:.6g}, and defects between are missed. Look "
+            'at it; fit without it if it is not good, or set threshold_rule="log-'
+            'normal", which it hardly moves.',
+            InputWarning,
+            stacklevel=4,  # the caller of fit
+        )
+
+
+def check_rates(rate: object, review_rate: object, rule: object, owner: str) -> Rates:
+    """Return the rates and the rule, or raise for the first that is wrong."""
+    followed: RateRule = check_option(rule, "threshold_rule", owner, get_args(RateRule))
+    rate = check_ratio(rate, "false_positive_rate", owner, closed=False)
+    if review_rate is not None:
+        review_rate = check_ratio(review_rate, "review_rate", owner, closed=False)
+        if review_rate <= rate:
+            wanted = f"above {rate:g}, the false_positive_rate, or None"
+            raise ValueError(refusal("review_rate", owner, wanted, review_rate))
+    for name, one in (("false_positive_rate", rate), ("review_rate", review_rate)):
+        if followed == "log-normal" and one is not None and one >= HALF:
+            wanted = f"below {HALF} with threshold_rule='log-normal'"
+            raise ValueError(refusal(name, owner, wanted, one))
+    return Rates(rate, review_rate, followed)
+
+
+def check_left_out(X: Images, n_images: int | None, rates: Rates, owner: str) -> None:
     """Raise unless images can be left out, and are enough for a rate if counted."""
     if not isinstance(X, str | os.PathLike) and not hasattr(X, "__getitem__"):
         rule = "images in a fixed order that can be read twice, to leave each one out"
@@ -237,10 +313,13 @@ def check_left_out(X: Images, n_images: int | None, rate: float, owner: str) -> 
         raise ValueError(refusal("X", owner, rule, describe(X), remedy))
     if n_images is None:
         return
-    if n_images < FEWEST_IMAGES:
-        rule = f"at least {FEWEST_IMAGES} images, to leave each one out"
+    log_normal = rates.rule == "log-normal"
+    fewest = FEWEST_SCORES if log_normal else FEWEST_IMAGES
+    if n_images < fewest:
+        rule = f"at least {fewest} images, to leave each one out"
         raise ValueError(refusal("X", owner, rule, str(n_images)))
-    if rate < lowest_rate(n_images):
+    rate = rates.false_positive
+    if not log_normal and rate < lowest_rate(n_images):
         rule = f"at least {lowest_rate(n_images):.3g} for {n_images} images"
         raise ValueError(refusal("false_positive_rate", owner, rule, rate))
 
@@ -268,15 +347,24 @@ def others(names: Sequence[str], came: str, owner: str) -> ValueError:
     return ValueError(refusal("X", owner, rule, came))
 
 
-def _at_rate(
-    candidates: Candidates, rate: float, kind: CalibrationKind, owner: str
+def _at_rates(
+    candidates: Candidates, rates: Rates, kind: CalibrationKind, owner: str
 ) -> Calibration:
+    by_rule = {"quantile": conformal_threshold, "log-normal": log_normal_threshold}
+    threshold = partial(by_rule[rates.rule], owner=owner)
+    scores = candidates.scores
     return Calibration(
-        conformal_threshold(candidates.scores, rate, owner=owner),
-        conformal_threshold(candidates.peaks, rate, owner=owner),
+        threshold(scores, rates.false_positive),
+        threshold(candidates.peaks, rates.false_positive),
         kind,
-        rate,
-        len(candidates.scores),
+        rates.false_positive,
+        len(scores),
+        rule=rates.rule,
+        review_rate=rates.review,
+        review_threshold=None
+        if rates.review is None
+        else threshold(scores, rates.review),
+        scores=tuple(np.sort(scores).tolist()),
     )
 
 
@@ -321,33 +409,14 @@ def _f1_calibration(
         )
     rank = max(0, int(np.count_nonzero(normal <= threshold)) - 1)
     highest = float(np.sort(candidates.peaks[~anomalous])[rank])
-    return Calibration(threshold, highest, "F1", None, len(normal), len(defective))
-
-
-def threshold_text(threshold: float | None, calibration: Calibration | None) -> str:
-    """Say what a threshold is, and how it came about."""
-    if threshold is None:
-        return "no threshold"
-    text = f"threshold {threshold:.6g}"
-    if calibration is None:
-        return f"{text}: set by hand or by an earlier version"
-    if threshold != calibration.threshold:
-        return f"{text}: set by hand"
-    n_normal, rate = calibration.n_normal, calibration.false_positive_rate
-    if rate is None:
-        n_anomalous = calibration.n_anomalous
-        return f"{text}: highest F1 on {n_normal} good and {n_anomalous} anomalous"
-    predicted = f"{100 * rate:.3g} % of good parts predicted anomalous"
-    if calibration.kind == "leave-one-out":
-        return (
-            f"{text}: leave-one-out, about {predicted}, without a guarantee, from "
-            f"{n_normal} training images"
-        )
-    _, low, high = conformal_rate_interval(n_normal, rate)
-    return (
-        f"{text}: conformal, at most {predicted}, from {n_normal} good images (that is "
-        f"the mean; 9 of 10 such thresholds lie from {100 * low:.1f} to "
-        f"{100 * high:.1f} %)"
+    return Calibration(
+        threshold,
+        highest,
+        "F1",
+        None,
+        len(normal),
+        len(defective),
+        scores=tuple(np.sort(normal).tolist()),
     )
 
 

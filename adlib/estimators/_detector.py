@@ -5,7 +5,7 @@ from __future__ import annotations
 import copy
 import os
 from abc import ABCMeta, abstractmethod
-from collections.abc import Generator, Iterator, Sequence
+from collections.abc import Callable, Generator, Iterator, Sequence
 from contextlib import closing
 from importlib import import_module
 from typing import Any, Literal, Self, overload
@@ -15,25 +15,26 @@ from numpy.typing import ArrayLike
 from sklearn.base import BaseEstimator
 from sklearn.exceptions import NotFittedError
 
-from adlib._inspection import Inspection, stretched
-from adlib._typing import Float32Array, Float64Array, Int64Array
+from adlib._inspection import Inspection, Limits, stretched
+from adlib._typing import AnyArray, BoolArray, Float32Array, Float64Array, Int64Array
 from adlib._validation import (
     check_finite,
     check_image_size,
-    check_ratio,
     describe,
     refusal,
 )
 from adlib.estimators._calibration import (
     Calibration,
     Candidates,
+    Rates,
     calibration,
     check_left_out,
+    check_rates,
     check_same_images,
     left_out_calibration,
     others,
-    threshold_text,
 )
+from adlib.estimators._examination import Examination, Examiner
 from adlib.estimators._labels import (
     INLIER,
     OUTLIER,
@@ -53,13 +54,17 @@ from adlib.estimators._patches import (
     open_normal,
     warn_of_skipped,
 )
+from adlib.estimators._promise import threshold_text
 from adlib.estimators._regions import Region, regions_above
-from adlib.estimators._results import ImageEmbeddings, Scored
+from adlib.estimators._results import ImageEmbeddings, Inside, Scored
 from adlib.estimators._settings import Settings
 from adlib.features import Backbone
 from adlib.features._backbone import DEFAULT_STRIDES, Precision, Runtime
 from adlib.images import Failure, Images, Source, open_source
-from adlib.images._pixels import ColorOrder
+from adlib.images._align import Alignment, Reference, put_back
+from adlib.images._pixels import Box, ColorOrder, Resize
+from adlib.images._region import RegionLike, RegionOfInterest
+from adlib.thresholds._log_normal import RateRule
 
 
 class AnomalyDetector(BaseEstimator, metaclass=ABCMeta):
@@ -73,15 +78,21 @@ class AnomalyDetector(BaseEstimator, metaclass=ABCMeta):
     Attributes:
         backbone_: The frozen network.
         grid_: (height, width) of the patch grid.
+        region_: The region of interest, a mask (height, width) bool or a function, as
+            ``fit`` was given it; or None.
         training_images_: Names of the training images, in order.
         training_digests_: Digests of their pixels; empty in models of earlier versions.
         skipped_: Images that ``fit`` skipped (``on_error="skip"``), with reasons.
         threshold_: What ``calibrate``, or ``fit`` with ``false_positive_rate``, set; or
             None. It may be set by hand, to a finite number.
         pixel_threshold_: Set with it, for the pixels of anomaly maps; or None.
-        calibration_: How both were set, a ``Calibration``; or None.
+        review_threshold_: Set with it where a ``review_rate`` was given: scores above
+            it, up to the threshold, are to be reviewed; or None.
+        calibration_: How they were set, a ``Calibration``; or None.
         left_out_scores_: With ``false_positive_rate``, what ``leave_one_out_scores``
             gave in ``fit``, (n_images,) float32; else None.
+        examination_: With ``false_positive_rate``, what ``examine`` would give, an
+            ``Examination``; else None. No model file holds it.
         learned_with_: The parameters that must not change between fit and scoring.
 
     Note:
@@ -94,6 +105,9 @@ class AnomalyDetector(BaseEstimator, metaclass=ABCMeta):
         "stages",
         "embedding",
         "image_size",
+        "region",
+        "resize",
+        "align",
         "precision",
         "runtime",
     )
@@ -108,18 +122,28 @@ class AnomalyDetector(BaseEstimator, metaclass=ABCMeta):
     precision: Precision
     runtime: Runtime
     false_positive_rate: float | None = None
+    threshold_rule: RateRule = "quantile"
+    review_rate: float | None = None
     least_area: float = 0.0
+    region: RegionLike | None = None
+    resize: Resize = "stretch"
+    align: Reference | None = None
     backbone_: Backbone
     grid_: tuple[int, int]
+    region_: BoolArray | Callable[[AnyArray], AnyArray] | None
     training_images_: list[str]
     training_digests_: list[str]
     skipped_: list[Failure]
     threshold_: float | None
     pixel_threshold_: float | None
+    review_threshold_: float | None
     calibration_: Calibration | None
     left_out_scores_: Float32Array | None
+    examination_: Examination | None
     learned_with_: dict[str, Any]
     _one_is_anomalous: bool = False  # in the labels that fit was given
+    _region: RegionOfInterest | None = None
+    _alignment: Alignment | None = None
 
     @abstractmethod
     def _check_parameters(self) -> Settings:
@@ -154,9 +178,36 @@ class AnomalyDetector(BaseEstimator, metaclass=ABCMeta):
         """Return the image scores of one batch, where those of patches do not count."""
         return self._score_patches(embeddings).image_scores
 
+    def _scored(self, patches: Patches, images: Int64Array | None = None) -> Scored:
+        """Score a batch, the patches in its region alone.
+
+        ``images`` are numbers of training images, each scored as if it had not been in
+        ``fit``.
+        """
+        if images is None:
+            scored = self._score_patches(patches.embeddings)
+        else:
+            scored = self._score_left_out(patches.embeddings, images)
+        if patches.inside is not None:
+            whole = patches.inside.spread(scored.patch_scores)
+            scored = scored._replace(patch_scores=whole, inside=patches.inside)
+        if not self._by_map:
+            return scored
+        maps = scored.anomaly_maps(self._size)
+        return scored._replace(image_scores=maps.max(axis=(1, 2)), maps=maps)
+
+    @property
+    def _by_map(self) -> bool:
+        """Whether image scores are the highest values of maps."""
+        return False
+
     @abstractmethod
     def _score_left_out(self, embeddings: Float32Array, images: Int64Array) -> Scored:
         """Score training images, (n,) numbers, as if each had not been in ``fit``."""
+
+    def _origins(self) -> Int64Array | None:
+        """Return where the entries of a memory bank came from, (n_bank, 3), or None."""
+        return None
 
     @abstractmethod
     def _restore(self, content: ModelContent, device: str) -> None:
@@ -197,7 +248,8 @@ class AnomalyDetector(BaseEstimator, metaclass=ABCMeta):
             images: What to compare on, as in ``fit``, of 8 bits; they are read twice.
                 None: five made ones.
             y: Their labels, (n_images,) as in ``calibrate``, for the AUROC of both.
-            input_size: (height, width) of all images that will come; None: any.
+            input_size: (height, width) of all images that will come; None: any, or that
+                of the region where there is one.
             map_size: Size of the maps, as in ``anomaly_maps``.
             precision: "float32"; "float16" halves the file, whose numbers are rounded
                 once; "int8" lets the backbone compute in 8 bits, with ranges taken from
@@ -249,6 +301,7 @@ class AnomalyDetector(BaseEstimator, metaclass=ABCMeta):
             TypeError, ValueError: A parameter, ``X`` or ``y`` is not as stated; or
                 ``X`` cannot be read twice, or is too small, for
                 ``false_positive_rate``.
+            MemoryError: The patches of all images would not fit (``PatchCore``).
             WeightsError: The backbone's weights are not available.
             ImportError: A library that the parameters ask for is not installed.
         """
@@ -257,10 +310,9 @@ class AnomalyDetector(BaseEstimator, metaclass=ABCMeta):
         anomalous = None if y is None else as_anomalous(y, owner)
         source = open_normal(X, anomalous, owner, settings.pixel_format)
         zero_one = y is not None and one_is_anomalous(y)
-        rate = self.false_positive_rate
-        if rate is not None:
-            rate = check_ratio(rate, "false_positive_rate", owner, closed=False)
-            check_left_out(X, source.n_items, rate, owner)
+        rates = self._own_rates(owner)
+        if rates is not None:
+            check_left_out(X, source.n_items, rates, owner)
         backbone = Backbone(
             self.backbone,
             weights=self.weights,
@@ -272,9 +324,12 @@ class AnomalyDetector(BaseEstimator, metaclass=ABCMeta):
             runtime=settings.runtime,
             random_state=settings.random_state,
         )
+        region, alignment = self._new_region(), self._new_alignment()
+        settings = settings._replace(region=region, alignment=alignment)
         embedder = self._new_embedder(backbone, settings)
         reading = embed(source, embedder, settings, "Reading features", digests=True)
-        images = Pass(reading, owner)
+        strict = settings.on_error == "raise"
+        images = Pass(reading, owner, strict=strict)
         with closing(iter(images)) as batches:
             learned = self._learn(batches, source.n_items, embedder, settings)
         # All on a copy, so that whatever fails from here on changes nothing.
@@ -287,13 +342,19 @@ class AnomalyDetector(BaseEstimator, metaclass=ABCMeta):
             skipped_=images.skipped,
             learned_with_=self._values_of(self._frozen),
             left_out_scores_=None,
+            examination_=None,
+            region_=None if region is None else region.region,
+            _region=region,
+            _alignment=alignment,
             _one_is_anomalous=zero_one,
         )
         fitted._take_over(None)
-        if rate is not None:
-            left_out = fitted._leave_one_out(source, settings, owner)
+        if rates is not None:
+            left_out, fitted.examination_ = fitted._leave_one_out(
+                source, settings, owner
+            )
             fitted.left_out_scores_ = left_out.scores.astype(np.float32)
-            fitted._take_over(left_out_calibration(left_out, rate, owner))
+            fitted._take_over(left_out_calibration(left_out, rates, owner))
         warn_of_skipped(images.skipped)
         if anomalous is not None and zero_one:
             warn_of_few_normal(anomalous, owner)
@@ -308,8 +369,15 @@ class AnomalyDetector(BaseEstimator, metaclass=ABCMeta):
             TypeError, ValueError: ``threshold_`` was set to no finite number.
         """
         self._check_fitted()
-        text = threshold_text(self._threshold(), self.calibration_)
-        return {**self._describe(), "threshold": text}
+        texts = self._describe()
+        if callable(self.region_):
+            texts["region"] = "a region of its own for each image"
+        elif self.region_ is not None:
+            height, width = self.region_.shape
+            share = 100 * self.region_.mean()
+            texts["region"] = f"a region of {share:.3g} % of {height}x{width} pixels"
+        text = threshold_text(*self._limits()[:2], self.calibration_)
+        return {**texts, "threshold": text}
 
     def score(self, X: Images, y: object = None) -> Float32Array:
         """Return one anomaly score an image; higher = more anomalous.
@@ -332,8 +400,11 @@ class AnomalyDetector(BaseEstimator, metaclass=ABCMeta):
         """Return scores, NaN where skipped, and what was skipped."""
         images = Pass(self._embed(X, "score", "Scoring"))
         scores: list[Float32Array] = []
-        for patches in images:  # a comprehension's frame would keep the loop open
-            scores.append(self._score_images(patches.embeddings))  # noqa: PERF401
+        for patches in images:
+            if self._by_map:
+                scores.append(self._scored(patches).image_scores)
+            else:
+                scores.append(self._score_images(patches.embeddings))
         in_place = np.full(self._count(images), np.nan, np.float32)
         in_place[images.positions] = np.concatenate([*scores, np.empty(0, np.float32)])
         return in_place, images.skipped
@@ -391,8 +462,9 @@ class AnomalyDetector(BaseEstimator, metaclass=ABCMeta):
         Args:
             X: Images, as in ``fit``.
             size: None: maps at ``image_size``; (height, width): stretched to this
-                size; "original": each stretched to the size of its own image, as EXIF
-                turns it upright. Stretching is bilinear, as overlays show it.
+                size; both hold 0 around letterboxed images. "original": each stretched
+                to the size of its own image, as EXIF turns it upright. Stretching is
+                bilinear, as overlays show it.
 
         Returns:
             (n_images, height, width) float32; with "original" a list of (height, width)
@@ -411,7 +483,10 @@ class AnomalyDetector(BaseEstimator, metaclass=ABCMeta):
         images = Pass(self._embed(X, "anomaly_maps", "Scoring"))
         maps: dict[int, Float32Array] = {}
         for patches in images:
-            drawn = self._score_patches(patches.embeddings).anomaly_maps(self._size)
+            scored = self._scored(patches)
+            drawn = self._maps_in_place(scored, patches)
+            if size == "original":
+                drawn = self._maps(scored, patches)
             for position, own, one in zip(
                 patches.positions, patches.sizes, drawn, strict=True
             ):
@@ -436,7 +511,7 @@ class AnomalyDetector(BaseEstimator, metaclass=ABCMeta):
         return (
             ImageEmbeddings(*one)
             for read in self._embed(X, "embeddings", "Reading")
-            for one in zip(read.names, read.positions, read.embeddings, strict=False)
+            for one in zip(read.names, read.positions, read.in_grid(), strict=False)
         )
 
     def inspect(self, X: Images) -> Iterator[Inspection]:
@@ -459,27 +534,35 @@ class AnomalyDetector(BaseEstimator, metaclass=ABCMeta):
 
     def _inspect(self, batches: Iterator[Patches]) -> Iterator[Inspection]:
         for patches in batches:
-            unseen = None if self.threshold_ is None else OUTLIER
+            limits = self._limits()
+            unseen = None if limits.threshold is None else OUTLIER
             results = {
                 failure.position: Inspection(
-                    failure.name, float("nan"), unseen, None, failure.reason
+                    failure.name,
+                    float("nan"),
+                    unseen,
+                    None,
+                    failure.reason,
+                    decision=limits.unseen(),
                 )
                 for failure in patches.failures
             }
             if patches.names:
-                scored = self._score_patches(patches.embeddings)
-                maps = scored.anomaly_maps(self._size)
-                worst = (scored.worst_places() * patches.sizes).astype(int).tolist()
+                scored = self._scored(patches)
+                maps = self._maps(scored, patches)
+                worst = self._worst_pixels(scored, patches)
                 threshold = self._finite("pixel_threshold_")
                 verdicts = self._verdicts(scored.image_scores)
                 for i, position in enumerate(patches.positions):
+                    score = float(scored.image_scores[i])
+                    verdict = None if verdicts is None else int(verdicts[i])
                     results[position] = Inspection(
                         path=patches.names[i],
-                        score=float(scored.image_scores[i]),
-                        verdict=None if verdicts is None else int(verdicts[i]),
+                        score=score,
+                        verdict=verdict,
                         map=maps[i],
                         size=patches.sizes[i],
-                        worst_pixel=(worst[i][0], worst[i][1]),
+                        worst_pixel=worst[i],
                         regions=None
                         if threshold is None
                         else tuple(
@@ -487,6 +570,7 @@ class AnomalyDetector(BaseEstimator, metaclass=ABCMeta):
                                 maps[i], threshold, patches.sizes[i], self.least_area
                             )
                         ),
+                        **limits.judged(score, verdict),
                     )
             for position in sorted(results):
                 yield results[position]
@@ -585,6 +669,7 @@ class AnomalyDetector(BaseEstimator, metaclass=ABCMeta):
         y: ArrayLike | None = None,
         *,
         false_positive_rate: float | None = None,
+        review_rate: float | None = None,
     ) -> Self:
         """Set the threshold that ``predict`` uses.
 
@@ -595,19 +680,23 @@ class AnomalyDetector(BaseEstimator, metaclass=ABCMeta):
                 are. None: all images are good.
             false_positive_rate: Without labels, the share of good images that may be
                 predicted anomalous, in (0, 1): the chance for a new good image is at
-                most that (split conformal). None: 0.05.
+                most that (split conformal). None: 0.05. With
+                ``threshold_rule="log-normal"`` it is an estimate.
+            review_rate: Without labels, the share of good images whose score may lie
+                above ``review_threshold_``, above ``false_positive_rate``; the rest of
+                that share is to be reviewed. None: nothing is.
 
         Returns:
-            The estimator, with ``threshold_``, ``pixel_threshold_`` and
-            ``calibration_`` set.
+            The estimator, with ``threshold_``, ``pixel_threshold_``,
+            ``review_threshold_`` and ``calibration_`` set.
 
         Raises:
-            TypeError: ``false_positive_rate`` is no number.
+            TypeError: A rate is no number.
             ImageError: No image is usable.
             ValueError: ``y`` lacks one of the classes, does not fit ``X`` or is the
                 wrong way round; half of the good or of the anomalous images are
-                training images; both ``y`` and ``false_positive_rate`` are given; or
-                there are too few images for the rate.
+                training images; both ``y`` and a rate are given; or there are too few
+                images for the rate, or their scores allow no log-normal law.
 
         Note:
             Training images are recognised by their pixels. Fewer than half are left out
@@ -615,12 +704,15 @@ class AnomalyDetector(BaseEstimator, metaclass=ABCMeta):
         """
         owner = f"{type(self).__name__}.calibrate"
         rate = 0.05 if false_positive_rate is None else false_positive_rate
-        rate = check_ratio(rate, "false_positive_rate", owner, closed=False)
+        rates = check_rates(rate, review_rate, self.threshold_rule, owner)
         labels = None if y is None else as_anomalous(y, owner)
         if labels is not None:
-            if false_positive_rate is not None:
-                rule = "None where y is given, since the threshold then maximises F1"
-                raise ValueError(refusal("false_positive_rate", owner, rule, f"{rate}"))
+            given = {"false_positive_rate": false_positive_rate}
+            given["review_rate"] = review_rate
+            rule = "None where y is given, since the threshold then maximises F1"
+            for name, value in given.items():
+                if value is not None:
+                    raise ValueError(refusal(name, owner, rule, f"{value}"))
             check_both_classes(labels, owner)
         settings = self._ready()
         good_alone = labels is None
@@ -631,13 +723,13 @@ class AnomalyDetector(BaseEstimator, metaclass=ABCMeta):
         images = Pass(embed(source, embedder, settings, "Calibrating", digests=True))
         candidates = Candidates.of(
             images,
-            lambda some, _: self._score_patches(some.embeddings),
-            self._size,
+            lambda some, _: self._scored(some),
+            self._maps,
             settings.least_area,
         )
         warn_of_skipped(images.skipped)
         known = self.training_images_, self.training_digests_
-        found = calibration(candidates, images.n_images, labels, rate, known, owner)
+        found = calibration(candidates, images.n_images, labels, rates, known, owner)
         self._take_over(found)
         return self
 
@@ -663,33 +755,68 @@ class AnomalyDetector(BaseEstimator, metaclass=ABCMeta):
             and images of the same part lower each other's scores. So a threshold from
             these scores has no guarantee, unlike one of ``calibrate``.
         """
-        owner = f"{type(self).__name__}.leave_one_out_scores"
+        left_out, _ = self._left_out(X, y, "leave_one_out_scores")
+        return left_out.scores.astype(np.float32)
+
+    def examine(self, X: Images, y: ArrayLike | None = None) -> Examination:
+        """Say which training images stand out, and which are nearly the same.
+
+        An image stands out if its leave-one-out score lies above the upper quartile by
+        more than three interquartile ranges: it may be no good part. Two images are
+        nearly the same if one in twenty of the entries that they have in the memory
+        bank has a patch of the other very near: they may show one part, lower each
+        other's leave-one-out scores, and count twice. With ``false_positive_rate``,
+        ``fit`` examines them too, without another pass: see ``examination_``.
+
+        Args:
+            X: The training images, in the same order.
+            y: Their labels, (n_images,) as in ``fit``, where ``fit`` was given labels.
+
+        Returns:
+            The images that stand out, and pairs (of PatchCore alone), with the patches
+            that say so; ``adlib.overlays.save_examined`` draws them.
+
+        Raises:
+            ValueError: ``X`` holds other images, or there are too few.
+
+        Note:
+            Of images whose scores are normally distributed, 3 in 1,000 stand out where
+            there are 10, 5 in 10,000 where there are 20; of fewer than 5, none can. Odd
+            images that resemble each other may not stand out.
+        """
+        return self._left_out(X, y, "examine")[1]
+
+    def _left_out(
+        self, X: Images, y: ArrayLike | None, method: str
+    ) -> tuple[Candidates, Examination]:
+        """Return what leaving each training image out says, after checks."""
+        owner = f"{type(self).__name__}.{method}"
         settings = self._ready()
         anomalous = None if y is None else as_anomalous(y, owner)
-        check_left_out(X, len(self.training_images_), 0.5, owner)
+        check_left_out(X, len(self.training_images_), Rates(0.5), owner)
         source = open_normal(X, anomalous, owner, settings.pixel_format)
-        left_out = self._leave_one_out(source, settings, owner)
-        return left_out.scores.astype(np.float32)
+        return self._leave_one_out(source, settings, owner)
 
     def _leave_one_out(
         self, source: Source, settings: Settings, owner: str
-    ) -> Candidates:
+    ) -> tuple[Candidates, Examination]:
         """Return the training images, each scored as if it had not been in ``fit``."""
         names = self.training_images_
+        examiner = Examiner(self._origins())
 
         def score(patches: Patches, numbers: Int64Array) -> Scored:
             first = int(numbers[0])
             check_same_images(patches, first, names, self.training_digests_, owner)
-            return self._score_left_out(patches.embeddings, numbers)
+            scored = self._scored(patches, numbers)
+            examiner.note(scored, numbers)
+            return scored
 
         embedder = self._embedder()
         reading = embed(source, embedder, settings, "Leaving one out", digests=True)
-        found = Candidates.of(
-            Pass(reading), score, settings.image_size, settings.least_area
-        )
+        found = Candidates.of(Pass(reading), score, self._maps, settings.least_area)
         if len(found.scores) < len(names):
             raise others(names, f"{len(found.scores)} images", owner)
-        return found
+        return found, examiner.result(found, self.grid_)
 
     def _embed(self, X: Images, method: str, description: str) -> Generator[Patches]:
         """Yield the patches to score, batch by batch; check everything at once."""
@@ -697,6 +824,13 @@ class AnomalyDetector(BaseEstimator, metaclass=ABCMeta):
         owner = f"{type(self).__name__}.{method}"
         source = open_source(X, owner, settings.pixel_format)
         return embed(source, self._embedder(), settings, description)
+
+    def _inside(self) -> Inside | None:
+        """Return which patches count in every image; None: all, or it differs."""
+        if self._region is None or not isinstance(self.region_, np.ndarray):
+            return None
+        height, width = self.region_.shape
+        return Inside.of(self._region.share((height, width), "region"), self.grid_)
 
     @property
     def _size(self) -> tuple[int, int]:
@@ -710,6 +844,54 @@ class AnomalyDetector(BaseEstimator, metaclass=ABCMeta):
             raise ValueError(refusal("X", owner, rule, "an empty stream"))
         return images.n_images
 
+    def _new_region(self) -> RegionOfInterest | None:
+        """Return what says which pixels of images count; None: all."""
+        boxed = self.resize == "letterbox"
+        if self.region is None and not boxed:
+            return None
+        name = type(self).__name__
+        return RegionOfInterest(self.region, self._size, name, boxed=boxed)
+
+    def _new_alignment(self) -> Alignment | None:
+        """Return what moves images to lie as a reference does, or None."""
+        if self.align is None:
+            return None
+        name, boxed = type(self).__name__, self.resize == "letterbox"
+        return Alignment(self.align, self._size, name, boxed=boxed)
+
+    def _maps_in_place(self, scored: Scored, patches: Patches) -> list[Float32Array]:
+        """Return maps at ``image_size``, as images lay before they were aligned."""
+        maps = list(scored.anomaly_maps(self._size))
+        if not patches.places:
+            return maps
+        return [put_back(*one) for one in zip(maps, patches.places, strict=True)]
+
+    def _maps(self, scored: Scored, patches: Patches) -> list[Float32Array]:
+        """Return maps as they lie over their images."""
+        maps = self._maps_in_place(scored, patches)
+        if self.resize == "stretch":
+            return maps
+        return [
+            np.ascontiguousarray(Box.of(size, self._size).cut(one))
+            for one, size in zip(maps, patches.sizes, strict=True)
+        ]
+
+    def _worst_pixels(self, scored: Scored, patches: Patches) -> list[tuple[int, int]]:
+        """Return row and column of each image's highest value in the image itself."""
+        found = []
+        for i, place in enumerate(scored.worst_places()):
+            size, pixel = patches.sizes[i], place * self._size
+            if patches.places:  # of (x, y), the first pixel's centre at 0
+                x, y = patches.places[i] @ [pixel[1] - 0.5, pixel[0] - 0.5, 1.0]
+                pixel = np.array([y + 0.5, x + 0.5])
+            box = Box(0, 0, *self._size)
+            if self.resize == "letterbox":
+                box = Box.of(size, self._size)
+            pixel = (pixel - box[:2]) / box[2:] * size
+            row, column = np.clip(pixel.astype(int), 0, np.array(size) - 1).tolist()
+            found.append((row, column))
+        return found
+
     def _check_fitted(self) -> None:
         if not hasattr(self, "backbone_"):
             raise NotFittedError(
@@ -722,7 +904,7 @@ class AnomalyDetector(BaseEstimator, metaclass=ABCMeta):
         self._check_fitted()
         settings = self._check_parameters()
         self._check_unchanged(self.learned_with_, "it was fitted", "fit")
-        return settings
+        return settings._replace(region=self._region, alignment=self._alignment)
 
     def _values_of(self, names: Sequence[str]) -> dict[str, Any]:
         return {name: getattr(self, name) for name in names}
@@ -731,8 +913,8 @@ class AnomalyDetector(BaseEstimator, metaclass=ABCMeta):
         """Raise unless parameters are what they were when something was done."""
         for name, value in then.items():
             now = getattr(self, name)
-            if now != value:
-                rule = f"{value!r}, with which {done}"
+            if now is not value and not np.array_equal(now, value):
+                rule = f"{describe(value)}, with which {done}"
                 remedy = f"Call {again} again, or set it back."
                 owner = type(self).__name__
                 raise ValueError(refusal(name, owner, rule, describe(now), remedy))
@@ -741,18 +923,45 @@ class AnomalyDetector(BaseEstimator, metaclass=ABCMeta):
         """Set what a calibration found."""
         self.calibration_ = calibration
         self._calibrated_with = self._values_of(self._aggregated_by)
-        self.threshold_ = self.pixel_threshold_ = None
+        self.threshold_ = self.pixel_threshold_ = self.review_threshold_ = None
         if calibration is not None:
+            self.review_threshold_ = calibration.review_threshold
             self.threshold_ = calibration.threshold
             self.pixel_threshold_ = calibration.pixel_threshold
 
-    def _threshold(self) -> float | None:
-        """Return the threshold, which may have been set by hand, or raise.
+    def _own_rates(self, owner: str) -> Rates | None:
+        """Return what ``fit`` sets thresholds with, None if it sets none, or raise."""
+        rate, review_rate = self.false_positive_rate, self.review_rate
+        if rate is None and review_rate is not None:
+            rule = "None without a false_positive_rate, with which fit sets thresholds"
+            remedy = "Or pass it to calibrate."
+            raise ValueError(refusal("review_rate", owner, rule, review_rate, remedy))
+        checked = check_rates(
+            0.05 if rate is None else rate, review_rate, self.threshold_rule, owner
+        )
+        return None if rate is None else checked
+
+    def _limits(self) -> Limits:
+        """Return the thresholds of image scores and what p-values are taken from."""
+        calibration = self.calibration_
+        scores: tuple[float, ...] = ()
+        if calibration is not None and (
+            self._calibrated_with == self._values_of(self._aggregated_by)
+        ):
+            scores = calibration.scores
+        return Limits(self._threshold(), self._threshold("review_threshold_"), scores)
+
+    def _threshold(self, name: str = "threshold_") -> float | None:
+        """Return a threshold, which may have been set by hand, or raise.
 
         It must not have been set for scores that are aggregated otherwise.
         """
-        threshold = self._finite("threshold_")
-        if self.calibration_ is not None and threshold == self.calibration_.threshold:
+        threshold, calibration = self._finite(name), self.calibration_
+        if (
+            threshold is not None
+            and calibration is not None
+            and threshold == getattr(calibration, name.removesuffix("_"))
+        ):
             done = "the threshold was set"
             self._check_unchanged(self._calibrated_with, done, "calibrate")
         return threshold

@@ -11,7 +11,13 @@ import numpy as np
 
 from adlib._threads import undivided
 from adlib._typing import AnyArray, Float32Array, Int64Array
-from adlib._validation import check_int, check_option, check_positive, check_ratio
+from adlib._validation import (
+    check_int,
+    check_option,
+    check_positive,
+    check_ratio,
+    refusal,
+)
 from adlib.estimators._aggregation import top_mean_scores
 from adlib.estimators._detector import AnomalyDetector
 from adlib.estimators._gaussian import (
@@ -23,7 +29,7 @@ from adlib.estimators._gaussian import (
 from adlib.estimators._gaussian_cpu import SIDE_BY_SIDE, n_blocks, n_packed
 from adlib.estimators._model_file import ModelContent
 from adlib.estimators._patches import Embed, Patches
-from adlib.estimators._results import Scored, anomaly_maps
+from adlib.estimators._results import Scored
 from adlib.estimators._saving import (
     damaged,
     restore_detector,
@@ -35,8 +41,11 @@ from adlib.features import Backbone
 from adlib.features._backbone import Precision, Runtime
 from adlib.features._embedding import Embedder, Embedding, embedding_length
 from adlib.features._weights import DEFAULT_BACKBONE
+from adlib.images._align import Reference
 from adlib.images._pixels import ColorOrder
+from adlib.images._region import RegionLike
 from adlib.images._stream import OnError
+from adlib.thresholds._log_normal import RateRule
 
 Channels: TypeAlias = Literal["random", "all", "pca"]
 GaussianAggregation: TypeAlias = Literal["max", "map_max", "top_mean"]
@@ -66,6 +75,16 @@ class PaDiM(AnomalyDetector):
             the default backbone (1, 2, 3).
         image_size: Side in pixels to which images are resized, or (height, width);
             of a transformer, multiples of its patches' size.
+        region: Where defects are looked for, in pixels of the images, all of one size:
+            the path of a mask, a mask (height, width) of bool or uint8 (not 0: inside),
+            or a polygon or several, each of points (x, y). Patches with half of their
+            area outside are not learned, scored or calibrated with, and maps are 0
+            there. None: everywhere.
+        align: A reference image (path, or array (h, w) or (h, w, 3)) of the size of the
+            images, for parts that shift and turn by a little: images are moved to lie
+            as it does before anything else (extra ``align``), ``region`` is drawn on
+            it, and maps and places are put back. One that cannot be aligned has no
+            score, whatever ``on_error`` says; ``fit`` refuses it.
         color: Channel order of arrays and tensors: "rgb", or "bgr" as OpenCV has it.
         max_value: What counts as white in 16-bit images and in floats, such as 4095 for
             a camera of 12 bits; None: 65535 and 1.
@@ -87,6 +106,14 @@ class PaDiM(AnomalyDetector):
         false_positive_rate: None, or the share of good images that may be predicted
             anomalous, in (0, 1): ``fit`` then reads ``X`` twice and sets the threshold
             from ``leave_one_out_scores``, without a guarantee.
+        threshold_rule: How good images' scores become thresholds, in ``fit`` and in
+            ``calibrate``: "quantile", one of the scores; or "log-normal", from their
+            median and upper quartile (see ``log_normal_threshold``). That one allows
+            any rate below 0.5 of four images and more, and odd images hardly move it,
+            but the rate is an estimate, of ``calibrate`` too.
+        review_rate: None, or with ``false_positive_rate`` the share of good images
+            whose score may lie above ``review_threshold_``, a higher share: those up to
+            the threshold are to be reviewed.
         least_area: Regions of an anomaly map that are smaller count for nothing, in
             pixels of the image; ``calibrate`` and ``false_positive_rate`` then set the
             pixel threshold for the regions that are left.
@@ -144,6 +171,8 @@ class PaDiM(AnomalyDetector):
         weights: str | None = "pretrained",
         stages: tuple[int, ...] | None = None,
         image_size: int | tuple[int, int] = 320,
+        region: RegionLike | None = None,
+        align: Reference | None = None,
         color: ColorOrder = "rgb",
         max_value: float | None = None,
         embedding: Embedding = "concat",
@@ -153,6 +182,8 @@ class PaDiM(AnomalyDetector):
         aggregation: GaussianAggregation = "max",
         top_ratio: float = 0.01,
         false_positive_rate: float | None = None,
+        threshold_rule: RateRule = "quantile",
+        review_rate: float | None = None,
         least_area: float = 0.0,
         batch_size: int = 16,
         device: str = "auto",
@@ -167,6 +198,8 @@ class PaDiM(AnomalyDetector):
         self.weights = weights
         self.stages = stages
         self.image_size = image_size
+        self.region = region
+        self.align = align
         self.color = color
         self.max_value = max_value
         self.embedding = embedding
@@ -176,6 +209,8 @@ class PaDiM(AnomalyDetector):
         self.aggregation = aggregation
         self.top_ratio = top_ratio
         self.false_positive_rate = false_positive_rate
+        self.threshold_rule = threshold_rule
+        self.review_rate = review_rate
         self.least_area = least_area
         self.batch_size = batch_size
         self.device = device
@@ -237,7 +272,10 @@ class PaDiM(AnomalyDetector):
             shape = (n_embedded, None)
             self.directions_ = tensor_of(content, "directions", np.float32, shape)
             n_features = self.directions_.shape[1]
+        inside = self._inside()
         n_positions = self.grid_[0] * self.grid_[1]
+        if inside is not None:
+            n_positions = int(inside.patches.sum())
         shape = (n_positions, n_features)
         mean = tensor_of(content, "gaussian.mean", np.float32, shape)
         blocks, spread = n_blocks(n_positions), None
@@ -261,6 +299,9 @@ class PaDiM(AnomalyDetector):
         aggregations = get_args(GaussianAggregation)
         check_option(self.aggregation, "aggregation", owner, aggregations)
         check_ratio(self.top_ratio, "top_ratio", owner, closed=True)
+        if callable(self.region):
+            rule = "one mask or polygons for all images, as the positions are the same"
+            raise TypeError(refusal("region", owner, rule, "a function"))
         return check_settings(self)
 
     def _n_embedded(self, backbone: Backbone) -> int:
@@ -291,7 +332,15 @@ class PaDiM(AnomalyDetector):
         settings: Settings,
     ) -> dict[str, Any]:
         assert isinstance(embedder, Embedder)  # as _new_embedder made it
-        batches: Iterator[Float32Array] = (batch.embeddings for batch in patches)
+        grid = (0, 0)
+
+        def each() -> Iterator[Float32Array]:
+            nonlocal grid
+            for batch in patches:
+                grid = batch.grid
+                yield batch.embeddings
+
+        batches = each()
         directions = None
         if self.channels == "pca":
             images = (image[None] for batch in batches for image in batch)
@@ -300,7 +349,6 @@ class PaDiM(AnomalyDetector):
             batches = (_project(part, directions) for part in chain([first], images))
         fit = GaussianFit(self.regularization, settings.device)
         for embeddings in batches:
-            grid = (embeddings.shape[1], embeddings.shape[2])
             fit.add(embeddings.reshape(len(embeddings), -1, embeddings.shape[3]))
         gaussian = fit.finish(progress=settings.progress)
         return {
@@ -322,6 +370,10 @@ class PaDiM(AnomalyDetector):
         )
         return self._score_squared(squared, embeddings.shape[1:3])
 
+    @property
+    def _by_map(self) -> bool:
+        return self.aggregation == "map_max"
+
     def _squared(self, embeddings: Float32Array) -> Float32Array:
         """Return squared distances, (n_images, n_positions)."""
         n_images, _, _, n_features = embeddings.shape
@@ -330,12 +382,9 @@ class PaDiM(AnomalyDetector):
     def _score_squared(self, squared: AnyArray, grid: tuple[int, ...]) -> Scored:
         distances = np.sqrt(squared)
         patch_scores = distances.reshape(-1, *grid)
-        if self.aggregation == "max":
+        if self.aggregation in ("max", "map_max"):
             return Scored(distances.max(axis=1), patch_scores)
-        if self.aggregation == "top_mean":
-            return Scored(top_mean_scores(distances, self.top_ratio), patch_scores)
-        maps = anomaly_maps(patch_scores, self._size)
-        return Scored(maps.max(axis=(1, 2)), patch_scores, maps)
+        return Scored(top_mean_scores(distances, self.top_ratio), patch_scores)
 
 
 @undivided()

@@ -24,6 +24,14 @@ from adlib.estimators._aggregation import (
     reweighted_scores,
     top_mean_scores,
 )
+from adlib.estimators._augment import (
+    Augmentation,
+    WithCopies,
+    check_augment,
+    copies_of,
+    own_patches,
+)
+from adlib.estimators._contamination import check_contamination, vouched
 from adlib.estimators._detector import AnomalyDetector
 from adlib.estimators._labels import as_anomalous, one_is_anomalous
 from adlib.estimators._model_file import ModelContent
@@ -31,10 +39,10 @@ from adlib.estimators._patches import (
     Embed,
     Pass,
     Patches,
+    Points,
     embed,
     gather,
     open_normal,
-    origins_of,
     warn_of_skipped,
 )
 from adlib.estimators._results import Explanation, Scored
@@ -53,11 +61,14 @@ from adlib.features._backbone import Precision, Runtime
 from adlib.features._embedding import Embedder, Embedding, embedding_length
 from adlib.features._weights import DEFAULT_BACKBONE
 from adlib.images import Images
-from adlib.images._pixels import ColorOrder
+from adlib.images._align import Reference
+from adlib.images._pixels import ColorOrder, Resize
+from adlib.images._region import RegionLike
 from adlib.images._stream import OnError
 from adlib.neighbors import MemoryBank, Recall, greedy_coreset
 from adlib.neighbors._bank import UNTRAINED, SearchKind
 from adlib.neighbors._coreset import random_projection
+from adlib.thresholds._log_normal import RateRule
 
 Selection: TypeAlias = Literal["greedy", "random"]
 RECALL_QUERIES = 2_000  # patches that an index's recall is measured on
@@ -84,6 +95,20 @@ class PatchCore(AnomalyDetector):
             all have one stride as in a plain ViT, the last.
         image_size: Side in pixels to which images are resized, or (height, width);
             of a transformer, multiples of its patches' size.
+        resize: "stretch" fills ``image_size`` whatever the image's aspect ratio;
+            "letterbox" keeps it, in the middle of ``image_size``, and what lies around
+            the image counts for nothing.
+        region: Where defects are looked for, in pixels of the images, all of one size:
+            the path of a mask, a mask (height, width) of bool or uint8 (not 0: inside),
+            a polygon or several, each of points (x, y), or a function that is given the
+            pixels of an image, (h, w) or (h, w, 3), uint8 or float32, and returns its
+            mask, for parts that move. Patches with half of their area outside are not
+            learned, scored or calibrated with, and maps are 0 there. None: everywhere.
+        align: A reference image (path, or array (h, w) or (h, w, 3)) of the size of the
+            images, for parts that shift and turn by a little: images are moved to lie
+            as it does before anything else (extra ``align``), ``region`` is drawn on
+            it, and maps and places are put back. One that cannot be aligned has no
+            score, whatever ``on_error`` says; ``fit`` refuses it.
         color: Channel order of arrays and tensors: "rgb", or "bgr" as OpenCV has it.
         max_value: What counts as white in 16-bit images and in floats, such as 4095 for
             a camera of 12 bits; None: 65535 and 1.
@@ -94,6 +119,18 @@ class PatchCore(AnomalyDetector):
             (uniformly, a baseline to compare with).
         projection: Features to which a random projection reduces the embeddings for
             the selection of the coreset alone; None selects in full.
+        augment: Copies of the training images whose patches the coreset is also chosen
+            from, a tuple of names: "flips" (mirrored left to right, top to bottom, and
+            both), "quarter_turns" (with "flips" all seven; where ``image_size`` is not
+            square, the half turn alone), "rotations" (by 5 and 10 degrees either way,
+            mirrored outside) and "light" (0.8 and 1.25 times as bright). For few
+            images; only those of which the part, so changed, is still good. The bank
+            stays as large as without; nothing but the bank sees the copies.
+        contamination: None, or the share of patches, (0, 0.5), that is left out before
+            the coreset is chosen: those farthest from any patch of all other images
+            (exactly up to 100,000 patches; of more, from that many, drawn at random).
+            For training images of which some show defects; good patches that are rare
+            go with them, so that they score high.
         search: How the nearest entry is found: "exact", or by FAISS (extra ``faiss``):
             "faiss-flat", brute force in float32; approximate, for banks far above
             10,000 entries, "faiss-ivf", "faiss-sq", "faiss-ivfpq" or "faiss-hnsw" (see
@@ -109,6 +146,14 @@ class PatchCore(AnomalyDetector):
         false_positive_rate: None, or the share of good images that may be predicted
             anomalous, in (0, 1): ``fit`` then reads ``X`` twice and sets the threshold
             from ``leave_one_out_scores``, without a guarantee.
+        threshold_rule: How good images' scores become thresholds, in ``fit`` and in
+            ``calibrate``: "quantile", one of the scores; or "log-normal", from their
+            median and upper quartile (see ``log_normal_threshold``). That one allows
+            any rate below 0.5 of four images and more, and odd images hardly move it,
+            but the rate is an estimate, of ``calibrate`` too.
+        review_rate: None, or with ``false_positive_rate`` the share of good images
+            whose score may lie above ``review_threshold_``, a higher share: those up to
+            the threshold are to be reviewed.
         least_area: Regions of an anomaly map that are smaller count for nothing, in
             pixels of the image; ``calibrate`` and ``false_positive_rate`` then set the
             pixel threshold for the regions that are left.
@@ -125,7 +170,8 @@ class PatchCore(AnomalyDetector):
 
     Attributes:
         memory_bank_: The ``MemoryBank``: embeddings (n_bank, n_features) and origins.
-        n_patches_: How many patches the coreset was chosen from.
+        n_patches_: How many patches the training images have, copies not counted: the
+            coreset's share is one of these.
         search_recall_: How well a FAISS ``search`` finds the nearest entries, a
             ``Recall``, measured by ``fit`` on up to 2,000 training patches that are not
             in the bank (their image may be); or None.
@@ -136,7 +182,10 @@ class PatchCore(AnomalyDetector):
         Memory peak of ``fit`` beyond a batch of images and the network, which takes in
         as many images at once as there are threads: the embeddings,
         4 bytes * n_patches * n_features, the bank, and what ``greedy_coreset`` takes,
-        in all under 1.5 times the embeddings for the default at 320 images. The same
+        in all under 1.5 times the embeddings for the default at 320 images. Copies
+        (``augment``) have embeddings, too: with all seven flips and turns eight times
+        as many, and eight times the time. ``contamination`` takes under four
+        times the embeddings of the patches compared with, 100,000 at most. The same
         images, seed and versions give the same model. On a CPU the scores depend
         neither on batches nor on the number of threads. With one memory bank, image
         scores differ from torch's in float32 by at most 1e-4 relative with OpenVINO in
@@ -166,17 +215,24 @@ class PatchCore(AnomalyDetector):
         weights: str | None = "pretrained",
         stages: tuple[int, ...] | None = None,
         image_size: int | tuple[int, int] = 320,
+        resize: Resize = "stretch",
+        region: RegionLike | None = None,
+        align: Reference | None = None,
         color: ColorOrder = "rgb",
         max_value: float | None = None,
         embedding: Embedding = "concat",
         coreset: float = 0.05,
         selection: Selection = "greedy",
         projection: int | None = None,
+        augment: tuple[Augmentation, ...] | None = None,
+        contamination: float | None = None,
         search: SearchKind = "exact",
         aggregation: Aggregation = "top_mean",
         top_ratio: float = 0.01,
         n_neighbors: int = 9,
         false_positive_rate: float | None = None,
+        threshold_rule: RateRule = "quantile",
+        review_rate: float | None = None,
         least_area: float = 0.0,
         batch_size: int = 16,
         device: str = "auto",
@@ -191,17 +247,24 @@ class PatchCore(AnomalyDetector):
         self.weights = weights
         self.stages = stages
         self.image_size = image_size
+        self.resize = resize
+        self.region = region
+        self.align = align
         self.color = color
         self.max_value = max_value
         self.embedding = embedding
         self.coreset = coreset
         self.selection = selection
         self.projection = projection
+        self.augment = augment
+        self.contamination = contamination
         self.search = search
         self.aggregation = aggregation
         self.top_ratio = top_ratio
         self.n_neighbors = n_neighbors
         self.false_positive_rate = false_positive_rate
+        self.threshold_rule = threshold_rule
+        self.review_rate = review_rate
         self.least_area = least_area
         self.batch_size = batch_size
         self.device = device
@@ -216,7 +279,8 @@ class PatchCore(AnomalyDetector):
         """Add good images to the memory bank without fitting again.
 
         A coreset of their patches, the same fraction as of the others, is added to the
-        bank: a few images of a new light or camera suffice.
+        bank: a few images of a new light or camera suffice. ``augment`` and
+        ``contamination`` hold for them, too; the bank counts as other images.
 
         Args:
             X: Images of good parts, as in ``fit``.
@@ -245,31 +309,38 @@ class PatchCore(AnomalyDetector):
             anomalous = np.ones_like(anomalous)
         source = open_normal(X, anomalous, owner, settings.pixel_format)
         batches = embed(
-            source, self._embedder(), settings, "Reading features", digests=True
+            source,
+            self._new_embedder(self.backbone_, settings),
+            settings,
+            "Reading features",
+            digests=True,
         )
-        images = Pass(batches, owner)
+        images = Pass(batches, owner, strict=settings.on_error == "raise")
         with closing(iter(images)) as coming:
-            points = gather(coming, source.n_items)
-        points = points.reshape(-1, points.shape[-1])
-        share = len(self.memory_bank_) / self.n_patches_
-        kept = self._select(points, max(1, round(share * len(points))), settings)
-        origins = origins_of(kept, self.grid_)
+            gathered = gather(coming, source.n_items)
+        copies = copies_of(self.augment, settings.image_size)
+        gathered, n_patches = own_patches(gathered, copies)
+        known = self.memory_bank_.embeddings
+        size = max(1, round(len(known) / self.n_patches_ * n_patches))
+        points, kept = self._choose(gathered, size, settings, owner, known)
+        rows, origins = points.embeddings, points.origins(kept)
         origins[:, 0] += len(self.training_images_)
         bank = self._make_bank(
-            np.concatenate([self.memory_bank_.embeddings, points[kept]]),
+            np.concatenate([known, rows[kept]]),
             np.concatenate([self._origins(), origins]),
             settings.device,
         )
-        recall = self._measure_recall(bank, points, kept, settings)
+        recall = self._measure_recall(bank, rows, kept, settings)
         warn_of_skipped(images.skipped)
         self.__dict__.update(
             memory_bank_=bank,
-            n_patches_=self.n_patches_ + len(points),
+            n_patches_=self.n_patches_ + n_patches,
             search_recall_=recall,
             training_images_=[*self.training_images_, *images.names],
             training_digests_=[*self.training_digests_, *images.digests],
             skipped_=[*self.skipped_, *images.skipped],
             left_out_scores_=None,
+            examination_=None,
             _one_is_anomalous=zero_one,
         )
         self._take_over(None)
@@ -290,11 +361,14 @@ class PatchCore(AnomalyDetector):
         for patches in images:
             distances, nearest = self._nearest(patches.embeddings)
             worst = distances.argmax(axis=1).tolist()
+            places = np.arange(self.grid_[0] * self.grid_[1])
+            if patches.inside is not None:
+                places = np.flatnonzero(patches.inside.patches)
             for i, name in enumerate(patches.names):
                 image, row, column = self._origins()[nearest[i, worst[i]]].tolist()
                 explanation = Explanation(
                     path=name,
-                    patch=divmod(worst[i], self.grid_[1]),
+                    patch=divmod(int(places[worst[i]]), self.grid_[1]),
                     distance=float(distances[i, worst[i]]),
                     compared_with=self.training_images_[image],
                     compared_patch=(row, column),
@@ -310,6 +384,11 @@ class PatchCore(AnomalyDetector):
             "memory bank": f"{n_bank:,} of {self.n_patches_:,} patches "
             f"({share:.3g} %), {n_features} features, {self.search} search",
         }
+        if self.augment:
+            texts["memory bank"] += f", from copies too ({', '.join(self.augment)})"
+        if self.contamination:
+            share = f"{100 * self.contamination:.3g} % of patches"
+            texts["memory bank"] += f", without the {share} farthest from other images"
         recall = self.search_recall_
         if recall is not None:
             texts["search"] = (
@@ -383,6 +462,9 @@ class PatchCore(AnomalyDetector):
         if self.projection is not None:
             check_int(self.projection, "projection", owner, low=1)
         check_option(self.selection, "selection", owner, get_args(Selection))
+        check_option(self.resize, "resize", owner, get_args(Resize))
+        check_augment(self.augment, owner)
+        check_contamination(self.contamination, owner)
         check_option(self.search, "search", owner, get_args(SearchKind))
         check_option(self.aggregation, "aggregation", owner, get_args(Aggregation))
         check_ratio(self.top_ratio, "top_ratio", owner, closed=True)
@@ -390,7 +472,9 @@ class PatchCore(AnomalyDetector):
         return check_settings(self)
 
     def _new_embedder(self, backbone: Backbone, settings: Settings) -> Embed:
-        return Embedder(backbone, settings.embedding)
+        embedder = Embedder(backbone, settings.embedding)
+        copies = copies_of(self.augment, settings.image_size)
+        return WithCopies(embedder, copies) if copies else embedder
 
     def _embedder(self) -> Embed:
         return Embedder(self.backbone_, self.embedding)
@@ -402,19 +486,36 @@ class PatchCore(AnomalyDetector):
         embedder: Embed,
         settings: Settings,
     ) -> dict[str, Any]:
-        embeddings = gather(patches, n_images)
-        grid = (embeddings.shape[1], embeddings.shape[2])
-        points = embeddings.reshape(-1, embeddings.shape[3])
-        kept = self._select(points, coreset_size(self.coreset, len(points)), settings)
+        copies = copies_of(self.augment, settings.image_size)
+        gathered, n_patches = own_patches(gather(patches, n_images), copies)
+        owner = type(self).__name__
+        size = coreset_size(self.coreset, n_patches)
+        points, kept = self._choose(gathered, size, settings, f"{owner}.fit")
         if self.aggregation == "reweighted":
-            check_int(len(kept), "the coreset's size", type(self).__name__, low=2)
-        bank = self._make_bank(points[kept], origins_of(kept, grid), settings.device)
+            check_int(len(kept), "the coreset's size", owner, low=2)
+        rows = points.embeddings
+        bank = self._make_bank(rows[kept], points.origins(kept), settings.device)
         return {
-            "grid_": grid,
+            "grid_": points.grid,
             "memory_bank_": bank,
-            "n_patches_": len(points),
-            "search_recall_": self._measure_recall(bank, points, kept, settings),
+            "n_patches_": n_patches,
+            "search_recall_": self._measure_recall(bank, rows, kept, settings),
         }
+
+    @in_its_threads
+    def _choose(
+        self,
+        points: Points,
+        size: int,
+        settings: Settings,
+        owner: str,
+        known: Float32Array | None = None,
+    ) -> tuple[Points, Int64Array]:
+        """Return the points that other images or ``known`` vouch for, and a coreset."""
+        if self.contamination is not None:
+            points = vouched(points, self.contamination, known, settings, owner)
+        size = min(size, len(points.embeddings))
+        return points, self._select(points.embeddings, size, settings)
 
     @in_its_threads
     def _measure_recall(
@@ -495,7 +596,8 @@ class PatchCore(AnomalyDetector):
     ) -> Scored:
         distances, nearest = self._nearest(embeddings, images)
         scores = self._aggregate(embeddings, distances, nearest, images)
-        return Scored(scores, distances.reshape(embeddings.shape[:3]))
+        shape = embeddings.shape[:3]
+        return Scored(scores, distances.reshape(shape), nearest=nearest)
 
     @in_its_threads
     def _score_images(self, embeddings: Float32Array) -> Float32Array:

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import hashlib
+import math
 import warnings
-from collections.abc import Callable, Generator, Iterable, Iterator
+from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
 from concurrent.futures import Executor
 from contextlib import closing, suppress
 from dataclasses import replace
@@ -14,12 +15,14 @@ from typing import NamedTuple, TypeAlias
 import numpy as np
 import torch
 
+from adlib._memory import available_memory
 from adlib._progress import ProgressBar
 from adlib._threads import Process, Threads, available_threads
 from adlib._torch import lone_threads, undisturbed
-from adlib._typing import BoolArray, Float32Array, Int64Array
+from adlib._typing import BoolArray, Float32Array, Float64Array, Int64Array
 from adlib._validation import refusal
 from adlib.estimators._labels import check_one_each
+from adlib.estimators._results import Inside
 from adlib.estimators._settings import Settings
 from adlib.exceptions import ImageError, SkippedImagesWarning
 from adlib.images import Failure, Images, Source, open_source, read_batches
@@ -34,6 +37,8 @@ MOST_LISTED = 5  # skipped images that a warning names
 # Images a batch up to which the next batch is embedded while the last is searched: 1.4
 # times as many images a second with 1 or 2, none more with 16, which fill every core.
 SMALL_BATCH = 4
+BATCH_PIXELS = 2**24  # of images that are read at once, where there are so many: 200 MB
+PEAK = 1.5  # times the patches: what fit holds at most, coreset and copies included
 
 
 class Patches(NamedTuple):
@@ -41,7 +46,10 @@ class Patches(NamedTuple):
 
     ``embeddings`` are (n, grid_height, grid_width, n_features), ``positions`` those in
     the source, ``sizes`` (height, width) before resizing; ``digests`` are empty unless
-    asked for; ``failures`` are the images that were skipped.
+    asked for; ``failures`` are the images that were skipped. With a region the
+    embeddings are (n, n_inside, 1, n_features), of the patches inside alone, and
+    ``inside`` says which these are, the same in all images of a batch. With an
+    alignment ``places`` say how each image lay before it, (2, 3); else it is empty.
     """
 
     embeddings: Float32Array
@@ -50,6 +58,26 @@ class Patches(NamedTuple):
     sizes: list[tuple[int, int]]
     digests: list[str]
     failures: list[Failure]
+    inside: Inside | None = None
+    places: Sequence[Float64Array] = ()
+
+    def in_grid(self) -> Float32Array:
+        """Return the embeddings in the whole grid, NaN outside of the region."""
+        if self.inside is None:
+            return self.embeddings
+        n_images, _, _, n_features = self.embeddings.shape
+        whole = np.full((n_images, *self.grid, n_features), np.nan, np.float32)
+        whole[:, self.inside.patches] = self.embeddings[:, :, 0]
+        return whole
+
+    @property
+    def grid(self) -> tuple[int, int]:
+        """(height, width) of the patch grid."""
+        if self.inside is not None:
+            height, width = self.inside.patches.shape
+        else:
+            height, width = self.embeddings.shape[1:3]
+        return height, width
 
 
 def embed(
@@ -66,6 +94,11 @@ def embed(
     next part may be minutes away, and a camera may belong to its thread. ``digests``
     take a few percent of the time.
     """
+    height, width = settings.image_size
+    # Of large images a few are enough to keep all threads busy.
+    n_threads = settings.n_workers or available_threads()
+    fits = max(n_threads, BATCH_PIXELS // (height * width))
+    settings = settings._replace(batch_size=min(settings.batch_size, fits))
     batches = _embed_in_turn(source, embedder, settings, description, digests)
     begun = Process("An iterator over results", "Call the method again there.")
     if settings.batch_size > SMALL_BATCH or source.n_items is None:
@@ -98,12 +131,16 @@ def _embed_in_turn(
         batch_size=settings.batch_size,
         n_workers=settings.n_workers,
         on_error=settings.on_error,
+        region=settings.region,
+        alignment=settings.alignment,
     )
     with (
         ProgressBar(description, source.n_items, enabled=settings.progress) as bar,
         lone_threads(settings.n_workers or available_threads()) as pool,
     ):
-        for pixels, positions, names, failures, sizes in batches:
+        for read in batches:
+            pixels, positions, names, failures, sizes, shares, places = read
+            del read
             embeddings = np.empty((0, 1, 1, 1), np.float32)
             if names and settings.device == "cpu":
                 embeddings = _embed_side_by_side(pixels, embedder, pool)
@@ -111,7 +148,14 @@ def _embed_in_turn(
                 embeddings = _embed_in_parts(pixels, embedder)
             made = [_digest(image) for image in pixels] if digests else []
             del pixels  # before the next are read
-            yield Patches(embeddings, positions, names, sizes, made, failures)
+            batch = Patches(
+                embeddings, positions, names, sizes, made, failures, None, places
+            )
+            if shares:
+                inside_of = getattr(embedder, "inside", Inside.of)  # where it copies
+                yield from only_inside(batch, shares, inside_of)
+            else:
+                yield batch
             bar.advance(len(names) + len(failures))
 
 
@@ -119,11 +163,18 @@ class Pass:
     """The usable images of one pass, batch by batch, with a list of all of them.
 
     Of what ``embed`` gives. ``owner`` is what errors call the method, where one image
-    at least must be usable.
+    at least must be usable; ``strict`` asks that all are, those that cannot be aligned
+    among them.
     """
 
-    def __init__(self, batches: Generator[Patches], owner: str | None = None) -> None:
-        self._batches, self._owner = batches, owner
+    def __init__(
+        self,
+        batches: Generator[Patches],
+        owner: str | None = None,
+        *,
+        strict: bool = False,
+    ) -> None:
+        self._batches, self._owner, self._strict = batches, owner, strict
         self.positions: list[int] = []
         self.names: list[str] = []
         self.digests: list[str] = []
@@ -138,6 +189,8 @@ class Pass:
                 self.names += patches.names
                 self.digests += patches.digests
                 self.skipped += patches.failures
+                if self._strict and self.skipped:
+                    raise ImageError(self.skipped[0].reason)
                 if patches.names:
                     yield patches
         if self._owner is not None and not self.names:
@@ -245,25 +298,97 @@ def _embed_in_parts(images: Float32Array, embedder: Embed) -> Float32Array:
     return np.concatenate(parts)
 
 
-def gather(batches: Iterable[Patches], n_images: int | None) -> Float32Array:
-    """Return the embeddings of all batches, without a second copy of them.
+def only_inside(
+    batch: Patches,
+    shares: list[Float32Array],
+    inside_of: Callable[[Float32Array, tuple[int, int]], Inside] = Inside.of,
+) -> Iterator[Patches]:
+    """Yield a batch with the patches in its region alone.
+
+    A region of its own for each image makes each a batch of its own.
+    """
+    n_images = len(batch.names)
+    step = n_images if all(share is shares[0] for share in shares) else 1
+    for first in range(0, n_images, step):
+        images = slice(first, first + step)
+        embeddings = batch.embeddings[images]
+        inside = inside_of(shares[first], batch.grid)
+        yield Patches(
+            embeddings[:, inside.patches][:, :, None],
+            batch.positions[images],
+            batch.names[images],
+            batch.sizes[images],
+            batch.digests[images],
+            batch.failures if first + step >= n_images else [],
+            inside,
+            batch.places[images],
+        )
+
+
+class Points(NamedTuple):
+    """The patches of many images: (n_points, n_features), and where each is from.
+
+    ``numbers`` count all patches of all images, in order; None: every one is there.
+    """
+
+    embeddings: Float32Array
+    grid: tuple[int, int]
+    numbers: Int64Array | None
+
+    def origins(self, indices: Int64Array) -> Int64Array:
+        """Return image, row and column of some points, (n, 3) int64."""
+        numbers = indices if self.numbers is None else self.numbers[indices]
+        image, patch = np.divmod(numbers, self.grid[0] * self.grid[1])
+        return np.stack([image, *np.divmod(patch, self.grid[1])], axis=1)
+
+
+def _check_room(
+    n_images: int, image_bytes: int, n_features: int, n_held: int = 0
+) -> None:
+    """Raise unless there is memory for the patches of images, and their coreset.
+
+    Those of the first ``n_held`` are in memory already.
+    """
+    free = available_memory() + n_held * image_bytes
+    needed = int(PEAK * n_images * image_bytes)
+    if needed <= free:
+        return
+    fit = int(free / PEAK / image_bytes)
+    side = math.sqrt(free / needed)
+    raise MemoryError(
+        f"The patches of {n_images} images, {image_bytes // (4 * n_features):,} of "
+        f"{n_features} features each, take {needed / 1e9:.3g} GB while a coreset is "
+        f"chosen; {free / 1e9:.3g} GB are free. Fit {fit} images, or set image_size to "
+        f"{side:.2g} of its sides, or a region."
+    )
+
+
+def gather(batches: Iterable[Patches], n_images: int | None) -> Points:
+    """Return the patches of all batches, without a second copy of them.
 
     Where the number of images is known, skipped ones included, the array is made at
     once; memory that is never filled is never touched. Otherwise it grows in place.
+    Raises MemoryError at the first batch if all would not fit.
     """
-    whole, n_stored = np.empty(0, np.float32), 0
+    whole, n_points, n_seen = np.empty((0, 0), np.float32), 0, 0
+    numbers: list[Int64Array] = []
     for batch in batches:
-        first, n_stored = n_stored, n_stored + len(batch.embeddings)
-        if not first:
-            shape = batch.embeddings.shape[1:]
-            whole = np.empty((n_images or n_stored, *shape), np.float32)
-        if n_stored > len(whole):
-            whole.resize((n_stored, *shape), refcheck=False)  # nobody else has seen it
-        whole[first:n_stored] = batch.embeddings
-    return whole[:n_stored]
-
-
-def origins_of(indices: Int64Array, grid: tuple[int, int]) -> Int64Array:
-    """Return image, row and column of flat patch indices, (n, 3) int64."""
-    image, patch = np.divmod(indices, grid[0] * grid[1])
-    return np.stack([image, *np.divmod(patch, grid[1])], axis=1)
+        rows = batch.embeddings.reshape(-1, batch.embeddings.shape[3])
+        n_new, grid = len(batch.embeddings), batch.grid
+        if not n_points:
+            n_expected = (n_images or n_new) * (len(rows) // n_new)
+            _check_room(n_images or n_new, rows.nbytes // n_new, rows.shape[1])
+            whole = np.empty((n_expected, rows.shape[1]), np.float32)
+        if n_points + len(rows) > len(whole):
+            shape = (n_points + len(rows), rows.shape[1])
+            _check_room(n_seen + n_new, rows.nbytes // n_new, rows.shape[1], n_seen)
+            whole.resize(shape, refcheck=False)  # nobody else has seen it
+        whole[n_points : n_points + len(rows)] = rows
+        n_points += len(rows)
+        if batch.inside is not None:
+            own = np.flatnonzero(batch.inside.patches)
+            first = np.arange(n_seen, n_seen + n_new)[:, None]
+            numbers.append((first * (grid[0] * grid[1]) + own).ravel())
+        n_seen += n_new
+    found = np.concatenate(numbers) if numbers else None
+    return Points(whole[:n_points], grid, found)

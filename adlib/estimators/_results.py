@@ -13,26 +13,70 @@ from torch.nn import functional as F
 
 from adlib._inspection import Short
 from adlib._torch import undisturbed
-from adlib._typing import Float32Array, Float64Array
+from adlib._typing import BoolArray, Float32Array, Float64Array, Int64Array
 
 SIGMA, REFERENCE_SIZE = 4.0, 224  # the paper's blur, in pixels of its image size
+HALF = 0.5  # of a patch or pixel: with as much of it in the region it counts
+LEAST_WEIGHT = 0.01  # of the patches inside in the value of a pixel that counts
+
+
+class Inside(NamedTuple):
+    """Which patches lie in the region of interest, (grid_height, grid_width) bool.
+
+    ``share`` is how much of each pixel does, (height, width) in [0, 1].
+    """
+
+    patches: BoolArray
+    share: Float32Array
+
+    @classmethod
+    @undisturbed()
+    def of(cls, share: Float32Array, grid: tuple[int, int]) -> Inside:
+        """Take the patches with half of their area inside; if none, the best one."""
+        shares = F.adaptive_avg_pool2d(torch.from_numpy(share)[None], grid)[0].numpy()
+        return cls(shares >= min(HALF, shares.max()), share)
+
+    def spread(self, patch_scores: Float32Array) -> Float32Array:
+        """Return scores of the patches inside in the whole grid, 0 outside."""
+        n_images = len(patch_scores)
+        whole = np.zeros((n_images, *self.patches.shape), np.float32)
+        whole[:, self.patches] = patch_scores.reshape(n_images, -1)
+        return whole
+
+    def weights(self) -> Float32Array:
+        """Return what a map of scores that are 0 outside is multiplied by.
+
+        A pixel in the region is then the mean of the patches inside, each with the
+        weight that upsampling and blur give it there; others are 0.
+        """
+        inside = self.patches[None].astype(np.float32)
+        (sums,) = anomaly_maps(inside, self.share.shape)
+        counts = (self.share >= HALF) & (sums >= LEAST_WEIGHT)
+        none = np.zeros_like(sums)
+        return np.asarray(np.divide(1.0, sums, out=none, where=counts))
 
 
 class Scored(NamedTuple):
     """Scores of one batch: (n,) of images, (n, grid_height, grid_width) of patches.
 
     ``maps``, (n, height, width), are there where image scores are taken from them.
+    ``inside`` says which patches count; the others score 0. ``nearest``, (n,
+    n_patches), names the entries of a memory bank that the patches inside are nearest
+    to, where there is one.
     """
 
     image_scores: Float32Array
     patch_scores: Float32Array
     maps: Float32Array | None = None
+    inside: Inside | None = None
+    nearest: Int64Array | None = None
 
     def anomaly_maps(self, size: tuple[int, int]) -> Float32Array:
         """Return the anomaly maps, (n, height, width)."""
         if self.maps is not None:
             return self.maps
-        return anomaly_maps(self.patch_scores, size)
+        maps = anomaly_maps(self.patch_scores, size)
+        return maps if self.inside is None else maps * self.inside.weights()
 
     def worst_places(self) -> Float64Array:
         """Return the centre of each image's highest value as shares of its sides."""
@@ -96,7 +140,8 @@ class ImageEmbeddings(Short):
     Attributes:
         path: The image's path, or "image 7" for the eighth of those that have none.
         position: Which image of the source it is.
-        patches: (grid_height, grid_width, n_features) float32.
+        patches: (grid_height, grid_width, n_features) float32; NaN outside of the
+            region.
     """
 
     path: str

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from importlib import import_module
 from importlib.metadata import version
 from typing import TYPE_CHECKING, Any, get_args
@@ -13,7 +13,7 @@ import numpy as np
 import torch
 
 from adlib._typing import AnyArray
-from adlib._validation import refusal
+from adlib._validation import describe, refusal
 from adlib._version import __version__
 from adlib.estimators._calibration import Calibration, CalibrationKind
 from adlib.estimators._model_file import (
@@ -29,6 +29,7 @@ from adlib.features._backbone import Precision, Runtime
 from adlib.features._runtimes import check_bfloat16
 from adlib.features._weights import Normalisation
 from adlib.thresholds import lowest_rate
+from adlib.thresholds._log_normal import RateRule
 
 if TYPE_CHECKING:
     from adlib.estimators._detector import AnomalyDetector
@@ -53,7 +54,17 @@ ADDED_LATER: dict[str, Any] = {
     "color": "rgb",
     "max_value": None,
     "least_area": 0.0,
+    "augment": None,
+    "contamination": None,
+    "threshold_rule": "quantile",
+    "review_rate": None,
+    "region": None,
+    "resize": "stretch",
+    "align": None,
 }
+IMAGE, REFERENCE = "image", "reference"  # what a header says of align; the tensor
+MASK, FUNCTION = "mask", "function"  # what a header says of a region
+REGION = "region"  # the tensor: height and width, 8 bytes each, and packed bits
 
 
 def load(
@@ -62,6 +73,7 @@ def load(
     device: str = "auto",
     precision: Precision | None = None,
     runtime: Runtime | None = None,
+    region: Callable[[AnyArray], AnyArray] | None = None,
 ) -> AnomalyDetector:
     """Load a model that ``save`` wrote.
 
@@ -70,6 +82,8 @@ def load(
         device: "auto", "cpu", "cuda" or "cuda:N", whatever it was fitted on.
         precision: "float32" or "bfloat16" for the backbone; None: as in ``fit``.
         runtime: "torch" or "openvino" for the backbone; None: as in ``fit``.
+        region: The function that ``fit`` was given as ``region``, which no file holds;
+            None: the model has none. Masks and polygons are in the file.
 
     Returns:
         The fitted detector, which scores as the saved one did; with another precision
@@ -80,7 +94,8 @@ def load(
         ModelFileError: The file is damaged, not adlib's, or of a later format.
         ImportError: FAISS, OpenVINO or anomalib is to run and is not installed.
         TypeError, ValueError: An argument is not as stated; there is no such GPU, or
-            OpenVINO is to run on one; or the detector has no such choice.
+            OpenVINO is to run on one; the detector has no such choice; or ``region``
+            is missing, or there where the model has no function.
 
     Note:
         Nothing in the file is run: it is read as safetensors and JSON, every field is
@@ -103,6 +118,7 @@ def load(
     resolve_place(device, runtime or "torch", "load")  # before anything is read
     content = read_model(path)
     asked = {"device": device, "precision": precision, "runtime": runtime}
+    asked |= _saved_region(content, region) | _saved_reference(content)
     detector = _construct(content, {k: v for k, v in asked.items() if v is not None})
     detector._restore(content, resolve_place(device, detector.runtime, "load"))
     return detector
@@ -122,6 +138,7 @@ def _construct(content: ModelContent, asked: dict[str, Any]) -> AnomalyDetector:
     parameters: dict[str, Any] = added | content.header["parameters"]
     if set(parameters) != known:
         raise damaged("parameters", f"{', '.join(sorted(known))}")
+    values: dict[str, Any]
     values = {k: tuple(v) if isinstance(v, list) else v for k, v in parameters.items()}
     for name in sorted(set(asked) - known):
         rule = f"None for a model of {kind.__name__}, which has no such parameter"
@@ -146,6 +163,7 @@ def save_detector(
         "grid": list(detector.grid_),
         "threshold": detector._threshold(),
         "pixel_threshold": detector._finite("pixel_threshold_"),
+        "review_threshold": detector._threshold("review_threshold_"),
         "calibration": calibration and calibration._asdict(),
         "left_out_scores": None if left_out is None else left_out.tolist(),
         "training_images": detector.training_images_,
@@ -155,10 +173,22 @@ def save_detector(
         "std": list(backbone.normalisation.std),
     }
     arrays = {name: tensor for name, tensor in tensors.items() if tensor is not None}
+    region, kind = detector.region_, None
+    if callable(region):
+        kind = FUNCTION
+    elif region is not None:
+        kind = MASK
+        size = np.array(region.shape, "<u8").view(np.uint8)
+        arrays[REGION] = np.concatenate([size, np.packbits(region)])
     for name, weight in backbone.state().items():
         arrays[BACKBONE_PREFIX + name] = weight.numpy()
     versions = {package: version(package) for package in (*RECORDED, *packages)}
     parameters = detector.get_params(deep=False)
+    if REGION in parameters:
+        parameters[REGION] = kind
+    if detector._alignment is not None:
+        parameters["align"] = IMAGE
+        arrays[REFERENCE] = detector._alignment.reference
     header = {
         "format": FORMAT,
         "estimator": type(detector).__name__,
@@ -181,7 +211,8 @@ def restore_detector(
     height, width = numbers(state, "grid", int, length=2)
     thresholds = [
         None if state.get(field) is None else number(state, field, float)
-        for field in ("threshold", "pixel_threshold")  # older files know no second
+        # Older files know the first alone, or the first two.
+        for field in ("threshold", "pixel_threshold", "review_threshold")
     ]
     left_out = None
     if state.get("left_out_scores") is not None:  # older files know none
@@ -213,13 +244,54 @@ def restore_detector(
     except (ValueError, WeightsError) as error:
         raise ModelFileError(f"The model file is damaged: {error}") from error
     detector._take_over(_calibration_of(state))
-    detector.threshold_, detector.pixel_threshold_ = thresholds
+    detector.threshold_, detector.pixel_threshold_ = thresholds[:2]
+    detector.review_threshold_ = thresholds[2]
     detector.grid_ = (height, width)
-    detector.left_out_scores_ = left_out
+    detector.left_out_scores_, detector.examination_ = left_out, None
     detector.training_images_, detector.training_digests_ = names, digests
     detector.skipped_ = []
     detector.backbone_ = backbone
     detector.learned_with_ = detector._values_of(detector._frozen)
+    detector._region = region = detector._new_region()
+    detector._alignment = detector._new_alignment()
+    detector.region_ = None if region is None else region.region
+
+
+def _saved_reference(content: ModelContent) -> dict[str, Any]:
+    """Return the parameter ``align`` of a model file, or raise."""
+    kind = content.header["parameters"].get("align")
+    if kind is None:
+        return {}
+    reference = tensor_of(content, REFERENCE, np.uint8, (None, None))
+    if kind != IMAGE or not reference.size:
+        raise damaged(REFERENCE, "an image")
+    return {"align": reference}
+
+
+def _saved_region(
+    content: ModelContent, given: Callable[[AnyArray], AnyArray] | None
+) -> dict[str, Any]:
+    """Return the parameter ``region`` of a model file, or raise."""
+    kind = content.header["parameters"].get("region")
+    if kind == FUNCTION and callable(given):
+        return {"region": given}
+    if kind == FUNCTION:
+        rule = "the function that fit was given, which no model file holds"
+        raise ValueError(refusal("region", "load", rule, describe(given)))
+    if given is not None:
+        rule = "None for a model that was fitted without a function"
+        raise ValueError(refusal("region", "load", rule, describe(given)))
+    if kind is None:
+        return {}
+    packed = tensor_of(content, REGION, np.uint8, (None,))
+    height, width = map(int, packed[:16].view("<u8")) if len(packed) > 16 else (0, 0)  # noqa: PLR2004 - bytes
+    bits = packed[16:]
+    if kind != MASK or not 0 < height * width <= 8 * len(bits) < height * width + 8:
+        raise damaged(REGION, "a mask")
+    mask = np.unpackbits(bits, count=height * width).reshape(height, width)
+    if not mask.any():
+        raise damaged(REGION, "a mask of at least one pixel")
+    return {"region": mask.astype(np.bool_)}
 
 
 def _are_texts(values: Any) -> bool:
@@ -270,21 +342,40 @@ def _calibration_of(state: Mapping[str, Any]) -> Calibration | None:
     if saved is None:
         return None
     rule = f"None or an object of {', '.join(Calibration._fields)}, as they can be"
-    if not isinstance(saved, dict) or saved.keys() != set(Calibration._fields):
+    if not isinstance(saved, dict):
+        raise damaged("calibration", rule)
+    # Older files know fewer fields.
+    saved = Calibration._field_defaults | {"scores": []} | saved
+    if saved.keys() != set(Calibration._fields):
         raise damaged("calibration", rule)
     found = Calibration(**saved)
     n_normal, n_anomalous = (number(saved, f, int) for f in ("n_normal", "n_anomalous"))
-    fits = found.kind in get_args(CalibrationKind) and n_normal > 0
+    scores = numbers(saved, "scores", float)
+    fits = (
+        found.kind in get_args(CalibrationKind)
+        and n_normal > 0
+        and found.rule in get_args(RateRule)
+        and len(scores) in (0, n_normal)
+        and scores == sorted(scores)
+    )
+    review = found.review_threshold
     if found.kind == "F1":
         fits = fits and found.false_positive_rate is None and n_anomalous > 0
+        fits = fits and found.review_rate is review is None
     elif fits:
         rate = number(saved, "false_positive_rate", float)
-        fits = n_anomalous == 0 and lowest_rate(n_normal) <= rate < 1.0
+        lowest = lowest_rate(n_normal) if found.rule == "quantile" else 0.0
+        fits = n_anomalous == 0 and lowest <= rate < 1.0
+        if found.review_rate is not None or review is not None:
+            review = number(saved, "review_threshold", float)
+            fits = fits and rate < number(saved, "review_rate", float) < 1.0
     if not fits:
         raise damaged("calibration", rule)
     return found._replace(
         threshold=number(saved, "threshold", float),
         pixel_threshold=number(saved, "pixel_threshold", float),
+        review_threshold=review,
+        scores=tuple(scores),
     )
 
 

@@ -22,7 +22,9 @@ from adlib._validation import (
 from adlib.estimators._regions import check_least_area
 from adlib.features._backbone import Precision, Runtime, check_name
 from adlib.features._embedding import Embedding
+from adlib.images._align import Alignment
 from adlib.images._pixels import ColorOrder, PixelFormat
+from adlib.images._region import RegionOfInterest
 from adlib.images._stream import OnError
 
 P = ParamSpec("P")
@@ -57,6 +59,8 @@ class Settings(NamedTuple):
     on_error: OnError
     progress: bool
     random_state: int | None
+    region: RegionOfInterest | None = None  # a fitted detector's own, as is
+    alignment: Alignment | None = None
 
 
 def check_settings(detector: Any) -> Settings:

@@ -10,6 +10,7 @@ import numpy as np
 import torch
 
 from adlib.estimators._detector import AnomalyDetector
+from adlib.estimators._patches import Patches, only_inside
 from adlib.features._embedding import Embedder
 from adlib.images import open_source, read_batches
 
@@ -55,14 +56,25 @@ def stage_seconds(
     for path in paths:
         times = [now()]
         source = open_source([path], "stage_seconds", settings.pixel_format)
-        reading = read_batches(source, image_size=size, batch_size=1, n_workers=1)
-        images = torch.from_numpy(next(reading).images)
+        reading = read_batches(
+            source,
+            image_size=size,
+            batch_size=1,
+            n_workers=1,
+            region=settings.region,
+            alignment=settings.alignment,
+        )
+        batch = next(reading)
+        images = torch.from_numpy(batch.images)
         times.append(now())
         maps = embedder.backbone.compute(images)  # without the feature cache
         times.append(now())
         embeddings = embedder.embed(maps).cpu().numpy()
         times.append(now())
-        scored = model._score_patches(embeddings)
+        patches = Patches(embeddings, *batch[1:3], batch.sizes, [], [])
+        if batch.shares:
+            (patches,) = only_inside(patches, batch.shares)
+        scored = model._scored(patches)
         times.append(now())
         scored.anomaly_maps(size)
         times.append(now())

@@ -11,6 +11,7 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import Any, Literal, TypeAlias, get_args
 
+import numpy as np
 import torch
 from numpy.typing import ArrayLike
 
@@ -21,8 +22,8 @@ from adlib._typing import AnyArray
 from adlib._validation import check_image_size, check_option, describe, refusal
 from adlib._version import __version__
 from adlib.estimators import AnomalyDetector, PaDiM, PatchCore
-from adlib.estimators._calibration import threshold_text
 from adlib.estimators._labels import as_anomalous, check_one_each
+from adlib.estimators._promise import threshold_text
 from adlib.estimators._saving import plain
 from adlib.exceptions import InputWarning
 from adlib.export._check import compare, made_images, refuse
@@ -65,8 +66,7 @@ def export(
     if Path(path).suffix != SUFFIX:
         rule = f"a path that ends in {SUFFIX!r}"
         raise ValueError(refusal("path", owner, rule, describe(os.fspath(path))))
-    if input_size is not None:
-        input_size = check_image_size(input_size, "input_size", owner)
+    input_size = _checked_size(input_size, detector, owner)
     if map_size is not None and map_size != "original":
         map_size = check_image_size(map_size, "map_size", owner)
     if images is None and (y is not None or precision != FLOAT):
@@ -121,6 +121,16 @@ def _check_detector(detector: AnomalyDetector, owner: str) -> None:
         rule = "a PatchCore or a PaDiM of adlib's own"
         raise TypeError(refusal("detector", owner, rule, describe(detector)))
     remedy = f"Load it by adlib.load(path, precision={FLOAT!r}), then export it."
+    if detector.resize != "stretch":
+        rule, came = "'stretch'", repr(detector.resize)
+        raise ValueError(refusal("resize of the detector", owner, rule, came))
+    if detector.align is not None:
+        rule = "None: no exported file can align images"
+        raise ValueError(refusal("align of the detector", owner, rule, "an image"))
+    if callable(detector.region_):
+        rule = "a mask or polygons: no file can hold a function"
+        came = "a function"
+        raise TypeError(refusal("region of the detector", owner, rule, came))
     if detector.precision != FLOAT:
         rule, came = repr(FLOAT), repr(detector.precision)
         what = "precision of the detector"
@@ -130,6 +140,21 @@ def _check_detector(detector: AnomalyDetector, owner: str) -> None:
         remedy = "The exported search is exact. Fit it with one of these."
         came = repr(detector.search)
         raise ValueError(refusal("search", owner, rule, came, remedy))
+
+
+def _checked_size(
+    input_size: tuple[int, int] | None, detector: AnomalyDetector, owner: str
+) -> tuple[int, int] | None:
+    """Return the size of all images to come; a region has one. None: any."""
+    if input_size is not None:
+        input_size = check_image_size(input_size, "input_size", owner)
+    if isinstance(detector.region_, np.ndarray):
+        height, width = detector.region_.shape
+        if input_size not in (None, (height, width)):
+            rule = f"None or {(height, width)}, the size of the detector's region"
+            raise ValueError(refusal("input_size", owner, rule, input_size))
+        return height, width
+    return input_size
 
 
 def _source(images: Images, detector: AnomalyDetector, owner: str) -> Source:
@@ -220,8 +245,13 @@ def _header(
     precision: ExportPrecision,
 ) -> dict[str, Any]:
     """Return what the file says of itself; ``FIELDS`` of the runtime lists it."""
-    threshold = detector._threshold()
+    limits = detector._limits()
     size = detector._size if map_size is None else map_size
+    parameters = detector.get_params(deep=False)
+    region = detector.region_
+    if isinstance(region, np.ndarray):
+        share = f"{100 * region.mean():.3g} %"
+        parameters["region"] = f"a mask that holds {share} of the pixels"
     learned = (
         detector.memory_bank_.embeddings
         if isinstance(detector, PatchCore)
@@ -234,18 +264,17 @@ def _header(
             "adlib": __version__,
             **{name: version(name) for name in RECORDED},
         },
-        "parameters": {
-            name: plain(value)
-            for name, value in detector.get_params(deep=False).items()
-        },
+        "parameters": {name: plain(value) for name, value in parameters.items()},
         "image_size": list(detector._size),
         "grid": list(detector.grid_),
         "input_size": None if input_size is None else list(input_size),
         "map_size": size if isinstance(size, str) else list(size),
         "precision": precision,
-        "threshold": threshold,
+        "threshold": limits.threshold,
         "pixel_threshold": detector._finite("pixel_threshold_"),
-        "promise": threshold_text(threshold, detector.calibration_),
+        "review_threshold": limits.review_threshold,
+        "calibration_scores": list(limits.scores),
+        "promise": threshold_text(*limits[:2], detector.calibration_),
         "n_training_images": len(detector.training_images_),
         "learned_sha256": hashlib.sha256(learned.tobytes()).hexdigest(),
         "inputs": {"images": "(n, height, width, 1 grey, 3 RGB or 4 RGBA) uint8"},

@@ -38,13 +38,28 @@ class Whole(nn.Module):
     _rows: torch.Tensor
     _columns: torch.Tensor
     _threshold: torch.Tensor
+    _kept: torch.Tensor
+    _places: torch.Tensor
+    _weights: torch.Tensor
 
     def __init__(self, detector: AnomalyDetector, map_size: MapSize) -> None:
         super().__init__()
         self._size, self._grid = detector._size, detector.grid_
+        inside = detector._inside()
+        n_patches = self._grid[0] * self._grid[1]
+        self._n_inside: int | None = None
+        if inside is not None:
+            kept = np.flatnonzero(inside.patches)
+            self._n_inside = n_patches = len(kept)
+            # Of each patch its place among those inside; one more, of 0, for the rest.
+            places = np.full(inside.patches.size, len(kept))
+            places[kept] = np.arange(len(kept))
+            self.register_buffer("_kept", torch.from_numpy(kept))
+            self.register_buffer("_places", torch.from_numpy(places))
+            self.register_buffer("_weights", torch.from_numpy(inside.weights()))
         self._map_size = self._size if map_size is None else map_size
         self._embedding = _Embedding(detector)
-        self._scores = _PatchScores(detector)
+        self._scores = _PatchScores(detector, n_patches)
         rows, columns = map(upsample_and_blur, self._grid, self._size)
         self.register_buffer("_rows", rows)
         self.register_buffer("_columns", columns.T.contiguous())
@@ -66,9 +81,16 @@ class Whole(nn.Module):
         last = torch.arange(n_channels)[-1:]
         planes = planes.index_select(1, torch.minimum(torch.arange(3), last))
         embeddings = self._embedding(planes)
+        if self._n_inside is not None:
+            embeddings = embeddings.index_select(1, self._kept)
         patch_scores, image_scores = self._scores(embeddings)
+        if self._n_inside is not None:
+            filled = nn.functional.pad(patch_scores, (0, 1))
+            patch_scores = filled.index_select(1, self._places)
         patch_scores = patch_scores.reshape(-1, *self._grid)
         maps = self._rows @ patch_scores @ self._columns
+        if self._n_inside is not None:
+            maps = maps * self._weights
         if image_scores is None:
             image_scores = maps.amax(dim=(1, 2))
         size = self._map_size
@@ -132,11 +154,10 @@ class _PatchScores(nn.Module):
     The second is None where image scores are the maps' highest values.
     """
 
-    def __init__(self, detector: AnomalyDetector) -> None:
+    def __init__(self, detector: AnomalyDetector, n_patches: int) -> None:
         super().__init__()
         assert isinstance(detector, PatchCore | PaDiM)
         self._aggregation = detector.aggregation
-        n_patches = detector.grid_[0] * detector.grid_[1]
         self._n_top = n_highest(n_patches, detector.top_ratio)
         self._bank: _Bank | None = None
         if isinstance(detector, PaDiM):

@@ -39,6 +39,7 @@ from adlib.features._runtimes import (
     import_openvino,
     send,
 )
+from adlib.features._tiles import MOST_PIXELS, Cut, by_tiles, plan, reach
 from adlib.features._weights import (
     DEFAULT_BACKBONE,
     PACKAGED_NORMALISATION,
@@ -250,6 +251,12 @@ class Backbone:
             One map a stage, (n, channels, height / stride, width / stride) float32
             where the strides divide the size, on the backbone's device.
 
+        Note:
+            Images of more than 1.5 million pixels are computed by tiles that overlap
+            by as much as the network sees, in the memory of one; the maps differ from
+            those of the whole image by rounding at most. A network whose values depend
+            on the whole image (attention, squeeze-and-excitation) takes it whole.
+
         Raises:
             ValueError: They are of another size than the one that the network takes.
             RuntimeError: The backbone is on a GPU, and this process was forked since.
@@ -263,7 +270,29 @@ class Backbone:
         if self.device != "cpu":
             self._process.check()  # in a fork CUDA hangs, or knows no models
         images = send(images, self.device)
+        tiles = self._tiles(size)
+        if tiles is None:
+            return self._run_raw(images)
+        strides = [stage.stride for stage in self.stages]
+        return by_tiles(self._run_raw, images, strides, tiles)
+
+    def _run_raw(self, images: torch.Tensor) -> list[torch.Tensor]:
         return self._run((images - self._mean) / self._std)
+
+    def _tiles(self, size: tuple[int, int]) -> list[tuple[Cut, Cut]] | None:
+        """Return by which tiles images of a size are computed; None: as a whole."""
+        if size[0] * size[1] <= MOST_PIXELS or self._reach is None:
+            return None
+        return plan(size, self._reach, max(stage.stride for stage in self.stages))
+
+    @cached_property
+    def _reach(self) -> int | None:
+        """How many pixels away a value of a map depends on; None: the whole image."""
+        if is_restricted(self._network):
+            return None  # where patches and windows lie depends on the image, too
+        indices = [stage.index for stage in self.stages]
+        strides = [stage.stride for stage in self.stages]
+        return reach(_StageReader(self._network, indices).eval(), strides)
 
     @property
     def fingerprint(self) -> bytes:

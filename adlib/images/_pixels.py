@@ -18,6 +18,7 @@ from adlib._validation import describe
 from adlib.exceptions import ImageError, InputWarning
 
 ColorOrder: TypeAlias = Literal["rgb", "bgr"]
+Resize: TypeAlias = Literal["stretch", "letterbox"]
 GREY, COLOUR = 2, 3  # dimensions of an image
 CHANNELS = (1, 3, 4)  # grey, RGB, RGBA
 UINT8_MAX, UINT16_MAX = 255, 65535
@@ -182,11 +183,47 @@ def as_shares(pixels: AnyArray) -> Float32Array:
     return np.asarray(pixels.astype(np.float32) / np.float32(UINT8_MAX))
 
 
+class Box(NamedTuple):
+    """Where an image lies in ``image_size``."""
+
+    top: int
+    left: int
+    height: int
+    width: int
+
+    @classmethod
+    def of(cls, size: tuple[int, int], image_size: tuple[int, int]) -> Box:
+        """Return the largest box in the middle with the aspect ratio of ``size``."""
+        scale = min(space / side for space, side in zip(image_size, size, strict=True))
+        height, width = (max(1, round(side * scale)) for side in size)
+        top, left = (image_size[0] - height) // 2, (image_size[1] - width) // 2
+        return cls(top, left, height, width)
+
+    def cut(self, plane: AnyArray) -> AnyArray:
+        """Return what of an image or map, of ``image_size``, lies in it."""
+        bottom, right = self.top + self.height, self.left + self.width
+        return plane[self.top : bottom, self.left : right]
+
+
+def letterbox(pixels: AnyArray, size: tuple[int, int], *, edge: bool) -> Float32Array:
+    """Resize an image as ``resize`` does, but into its box, with its aspect ratio.
+
+    Around the box lie its outermost pixels (``edge``) or zeros.
+    """
+    box = Box.of((pixels.shape[0], pixels.shape[1]), size)
+    inner = resize(pixels, (box.height, box.width))
+    bottom = size[0] - box.top - box.height
+    right = size[1] - box.left - box.width
+    around = [(box.top, bottom), (box.left, right), (0, 0)][: pixels.ndim]
+    return np.pad(inner, around, mode="edge" if edge else "constant")
+
+
 def resize(pixels: AnyArray, size: tuple[int, int]) -> Float32Array:
     """Resize an image to (height, width), bilinear with antialiasing, in float32.
 
-    The aspect ratio is not kept: the whole image fills the whole input, so that every
-    map covers every pixel (a crop would leave the border uninspected).
+    The aspect ratio is not kept (``letterbox`` keeps it): the whole image fills the
+    whole input, so that every map covers every pixel (a crop would leave the border
+    uninspected).
 
     Takes (h, w) or (h, w, 3), uint8 or float32, as ``checked`` gives them, and returns
     float32; ``pixels`` itself where it is float32 and has that size.

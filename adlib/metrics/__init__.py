@@ -22,12 +22,14 @@ from adlib.metrics._paired_tests import (
     paired_permutation_test,
 )
 from adlib.metrics._pixel_metrics import PixelCurves, compute_pixel_auroc, compute_pro
+from adlib.metrics._pod import PodCurve, fit_pod
 from adlib.metrics._probabilities import fit_probabilities
 
 __all__ = [
     "Group",
     "PairedTest",
     "PixelCurves",
+    "PodCurve",
     "aupimo",
     "best_f1",
     "bootstrap_interval",
@@ -39,6 +41,7 @@ __all__ = [
     "compute_pro",
     "delong_interval",
     "delong_test",
+    "fit_pod",
     "fit_probabilities",
     "fpr_at_tpr",
     "paired_permutation_test",

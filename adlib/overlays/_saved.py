@@ -33,6 +33,7 @@ TALLEST = 1024  # strip fits, unless they would then be higher than this
 LONGEST_NAME = 60  # characters of a numbered name, which hold the folders too
 NUMBERED = re.compile(r"\d{4,}_.*\.png")
 VERDICTS = {1: ("normal", BLUE), -1: ("anomalous", ORANGE)}
+REVIEW = ("review", "#6b6b00")
 
 Saved = tuple[Inspection, Path | None]
 
@@ -91,7 +92,7 @@ def save_overlays(
         ...     [path.name for path in save_overlays(model, images[:2], folder)]
         ['image 0.png', 'image 1.png']
     """
-    _check_kinds(model, folder)
+    check_kinds(model, folder, OWNER)
     source = open_source(X, OWNER, PixelFormat(model.color, model.max_value))
     waiting: deque[Item] = deque()
 
@@ -106,10 +107,10 @@ def save_overlays(
         raise ValueError(refusal("model", OWNER, rule, "one without", "Calibrate it."))
     low = getattr(model, "pixel_threshold_", None)
     low = model.threshold_ if low is None else low
-    roots = _roots(X)
+    roots = roots_of(X)
     names, target = _Names(roots), Path(folder)
     below = [Path() if by_score else names.below(root) for root in roots]
-    _check_outside(roots, [target / place for place in below])
+    check_outside(roots, [target / place for place in below], OWNER)
     _prepare(target, by_score)
 
     def draw(place: Path, named: Callable[[str], Path]) -> Iterator[Saved]:
@@ -150,17 +151,17 @@ def save_overlays(
     return paths
 
 
-def _check_kinds(model: object, folder: object) -> None:
+def check_kinds(model: object, folder: object, owner: str) -> None:
     """Raise unless these are a model and a path, as they may be swapped."""
     if not isinstance(model, AnomalyDetector | ExportedModel):
         rule = "a fitted detector, such as adlib.load gives"
-        raise TypeError(refusal("model", OWNER, rule, describe(model)))
+        raise TypeError(refusal("model", owner, rule, describe(model)))
     if not isinstance(folder, str | os.PathLike) or not os.fspath(folder):
         rule = "the path of a folder"
-        raise TypeError(refusal("folder", OWNER, rule, describe(folder)))
+        raise TypeError(refusal("folder", owner, rule, describe(folder)))
 
 
-def _roots(X: Images) -> dict[str, bool]:
+def roots_of(X: Images) -> dict[str, bool]:
     """Return the folders where paths of X lie, and whether X reads all below them."""
     if isinstance(X, np.ndarray) and X.dtype.kind in "OUS":
         X = X.tolist()
@@ -215,7 +216,7 @@ class _Names:
         raise AssertionError  # counted never ends
 
 
-def _check_outside(roots: dict[str, bool], places: list[Path]) -> None:
+def check_outside(roots: dict[str, bool], places: list[Path], owner: str) -> None:
     """Raise where pictures would lie among the images that X names."""
     sources = {Path(root).resolve(): below for root, below in roots.items()}
     for place in map(Path.resolve, places):
@@ -224,7 +225,7 @@ def _check_outside(roots: dict[str, bool], places: list[Path]) -> None:
                 rule = "a folder outside of those that hold the images"
                 came = f"{str(place)!r}, which lies in {str(above)!r}"
                 remedy = "The next run would take the pictures for images of parts."
-                raise ValueError(refusal("folder", OWNER, rule, came, remedy))
+                raise ValueError(refusal("folder", owner, rule, came, remedy))
 
 
 def _prepare(folder: Path, by_score: bool) -> None:
@@ -261,6 +262,8 @@ def _picture(
     size = max(12.0, min(max(drawn.size) / 36, drawn.width / 21))
     font = ImageFont.load_default(size)
     verdict, colour = VERDICTS[-1 if result.verdict == -1 else 1]
+    if result.decision == "REVIEW":
+        verdict, colour = REVIEW
     texts = f"{result.score:.4g}", f"{threshold:.4g}"
     if texts[0] == texts[1]:  # show on which side of the threshold the score lies
         texts = f"{result.score:.9g}", f"{threshold:.9g}"

@@ -9,7 +9,7 @@ from typing import Any, get_args
 
 import numpy as np
 
-from adlib._inspection import Inspection
+from adlib._inspection import Inspection, Limits
 from adlib._typing import AnyArray, Float32Array, Int64Array
 from adlib._validation import check_option, refusal
 from adlib.exceptions import ImageError, ModelFileError, SkippedImagesWarning
@@ -89,6 +89,7 @@ class ExportedModel:
     Attributes:
         threshold_: Of image scores, or None.
         pixel_threshold_: Of anomaly maps, or None.
+        review_threshold_: Of image scores that are to be reviewed, or None.
         color: Channel order of arrays, "rgb" or "bgr".
         max_value: Of the detector; images of 8 bits do not need it.
         least_area: Of the detector; smaller regions of a map count for nothing.
@@ -101,6 +102,7 @@ class ExportedModel:
         self.header = header
         self.threshold_: float | None = header["threshold"]
         self.pixel_threshold_: float | None = header["pixel_threshold"]
+        self.review_threshold_: float | None = header.get("review_threshold")
         self.color = header["parameters"].get("color", "rgb")
         self.max_value = header["parameters"].get("max_value")
         self.least_area: float = header["parameters"].get("least_area", 0.0)
@@ -205,7 +207,14 @@ class ExportedModel:
                 if self.on_error == "raise":
                     raise
                 unseen = None if self.threshold_ is None else OUTLIER
-                yield Inspection(item.name, float("nan"), unseen, None, str(error))
+                yield Inspection(
+                    item.name,
+                    float("nan"),
+                    unseen,
+                    None,
+                    str(error),
+                    decision=self._limits().unseen(),
+                )
         source.used_range.warn()
 
     def _inspect_one(self, source: Source, item: Item) -> Inspection:
@@ -220,15 +229,22 @@ class ExportedModel:
             places = anomaly_map
         worst = np.unravel_index(places.argmax(), places.shape)
         centre = (np.array(worst) + 0.5) / places.shape * size
-        verdict = found.get("verdict")
+        score, verdict = float(found["score"][0]), None
+        if "verdict" in found:
+            verdict = int(found["verdict"][0])
         return Inspection(
             path=item.name,
-            score=float(found["score"][0]),
-            verdict=None if verdict is None else int(verdict[0]),
+            score=score,
+            verdict=verdict,
             map=anomaly_map,
             size=size,
             worst_pixel=(int(centre[0]), int(centre[1])),
+            **self._limits().judged(score, verdict),
         )
+
+    def _limits(self) -> Limits:
+        scores = self.header.get("calibration_scores", [])
+        return Limits(self.threshold_, self.review_threshold_, scores)
 
     def _check_shapes(self, found: dict[str, AnyArray], size: tuple[int, ...]) -> None:
         """Raise ModelFileError if the graph gives what its header does not say."""

@@ -91,6 +91,15 @@ FIELDS: dict[str, Callable[[Any], bool]] = {  # what each value must be
     "outputs": lambda value: value in (OUTPUTS, [*OUTPUTS, "verdict"]),
     "check": _is_check,
 }
+# What files of earlier versions do not hold.
+LATER: dict[str, Callable[[Any], bool]] = {
+    "review_threshold": _is_threshold,
+    "calibration_scores": lambda value: (
+        isinstance(value, list)
+        and all(map(_is_number, value))
+        and value == sorted(value)
+    ),
+}
 # Fields of ONNX's ModelProto (onnx.proto3) that an exported file may have.
 GRAPH, METADATA = 7, 14
 MOST_FIELDS = 1000  # of any level that is read; adlib writes about ten
@@ -146,6 +155,11 @@ def read_exported(path: str | os.PathLike[str]) -> ExportedFile:
         field
         for field, fits in FIELDS.items()
         if field not in header or not fits(header[field])
+    ]
+    wrong += [
+        name
+        for name, fits in LATER.items()
+        if name in header and not fits(header[name])
     ]
     if not wrong and ("verdict" in header["outputs"]) == (header["threshold"] is None):
         wrong = ["threshold"]  # a verdict is there where there is a threshold

@@ -8,6 +8,7 @@ from adlib.thresholds._conformal import (
     conformal_threshold,
     lowest_rate,
 )
+from adlib.thresholds._log_normal import log_normal_threshold
 from adlib.thresholds._plan import CalibrationPlan, plan_calibration
 from adlib.thresholds._scores import (
     calibrate_threshold,
@@ -24,6 +25,7 @@ __all__ = [
     "compare_thresholds",
     "conformal_rate_interval",
     "conformal_threshold",
+    "log_normal_threshold",
     "lowest_rate",
     "plan_calibration",
     "quantile_threshold",

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import warnings
-from typing import NamedTuple
+from typing import NamedTuple, get_args
 
 import numpy as np
 
@@ -11,12 +11,14 @@ from adlib._typing import Int64Array
 from adlib._validation import (
     check_bool,
     check_int,
+    check_option,
     check_random_state,
     check_ratio,
     refusal,
 )
 from adlib.exceptions import InputWarning
 from adlib.thresholds._conformal import lowest_rate
+from adlib.thresholds._log_normal import FEWEST_SCORES, RateRule
 
 HOLDOUT, RATE = 0.2, 0.05  # where nothing is asked for
 FEWEST_IMAGES = 3  # that can be left out one by one
@@ -47,6 +49,7 @@ def plan_calibration(
     holdout: float | None = None,
     false_positive_rate: float | None = None,
     leave_one_out: bool = False,
+    threshold_rule: RateRule = "quantile",
     random_state: int | None = 0,
 ) -> CalibrationPlan:
     """Decide which good images to train on and which set the threshold.
@@ -64,6 +67,8 @@ def plan_calibration(
         false_positive_rate: Share of good images that may be predicted anomalous, in
             (0, 1); None: 0.05, or the lowest that so few images can promise.
         leave_one_out: Train on all images and set the threshold by leave-one-out.
+        threshold_rule: Of the estimator. "log-normal" needs four images and takes any
+            rate of them, since it promises none.
         random_state: Seeds the draw of the images to hold out.
 
     Returns:
@@ -96,6 +101,7 @@ def plan_calibration(
     if asked is not None:
         asked = check_ratio(asked, "false_positive_rate", owner, closed=False)
     leave_one_out = check_bool(leave_one_out, "leave_one_out", owner)
+    law = check_option(threshold_rule, "threshold_rule", owner, get_args(RateRule))
     random_state = check_random_state(random_state, "random_state", owner)
     if leave_one_out and (holdout or n_good or n_anomalous):
         rule = "False with holdout, n_good or n_anomalous"
@@ -105,13 +111,16 @@ def plan_calibration(
         raise ValueError(refusal("holdout", owner, rule, holdout))
     share = HOLDOUT if holdout is None else holdout
     n_held_out = 0 if n_good or leave_one_out else int(n_images * share)
-    chosen = holdout is not None or asked is not None or leave_one_out
+    fewest = FEWEST_IMAGES if law == "quantile" else FEWEST_SCORES
+    # To ask the log-normal law for a rate does not mean to hold images out.
+    asks = asked is not None and law == "quantile"
+    chosen = holdout is not None or leave_one_out or asks
     if not (chosen or n_good or n_anomalous) and lowest_rate(n_held_out) > RATE:
-        n_held_out, leave_one_out = 0, n_images >= FEWEST_IMAGES
+        n_held_out, leave_one_out = 0, n_images >= fewest
         if not leave_one_out:
             warnings.warn(
                 f"{n_images} images are too few to set a threshold from. Pass "
-                f"{FEWEST_IMAGES} or more, or other good ones (n_good).",
+                f"{fewest} or more, or other good ones (n_good).",
                 InputWarning,
                 stacklevel=2,
             )
@@ -123,7 +132,7 @@ def plan_calibration(
     if asked is not None and (n_anomalous or not n_set):
         rule = "given with good images that set the threshold, and no anomalous ones"
         raise ValueError(refusal("false_positive_rate", owner, rule, asked))
-    lowest = lowest_rate(n_set)
+    lowest = _lowest(n_set, n_anomalous, law, owner)
     if asked is not None and asked < lowest:
         rule = f"at least {lowest:.3g}, the lowest that {n_set} good images can promise"
         remedy = "Raise it or pass more images."
@@ -149,3 +158,17 @@ def plan_calibration(
         leave_one_out,
         None if n_anomalous or not n_set else rate,
     )
+
+
+def _lowest(n_set: int, n_anomalous: int, rule: RateRule, owner: str) -> float:
+    """Return the lowest rate that a rule can give from so many images, or raise."""
+    if rule == "quantile":
+        return lowest_rate(n_set)
+    if n_anomalous:
+        wanted = "'quantile' with anomalous images, which set the threshold by F1"
+        raise ValueError(refusal("threshold_rule", owner, wanted, rule))
+    if 0 < n_set < FEWEST_SCORES:
+        wanted = f"'quantile' where fewer than {FEWEST_SCORES} images set the threshold"
+        came = f"{rule!r} and {n_set}"
+        raise ValueError(refusal("threshold_rule", owner, wanted, came))
+    return 0.0

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import csv
 import shutil
 import sys
+import tracemalloc
 from collections import Counter
 
 import numpy as np
@@ -11,7 +13,14 @@ import pytest
 from PIL import Image
 from skimage import data
 
-from adlib.datasets import NORMAL, _demo_set, demo_root, read_mask, read_samples
+from adlib.datasets import (
+    NORMAL,
+    _demo_parts,
+    _demo_set,
+    demo_root,
+    read_mask,
+    read_samples,
+)
 from adlib.datasets._demo_pictures import (
     SIDES,
     TEST_COLUMNS,
@@ -201,3 +210,90 @@ def test_a_missing_package_is_named_with_how_to_get_it(tmp_path, monkeypatch):
     with pytest.raises(ImportError, match=r"scikit-image.*adlib-vision\[study\]"):
         demo_root(tmp_path)
     assert not list(tmp_path.iterdir())
+
+
+@pytest.fixture
+def few_plates(monkeypatch):
+    """Make quick builds: two plates of a class to train with, one to test with."""
+    monkeypatch.setattr(_demo_set, "KINDS", ("crack",))
+    monkeypatch.setattr(_demo_set, "N_PLATES", 2)
+    monkeypatch.setattr(_demo_set, "N_GOOD_PLATES", 1)
+    monkeypatch.setattr(_demo_set, "N_DEFECTS", 2)
+
+
+@pytest.mark.usefixtures("few_plates")
+def test_plates_come_with_a_table_that_the_masks_bear_out(tmp_path):
+    root = demo_root(tmp_path, size=1024)
+    assert demo_root(tmp_path, size=1024) == root
+    samples = read_samples(root)
+    counts = Counter((s.class_name, s.split, s.defect_type) for s in samples)
+    for name in ("aligned", "turned"):
+        assert counts[name, "train", "good"] == 2
+        assert counts[name, "test", "good"] == 1
+        assert counts[name, "test", "crack"] == 2
+    with (root / "defects.csv").open(newline="", encoding="utf-8") as file:
+        rows = {(row["class"], row["image"]): row for row in csv.DictReader(file)}
+    flawed = [sample for sample in samples if sample.label != NORMAL]
+    assert len(rows) == len(flawed) == 4
+    for sample in flawed:
+        image = sample.image_path.relative_to(root / sample.class_name).as_posix()
+        row, mask = rows[sample.class_name, image], read_mask(sample.mask_path)
+        down, right = np.nonzero(mask)
+        assert mask.shape == (1024, 1024)
+        assert int(row["area_px"]) == mask.sum()
+        assert (int(row["top"]), int(row["left"])) == (down.min(), right.min())
+        assert (int(row["bottom"]), int(row["right"])) == (
+            down.max() + 1,
+            right.max() + 1,
+        )
+        assert int(row["size_px"]) == max(np.ptp(down), np.ptp(right)) + 1
+
+
+@pytest.mark.usefixtures("few_plates")
+def test_a_second_build_of_plates_writes_the_same_bytes(tmp_path):
+    first, second = (demo_root(tmp_path / one, size=1024) for one in "ab")
+    assert contents(first) == contents(second)
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_a_flawed_plate_equals_its_twin_outside_of_its_mask(kind):
+    for index, wanted in enumerate(_demo_parts.SIZES):
+        flawed = _demo_parts.flawed_plate(1024, "turned", kind, index)
+        changed = flawed.image != flawed.clean
+        assert not changed[~flawed.mask].any()
+        assert changed[flawed.mask].mean() > 0.6
+        assert abs(_demo_parts.extent(flawed.mask) - wanted) <= 1 + 0.1 * wanted
+
+
+def test_a_defect_lies_on_the_plate():
+    for index in range(6):
+        rng = _demo_parts.plate_generator("turned", "hole", index)
+        depth = _demo_parts.plate(1024, "turned", rng).depth
+        flawed = _demo_parts.flawed_plate(1024, "turned", "hole", index)
+        assert depth[flawed.mask].min() > 0
+
+
+def test_aligned_plates_overlap_and_turned_ones_do_not():
+    shares = {}
+    for name in ("aligned", "turned"):
+        first, second = (
+            _demo_parts.plate(1024, name, _demo_parts.plate_generator(name, "train", i))
+            for i in range(2)
+        )
+        shares[name] = ((first.depth > 0) != (second.depth > 0)).mean()
+    assert shares["aligned"] < 0.02
+    assert shares["turned"] > 0.1
+
+
+def test_a_plate_takes_memory_in_proportion_to_its_pixels():
+    tracemalloc.start()
+    _demo_parts.flawed_plate(1024, "turned", "stain", 0)
+    peak = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    assert peak < 100 * 1024**2  # 450 MB of 2048 x 2048
+
+
+@pytest.mark.parametrize("size", [100, 1023, 8193])
+def test_sizes_that_plates_cannot_have_are_refused(size, tmp_path):
+    with pytest.raises(ValueError, match=r"size of demo_root must be an integer in"):
+        demo_root(tmp_path, size=size)

@@ -231,7 +231,7 @@ def state(name, value):
 
 
 def calibration(**fields):
-    sound = Calibration(1.0, 2.0, "conformal", 0.2, 6)._asdict()
+    sound = Calibration(1.0, 2.0, "conformal", 0.2, 6)._asdict() | {"scores": []}
     return state("calibration", sound | fields)
 
 
@@ -301,6 +301,44 @@ DAMAGES = {
     ),
     "calibration with another field": (calibration(why=1), "'calibration' must be"),
     "calibration not finite": (calibration(threshold=np.inf), "'threshold' must be"),
+    "calibration by an unknown rule": (
+        calibration(rule="normal"),
+        "'calibration' must be",
+    ),
+    "calibration with scores of text": (
+        calibration(scores="high"),
+        "'scores' must be numbers",
+    ),
+    "calibration with a number for scores": (
+        calibration(scores=5),
+        "'scores' must be numbers",
+    ),
+    "calibration with too few scores": (
+        calibration(scores=[1.0]),
+        "'calibration' must be",
+    ),
+    "calibration with scores in disorder": (
+        calibration(scores=[2.0, 1.0, 3.0, 4.0, 5.0, 6.0]),
+        "'calibration' must be",
+    ),
+    "calibration with a review rate alone": (
+        calibration(review_rate=0.5),
+        "'review_threshold' must be",
+    ),
+    "calibration with a lower review rate": (
+        calibration(review_rate=0.1, review_threshold=0.5),
+        "'calibration' must be",
+    ),
+    "calibration by F1 with a review threshold": (
+        calibration(
+            kind="F1", false_positive_rate=None, n_anomalous=2, review_threshold=0.5
+        ),
+        "'calibration' must be",
+    ),
+    "review threshold of text": (
+        state("review_threshold", "1"),
+        "'review_threshold' must be",
+    ),
     "mean of two": (state("mean", [0.5, 0.5]), "'mean' must be 3 numbers"),
     "std of NaN": (state("std", [np.nan] * 3), "'std' must be 3 numbers"),
     "std of zero": (state("std", [0.0, 1.0, 1.0]), "'std' must be"),

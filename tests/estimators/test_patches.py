@@ -8,7 +8,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from adlib.estimators._patches import Patches, embed, gather, origins_of
+from adlib.estimators._patches import Patches, Points, embed, gather, only_inside
 from adlib.estimators._settings import check_settings
 from adlib.exceptions import ImageError
 from adlib.images import open_source
@@ -22,20 +22,48 @@ def batches(*sizes):
 @pytest.mark.parametrize("n_images", [None, 9, 12])
 def test_all_batches_are_gathered(n_images):
     parts = [Patches(part, [], [], [], [], []) for part in batches(4, 4, 1)]
-    whole = gather(iter(parts), n_images)
-    assert whole.dtype == np.float32
-    np.testing.assert_array_equal(whole, np.concatenate(batches(4, 4, 1)))
+    found = gather(iter(parts), n_images)
+    assert found.grid == (3, 4)
+    assert found.embeddings.dtype == np.float32
+    wanted = np.concatenate(batches(4, 4, 1)).reshape(-1, 5)
+    np.testing.assert_array_equal(found.embeddings, wanted)
     parts[0].embeddings[:] = 0  # a copy of what it was given
-    np.testing.assert_array_equal(whole, np.concatenate(batches(4, 4, 1)))
+    np.testing.assert_array_equal(found.embeddings, wanted)
 
 
 def test_origins_are_image_row_and_column():
-    grid = (3, 5)
+    points = Points(np.empty((60, 1), np.float32), (3, 5), None)
     places = [(i, r, c) for i in range(4) for r in range(3) for c in range(5)]
-    np.testing.assert_array_equal(origins_of(np.arange(60), grid), places)
+    np.testing.assert_array_equal(points.origins(np.arange(60)), places)
     np.testing.assert_array_equal(
-        origins_of(np.array([59, 0, 16]), grid), [places[59], places[0], places[16]]
+        points.origins(np.array([59, 0, 16])), [places[59], places[0], places[16]]
     )
+
+
+@pytest.mark.parametrize("n_images", [None, 9, 12])
+def test_patches_of_regions_are_gathered_with_their_places(n_images):
+    rng = np.random.default_rng(1)
+    shares = [(rng.random((6, 8)) < 0.6).astype(np.float32) for _ in range(9)]
+    shares[4:8] = [shares[4]] * 4  # one for a whole batch
+    wanted, places, parts = [], [], []
+    number = 0
+    for part in batches(4, 4, 1):
+        own = shares[number : number + len(part)]
+        named = [str(i) for i in range(len(part))]
+        batch = Patches(part, list(range(len(part))), named, [], [], [])
+        parts += list(only_inside(batch, own))
+        for image, share in zip(part, own, strict=True):
+            for row in range(3):
+                for column in range(4):
+                    cell = share[2 * row : 2 * row + 2, 2 * column : 2 * column + 2]
+                    if cell.mean() >= 0.5:
+                        wanted.append(image[row, column])
+                        places.append((number, row, column))
+            number += 1
+    assert [len(part.names) for part in parts] == [1, 1, 1, 1, 4, 1]
+    found = gather(iter(parts), n_images)
+    np.testing.assert_array_equal(found.embeddings, wanted)
+    np.testing.assert_array_equal(found.origins(np.arange(len(places))), places)
 
 
 def test_embedding_keeps_order_and_counts_failures(fitted, good, tmp_path):

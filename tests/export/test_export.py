@@ -55,7 +55,7 @@ def agree(model, found, X):
 @pytest.fixture(scope="module")
 def detector(good, others):
     model = PatchCore(**QUICK).fit(good)
-    return model.calibrate(others, false_positive_rate=0.3)
+    return model.calibrate(others, false_positive_rate=0.3, review_rate=0.6)
 
 
 @pytest.mark.slow
@@ -340,6 +340,14 @@ def test_the_commands_export_show_and_score(detector, tmp_path, capsys):
     for option in (["--precision", "float32"], ["--regions", "r.json"]):
         assert main(["score", str(file), camera, *option]) == 1
         assert option[0] in capsys.readouterr().err
+
+
+def test_decisions_and_p_values_are_the_detectors(detector, files, mixed):
+    found = list(files[0]["onnxruntime"].inspect(mixed))
+    for wanted, one in zip(detector.inspect(mixed), found, strict=True):
+        assert (one.decision, one.p_value) == (wanted.decision, wanted.p_value)
+        assert one.threshold_ratio == pytest.approx(wanted.threshold_ratio, rel=1e-5)
+    assert {one.decision for one in found} == {"PASS", "REVIEW", "FAIL"}
 
 
 def test_regions_of_an_exported_map_are_the_detectors(detector, files):

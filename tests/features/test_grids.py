@@ -166,6 +166,12 @@ def test_a_convolutional_network_takes_images_of_any_size():
     assert backbone(pixels(1, 70, 64))[0].shape[-2:] == (9, 8)
 
 
+@pytest.mark.parametrize("name", [SMALL, "test_vit", "swin_tiny_patch4_window7_224"])
+def test_a_transformer_takes_large_images_whole(name):
+    """By tiles, windows would lie elsewhere, and positions be others."""
+    assert transformer(name)._reach is None
+
+
 def test_a_state_without_the_final_norm_is_read_as_it_was():
     """Files of earlier versions, which took a ViT if ``stages`` named its blocks."""
     backbone = transformer(stages=(3, 8))

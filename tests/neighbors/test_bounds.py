@@ -240,11 +240,12 @@ def assert_bounds_of_torch_hold(rows):
     sketches = sketcher.sketch(points)
     squared = distances_among(rows)
     nearest = torch.from_numpy(np.nextafter(squared, np.inf))
-    similarities = sketcher.similarities(sketches, sketches)
+    database = sketcher.as_database(sketches)
+    similarities = sketcher.similarities(sketches, database)
     thresholds = sketcher.pruning_thresholds(sketches.norms[:, None], nearest)
     assert (similarities > thresholds).all()
     indices = torch.arange(len(rows)).expand_as(similarities)
-    above = sketcher.upper_bounds(sketches, sketches, indices, similarities)
+    above = sketcher.upper_bounds(sketches, database, indices, similarities)
     assert (above.numpy() >= squared).all()
 
 
@@ -280,11 +281,10 @@ def test_the_bounds_of_torch_hold_for_sums_that_are_cut_off(rows):
     sketches = sketcher.sketch(points)
     columns = sketches.columns.double().numpy()
     database = np.concatenate([columns[:, :-2], columns[:, :-3:-1]], axis=1)
+    halves = sketcher.as_database(sketches).halves.numpy()
     nearest = torch.from_numpy(np.nextafter(distances_among(rows), np.inf))
     # The true sums, less all that the bound lets a unit cut off.
     cut = 4 * columns.shape[1] * 2.0**-24 * (abs(columns) @ abs(database).T)
-    zeros = sketches._replace(columns=torch.zeros_like(sketches.columns))
-    halves = -sketcher.similarities(zeros, zeros._replace(norms=sketches.norms)).numpy()
     similarities = torch.from_numpy(columns @ database.T - cut - halves)
     thresholds = sketcher.pruning_thresholds(sketches.norms[:, None], nearest)
     assert (similarities > thresholds).all()
@@ -297,7 +297,8 @@ def test_few_pairs_pass_the_filter_of_torch_that_are_not_nearer(offset):
     points = torch.from_numpy(rows)
     sketcher = TorchSketcher(points)
     sketches = sketcher.sketch(points)
-    similarities = sketcher.similarities(sketches, sketches).numpy()
+    database = sketcher.as_database(sketches)
+    similarities = sketcher.similarities(sketches, database).numpy()
     nearest = torch.full((50,), 20.0)
     thresholds = sketcher.pruning_thresholds(sketches.norms, nearest).numpy()
     nearer = distances_among(rows) < 20.0

@@ -128,6 +128,8 @@ CHECK = HEADER["check"]["onnxruntime"]
         *[("format", value) for value in (True, 1.0, "1", None)],
         *[("threshold", value) for value in [*NUMBERS, None]],
         *[("pixel_threshold", value) for value in NUMBERS],
+        *[("review_threshold", value) for value in NUMBERS],
+        *[("calibration_scores", value) for value in (None, "12", [2, 1], [True])],
         *[("image_size", value) for value in SIZES],
         *[("grid", value) for value in SIZES],
         *[("input_size", value) for value in SIZES[1:]],

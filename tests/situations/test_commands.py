@@ -18,6 +18,7 @@ from tests.situations.situation import RefusedError, check, refused, warned, wor
 UMLAUTS, CHINESE, NOT_UTF8 = "größe.png", "螺丝.png", "latin\udcff.png"
 ODD = 'a "quoted",\nbroken\rname.png'
 HEADER = "path,score,verdict,error,threshold,worst_row_px,worst_column_px,overlay"
+HEADER += ",decision,p_value,threshold_ratio"
 
 
 def saved(place, threshold=30.0):
@@ -269,6 +270,13 @@ def refused_overlays_write_nothing(place):
     raise caught.value
 
 
+def fit(place, *words):
+    """Fit to six good images in a folder; return what was printed."""
+    size = ("--image-size", "64")
+    model = place.folder / "part.adlib"
+    return place.run("fit", place.write_good(), *size, *words, "-o", model)
+
+
 SITUATIONS = {
     "the columns of the table": works(tables_have_all_columns),
     "the overlays in the table": works(tables_name_overlays),
@@ -308,6 +316,26 @@ SITUATIONS = {
     "info into head": works(closed_output_of_info),
     "a run that fails before the first row": refused(
         failing_run_prints_nothing, r"error: .*0.png must be a readable image"
+    ),
+    "copies of a kind that there is not": refused(
+        lambda place: fit(place, "--augment", "mirror"),
+        r"--augment must be one of 'flips', .*; got 'mirror'",
+    ),
+    "a contamination in percent": refused(
+        lambda place: fit(place, "--contamination", "5"),
+        r"--contamination must be a number in \(0, 1\); got 5",
+    ),
+    "a contamination of most patches": refused(
+        lambda place: fit(place, "--contamination", "0.6"),
+        r"--contamination must be None or a number in \(0, 0.5\); got 0.6",
+    ),
+    "copies for padim": refused(
+        lambda place: fit(place, "--method", "padim", "--augment", "flips"),
+        "--augment belongs to --method patchcore",
+    ),
+    "pictures of odd images among the images": refused(
+        lambda place: fit(place, "--examine", place.folder / "good/odd"),
+        "--examine must be a folder outside of those that hold the images",
     ),
     "quotes and line ends in names": works(names_come_back),
     "a table for a spreadsheet": works(file_for_a_spreadsheet),

@@ -394,6 +394,65 @@ SITUATIONS = {
         "--false-positive-rate must be at least 0.5, the lowest that 1 good images can "
         "promise; got 0.05.*--leave-one-out\\), which guarantees nothing",
     ),
+    "--review-rate below the rate": refused(
+        lambda place: before_learning(
+            place, place.write_good(), "--review-rate", "0.1"
+        ),
+        "--review-rate must be above 14.3 %, the share predicted anomalous; got 0.1",
+    ),
+    "--review-rate with --defects": refused(
+        lambda place: before_learning(
+            place,
+            place.write_good(),
+            "--good",
+            write(place, "other", OTHERS),
+            "--defects",
+            write(place, "bad", DEFECTS),
+            "--review-rate",
+            "0.1",
+        ),
+        "--review-rate goes with good images that set the threshold",
+    ),
+    "--threshold-rule with --defects": refused(
+        lambda place: before_learning(
+            place,
+            place.write_good(),
+            "--good",
+            write(place, "other", OTHERS),
+            "--defects",
+            write(place, "bad", DEFECTS),
+            "--threshold-rule",
+            "log-normal",
+        ),
+        "--threshold-rule must be 'quantile' with anomalous images",
+    ),
+    "a law for three images": warned(
+        lambda place: (
+            "no threshold"
+            in fit(
+                place,
+                write(place, "good", OTHERS[:3]),
+                "--threshold-rule",
+                "log-normal",
+            )
+        ),
+        "3 images are too few to set a threshold from. Pass 4 or more",
+    ),
+    "a law for three held-out images": refused(
+        lambda place: place.model.set_params(threshold_rule="log-normal").calibrate(
+            OTHERS[:3]
+        ),
+        "scores_normal of calibrate must be at least 4 scores for a log-normal law",
+    ),
+    "one odd image among those that are learned": warned(
+        lambda place: (
+            quick(false_positive_rate=0.05)
+            .fit(np.concatenate([255 - DEFECTS[:1], OTHERS]))
+            .threshold_
+            > 0
+        ),
+        "the score of a training image that is unlike the others: 'image 0'",
+    ),
     "info tells rate, count and kind": works(
         lambda place: (
             fit(place, place.write_good(), "--good", write(place, "other", OTHERS))

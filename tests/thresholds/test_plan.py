@@ -8,6 +8,8 @@ import pytest
 from adlib.exceptions import InputWarning
 from adlib.thresholds import lowest_rate, plan_calibration
 
+LOG_NORMAL = {"threshold_rule": "log-normal"}
+
 
 @pytest.mark.parametrize(
     ("n_images", "given", "n_held_out", "leave_one_out", "rate"),
@@ -20,6 +22,12 @@ from adlib.thresholds import lowest_rate, plan_calibration
         (6, {"n_good": 19}, 0, False, 0.05),
         (6, {"n_anomalous": 2}, 1, False, None),
         (50, {"leave_one_out": True, "false_positive_rate": 0.1}, 0, True, 0.1),
+        (6, LOG_NORMAL, 0, True, 0.05),
+        (50, LOG_NORMAL | {"false_positive_rate": 0.001}, 0, True, 0.001),
+        (95, LOG_NORMAL | {"false_positive_rate": 0.001}, 19, False, 0.001),
+        (50, LOG_NORMAL | {"holdout": 0.1}, 5, False, 0.05),
+        (6, LOG_NORMAL | {"n_good": 4}, 0, False, 0.05),
+        (3, LOG_NORMAL | {"holdout": 0}, 0, False, None),
     ],
 )
 def test_the_rules(n_images, given, n_held_out, leave_one_out, rate):
@@ -43,6 +51,8 @@ def test_the_draw_is_seeded_and_in_order():
 def test_too_few_images_warn():
     with pytest.warns(InputWarning, match="2 images are too few to set a threshold"):
         assert plan_calibration(2).false_positive_rate is None
+    with pytest.warns(InputWarning, match="3 images are too few .* Pass 4 or more"):
+        plan_calibration(3, threshold_rule="log-normal")
     with pytest.warns(InputWarning, match="5 good images set aside can promise no"):
         plan = plan_calibration(10, holdout=0.5)
     assert plan.false_positive_rate == lowest_rate(5)
@@ -74,6 +84,13 @@ def test_too_few_images_warn():
         ),
         ({"holdout": 0, "false_positive_rate": 0.3}, ValueError, "given with good"),
         ({"random_state": -1}, ValueError, "random_state of plan_calibration"),
+        (
+            LOG_NORMAL | {"n_anomalous": 3},
+            ValueError,
+            "threshold_rule of .* must be 'quantile' with anomalous images",
+        ),
+        (LOG_NORMAL | {"n_good": 3}, ValueError, "fewer than 4 images set .* and 3"),
+        ({"threshold_rule": "normal"}, ValueError, "one of 'quantile', 'log-normal'"),
         ({"leave_one_out": 1}, TypeError, "leave_one_out of plan_calibration"),
     ],
 )

@@ -61,6 +61,14 @@ class Sketches(NamedTuple):
         return Sketches(self.columns[which], self.norms[which])
 
 
+class Database(NamedTuple):
+    """Rounded points, as the database: what does not depend on the queries."""
+
+    columns: torch.Tensor  # (n_columns, n) bfloat16, with w before r
+    norms: torch.Tensor  # (n,) float64
+    halves: torch.Tensor  # of the norms, what similarities are lessened by, float32
+
+
 class Sketcher:
     """Centre of some rows, and the bounds that hold with it for any, on one device."""
 
@@ -91,11 +99,16 @@ class Sketcher:
             columns[part, -1] = _upwards(norms[part].sqrt() + error)
         return Sketches(columns, norms)
 
-    def similarities(self, queries: Sketches, database: Sketches) -> torch.Tensor:
+    def as_database(self, sketches: Sketches) -> Database:
+        """Return what queries are multiplied by."""
+        flipped = sketches.columns[:, -2:].flip(1)
+        columns = torch.cat([sketches.columns[:, :-2], flipped], dim=1).T
+        halves = ((1.0 - self._relative_error) * sketches.norms / 2).float()
+        return Database(columns, sketches.norms, halves)
+
+    def similarities(self, queries: Sketches, database: Database) -> torch.Tensor:
         """Return the similarity of each pair, (n_queries, n_database) float32."""
-        flipped = database.columns[:, -2:].flip(1)  # (w, r)
-        left = queries.columns
-        right = torch.cat([database.columns[:, :-2], flipped], dim=1).T
+        left, right = queries.columns, database.columns
         if self._sums_bfloat16:
             products = torch.mm(left, right, out_dtype=torch.float32)
         else:
@@ -105,8 +118,7 @@ class Sketcher:
             for first in range(0, len(left), at_once):
                 part = slice(first, first + at_once)
                 torch.mm(left[part].float(), widened, out=products[part])
-        halves = ((1.0 - self._relative_error) * database.norms / 2).float()
-        return products.sub_(halves)
+        return products.sub_(database.halves)
 
     def pruning_thresholds(
         self, norms: torch.Tensor, nearest: torch.Tensor
@@ -118,7 +130,7 @@ class Sketcher:
     def upper_bounds(
         self,
         queries: Sketches,
-        database: Sketches,
+        database: Database,
         indices: torch.Tensor,
         similarities: torch.Tensor,
     ) -> torch.Tensor:
@@ -127,7 +139,7 @@ class Sketcher:
         The pairs are n queries and the database rows of ``indices``, (n, n_indices).
         """
         r, w = queries.columns[:, None, -2:].double().unbind(dim=2)
-        r_row, w_row = database.columns[:, -2:][indices].double().unbind(dim=2)
+        w_row, r_row = database.columns[-2:].T[indices].double().unbind(dim=2)
         inexact = 4.0 * (r * w_row + w * r_row) + 4.0 * UNDERFLOW
         row_norms = 2.0 * self._relative_error * database.norms[indices]
         norms = (1.0 + self._relative_error) * queries.norms[:, None] + row_norms

@@ -4,12 +4,13 @@ Same start, same tie rule, same blocks; but every point is brought up to date af
 every block, since a GPU gains more from whole products than from skipping rows. The
 host waits for the device three times a block of some hundred picks, never for each:
 for the list of pairs to measure inside the block, for how many picks have led, and
-(once for each tile of similarities) for the list of pairs to measure outside. Most time
-goes to the picks, three small kernels each that the host launches, and to the pairs
-that are measured (`python benchmarks/gpu_coreset.py`).
+(once for each tile of similarities) for the list of pairs to measure outside. All picks
+of a block are one kernel where Triton runs (``kernels``), and three each elsewhere.
 """
 
 from __future__ import annotations
+
+import math
 
 import numpy as np
 import torch
@@ -18,7 +19,7 @@ from adlib._torch import undisturbed
 from adlib._typing import Float32Array, Int64Array
 from adlib.neighbors._points import Report
 from adlib.neighbors._torch.bounds import Sketcher, Sketches
-from adlib.neighbors._torch.distances import pair_distances, to_device
+from adlib.neighbors._torch.distances import fused, pair_distances, to_device
 
 BLOCK = 1024
 STEPS = 64  # picks between two looks at whether the block still leads, if need be
@@ -61,7 +62,7 @@ def _update(
     picks: torch.Tensor,
 ) -> None:
     """Update ``nearest`` of every point with ``picks``, and mark these as selected."""
-    database = sketches.part(picks)
+    database = sketcher.as_database(sketches.part(picks))
     tile_rows = max(1, SIMILARITIES_AT_ONCE // len(picks))
     for first in range(0, len(rows), tile_rows):
         tile = slice(first, first + tile_rows)
@@ -93,6 +94,29 @@ def _pick_block(
     values = nearest[block]
     distances = _distances_inside(rows[block], sketcher, sketches.part(block), values)
     n_steps = min(n_wanted, len(block))
+    given = distances, values, block, limit, limit_index, n_steps
+    kernels = fused(rows.device)
+    if kernels is None:
+        picks, last = _pick_leading(*given, n_expected)
+    else:
+        picks, last = kernels.pick_leading(*given)
+    return picks, math.sqrt(max(last, 0.0))
+
+
+def _pick_leading(
+    distances: torch.Tensor,
+    values: torch.Tensor,
+    block: torch.Tensor,
+    limit: torch.Tensor,
+    limit_index: torch.Tensor,
+    n_steps: int,
+    n_expected: int,
+) -> tuple[torch.Tensor, float]:
+    """Return the picks that lead, and the value of the last.
+
+    The greedy runs ahead, and what it picked after the first that does not lead is
+    thrown away: to look before each pick would let the host wait for each.
+    """
     radii, places = values.new_empty(n_steps), block.new_empty(n_steps)
     done, ahead = 0, n_expected
     while True:
@@ -102,10 +126,9 @@ def _pick_block(
         order, at = block[places[:done]], radii[:done]
         leads = (at > limit) | ((at == limit) & (order < limit_index))
         n_leading = leads.cumprod(dim=0).sum()[None]
-        last = at[n_leading - 1].clamp(min=0.0).sqrt()
-        n_led, radius = _read(torch.cat([n_leading.double(), last]))
+        n_led, last = _read(torch.cat([n_leading.double(), at[n_leading - 1]]))
         if n_led < done or done == n_steps:
-            return order[: int(n_led)], radius
+            return order[: int(n_led)], last
 
 
 def _pick_inside(
@@ -153,7 +176,7 @@ def _distances_inside(
     stands what a value becomes when its row is picked.
     """
     n_rows = len(rows)
-    similarities = sketcher.similarities(sketches, sketches)
+    similarities = sketcher.similarities(sketches, sketcher.as_database(sketches))
     largest = torch.maximum(values[:, None], values)
     passed = similarities > sketcher.pruning_thresholds(
         sketches.norms[:, None], largest

@@ -23,8 +23,9 @@ class ExactSearch:
     """Nearest neighbours in a bank whose rows are in groups; ties: lowest index.
 
     Memory beyond the bank and its sketches is that of a tile: 256 MiB of similarities,
-    as much of differences, and 32 bytes for each pair that is measured: a few a query,
-    unless entries lie so near each other that the bounds cannot tell them apart.
+    as much of differences where Triton is not used, and 32 bytes for each pair that is
+    measured: a few a query, unless entries lie so near each other that the bounds
+    cannot tell them apart.
     """
 
     @undisturbed()
@@ -32,7 +33,8 @@ class ExactSearch:
         self._device = device
         self._rows = to_device(points, device)
         self._sketcher = Sketcher(self._rows)
-        self._bank = self._sketcher.sketch(self._rows)
+        sketches = self._sketcher.sketch(self._rows)
+        self._bank = self._sketcher.as_database(sketches)
         self._groups = to_device(groups, device)
 
     @undisturbed()
@@ -93,6 +95,13 @@ def _nearest_of_pairs(
 
     Every row needs ``n_neighbors`` pairs at least.
     """
+    if n_neighbors == 1:  # two passes instead of two sorts
+        nearest = distances.new_full((n_rows,), torch.inf)
+        nearest.scatter_reduce_(0, i, distances, "amin")
+        places = torch.where(distances == nearest[i], j, torch.iinfo(j.dtype).max)
+        lowest = torch.full_like(nearest, torch.iinfo(j.dtype).max, dtype=j.dtype)
+        lowest.scatter_reduce_(0, i, places, "amin")
+        return nearest[:, None], lowest[:, None]
     distances, by_distance = distances.sort(stable=True)
     i, by_row = i[by_distance].sort(stable=True)
     order = by_distance[by_row]

@@ -1,0 +1,49 @@
+"""How much memory this process may still take, limits of containers included."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import psutil
+
+# Of control groups, version 2 and 1: the limit, what is taken, and what of that is a
+# cache of files that the kernel gives back when asked.
+GROUPS = Path("/sys/fs/cgroup")
+VERSIONS = (
+    ("", "memory.max", "memory.current", "inactive_file"),
+    ("memory", "memory.limit_in_bytes", "memory.usage_in_bytes", "total_inactive_file"),
+)
+
+
+def available_memory(
+    own: Path = Path("/proc/self/cgroup"), groups: Path = GROUPS
+) -> int:
+    """Return the bytes that can be taken before the machine or a limit has no more."""
+    free = [int(psutil.virtual_memory().available)]
+    try:
+        lines = own.read_text().splitlines()
+    except OSError:  # not Linux
+        return free[0]
+    for line in lines:
+        _, controllers, place = line.split(":", 2)
+        for root, *files in VERSIONS:
+            if root not in controllers.split(","):
+                continue
+            # The groups around one limit it, too; in a container none is above it.
+            path = Path(place)
+            for group in (path, *path.parents):
+                room = _room(groups / root / str(group).lstrip("/"), *files)
+                if room is not None:
+                    free.append(room)
+    return max(0, min(free))
+
+
+def _room(group: Path, limit: str, taken: str, cached: str) -> int | None:
+    """Return how many bytes a group may still take; None: any."""
+    try:
+        most, used = (int((group / name).read_text()) for name in (limit, taken))
+        stated = (group / "memory.stat").read_text().splitlines()
+    except (OSError, ValueError):  # there is none, or its limit is "max"
+        return None
+    counts = dict(line.split() for line in stated)
+    return most - used + int(counts.get(cached, 0))
