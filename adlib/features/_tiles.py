@@ -96,12 +96,12 @@ def plan(
 
     Where even small tiles are larger, since the network sees far: the smallest.
     """
+    ways = [
+        [cuts(length, count, margin, step) for count in range(1, MOST_TILES + 1)]
+        for length in size
+    ]
     plans = []
-    for counts in product(range(1, MOST_TILES + 1), repeat=2):
-        rows, columns = (
-            cuts(length, count, margin, step)
-            for length, count in zip(size, counts, strict=True)
-        )
+    for rows, columns in product(*ways):
         if rows is None or columns is None:
             continue
         pixels = (rows[0].stop - rows[0].start) * (columns[0].stop - columns[0].start)
