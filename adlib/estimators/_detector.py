@@ -196,6 +196,12 @@ class AnomalyDetector(BaseEstimator, metaclass=ABCMeta):
         maps = scored.anomaly_maps(self._size)
         return scored._replace(image_scores=maps.max(axis=(1, 2)), maps=maps)
 
+    def _image_scores(self, patches: Patches) -> Float32Array:
+        """Return the image scores of a batch, in the shortest way there is."""
+        if self._by_map:
+            return self._scored(patches).image_scores
+        return self._score_images(patches.embeddings)
+
     @property
     def _by_map(self) -> bool:
         """Whether image scores are the highest values of maps."""
@@ -400,11 +406,8 @@ class AnomalyDetector(BaseEstimator, metaclass=ABCMeta):
         """Return scores, NaN where skipped, and what was skipped."""
         images = Pass(self._embed(X, "score", "Scoring"))
         scores: list[Float32Array] = []
-        for patches in images:
-            if self._by_map:
-                scores.append(self._scored(patches).image_scores)
-            else:
-                scores.append(self._score_images(patches.embeddings))
+        for patches in images:  # a comprehension's frame would keep the loop open
+            scores.append(self._image_scores(patches))  # noqa: PERF401
         in_place = np.full(self._count(images), np.nan, np.float32)
         in_place[images.positions] = np.concatenate([*scores, np.empty(0, np.float32)])
         return in_place, images.skipped

@@ -195,7 +195,7 @@ def measure_pod(
     images, scores = Pass(reading, owner), []
     sides: list[tuple[int, int]] = []
     for patches in images:
-        scores += model._score_images(patches.embeddings).astype(np.float64).tolist()
+        scores += model._image_scores(patches).astype(np.float64).tolist()
         sides += patches.sizes
     new = ~np.isin(images.digests, model.training_digests_)
     n_learned = int((~new).sum())
@@ -213,7 +213,7 @@ def measure_pod(
     good = part_of(source, [items[images.positions[i]] for i in kept])
     bounds = check_range_of(sizes, [sides[i] for i in kept], owner)
     trials = _trials(kinds, contrasts, bounds, n_defects, len(kept), random_state)
-    allowed = getattr(model, "region_", None) if region is None else region
+    allowed = model.region_ if region is None else region
     found = _score(model, flawed_source(good, trials, allowed), "Scoring defects")
     hits = (found > threshold).reshape(-1, n_defects)
     drawn = np.array([trial.size for trial in trials]).reshape(hits.shape)
@@ -268,7 +268,7 @@ def _trials(
 def _score(model: AnomalyDetector, source: Source, description: str) -> Float64Array:
     """Return the scores of a source, (n_images,), under a bar of its own name."""
     images = Pass(embed(source, model._embedder(), model._ready(), description))
-    scores = [model._score_images(patches.embeddings) for patches in images]
+    scores = [model._image_scores(patches) for patches in images]
     return np.concatenate(scores).astype(np.float64)
 
 

@@ -45,6 +45,18 @@ def test_it_finds_what_scoring_each_image_finds(judge, grained, report):
     np.testing.assert_array_equal(sizes, [trial.size for trial in trials])
 
 
+def test_scores_that_are_taken_from_maps_are_those_of_the_detector(grained):
+    model = PaDiM(image_size=64, aggregation="map_max", progress=False)
+    model.fit(grained[:20])
+    scores = model.score(grained[20:])
+    model.threshold_ = float(np.median(scores))
+    chosen = {"kinds": ["spot"], "contrasts": [0.4], "n_defects": 20}
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", InputWarning)
+        report = measure_pod(model, grained, **chosen)
+    assert report.n_false_alarms == (scores > model.threshold_).sum() == 20
+
+
 def test_it_says_what_the_threshold_promises_and_does(judge, grained, report):
     assert (report.n_learned, report.n_good) == (20, 40)
     alarms = (judge.score(grained[20:]) > judge.threshold_).sum()
