@@ -19,12 +19,11 @@ import argparse
 from pathlib import Path
 
 import numpy as np
-from few_images import drawn, embedded, shown
+from few_images import drawn, embedded, paths_of, shown
 from sklearn.neighbors import LocalOutlierFactor
 
 from adlib import PatchCore
 from adlib._validation import coreset_size
-from adlib.datasets import read_samples
 from adlib.estimators._aggregation import n_highest, top_mean_scores
 from adlib.estimators._contamination import distances_to_others, without_farthest
 from adlib.estimators._examination import stand_out_limit
@@ -49,12 +48,8 @@ def main() -> None:
     columns = ["as it is", *(f"contamination={share:g}" for share in SHARES)]
     columns += ["without those that stand out", "SoftPatch's idea"]
     for name in arguments.classes:
-        samples = read_samples(arguments.root, [name])
         rng = np.random.default_rng(0)
-        train, good, bad = (
-            [str(s.image_path) for s in samples if (s.split, s.label) == kind]
-            for kind in (("train", 0), ("test", 0), ("test", 1))
-        )
+        train, good, bad = paths_of(arguments.root, name)
         pool, normal, defects = (
             embedded(drawn(paths, n, rng), None)[:, 0]
             for paths, n in (

@@ -51,12 +51,8 @@ def main() -> None:
     parser.add_argument("--test", type=int, help="of each label; default: all")
     arguments = parser.parse_args()
     for name in arguments.classes:
-        samples = read_samples(arguments.root, [name])
         rng = np.random.default_rng(0)
-        train, good, bad = (
-            [str(s.image_path) for s in samples if (s.split, s.label) == kind]
-            for kind in (("train", 0), ("test", 0), ("test", 1))
-        )
+        train, good, bad = paths_of(arguments.root, name)
         pool = embedded(drawn(train, arguments.pool, rng), ALL)
         test = [drawn(paths, arguments.test, rng) for paths in (good, bad)]
         labels = np.repeat([0, 1], [len(paths) for paths in test])
@@ -73,6 +69,16 @@ def main() -> None:
                 ]
                 cells = [str(n_images), f"{coreset:g}", *shown(np.array(found))]
                 print(f"| {' | '.join(cells)} |", flush=True)
+
+
+def paths_of(root: Path, name: str) -> list[list[str]]:
+    """Return the good training images of a class, its good and its defective tests."""
+    samples = read_samples(root, [name])
+    kinds = (("train", 0), ("test", 0), ("test", 1))
+    return [
+        [str(s.image_path) for s in samples if (s.split, s.label) == kind]
+        for kind in kinds
+    ]
 
 
 def drawn(paths: list[str], n: int | None, rng: np.random.Generator) -> list[str]:

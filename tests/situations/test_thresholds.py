@@ -62,6 +62,12 @@ def before_learning(place, *words):
     raise caught.value
 
 
+def with_defects(place):
+    """Return the words that name good images, others, and defects."""
+    others, bad = write(place, "other", OTHERS), write(place, "bad", DEFECTS)
+    return place.write_good(), "--good", others, "--defects", bad
+
+
 def of_an_earlier_version(place, X):
     """Calibrate a model that knows names alone on these images."""
     model = quick().fit(X)
@@ -402,27 +408,13 @@ SITUATIONS = {
     ),
     "--review-rate with --defects": refused(
         lambda place: before_learning(
-            place,
-            place.write_good(),
-            "--good",
-            write(place, "other", OTHERS),
-            "--defects",
-            write(place, "bad", DEFECTS),
-            "--review-rate",
-            "0.1",
+            place, *with_defects(place), "--review-rate", "0.1"
         ),
         "--review-rate goes with good images that set the threshold",
     ),
     "--threshold-rule with --defects": refused(
         lambda place: before_learning(
-            place,
-            place.write_good(),
-            "--good",
-            write(place, "other", OTHERS),
-            "--defects",
-            write(place, "bad", DEFECTS),
-            "--threshold-rule",
-            "log-normal",
+            place, *with_defects(place), "--threshold-rule", "log-normal"
         ),
         "--threshold-rule must be 'quantile' with anomalous images",
     ),
