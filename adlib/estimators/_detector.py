@@ -872,12 +872,16 @@ class AnomalyDetector(BaseEstimator, metaclass=ABCMeta):
     def _maps(self, scored: Scored, patches: Patches) -> list[Float32Array]:
         """Return maps as they lie over their images."""
         maps = self._maps_in_place(scored, patches)
-        if self.resize == "stretch":
-            return maps
         return [
-            np.ascontiguousarray(Box.of(size, self._size).cut(one))
+            np.ascontiguousarray(self._box(size).cut(one))
             for one, size in zip(maps, patches.sizes, strict=True)
         ]
+
+    def _box(self, size: tuple[int, int]) -> Box:
+        """Return where an image of this size lies in ``image_size``."""
+        if self.resize == "letterbox":
+            return Box.of(size, self._size)
+        return Box(0, 0, *self._size)
 
     def _worst_pixels(self, scored: Scored, patches: Patches) -> list[tuple[int, int]]:
         """Return row and column of each image's highest value in the image itself."""
@@ -887,9 +891,7 @@ class AnomalyDetector(BaseEstimator, metaclass=ABCMeta):
             if patches.places:  # of (x, y), the first pixel's centre at 0
                 x, y = patches.places[i] @ [pixel[1] - 0.5, pixel[0] - 0.5, 1.0]
                 pixel = np.array([y + 0.5, x + 0.5])
-            box = Box(0, 0, *self._size)
-            if self.resize == "letterbox":
-                box = Box.of(size, self._size)
+            box = self._box(size)
             pixel = (pixel - box[:2]) / box[2:] * size
             row, column = np.clip(pixel.astype(int), 0, np.array(size) - 1).tolist()
             found.append((row, column))

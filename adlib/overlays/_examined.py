@@ -88,11 +88,11 @@ def save_examined(
         saved.append(path)
 
     for number, one in enumerate(found.stand_out, 1):
-        images = [_marked(pixels(one.position), one.patch, found.grid)]
+        images = [_marked(pixels(one.position), one.patch, model)]
         text = f"{one.path}: score {one.score:.4g}, the others' limit {found.limit:.4g}"
         if one.compared_position is not None and one.compared_patch is not None:
             other = pixels(one.compared_position)
-            images.append(_marked(other, one.compared_patch, found.grid))
+            images.append(_marked(other, one.compared_patch, model))
             text += f"\nnearest patch in {one.compared_with}"
         save(f"stands_out_{number:03d}.png", images, text)
     for number, pair in enumerate(found.near_duplicates, 1):
@@ -110,13 +110,18 @@ def _shown(pixels: Float32Array) -> Image.Image:
 
 
 def _marked(
-    image: Image.Image, patch: tuple[int, int], grid: tuple[int, int]
+    image: Image.Image, patch: tuple[int, int], model: AnomalyDetector
 ) -> Image.Image:
-    """Draw a box around a patch and those beside it."""
-    row, column = patch
-    scale = image.height / grid[0], image.width / grid[1]
-    box = [(column - MARGIN) * scale[1], (row - MARGIN) * scale[0]]
-    box += [(column + MARGIN + 1) * scale[1], (row + MARGIN + 1) * scale[0]]
+    """Draw a box around a patch and those beside it.
+
+    Of an image that was aligned: where its part lies in the reference.
+    """
+    place = model._box((image.height, image.width))  # in image_size
+    first = np.array(patch) - MARGIN
+    corners = np.array([first, first + 2 * MARGIN + 1])
+    corners = corners / model.grid_ * model._size - place[:2]
+    corners = corners / place[2:] * (image.height, image.width)
+    box = corners[:, ::-1].ravel().tolist()
     ImageDraw.Draw(image).rectangle(box, outline=ORANGE, width=3)
     return image
 

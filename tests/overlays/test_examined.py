@@ -9,7 +9,7 @@ import pytest
 from PIL import Image, ImageColor
 
 from adlib import PaDiM, PatchCore
-from adlib.overlays import save_examined
+from adlib.overlays import _examined, save_examined
 from adlib.overlays._overlay import ORANGE
 from tests.conftest import scratched, texture
 
@@ -79,3 +79,13 @@ def test_pictures_do_not_go_among_the_images(model, images, tmp_path):
         save_examined(model, tmp_path, tmp_path / "look")
     with pytest.raises(TypeError, match="model of save_examined must be"):
         save_examined(tmp_path, images, tmp_path)
+
+
+def test_boxes_lie_in_letterboxed_images_where_their_patches_are():
+    images = np.random.default_rng(0).integers(0, 255, (3, 64, 128), dtype=np.uint8)
+    model = PatchCore(image_size=128, resize="letterbox", progress=False).fit(images)
+    assert model.grid_ == (16, 16)  # of which rows 4 to 11 lie in the image
+    shown = Image.new("RGB", (512, 256))  # 32 pixels for a patch
+    rows, columns = orange(_examined._marked(shown, (8, 5), model))
+    assert (rows.min(), rows.max()) == (32 * 2, 32 * 7)
+    assert (columns.min(), columns.max()) == (32 * 3, 32 * 8)
