@@ -36,6 +36,7 @@ def main() -> None:
     parser.add_argument("--minutes", type=float, default=30.0)
     parser.add_argument("--quick", action="store_true")
     parser.add_argument("--images", type=int, help="good images; default: all")
+    parser.add_argument("--sizes", nargs="+", type=int, default=[224, 320, 448, 640])
     arguments = parser.parse_args()
     places = [(arguments.root, name) for name in arguments.classes]
     if arguments.demo:
@@ -62,7 +63,7 @@ def measured(root: Path, name: str, arguments: argparse.Namespace) -> dict:
         train = [train[i] for i in rng.permutation(len(train))[:60]]
         test = [test[i] for i in rng.permutation(len(test))[:60]]
     y = np.array([sample.label for sample in test])
-    chosen = QUICK if arguments.quick else {}
+    chosen = QUICK if arguments.quick else {"image_sizes": arguments.sizes}
     advice = tune(train, minutes=arguments.minutes, **chosen)
     best = max(advice.settings, key=lambda one: one.n_found)
     default = next(one for one in advice.settings if one.key == (320, 0.05, 0.01))
