@@ -1,7 +1,6 @@
 """What each option of the detectors changes: accuracy, time and memory, on real images.
 
     python benchmarks/options.py ROOT [--data screw magnetic_tile elpv-mono]
-    python benchmarks/options.py ROOT --data aligned turned      # the large demo set
     python benchmarks/options.py ROOT --data magnetic_tile --drawn
 
 Each row learns ``train/good`` with PatchCore's defaults and one option changed, and
@@ -36,7 +35,6 @@ from scipy import ndimage
 from adlib import PaDiM, PatchCore
 from adlib.datasets import (
     ANOMALOUS,
-    demo_root,
     draw_defect,
     elpv_samples,
     read_mask,
@@ -45,16 +43,11 @@ from adlib.datasets import (
 from adlib.datasets._elpv import split_cells
 from adlib.metrics import PixelCurves, compute_auroc, delong_interval, delong_test
 
-PLATES = ("aligned", "turned")
-# A frame about the plates that always lie the same way, in shares of the image.
-FRAME = [(0.12, 0.26), (0.88, 0.26), (0.88, 0.74), (0.12, 0.74)]
 OPTIONS: dict[str, dict[str, Any]] = {
     "defaults": {},
     "image_size=224": {"image_size": 224},
     "image_size=448": {"image_size": 448, "coreset": 0.0255},
     "image_size=640": {"image_size": 640, "coreset": 0.0125},
-    "image_size=1024": {"image_size": 1024, "coreset": 10_000},
-    "image_size=2048": {"image_size": 2048, "coreset": 10_000},
     "letterbox": {"resize": "letterbox"},
     "flips": {"augment": ("flips",)},
     "flips, turns": {"augment": ("flips", "quarter_turns")},
@@ -72,15 +65,8 @@ OPTIONS: dict[str, dict[str, Any]] = {
     "stages to stride 32": {"stages": (2, 3, 4)},
     "Lite1": {"backbone": "tf_efficientnet_lite1"},
     "Lite2": {"backbone": "tf_efficientnet_lite2"},
-    "region": {"region": FRAME},
-    "region, image_size=1024": {
-        "region": FRAME,
-        "image_size": 1024,
-        "coreset": 10_000,
-    },
     "PaDiM": {"method": "PaDiM"},
 }
-EVERYWHERE = [n for n in OPTIONS if not n.startswith(("region", "image_size=2048"))]
 N_LEVELS, N_RESAMPLES, LIMIT = 1000, 1000, 0.3
 STATUS = Path("/proc/self/status")
 
@@ -99,7 +85,7 @@ def main() -> None:
     parser.add_argument("root", type=Path)
     known = ["screw", "magnetic_tile", "elpv-mono"]
     parser.add_argument("--data", nargs="+", default=known)
-    parser.add_argument("--options", nargs="+", choices=OPTIONS, default=EVERYWHERE)
+    parser.add_argument("--options", nargs="+", choices=OPTIONS, default=list(OPTIONS))
     parser.add_argument("--set", type=json.loads, help="one more row, as JSON")
     parser.add_argument("--drawn", action="store_true")
     parser.add_argument("--learn", type=int, help="training images; default: all")
@@ -141,7 +127,6 @@ def read_data(root: Path, name: str, drawn: bool) -> Data:
         training, held_out = split_cells(elpv_samples(kind), 42)
         masks = None
     else:
-        root = demo_root(size=2048) if name in PLATES else root
         samples = read_samples(root, [name])
         training = [sample for sample in samples if sample.split == "train"]
         held_out = [sample for sample in samples if sample.split == "test"]
@@ -190,9 +175,6 @@ def measure(arguments: argparse.Namespace) -> None:
         key: tuple(value) if key in ("augment", "stages") else value
         for key, value in chosen.items()
     }
-    if "region" in chosen:
-        sides = np.array(data.masks[0].shape[::-1])
-        chosen["region"] = (np.array(chosen["region"]) * sides).tolist()
     kind = {"PaDiM": PaDiM, "PatchCore": PatchCore}[chosen.pop("method", "PatchCore")]
     few = {**chosen, "coreset": 50} if kind is PatchCore else chosen
     kind(progress=False, **few).fit(data.learned[:8]).score(data.tests[:1])  # compile
