@@ -4,8 +4,8 @@ A map, divided by the scale of each pixel's zone, is compared with one threshold
 scales come from training images alone, the highest such value of an image is a score as
 any other, and the threshold of such scores keeps what it promises. This is the
 modulation function of J. Diquigiovanni, M. Fontana and S. Vantini, "Conformal
-prediction bands for multivariate functional data", Journal of Multivariate Analysis
-189, 2022, with zones as the parts of the domain.
+prediction bands for multivariate functional data" (arXiv:2106.01792), constant in each
+zone.
 """
 
 from __future__ import annotations
@@ -32,6 +32,15 @@ class Zones(Short):
         numbers: Which zone each pixel lies in, numbered row by row from 0, (height,
             width) int32.
         scales: The detector's ``zone_scales_``, (rows, columns) float32.
+
+    Example:
+        >>> import numpy as np
+        >>> from adlib import PatchCore
+        >>> images = np.random.default_rng(0).random((4, 64, 64), dtype=np.float32)
+        >>> model = PatchCore(image_size=64, coreset=0.5, zones=(2, 4)).fit(images)
+        >>> result = next(model.inspect(images))
+        >>> result.zones.place(40, 20)
+        (1, 1)
     """
 
     numbers: Int32Array
@@ -56,6 +65,9 @@ class Zones(Short):
         Args:
             row: Of the map.
             column: Of the map.
+
+        Returns:
+            (row, column) from 0.
         """
         found = divmod(int(self.numbers[row, column]), self.scales.shape[1])
         return found[0], found[1]
