@@ -405,7 +405,8 @@ class AnomalyDetector(BaseEstimator, metaclass=ABCMeta):
             height, width = self._alignment.reference.shape
             texts["align"] = f"images aligned to a reference of {height}x{width} pixels"
         if self.zone_scales_ is not None:
-            texts["zones"] = zones_text(self.zone_scales_, self.pixel_threshold_)
+            limit = self._finite("pixel_threshold_")
+            texts["zones"] = zones_text(self.zone_scales_, limit)
         text = threshold_text(*self._limits()[:2], self.calibration_)
         return {**texts, "threshold": text}
 

@@ -224,7 +224,7 @@ def restore_detector(
     if settings.zones is not None:
         rows, columns = settings.zones
         found = numbers(state, "zone_scales", float, length=rows * columns)
-        if min(found) <= 0 or max(found) > MOST_SCALE:
+        if not 1 / MOST_SCALE <= min(found) <= max(found) <= MOST_SCALE:
             raise damaged("zone_scales", "positive numbers")
         scales = np.array(found, np.float32).reshape(rows, columns)
     names = state.get("training_images")

@@ -243,7 +243,9 @@ def test_zones_are_saved(model, tmp_path):
     assert model.describe()["zones"] == text
 
 
-@pytest.mark.parametrize("scales", [None, [1.0] * 5, [0.0] * 6, [1e300] * 6, ["1"] * 6])
+@pytest.mark.parametrize(
+    "scales", [None, [1.0] * 5, [0.0] * 6, [1e300] * 6, [1e-300] * 6, ["1"] * 6]
+)
 def test_damaged_scales_are_refused(model, tmp_path, scales):
     model.save(tmp_path / "part.adlib")
     content = read_model(tmp_path / "part.adlib")
