@@ -41,6 +41,16 @@ def _image_size(text: str) -> int | tuple[int, int]:
     return int(found[1]) if found[2] is None else (int(found[1]), int(found[2]))
 
 
+def _zones(text: str) -> tuple[int, int]:
+    """Return rows and columns from what was typed."""
+    found = re.fullmatch(r"(\d+)x(\d+)", str(text).strip().lower())
+    if found is None:
+        raise typer.BadParameter(
+            f"{text!r} is no grid of zones: pass rows x columns, as 3x4."
+        )
+    return int(found[1]), int(found[2])
+
+
 def fit(
     images: ImagePlaces,
     output: Annotated[str, typer.Option("--output", "-o", help="Model file to write.")],
@@ -199,6 +209,16 @@ def fit(
             "the image.",
         ),
     ] = 0.0,
+    zones: Annotated[
+        Any,
+        typer.Option(
+            parser=_zones,
+            metavar="ROWSxCOLUMNS",
+            help="Zones with pixel thresholds of their own, as 3x4, for parts of which "
+            "one area always scores higher.",
+            show_default=False,
+        ),
+    ] = None,
     device: Device = "auto",
     precision: Annotated[
         Precision, typer.Option(help="What the backbone computes in.")
@@ -232,6 +252,7 @@ def fit(
         region=region,
         threshold_rule=threshold_rule,
         least_area=least_area,
+        zones=zones,
         device=device,
         precision=precision,
         runtime=runtime,

@@ -12,6 +12,7 @@ from adlib.estimators._regions import Region, find_regions
 from adlib.estimators._results import Explanation, ImageEmbeddings
 from adlib.estimators._saving import load
 from adlib.estimators._stage_times import stage_seconds
+from adlib.estimators._zones import Zones
 
 __all__ = [
     "AnomalyDetector",
@@ -25,6 +26,7 @@ __all__ = [
     "PatchCore",
     "Region",
     "StandOut",
+    "Zones",
     "aggregate_maps",
     "auroc_scorer",
     "find_regions",

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import lru_cache
 from typing import Literal, NamedTuple, TypeAlias, get_args
 
@@ -79,7 +79,7 @@ class WithCopies:
         own = (grid[0] // (1 + len(self.copies)), grid[1])
         inside = Inside.of(share, own)
         patches = inside.patches.ravel()[_places(own, self.copies)]
-        return inside._replace(patches=patches.reshape(grid))
+        return replace(inside, patches=patches.reshape(grid))
 
 
 def check_augment(value: object, owner: str) -> None:

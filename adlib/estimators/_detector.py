@@ -16,7 +16,14 @@ from sklearn.base import BaseEstimator
 from sklearn.exceptions import NotFittedError
 
 from adlib._inspection import Inspection, Limits, stretched
-from adlib._typing import AnyArray, BoolArray, Float32Array, Float64Array, Int64Array
+from adlib._typing import (
+    AnyArray,
+    BoolArray,
+    Float32Array,
+    Float64Array,
+    Int32Array,
+    Int64Array,
+)
 from adlib._validation import (
     check_finite,
     check_image_size,
@@ -54,14 +61,15 @@ from adlib.estimators._patches import (
     open_normal,
     warn_of_skipped,
 )
-from adlib.estimators._promise import threshold_text
-from adlib.estimators._regions import Region, regions_above
+from adlib.estimators._promise import threshold_text, zones_text
+from adlib.estimators._regions import Region, highest_threshold, regions_above
 from adlib.estimators._results import ImageEmbeddings, Inside, Scored
 from adlib.estimators._settings import Settings
+from adlib.estimators._zones import Zones, zone_numbers, zone_peaks, zone_scales
 from adlib.features import Backbone
 from adlib.features._backbone import DEFAULT_STRIDES, Precision, Runtime
 from adlib.images import Failure, Images, Source, open_source
-from adlib.images._align import Alignment, Reference, put_back
+from adlib.images._align import Alignment, Reference, put_back, put_back_numbers
 from adlib.images._pixels import Box, ColorOrder, Resize
 from adlib.images._region import RegionLike, RegionOfInterest
 from adlib.thresholds._log_normal import RateRule
@@ -85,9 +93,13 @@ class AnomalyDetector(BaseEstimator, metaclass=ABCMeta):
         skipped_: Images that ``fit`` skipped (``on_error="skip"``), with reasons.
         threshold_: What ``calibrate``, or ``fit`` with ``false_positive_rate``, set; or
             None. It may be set by hand, to a finite number.
-        pixel_threshold_: Set with it, for the pixels of anomaly maps; or None.
+        pixel_threshold_: Set with it, for the pixels of anomaly maps, which with
+            ``zones`` are divided by ``zone_scales_``; or None.
         review_threshold_: Set with it where a ``review_rate`` was given: scores above
             it, up to the threshold, are to be reviewed; or None.
+        zone_scales_: With ``zones``, how high good images score in each zone, as a
+            share of how high they do anywhere, (rows, columns) float32; else None. A
+            zone's pixel threshold is ``pixel_threshold_`` times its scale.
         calibration_: How they were set, a ``Calibration``; or None.
         left_out_scores_: With ``false_positive_rate``, what ``leave_one_out_scores``
             gave in ``fit``, (n_images,) float32; else None.
@@ -108,6 +120,7 @@ class AnomalyDetector(BaseEstimator, metaclass=ABCMeta):
         "region",
         "resize",
         "align",
+        "zones",
         "precision",
         "runtime",
     )
@@ -128,6 +141,7 @@ class AnomalyDetector(BaseEstimator, metaclass=ABCMeta):
     region: RegionLike | None = None
     resize: Resize = "stretch"
     align: Reference | None = None
+    zones: tuple[int, int] | None = None
     backbone_: Backbone
     grid_: tuple[int, int]
     region_: BoolArray | Callable[[AnyArray], AnyArray] | None
@@ -137,6 +151,7 @@ class AnomalyDetector(BaseEstimator, metaclass=ABCMeta):
     threshold_: float | None
     pixel_threshold_: float | None
     review_threshold_: float | None
+    zone_scales_: Float32Array | None
     calibration_: Calibration | None
     left_out_scores_: Float32Array | None
     examination_: Examination | None
@@ -317,8 +332,8 @@ class AnomalyDetector(BaseEstimator, metaclass=ABCMeta):
         source = open_normal(X, anomalous, owner, settings.pixel_format)
         zero_one = y is not None and one_is_anomalous(y)
         rates = self._own_rates(owner)
-        if rates is not None:
-            check_left_out(X, source.n_items, rates, owner)
+        if rates is not None or settings.zones is not None:
+            check_left_out(X, source.n_items, rates or Rates(0.5), owner)
         backbone = Backbone(
             self.backbone,
             weights=self.weights,
@@ -349,12 +364,14 @@ class AnomalyDetector(BaseEstimator, metaclass=ABCMeta):
             learned_with_=self._values_of(self._frozen),
             left_out_scores_=None,
             examination_=None,
+            zone_scales_=None,
             region_=None if region is None else region.region,
             _region=region,
             _alignment=alignment,
             _one_is_anomalous=zero_one,
         )
         fitted._take_over(None)
+        fitted.zone_scales_ = fitted._learned_scales(source, settings, owner)
         if rates is not None:
             left_out, fitted.examination_ = fitted._leave_one_out(
                 source, settings, owner
@@ -382,6 +399,14 @@ class AnomalyDetector(BaseEstimator, metaclass=ABCMeta):
             height, width = self.region_.shape
             share = 100 * self.region_.mean()
             texts["region"] = f"a region of {share:.3g} % of {height}x{width} pixels"
+        if self.resize == "letterbox":
+            texts["resize"] = "images letterboxed to {}x{} pixels".format(*self._size)
+        if self._alignment is not None:
+            height, width = self._alignment.reference.shape
+            texts["align"] = f"images aligned to a reference of {height}x{width} pixels"
+        if self.zone_scales_ is not None:
+            limit = self._finite("pixel_threshold_")
+            texts["zones"] = zones_text(self.zone_scales_, limit)
         text = threshold_text(*self._limits()[:2], self.calibration_)
         return {**texts, "threshold": text}
 
@@ -554,6 +579,7 @@ class AnomalyDetector(BaseEstimator, metaclass=ABCMeta):
                 scored = self._scored(patches)
                 maps = self._maps(scored, patches)
                 worst = self._worst_pixels(scored, patches)
+                zones = self._zones_of(patches)
                 threshold = self._finite("pixel_threshold_")
                 verdicts = self._verdicts(scored.image_scores)
                 for i, position in enumerate(patches.positions):
@@ -570,9 +596,14 @@ class AnomalyDetector(BaseEstimator, metaclass=ABCMeta):
                         if threshold is None
                         else tuple(
                             regions_above(
-                                maps[i], threshold, patches.sizes[i], self.least_area
+                                maps[i],
+                                threshold,
+                                patches.sizes[i],
+                                self.least_area,
+                                zones=zones[i],
                             )
                         ),
+                        zones=zones[i],
                         **limits.judged(score, verdict),
                     )
             for position in sorted(results):
@@ -589,8 +620,9 @@ class AnomalyDetector(BaseEstimator, metaclass=ABCMeta):
             X: Images, as in ``fit``.
 
         Returns:
-            One list an image, the region with the highest peak first; empty where there
-            is none, or the image was skipped.
+            One list an image, the region with the highest peak first (with ``zones``
+            that whose peak is the most times its threshold); empty where there is none,
+            or the image was skipped.
 
         Raises:
             NotFittedError: ``fit`` was not called, or nothing has set a threshold.
@@ -725,10 +757,7 @@ class AnomalyDetector(BaseEstimator, metaclass=ABCMeta):
         embedder = self._embedder()
         images = Pass(embed(source, embedder, settings, "Calibrating", digests=True))
         candidates = Candidates.of(
-            images,
-            lambda some, _: self._scored(some),
-            self._maps,
-            settings.least_area,
+            images, lambda some, _: self._scored(some), self._peaks
         )
         warn_of_skipped(images.skipped)
         known = self.training_images_, self.training_digests_
@@ -801,7 +830,11 @@ class AnomalyDetector(BaseEstimator, metaclass=ABCMeta):
         return self._leave_one_out(source, settings, owner)
 
     def _leave_one_out(
-        self, source: Source, settings: Settings, owner: str
+        self,
+        source: Source,
+        settings: Settings,
+        owner: str,
+        peaks_of: Callable[[Scored, Patches], list[float]] | None = None,
     ) -> tuple[Candidates, Examination]:
         """Return the training images, each scored as if it had not been in ``fit``."""
         names = self.training_images_
@@ -816,10 +849,30 @@ class AnomalyDetector(BaseEstimator, metaclass=ABCMeta):
 
         embedder = self._embedder()
         reading = embed(source, embedder, settings, "Leaving one out", digests=True)
-        found = Candidates.of(Pass(reading), score, self._maps, settings.least_area)
+        found = Candidates.of(Pass(reading), score, peaks_of or self._peaks)
         if len(found.scores) < len(names):
             raise others(names, f"{len(found.scores)} images", owner)
         return found, examiner.result(found, self.grid_)
+
+    def _learned_scales(
+        self, source: Source, settings: Settings, owner: str
+    ) -> Float32Array | None:
+        """Return the scales of zones of left-out training images, None without zones.
+
+        Not of the images that set the threshold: it would no longer hold for new ones.
+        """
+        zones, peaks = settings.zones, []
+        if zones is None:
+            return None
+
+        def note(scored: Scored, patches: Patches) -> list[float]:
+            maps, numbers = self._maps(scored, patches), self._zone_numbers(patches)
+            for one, own in zip(maps, numbers, strict=True):
+                peaks.append(zone_peaks(one, own, zones))
+            return [float(one.max()) for one in maps]
+
+        self._leave_one_out(source, settings, owner, note)
+        return zone_scales(np.stack(peaks))
 
     def _embed(self, X: Images, method: str, description: str) -> Generator[Patches]:
         """Yield the patches to score, batch by batch; check everything at once."""
@@ -875,6 +928,43 @@ class AnomalyDetector(BaseEstimator, metaclass=ABCMeta):
         return [
             np.ascontiguousarray(self._box(size).cut(one))
             for one, size in zip(maps, patches.sizes, strict=True)
+        ]
+
+    def _zone_numbers(self, patches: Patches) -> list[Int32Array]:
+        """Return the zone of each pixel of maps as they lie over their images."""
+        zones = self.zones
+        assert zones is not None
+        found = []
+        for i, size in enumerate(patches.sizes):
+            box = self._box(size)
+            numbers = zone_numbers((box.height, box.width), (zones[0], zones[1]))
+            if patches.places:  # zones are those of the reference, and move with it
+                height, width = self._size
+                below = height - box.top - box.height
+                right = width - box.left - box.width
+                around = ((box.top, below), (box.left, right))
+                whole = np.pad(numbers, around, mode="edge")
+                moved = put_back_numbers(whole, patches.places[i])
+                numbers = np.ascontiguousarray(box.cut(moved))
+            found.append(numbers)
+        return found
+
+    def _zones_of(self, patches: Patches) -> Sequence[Zones | None]:
+        """Return the zones of each map, None of each without zones."""
+        scales = self.zone_scales_
+        if scales is None:
+            return [None] * len(patches.names)
+        return [Zones(numbers, scales) for numbers in self._zone_numbers(patches)]
+
+    def _peaks(self, scored: Scored, patches: Patches) -> list[float]:
+        """Return the pixel thresholds from which on images show no region."""
+        maps = self._maps(scored, patches)
+        triples = zip(maps, self._zones_of(patches), patches.sizes, strict=True)
+        return [
+            highest_threshold(
+                one if zones is None else zones.relative(one), size, self.least_area
+            )
+            for one, zones, size in triples
         ]
 
     def _box(self, size: tuple[int, int]) -> Box:

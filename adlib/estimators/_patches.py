@@ -138,6 +138,7 @@ def _embed_in_turn(
         ProgressBar(description, source.n_items, enabled=settings.progress) as bar,
         lone_threads(settings.n_workers or available_threads()) as pool,
     ):
+        inside: Inside | None = None
         for read in batches:
             pixels, positions, names, failures, sizes, shares, places = read
             del read
@@ -153,7 +154,9 @@ def _embed_in_turn(
             )
             if shares:
                 inside_of = getattr(embedder, "inside", Inside.of)  # where it copies
-                yield from only_inside(batch, shares, inside_of)
+                for part in only_inside(batch, shares, inside_of, inside):
+                    inside = part.inside  # often that of the next batch, too
+                    yield part
             else:
                 yield batch
             bar.advance(len(names) + len(failures))
@@ -302,17 +305,20 @@ def only_inside(
     batch: Patches,
     shares: list[Float32Array],
     inside_of: Callable[[Float32Array, tuple[int, int]], Inside] = Inside.of,
+    inside: Inside | None = None,
 ) -> Iterator[Patches]:
     """Yield a batch with the patches in its region alone.
 
-    A region of its own for each image makes each a batch of its own.
+    A region of its own for each image makes each a batch of its own. ``inside`` is that
+    of the image before, and is taken again where the region is the same.
     """
     n_images = len(batch.names)
     step = n_images if all(share is shares[0] for share in shares) else 1
     for first in range(0, n_images, step):
         images = slice(first, first + step)
         embeddings = batch.embeddings[images]
-        inside = inside_of(shares[first], batch.grid)
+        if inside is None or inside.share is not shares[first]:
+            inside = inside_of(shares[first], batch.grid)
         yield Patches(
             embeddings[:, inside.patches][:, :, None],
             batch.positions[images],
