@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import os
+import secrets
 from collections.abc import Iterator
-from contextlib import closing
+from contextlib import AbstractContextManager, closing, nullcontext
 from typing import Any, Literal, Self, TypeAlias, get_args
 
 import numpy as np
@@ -13,11 +14,13 @@ from numpy.typing import ArrayLike
 from adlib._typing import AnyArray, Float32Array, Int64Array
 from adlib._validation import (
     check_coreset,
+    check_folder,
     check_int,
     check_option,
     check_ratio,
     coreset_size,
 )
+from adlib._version import __version__
 from adlib.estimators._aggregation import (
     Aggregation,
     n_highest,
@@ -46,6 +49,8 @@ from adlib.estimators._patches import (
     warn_of_skipped,
 )
 from adlib.estimators._results import Explanation, Scored
+from adlib.estimators._resume import Journal, digest_of
+from adlib.estimators._room import Room
 from adlib.estimators._saving import (
     damaged,
     number,
@@ -157,6 +162,11 @@ class PatchCore(AnomalyDetector):
         least_area: Regions of an anomaly map that are smaller count for nothing, in
             pixels of the image; ``calibrate`` and ``false_positive_rate`` then set the
             pixel threshold for the regions that are left.
+        cache: Where ``fit`` holds the patches. None: in memory or, where that has no
+            room for them and the coreset, in a file of the user's cache folder that is
+            gone at the end, even if the process is killed. A folder: always in files
+            there, from which a ``fit`` of the same images and parameters that was
+            stopped goes on; deleted once ``fit`` has ended well.
         batch_size: Images a batch; changes speed and memory, not results.
         device: "auto" (the GPU where there is one), "cpu", "cuda" or "cuda:N".
         precision: Of the backbone: "float32", or "bfloat16", faster on some processors.
@@ -234,6 +244,7 @@ class PatchCore(AnomalyDetector):
         threshold_rule: RateRule = "quantile",
         review_rate: float | None = None,
         least_area: float = 0.0,
+        cache: str | os.PathLike[str] | None = None,
         batch_size: int = 16,
         device: str = "auto",
         precision: Precision = "float32",
@@ -266,6 +277,7 @@ class PatchCore(AnomalyDetector):
         self.threshold_rule = threshold_rule
         self.review_rate = review_rate
         self.least_area = least_area
+        self.cache = cache
         self.batch_size = batch_size
         self.device = device
         self.precision = precision
@@ -317,7 +329,7 @@ class PatchCore(AnomalyDetector):
         )
         images = Pass(batches, owner, strict=settings.on_error == "raise")
         with closing(iter(images)) as coming:
-            gathered = gather(coming, source.n_items)
+            gathered = gather(coming, source.n_items, self._room(settings))
         copies = copies_of(self.augment, settings.image_size)
         gathered, n_patches = own_patches(gathered, copies)
         known = self.memory_bank_.embeddings
@@ -469,7 +481,45 @@ class PatchCore(AnomalyDetector):
         check_option(self.aggregation, "aggregation", owner, get_args(Aggregation))
         check_ratio(self.top_ratio, "top_ratio", owner, closed=True)
         check_int(self.n_neighbors, "n_neighbors", owner, low=2)
+        check_folder(self.cache, "cache", owner)
         return check_settings(self)
+
+    def _room(self, settings: Settings) -> Room:
+        """Return where patches may be held."""
+        copies = copies_of(self.augment, settings.image_size)
+        numbered = bool(copies) or self.contamination is not None
+        return Room.of(
+            self.cache,
+            coreset=self.coreset,
+            n_copies=len(copies),
+            numbered=numbered or settings.region is not None,
+            progress=settings.progress,
+        )
+
+    def _journal(
+        self, backbone: Backbone, settings: Settings, n_images: int | None
+    ) -> AbstractContextManager[Journal | None]:
+        if self.cache is None:
+            return nullcontext()
+        region = None if settings.region is None else settings.region.region
+        alignment = settings.alignment
+        reference = None if alignment is None else alignment.reference
+        # Of a function nobody knows whether it is the same: then nothing goes on.
+        of_region = secrets.token_hex(8) if callable(region) else digest_of(region)
+        parameters = {
+            "version": __version__,
+            "backbone": backbone.fingerprint.hex(),
+            "image_size": settings.image_size,
+            "pixels": settings.pixel_format,
+            "embedding": self.embedding,
+            "resize": self.resize,
+            "augment": self.augment,
+            "region": of_region,
+            "polygons": repr(self.region) if region is None else None,
+            "align": digest_of(reference),
+        }
+        room, batch_size = self._room(settings), settings.batch_size
+        return Journal(room, parameters, n_images, batch_size)
 
     def _new_embedder(self, backbone: Backbone, settings: Settings) -> Embed:
         embedder = Embedder(backbone, settings.embedding)
@@ -487,7 +537,10 @@ class PatchCore(AnomalyDetector):
         settings: Settings,
     ) -> dict[str, Any]:
         copies = copies_of(self.augment, settings.image_size)
-        gathered, n_patches = own_patches(gather(patches, n_images), copies)
+        gathered = gather(patches, n_images, self._room(settings), settings.journal)
+        if self.contamination is not None and settings.journal is not None:
+            settings.journal.forget()  # whose patches are moved
+        gathered, n_patches = own_patches(gathered, copies)
         owner = type(self).__name__
         size = coreset_size(self.coreset, n_patches)
         points, kept = self._choose(gathered, size, settings, f"{owner}.fit")
@@ -515,7 +568,7 @@ class PatchCore(AnomalyDetector):
         if self.contamination is not None:
             points = vouched(points, self.contamination, known, settings, owner)
         size = min(size, len(points.embeddings))
-        return points, self._select(points.embeddings, size, settings)
+        return points, self._select(points, size, settings)
 
     @in_its_threads
     def _measure_recall(
@@ -536,21 +589,24 @@ class PatchCore(AnomalyDetector):
 
     @in_its_threads
     def _select(
-        self, points: Float32Array, n_selected: int, settings: Settings
+        self, points: Points, n_selected: int, settings: Settings
     ) -> Int64Array:
         """Return which points are kept, ascending: the bank reads as the images do."""
-        seed = settings.random_state
+        seed, rows, scratch = settings.random_state, points.embeddings, points.folder
         if self.selection == "random":
             rng = np.random.default_rng(seed)
-            return np.sort(rng.choice(len(points), n_selected, replace=False))
+            return np.sort(rng.choice(len(rows), n_selected, replace=False))
         if self.projection is not None:
-            points = random_projection(points, self.projection, random_state=seed)
+            rows = random_projection(
+                rows, self.projection, random_state=seed, scratch=scratch
+            )
         selected = greedy_coreset(
-            points,
+            rows,
             n_selected,
             random_state=seed,
             device=settings.device,
             progress=settings.progress,
+            scratch=scratch,
         )
         return np.sort(selected)
 

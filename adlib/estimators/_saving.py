@@ -61,6 +61,7 @@ ADDED_LATER: dict[str, Any] = {
     "region": None,
     "resize": "stretch",
     "align": None,
+    "cache": None,
 }
 IMAGE, REFERENCE = "image", "reference"  # what a header says of align; the tensor
 MASK, FUNCTION = "mask", "function"  # what a header says of a region
@@ -186,6 +187,8 @@ def save_detector(
     parameters = detector.get_params(deep=False)
     if REGION in parameters:
         parameters[REGION] = kind
+    if "cache" in parameters:  # a place on this machine
+        parameters["cache"] = None
     if detector._alignment is not None:
         parameters["align"] = IMAGE
         arrays[REFERENCE] = detector._alignment.reference
