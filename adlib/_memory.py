@@ -46,16 +46,25 @@ def available_memory(
     return max(0, min(free))
 
 
+def free_addresses() -> int | None:
+    """Return how many bytes may still be mapped, files among them; None: any number."""
+    return _left_of("RLIMIT_AS", "vms")
+
+
 def _own_rooms() -> list[int]:
     """Return what the limits of this process leave of its addresses and of its data."""
+    rooms = [free_addresses(), _left_of("RLIMIT_DATA", "data")]
+    return [room for room in rooms if room is not None]
+
+
+def _left_of(limit: str, used: str) -> int | None:
     taken = psutil.Process().memory_info()
-    rooms = []
-    for limit, used in (("RLIMIT_AS", "vms"), ("RLIMIT_DATA", "data")):
-        if hasattr(resource, limit) and hasattr(taken, used):
-            most = resource.getrlimit(getattr(resource, limit))[0]
-            if most != resource.RLIM_INFINITY:
-                rooms.append(most - getattr(taken, used))
-    return rooms
+    if not (hasattr(resource, limit) and hasattr(taken, used)):
+        return None
+    most: int = resource.getrlimit(getattr(resource, limit))[0]
+    if most == resource.RLIM_INFINITY:
+        return None
+    return max(0, most - int(getattr(taken, used)))
 
 
 def _room(group: Path, limit: str, taken: str, cached: str) -> int | None:

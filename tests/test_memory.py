@@ -5,7 +5,7 @@ from __future__ import annotations
 import psutil
 import pytest
 
-from adlib._memory import available_memory, resource
+from adlib._memory import available_memory, free_addresses, resource
 
 
 def group(folder, names, limit, taken, cached, key):
@@ -58,3 +58,7 @@ def test_limits_of_the_process_count(tmp_path, monkeypatch, name):
 
     monkeypatch.setattr(resource, "getrlimit", limit)
     assert 0 <= available_memory(tmp_path / "none", tmp_path) < min(free, 10**8)
+    if name == "RLIMIT_AS":
+        assert 0 <= free_addresses() < 10**8
+    else:
+        assert free_addresses() is None

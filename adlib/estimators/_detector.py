@@ -329,17 +329,7 @@ class AnomalyDetector(BaseEstimator, metaclass=ABCMeta):
         rates = self._own_rates(owner)
         if rates is not None:
             check_left_out(X, source.n_items, rates, owner)
-        backbone = Backbone(
-            self.backbone,
-            weights=self.weights,
-            stages=self.stages,
-            strides=self._strides,
-            image_size=settings.image_size,
-            device=settings.device,
-            precision=settings.precision,
-            runtime=settings.runtime,
-            random_state=settings.random_state,
-        )
+        backbone = self._new_backbone(settings)
         region, alignment = self._new_region(), self._new_alignment()
         settings = settings._replace(region=region, alignment=alignment)
         embedder = self._new_embedder(backbone, settings)
@@ -861,6 +851,19 @@ class AnomalyDetector(BaseEstimator, metaclass=ABCMeta):
             owner, rule = type(self).__name__, "at least one image"
             raise ValueError(refusal("X", owner, rule, "an empty stream"))
         return images.n_images
+
+    def _new_backbone(self, settings: Settings) -> Backbone:
+        return Backbone(
+            self.backbone,
+            weights=self.weights,
+            stages=self.stages,
+            strides=self._strides,
+            image_size=settings.image_size,
+            device=settings.device,
+            precision=settings.precision,
+            runtime=settings.runtime,
+            random_state=settings.random_state,
+        )
 
     def _new_region(self) -> RegionOfInterest | None:
         """Return what says which pixels of images count; None: all."""

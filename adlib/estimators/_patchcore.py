@@ -36,6 +36,7 @@ from adlib.estimators._augment import (
 )
 from adlib.estimators._contamination import check_contamination, vouched
 from adlib.estimators._detector import AnomalyDetector
+from adlib.estimators._estimate import FitEstimate, estimate
 from adlib.estimators._labels import as_anomalous, one_is_anomalous
 from adlib.estimators._model_file import ModelContent
 from adlib.estimators._patches import (
@@ -192,7 +193,9 @@ class PatchCore(AnomalyDetector):
         Memory peak of ``fit`` beyond a batch of images and the network, which takes in
         as many images at once as there are threads: the embeddings,
         4 bytes * n_patches * n_features, the bank, and what ``greedy_coreset`` takes,
-        in all under 1.5 times the embeddings for the default at 320 images. Copies
+        in all under 1.5 times the embeddings for the default at 320 images. Where that
+        is not free they go to a file, and memory holds 24 bytes a patch (64 with
+        copies, ``contamination`` or a region) and 3.5 times the bank. Copies
         (``augment``) have embeddings, too: with all seven flips and turns eight times
         as many, and eight times the time. ``contamination`` takes under four
         times the embeddings of the patches compared with, 100,000 at most. The same
@@ -286,6 +289,31 @@ class PatchCore(AnomalyDetector):
         self.on_error = on_error
         self.progress = progress
         self.random_state = random_state
+
+    def estimate(self, X: Images, *, n_images: int | None = None) -> FitEstimate:
+        """Say how long ``fit`` would take, with how much memory and disk.
+
+        The first images, at most 48, are read and embedded, and a coreset of their
+        patches is chosen; what that takes is scaled to all images.
+
+        Args:
+            X: Images, as in ``fit``; of a stream the first are taken.
+            n_images: How many images ``fit`` will be given; None: as many as ``X`` has.
+
+        Returns:
+            Seconds and bytes. ``print`` it to read it in words, with what to set where
+            the images do not fit. The detector is not changed.
+
+        Raises:
+            ImageError, TypeError, ValueError: As ``fit``; or it is not known how many
+                images there are.
+
+        Note:
+            Of coresets of 0.25 % to 10 % of 100,352 to 313,600 patches, estimated from
+            50,176 of them, the time was between 0.9 and 1.6 times the estimate. Other
+            work on the machine, and a disk that is slow, are not foreseen.
+        """
+        return estimate(self, X, n_images)
 
     def partial_fit(self, X: Images, y: ArrayLike | None = None) -> Self:
         """Add good images to the memory bank without fitting again.

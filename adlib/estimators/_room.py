@@ -10,7 +10,7 @@ from typing import Any, NamedTuple, Self
 
 import numpy as np
 
-from adlib._memory import available_memory
+from adlib._memory import available_memory, free_addresses
 from adlib._progress import duration, note
 from adlib._scratch import (
     default_folder,
@@ -38,7 +38,7 @@ class Needs(NamedTuple):
     beside: int  # memory, where the patches are in a file
     disk: int  # then
     free_memory: int
-    free_disk: int
+    free_disk: int  # and may be mapped (ulimit -v)
     in_a_file: bool  # since memory has no room for the patches, or a file was asked for
 
     @property
@@ -78,6 +78,9 @@ class Room(NamedTuple):
         beside += SAMPLE * row if n_points > SAMPLE else 0
         in_memory = max(int(PEAK * n_points * row), n_points * row + beside)
         memory, disk = available_memory(), free_disk(self.folder)
+        addresses = free_addresses()
+        if addresses is not None:  # which a file that is mapped takes, too
+            disk = max(0, min(disk, addresses - beside))
         held = n_held * row
         if self.always:
             disk += held
@@ -111,21 +114,26 @@ class Room(NamedTuple):
             return needs.in_a_file
         text = f"{takes}. On the disk of {self.folder} they would take "
         text += f"{needs.disk / 1e9:.3g} GB, and {needs.beside / 1e9:.3g} GB of memory "
-        text += f"beside them; {needs.free_disk / 1e9:.3g} GB of that disk are free. "
-        # Everything is in proportion to the number of images, or less where the
-        # coreset is a count.
-        on_disk = min(
-            needs.free_memory / needs.beside, needs.free_disk / max(needs.disk, 1)
-        )
-        share = on_disk
-        if not self.always:
-            share = max(share, needs.free_memory / needs.in_memory)
-        text += f"Fit {int(share * n_images)} images, set image_size to "
-        text += f"{math.sqrt(share):.2g} of its sides, a region or a smaller coreset, "
-        text += "or set cache to a folder on a disk with more room."
+        text += f"beside them; {needs.free_disk / 1e9:.3g} GB can be had there. "
+        text += self.advice(needs, n_images)
         if seconds is not None:
             text += f" To read these images would take about {duration(seconds)}."
         raise MemoryError(text)
+
+    def advice(self, needs: Needs, n_images: int) -> str:
+        """Return what to set where images do not fit."""
+        # Everything is in proportion to the number of images, or less where the
+        # coreset is a count.
+        share = min(
+            needs.free_memory / needs.beside, needs.free_disk / max(needs.disk, 1)
+        )
+        if not self.always:
+            share = max(share, needs.free_memory / needs.in_memory)
+        return (
+            f"Fit {int(share * n_images)} images, set image_size to "
+            f"{math.sqrt(share):.2g} of its sides, a region or a smaller coreset, or "
+            "set cache to a folder on a disk with more room."
+        )
 
 
 class Rows:

@@ -351,5 +351,5 @@ def test_cache_must_be_a_folder(good, tmp_path):
 
 def test_what_a_fit_needs_of_the_disk_is_asked_before(good, tmp_path, monkeypatch):
     monkeypatch.setattr(_room, "free_disk", lambda folder: 1000)
-    with pytest.raises(MemoryError, match="of that disk are free"):
+    with pytest.raises(MemoryError, match="GB can be had there"):
         new(tmp_path / "cache").fit(good)

@@ -283,3 +283,10 @@ except OSError as error:
     # Of the first of these fits nothing is left, of the second what it can go on from.
     names = sorted(path.name for path in tmp_path.iterdir())
     assert names == ["patches.jsonl", "patches.lock", "patches.rows"]
+
+
+def test_addresses_that_run_out_count_as_disk(good, held, monkeypatch):
+    held(0.5 * 1.5 * 6 * IMAGE)
+    monkeypatch.setattr(_room, "free_addresses", lambda: 1.2 * 6 * IMAGE)
+    with pytest.raises(MemoryError, match="GB can be had there"):
+        new().fit(good)
