@@ -4,6 +4,7 @@ from adlib._inspection import Inspection
 from adlib.estimators._aggregation import aggregate_maps
 from adlib.estimators._calibration import Calibration
 from adlib.estimators._detector import AnomalyDetector
+from adlib.estimators._estimate import FitEstimate
 from adlib.estimators._examination import Examination, NearDuplicates, StandOut
 from adlib.estimators._labels import auroc_scorer
 from adlib.estimators._padim import PaDiM
@@ -19,6 +20,7 @@ __all__ = [
     "Calibration",
     "Examination",
     "Explanation",
+    "FitEstimate",
     "ImageEmbeddings",
     "Inspection",
     "NearDuplicates",

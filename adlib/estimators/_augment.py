@@ -132,7 +132,8 @@ def own_patches(points: Points, copies: tuple[Copy, ...]) -> tuple[Points, int]:
     image, patch = np.divmod(numbers, len(places))
     n_patches = grid[0] * grid[1]
     numbers = image * n_patches + places[patch]
-    return Points(points.embeddings, grid, numbers), int((patch < n_patches).sum())
+    own = points._replace(grid=grid, numbers=numbers)
+    return own, int((patch < n_patches).sum())
 
 
 @lru_cache(maxsize=8)

@@ -6,9 +6,9 @@ import copy
 import os
 from abc import ABCMeta, abstractmethod
 from collections.abc import Callable, Generator, Iterator, Sequence
-from contextlib import closing
+from contextlib import AbstractContextManager, closing, nullcontext
 from importlib import import_module
-from typing import Any, Literal, Self, overload
+from typing import TYPE_CHECKING, Any, Literal, Self, overload
 
 import numpy as np
 from numpy.typing import ArrayLike
@@ -73,6 +73,9 @@ from adlib.images._align import Alignment, Reference, put_back, put_back_numbers
 from adlib.images._pixels import Box, ColorOrder, Resize
 from adlib.images._region import RegionLike, RegionOfInterest
 from adlib.thresholds._log_normal import RateRule
+
+if TYPE_CHECKING:
+    from adlib.estimators._resume import Journal
 
 
 class AnomalyDetector(BaseEstimator, metaclass=ABCMeta):
@@ -188,6 +191,12 @@ class AnomalyDetector(BaseEstimator, metaclass=ABCMeta):
     @abstractmethod
     def _score_patches(self, embeddings: Float32Array) -> Scored:
         """Score the patches and images of one batch of embeddings."""
+
+    def _journal(
+        self, backbone: Backbone, settings: Settings, n_images: int | None
+    ) -> AbstractContextManager[Journal | None]:
+        """Return what a fit that is killed goes on from, if it was asked for."""
+        return nullcontext()
 
     def _score_images(self, embeddings: Float32Array) -> Float32Array:
         """Return the image scores of one batch, where those of patches do not count."""
@@ -322,7 +331,8 @@ class AnomalyDetector(BaseEstimator, metaclass=ABCMeta):
             TypeError, ValueError: A parameter, ``X`` or ``y`` is not as stated; or
                 ``X`` cannot be read twice, or is too small, for
                 ``false_positive_rate``.
-            MemoryError: The patches of all images would not fit (``PatchCore``).
+            MemoryError: Neither memory nor the disk has room for the patches of all
+                images (``PatchCore``).
             WeightsError: The backbone's weights are not available.
             ImportError: A library that the parameters ask for is not installed.
         """
@@ -334,50 +344,45 @@ class AnomalyDetector(BaseEstimator, metaclass=ABCMeta):
         rates = self._own_rates(owner)
         if rates is not None or settings.zones is not None:
             check_left_out(X, source.n_items, rates or Rates(0.5), owner)
-        backbone = Backbone(
-            self.backbone,
-            weights=self.weights,
-            stages=self.stages,
-            strides=self._strides,
-            image_size=settings.image_size,
-            device=settings.device,
-            precision=settings.precision,
-            runtime=settings.runtime,
-            random_state=settings.random_state,
-        )
+        backbone = self._new_backbone(settings)
         region, alignment = self._new_region(), self._new_alignment()
         settings = settings._replace(region=region, alignment=alignment)
         embedder = self._new_embedder(backbone, settings)
-        reading = embed(source, embedder, settings, "Reading features", digests=True)
-        strict = settings.on_error == "raise"
-        images = Pass(reading, owner, strict=strict)
-        with closing(iter(images)) as batches:
-            learned = self._learn(batches, source.n_items, embedder, settings)
-        # All on a copy, so that whatever fails from here on changes nothing.
-        fitted = copy.copy(self)
-        fitted.__dict__.update(
-            learned,
-            backbone_=backbone,
-            training_images_=images.names,
-            training_digests_=images.digests,
-            skipped_=images.skipped,
-            learned_with_=self._values_of(self._frozen),
-            left_out_scores_=None,
-            examination_=None,
-            zone_scales_=None,
-            region_=None if region is None else region.region,
-            _region=region,
-            _alignment=alignment,
-            _one_is_anomalous=zero_one,
-        )
-        fitted._take_over(None)
-        fitted.zone_scales_ = fitted._learned_scales(source, settings, owner)
-        if rates is not None:
-            left_out, fitted.examination_ = fitted._leave_one_out(
-                source, settings, owner
+        with self._journal(backbone, settings, source.n_items) as journal:
+            left = source if journal is None else journal.rest(source)
+            reading = embed(left, embedder, settings, "Reading features", digests=True)
+            if journal is not None:
+                reading = journal.keep(reading)
+                settings = settings._replace(journal=journal)
+            strict = settings.on_error == "raise"
+            images = Pass(reading, owner, strict=strict)
+            with closing(iter(images)) as batches:
+                learned = self._learn(batches, source.n_items, embedder, settings)
+            # All on a copy, so that whatever fails from here on changes nothing.
+            fitted = copy.copy(self)
+            fitted.__dict__.update(
+                learned,
+                backbone_=backbone,
+                training_images_=images.names,
+                training_digests_=images.digests,
+                skipped_=images.skipped,
+                learned_with_=self._values_of(self._frozen),
+                left_out_scores_=None,
+                examination_=None,
+                zone_scales_=None,
+                region_=None if region is None else region.region,
+                _region=region,
+                _alignment=alignment,
+                _one_is_anomalous=zero_one,
             )
-            fitted.left_out_scores_ = left_out.scores.astype(np.float32)
-            fitted._take_over(left_out_calibration(left_out, rates, owner))
+            fitted._take_over(None)
+            fitted.zone_scales_ = fitted._learned_scales(source, settings, owner)
+            if rates is not None:
+                left_out, fitted.examination_ = fitted._leave_one_out(
+                    source, settings, owner
+                )
+                fitted.left_out_scores_ = left_out.scores.astype(np.float32)
+                fitted._take_over(left_out_calibration(left_out, rates, owner))
         warn_of_skipped(images.skipped)
         if anomalous is not None and zero_one:
             warn_of_few_normal(anomalous, owner)
@@ -899,6 +904,19 @@ class AnomalyDetector(BaseEstimator, metaclass=ABCMeta):
             owner, rule = type(self).__name__, "at least one image"
             raise ValueError(refusal("X", owner, rule, "an empty stream"))
         return images.n_images
+
+    def _new_backbone(self, settings: Settings) -> Backbone:
+        return Backbone(
+            self.backbone,
+            weights=self.weights,
+            stages=self.stages,
+            strides=self._strides,
+            image_size=settings.image_size,
+            device=settings.device,
+            precision=settings.precision,
+            runtime=settings.runtime,
+            random_state=settings.random_state,
+        )
 
     def _new_region(self) -> RegionOfInterest | None:
         """Return what says which pixels of images count; None: all."""

@@ -63,6 +63,7 @@ ADDED_LATER: dict[str, Any] = {
     "resize": "stretch",
     "align": None,
     "zones": None,
+    "cache": None,
 }
 IMAGE, REFERENCE = "image", "reference"  # what a header says of align; the tensor
 MASK, FUNCTION = "mask", "function"  # what a header says of a region
@@ -189,6 +190,8 @@ def save_detector(
     parameters = detector.get_params(deep=False)
     if REGION in parameters:
         parameters[REGION] = kind
+    if "cache" in parameters:  # a place on this machine
+        parameters["cache"] = None
     if detector._alignment is not None:
         parameters["align"] = IMAGE
         arrays[REFERENCE] = detector._alignment.reference

@@ -5,7 +5,15 @@ from __future__ import annotations
 import os
 from collections.abc import Callable, Sequence
 from functools import wraps
-from typing import Any, Concatenate, NamedTuple, ParamSpec, TypeVar, get_args
+from typing import (
+    TYPE_CHECKING,
+    Any,
+    Concatenate,
+    NamedTuple,
+    ParamSpec,
+    TypeVar,
+    get_args,
+)
 
 from adlib._device import resolve_device
 from adlib._threads import at_most
@@ -27,6 +35,9 @@ from adlib.images._align import Alignment
 from adlib.images._pixels import ColorOrder, PixelFormat
 from adlib.images._region import RegionOfInterest
 from adlib.images._stream import OnError
+
+if TYPE_CHECKING:
+    from adlib.estimators._resume import Journal
 
 P = ParamSpec("P")
 Result = TypeVar("Result")
@@ -63,6 +74,7 @@ class Settings(NamedTuple):
     zones: tuple[int, int] | None
     region: RegionOfInterest | None = None  # a fitted detector's own, as is
     alignment: Alignment | None = None
+    journal: Journal | None = None  # of a fit that goes on after it was killed
 
 
 def check_settings(detector: Any) -> Settings:

@@ -12,10 +12,12 @@ In the words of ``filter``, the points are the queries, and the picks the databa
 from __future__ import annotations
 
 from concurrent.futures import Executor
+from pathlib import Path
 
 import numpy as np
 
 from adlib._compile import compiled
+from adlib._scratch import scratch_array
 from adlib._threads import Threads, available_threads
 from adlib._typing import Float32Array, Float64Array, Int64Array
 from adlib.neighbors._cpu.bounds import (
@@ -38,16 +40,24 @@ from adlib.neighbors._points import Report
 
 BLOCK = 2048  # candidates a round; their inner products take BLOCK^2 * 4 = 16 MiB
 WIDENING = 4  # times as many points are updated, to be sure of the block
+FIRST_ROWS = 2**18  # that are updated at once, where all are
 SELECTED = -1.0  # the value of a selected point, under every squared distance
 
 
-def select(points: Float32Array, size: int, start: int, report: Report) -> Int64Array:
+def select(
+    points: Float32Array,
+    size: int,
+    start: int,
+    report: Report,
+    scratch: Path | None = None,
+) -> Int64Array:
     """Select ``size`` points from ``start`` on; see ``greedy_coreset``."""
-    n_threads = available_threads()
+    n_threads, n_points = available_threads(), len(points)
     with Threads(n_threads) as pool:
-        selection = _Selection(points, size, pool, n_threads)
+        selection = _Selection(points, size, pool, n_threads, scratch)
         selection.add(np.array([start]))
-        selection.update(np.arange(len(points)))
+        for first in range(0, n_points, FIRST_ROWS):
+            selection.update(np.arange(first, min(first + FIRST_ROWS, n_points)))
         report(1, float(np.sqrt(selection.nearest.max(initial=0.0))))
         while selection.n_picked < size:
             block, limit, limit_index = selection.farthest_block()
@@ -61,22 +71,29 @@ class _Selection:
     """What is selected so far, and an upper bound of each point's distance to it."""
 
     def __init__(
-        self, points: Float32Array, size: int, pool: Executor, n_threads: int
+        self,
+        points: Float32Array,
+        size: int,
+        pool: Executor,
+        n_threads: int,
+        scratch: Path | None,
     ) -> None:
         n_points, n_features = points.shape
         self._pool, self._n_threads = pool, n_threads
         self._sketcher = Sketcher(points)
-        words, norms = self._sketcher.sketch(points, pool, n_threads)
+        words, norms = self._sketcher.sketch(points, pool, n_threads, scratch)
         self._points = Queries(points, words, norms, NO_GROUPS)
-        picked_rows = np.empty((size, n_features), np.float32)
+        picked_rows = scratch_array((size, n_features), np.float32, scratch)
         self._picks = empty_database(picked_rows, self._sketcher)
         # In order of selection; the first n_picked count.
         self.picked: Int64Array = np.empty(size, np.int64)
         self.n_picked = 0
         # Squared distance of each point to the first n_seen of them.
-        self.nearest: Float64Array = np.full(n_points, np.inf)
-        self.n_seen = np.zeros(n_points, np.int32)
-        self._found = Found(self.nearest[:, None], np.zeros((n_points, 1), np.int64))
+        self.nearest: Float64Array = scratch_array((n_points,), np.float64, scratch)
+        self.nearest[:] = np.inf
+        self.n_seen = scratch_array((n_points,), np.int32, scratch)
+        unused = scratch_array((n_points, 1), np.int64, scratch)
+        self._found = Found(self.nearest[:, None], unused)
 
     def add(self, picks: Int64Array) -> None:
         """Add ``picks`` to the selection."""
