@@ -115,12 +115,16 @@ def estimate(detector: PatchCore, X: Images, n_images: int | None) -> FitEstimat
     with clock:
         bank = detector._make_bank(rows[kept], points.origins(kept), settings.device)
     seconds += n_kept / size * clock.seconds
-    if detector.false_positive_rate is not None:  # reads and scores them once more
-        seconds += n_images * clock.an_image / (1 + len(copies))
+    # They read all images once more, and score them.
+    n_again = sum(
+        one is not None for one in (detector.false_positive_rate, detector.zones)
+    )
+    if n_again:
+        seconds += n_again * n_images * clock.an_image / (1 + len(copies))
         with clock:
             bank.kneighbors(rows[:FEW])
         search = (n_kept / size) ** SEARCH_POWER * clock.seconds / len(rows[:FEW])
-        seconds += more * n_patches * search
+        seconds += n_again * more * n_patches * search
     room = detector._room(settings)
     needs = room.needs(n_points, rows.shape[1])
     return FitEstimate(
