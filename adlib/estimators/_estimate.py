@@ -115,16 +115,13 @@ def estimate(detector: PatchCore, X: Images, n_images: int | None) -> FitEstimat
     with clock:
         bank = detector._make_bank(rows[kept], points.origins(kept), settings.device)
     seconds += n_kept / size * clock.seconds
-    # They read all images once more, and score them.
-    n_again = sum(
-        one is not None for one in (detector.false_positive_rate, detector.zones)
-    )
-    if n_again:
-        seconds += n_again * n_images * clock.an_image / (1 + len(copies))
-        with clock:
-            bank.kneighbors(rows[:FEW])
-        search = (n_kept / size) ** SEARCH_POWER * clock.seconds / len(rows[:FEW])
-        seconds += n_again * more * n_patches * search
+    with clock:
+        bank.kneighbors(rows[:FEW])
+    search = (n_kept / size) ** SEARCH_POWER * clock.seconds / len(rows[:FEW])
+    again = n_images * clock.an_image / (1 + len(copies)) + more * n_patches * search
+    # Each reads all images once more, and scores them.
+    passes = detector.false_positive_rate, detector.zones
+    seconds += again * sum(one is not None for one in passes)
     room = detector._room(settings)
     needs = room.needs(n_points, rows.shape[1])
     return FitEstimate(
