@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+from functools import cache
 
 import numpy as np
 import pytest
@@ -21,8 +22,17 @@ RANDOM = {"weights": None, "random_state": 0}
 SMALL = "test_vit3"  # a ViT of 9 blocks, with a class token and a register, at 160x160
 
 
-def transformer(name=SMALL, size=(64, 96), **changed):
+def made(name=SMALL, size=(64, 96), **changed):
     return Backbone(name, image_size=size, **RANDOM | changed)
+
+
+transformer = cache(made)  # a backbone never changes
+
+
+@cache
+def on_meta(name):
+    with torch.device("meta"):
+        return timm.create_model(name, **settings_of(name))
 
 
 def normalised(backbone, images):
@@ -148,10 +158,8 @@ def test_the_windows_of_swin_keep_their_size_and_weights():
     ],
 )
 def test_a_size_that_a_network_does_not_take_is_refused(name, size, message):
-    with torch.device("meta"):
-        network = timm.create_model(name, **settings_of(name))
     with pytest.raises(ValueError, match=f"image_size of Backbone must be .*{message}"):
-        check_size(network, name, size)
+        check_size(copy.deepcopy(on_meta(name)), name, size)  # which changes it
 
 
 def test_images_of_another_size_are_refused():
@@ -218,11 +226,11 @@ def test_every_runtime_gives_the_maps(name, way, largest):
 
 
 def test_the_size_is_part_of_the_fingerprint(tmp_path):
-    one, same, other = (transformer(size=(64, s)).fingerprint for s in (96, 96, 64))
+    one, same, other = (made(size=(64, s)).fingerprint for s in (96, 96, 64))
     assert one == same != other
     use_feature_cache(cache := FeatureCache(tmp_path, 10**8))
     try:
-        cold, warm = (transformer()(pixels(2, 64, 96))[0] for _ in range(2))
+        cold, warm = (made()(pixels(2, 64, 96))[0] for _ in range(2))
     finally:
         use_feature_cache(None)
     assert (cache.misses, cache.hits) == (2, 2)
