@@ -23,9 +23,13 @@ if TYPE_CHECKING:  # the process that hands out the tests waits for no torch
     from adlib.features._weights import Weights
 
 
+# The files that take longest, and a doctest that does.
+LONGEST = ("test_examples.py", "test_estimators_common.py", "_exported_model.py")
+
+
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Put the file that takes longest first, so that none waits for it at the end."""
-    items.sort(key=lambda item: item.path.name != "test_examples.py")
+    """Put the files that take longest first, so that none waits for them at the end."""
+    items.sort(key=lambda item: item.path.name not in LONGEST)
 
 
 def texture(seed: int, size: int = 64) -> np.ndarray:
