@@ -100,9 +100,18 @@ METHODS = [
     "predict",
 ]
 FOLDS = StratifiedKFold(3, shuffle=True, random_state=0)
+# Each has two others of its kind among the quick tests, and embeddings as wide as the
+# papers' take long.
+SLOW = ("patchcore-paper", "padim-paper")
 
 
-@pytest.fixture(scope="module", params=list(ESTIMATORS))
+@pytest.fixture(
+    scope="module",
+    params=[
+        pytest.param(name, marks=[pytest.mark.slow] * (name in SLOW))
+        for name in ESTIMATORS
+    ],
+)
 def estimator(request):
     """An unfitted estimator; tests fit clones of it."""
     return ESTIMATORS[request.param]

@@ -142,21 +142,33 @@ def test_the_command_line_names_the_phase_that_failed(study, monkeypatch, capsys
 
 HOLD = r"""
 import sys
-from adlib.study._run_study import locked
 from pathlib import Path
+if sys.argv[1] == "adlib":
+    from adlib.study._run_study import locked
+else:
+    from filelock import FileLock
+    locked = lambda folder, name, _: FileLock(folder / "state" / f"{name}.lock")
 while wanted := sys.stdin.readline():
     folder, name = wanted.rstrip("\n").split("\t")
+    (Path(folder) / "state").mkdir(parents=True)
     with locked(Path(folder), name, print):
         print("held", flush=True)
         sys.stdin.readline()
 """
 
 
-@pytest.fixture(scope="module")
-def other():
-    """Another process, which holds the lock that a line names until the next line."""
+@pytest.fixture(
+    scope="module",
+    params=["filelock", pytest.param("adlib", marks=pytest.mark.slow)],
+)
+def other(request):
+    """Another process, which holds the lock that a line names until the next line.
+
+    By adlib, whose import takes long, or by the library that adlib uses.
+    """
     pipes = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE, "text": True}
-    with subprocess.Popen([sys.executable, "-c", HOLD], **pipes) as process:
+    command = [sys.executable, "-c", HOLD, request.param]
+    with subprocess.Popen(command, **pipes) as process:
         yield process
 
 
