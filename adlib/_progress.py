@@ -65,8 +65,12 @@ def duration(seconds: float) -> str:
     """Return a time in words, to two digits."""
     for size, unit in ((86_400.0, "days"), (3_600.0, "hours"), (60.0, "minutes")):
         if seconds >= 2 * size:
-            return f"{seconds / size:.2g} {unit}"
-    return f"{seconds:.2g} seconds"
+            return f"{_two_digits(seconds / size)} {unit}"
+    return f"{_two_digits(seconds)} seconds"
+
+
+def _two_digits(number: float) -> str:
+    return f"{float(f'{number:.2g}'):g}"  # no exponent: 110, not 1.1e+02
 
 
 def _bar(unit: Unit) -> Progress | None:

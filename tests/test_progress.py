@@ -11,7 +11,7 @@ import pytest
 import rich.console
 
 from adlib import _progress
-from adlib._progress import ProgressBar
+from adlib._progress import ProgressBar, duration
 
 SHOW_CURSOR = "\x1b[?25h"
 ERASE_LINE = "\x1b[2K"
@@ -113,3 +113,17 @@ def test_nothing_is_drawn_where_standard_error_is_no_terminal(late, capfd, monke
         bar.advance()
         time.sleep(0.2)
     assert capfd.readouterr() == ("", "")
+
+
+@pytest.mark.parametrize(
+    ("seconds", "words"),
+    [
+        (0.234, "0.23 seconds"),
+        (113.4, "110 seconds"),
+        (121.0, "2 minutes"),
+        (7_000.0, "120 minutes"),
+        (200_000.0, "2.3 days"),
+    ],
+)
+def test_a_time_has_two_digits_and_no_exponent(seconds, words):
+    assert duration(seconds) == words
