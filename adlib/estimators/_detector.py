@@ -8,7 +8,7 @@ from abc import ABCMeta, abstractmethod
 from collections.abc import Callable, Generator, Iterator, Sequence
 from contextlib import closing
 from importlib import import_module
-from typing import Any, Literal, Self, overload
+from typing import Any, Literal, Protocol, Self, overload
 
 import numpy as np
 from numpy.typing import ArrayLike
@@ -65,6 +65,29 @@ from adlib.images._align import Alignment, Reference, put_back
 from adlib.images._pixels import Box, ColorOrder, Resize
 from adlib.images._region import RegionLike, RegionOfInterest
 from adlib.thresholds._log_normal import RateRule
+
+
+class Engine(Protocol):
+    """What computes a fit elsewhere than in this process, with the same results."""
+
+    def learn(
+        self,
+        detector: AnomalyDetector,
+        source: Source,
+        backbone: Backbone,
+        settings: Settings,
+        owner: str,
+    ) -> tuple[Pass, dict[str, Any]]:
+        """Read all images; return them and what ``_learn`` returns."""
+
+    def leave_one_out(
+        self,
+        detector: AnomalyDetector,
+        source: Source,
+        settings: Settings,
+        owner: str,
+    ) -> tuple[Candidates, Examination]:
+        """Return what ``_leave_one_out`` returns."""
 
 
 class AnomalyDetector(BaseEstimator, metaclass=ABCMeta):
@@ -144,6 +167,7 @@ class AnomalyDetector(BaseEstimator, metaclass=ABCMeta):
     _one_is_anomalous: bool = False  # in the labels that fit was given
     _region: RegionOfInterest | None = None
     _alignment: Alignment | None = None
+    _engine: Engine | None = None  # while ``adlib.distributed`` fits
 
     @abstractmethod
     def _check_parameters(self) -> Settings:
@@ -332,12 +356,12 @@ class AnomalyDetector(BaseEstimator, metaclass=ABCMeta):
         )
         region, alignment = self._new_region(), self._new_alignment()
         settings = settings._replace(region=region, alignment=alignment)
-        embedder = self._new_embedder(backbone, settings)
-        reading = embed(source, embedder, settings, "Reading features", digests=True)
-        strict = settings.on_error == "raise"
-        images = Pass(reading, owner, strict=strict)
-        with closing(iter(images)) as batches:
-            learned = self._learn(batches, source.n_items, embedder, settings)
+        if self._engine is None:
+            images, learned = self._learn_here(source, backbone, settings, owner)
+        else:
+            images, learned = self._engine.learn(
+                self, source, backbone, settings, owner
+            )
         # All on a copy, so that whatever fails from here on changes nothing.
         fitted = copy.copy(self)
         fitted.__dict__.update(
@@ -366,6 +390,16 @@ class AnomalyDetector(BaseEstimator, metaclass=ABCMeta):
             warn_of_few_normal(anomalous, owner)
         self.__dict__.update(fitted.__dict__)
         return self
+
+    def _learn_here(
+        self, source: Source, backbone: Backbone, settings: Settings, owner: str
+    ) -> tuple[Pass, dict[str, Any]]:
+        """Read all images in this process; return them and what was learned."""
+        embedder = self._new_embedder(backbone, settings)
+        reading = embed(source, embedder, settings, "Reading features", digests=True)
+        images = Pass(reading, owner, strict=settings.on_error == "raise")
+        with closing(iter(images)) as batches:
+            return images, self._learn(batches, source.n_items, embedder, settings)
 
     def describe(self) -> dict[str, str]:
         """Return what was learned and how the threshold was set, as texts by name.
@@ -804,6 +838,8 @@ class AnomalyDetector(BaseEstimator, metaclass=ABCMeta):
         self, source: Source, settings: Settings, owner: str
     ) -> tuple[Candidates, Examination]:
         """Return the training images, each scored as if it had not been in ``fit``."""
+        if self._engine is not None:
+            return self._engine.leave_one_out(self, source, settings, owner)
         names = self.training_images_
         examiner = Examiner(self._origins())
 
