@@ -35,8 +35,11 @@ PAUSE = 1.0  # seconds at most from the end of a round to the kill of a worker
 
 
 def cluster(n_workers):
+    import dask
     from distributed import LocalCluster
 
+    # It gives up workers that take longer to start again: on a busy machine they do.
+    dask.config.set({"distributed.deploy.lost-worker-timeout": "10 minutes"})
     return LocalCluster(
         n_workers=n_workers,
         threads_per_worker=1,
