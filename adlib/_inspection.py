@@ -65,6 +65,7 @@ class Inspection(Short):
             is at most p with a chance of at most p, for any p. None where their scores
             are not known.
         threshold_ratio: The score over the threshold; None without one above 0.
+        zones: With ``zones`` of the detector, the ``Zones`` of the map; else None.
     """
 
     path: str
@@ -78,6 +79,7 @@ class Inspection(Short):
     decision: Decision | None = None
     p_value: float | None = None
     threshold_ratio: float | None = None
+    zones: Any = None
 
     def full_map(self) -> Float32Array:
         """Return the map stretched to the image's own size, as overlays show it.

@@ -1,10 +1,18 @@
-"""How much memory this process may still take, limits of containers included."""
+"""How much memory this process may still take, limits of containers included.
+
+Those of the process itself too (``ulimit -v`` and ``-d``, as clusters set them).
+"""
 
 from __future__ import annotations
 
 from pathlib import Path
 
 import psutil
+
+try:
+    import resource
+except ImportError:  # Windows has no such limits
+    resource = None  # type: ignore[assignment]
 
 # Of control groups, version 2 and 1: the limit, what is taken, and what of that is a
 # cache of files that the kernel gives back when asked.
@@ -19,11 +27,11 @@ def available_memory(
     own: Path = Path("/proc/self/cgroup"), groups: Path = GROUPS
 ) -> int:
     """Return the bytes that can be taken before the machine or a limit has no more."""
-    free = [int(psutil.virtual_memory().available)]
+    free = [int(psutil.virtual_memory().available), *_own_rooms()]
     try:
         lines = own.read_text().splitlines()
     except OSError:  # not Linux
-        return free[0]
+        return max(0, min(free))
     for line in lines:
         _, controllers, place = line.split(":", 2)
         for root, *files in VERSIONS:
@@ -36,6 +44,27 @@ def available_memory(
                 if room is not None:
                     free.append(room)
     return max(0, min(free))
+
+
+def free_addresses() -> int | None:
+    """Return how many bytes may still be mapped, files among them; None: any number."""
+    return _left_of("RLIMIT_AS", "vms")
+
+
+def _own_rooms() -> list[int]:
+    """Return what the limits of this process leave of its addresses and of its data."""
+    rooms = [free_addresses(), _left_of("RLIMIT_DATA", "data")]
+    return [room for room in rooms if room is not None]
+
+
+def _left_of(limit: str, used: str) -> int | None:
+    taken = psutil.Process().memory_info()
+    if not (hasattr(resource, limit) and hasattr(taken, used)):
+        return None
+    most: int = resource.getrlimit(getattr(resource, limit))[0]
+    if most == resource.RLIM_INFINITY:
+        return None
+    return max(0, most - int(getattr(taken, used)))
 
 
 def _room(group: Path, limit: str, taken: str, cached: str) -> int | None:

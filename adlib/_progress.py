@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import logging
+import sys
 import threading
 from typing import TYPE_CHECKING, Any, Literal, Self, TypeAlias
 
@@ -50,6 +52,21 @@ class ProgressBar:
             self._timer.join()  # it may be starting the bar
             if self._bar.live.is_started:  # else rich may print an empty line
                 self._bar.stop()
+
+
+def note(line: str, *, enabled: bool = True) -> None:
+    """Show a line where a bar would be drawn at once; log it (level INFO) anywhere."""
+    logging.getLogger("adlib").info(line)
+    if enabled and sys.stderr is not None and sys.stderr.isatty():
+        print(line, file=sys.stderr)
+
+
+def duration(seconds: float) -> str:
+    """Return a time in words, to two digits."""
+    for size, unit in ((86_400.0, "days"), (3_600.0, "hours"), (60.0, "minutes")):
+        if seconds >= 2 * size:
+            return f"{seconds / size:.2g} {unit}"
+    return f"{seconds:.2g} seconds"
 
 
 def _bar(unit: Unit) -> Progress | None:

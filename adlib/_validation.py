@@ -7,9 +7,11 @@ what to do about it.
 from __future__ import annotations
 
 import math
+import os
 import re
 from collections.abc import Callable, Sequence
 from numbers import Integral, Real
+from pathlib import Path
 from typing import TypeVar
 
 import numpy as np
@@ -118,6 +120,15 @@ def check_bool(value: object, parameter: str, owner: str) -> bool:
     if not isinstance(value, bool | np.bool_):
         raise TypeError(refusal(parameter, owner, "True or False", describe(value)))
     return bool(value)
+
+
+def check_folder(value: object, parameter: str, owner: str) -> None:
+    """Raise unless ``value`` is None or names a folder, which need not be there yet."""
+    rule = "None or a folder"
+    if value is not None and not isinstance(value, str | os.PathLike):
+        raise TypeError(refusal(parameter, owner, rule, describe(value)))
+    if value is not None and Path(value).exists() and not Path(value).is_dir():
+        raise ValueError(refusal(parameter, owner, rule, describe(value)))
 
 
 def check_random_state(value: object, parameter: str, owner: str) -> int | None:

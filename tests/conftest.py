@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
+import hashlib
 import os
+from collections.abc import Callable, Iterator
 from pathlib import Path
+from types import SimpleNamespace
+from typing import TYPE_CHECKING, Any
 
 if "PYTEST_XDIST_WORKER" in os.environ:
     # Threads of several processes that share the cores would wait for one another. Set
@@ -14,12 +18,18 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from adlib import PatchCore
+if TYPE_CHECKING:  # the process that hands out the tests waits for no torch
+    from adlib import PatchCore
+    from adlib.features._weights import Weights
+
+
+# The files that take longest, and a doctest that does.
+LONGEST = ("test_examples.py", "test_estimators_common.py", "_exported_model.py")
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Put the file that takes longest first, so that none waits for it at the end."""
-    items.sort(key=lambda item: item.path.name != "test_examples.py")
+    """Put the files that take longest first, so that none waits for them at the end."""
+    items.sort(key=lambda item: item.path.name not in LONGEST)
 
 
 def texture(seed: int, size: int = 64) -> np.ndarray:
@@ -36,6 +46,45 @@ def scratched(seed: int, size: int = 64) -> np.ndarray:
     image = texture(seed, size).copy()
     image[size // 2 - 2 : size // 2 + 2, size // 8 : -size // 8] = 255
     return image
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _shared_backbones() -> Iterator[None]:
+    """Give detectors of the same pretrained weights one network, fitted or loaded.
+
+    Making it is nine tenths of a fit to small images. tests/features makes its own.
+    """
+    from adlib.estimators import _detector, _saving
+    from adlib.features import Backbone
+
+    made: dict[bytes | str, Backbone] = {}
+
+    def shared(key: bytes | str, make: Callable[[], Backbone]) -> Backbone:
+        if key not in made:
+            made[key] = make()
+        backbone = Backbone.__new__(Backbone)  # what a test changes in it is its own
+        backbone.__dict__.update(made[key].__dict__)
+        return backbone
+
+    def fitted(name: str, **given: Any) -> Backbone:
+        if given["weights"] != "pretrained":
+            return Backbone(name, **given)
+        seedless = {**given, "random_state": None}  # nothing random stays
+        return shared(repr((name, seedless)), lambda: Backbone(name, **given))
+
+    def loaded(name: str, weights: Weights, *given: Any) -> Backbone:
+        digest = hashlib.blake2b(repr((name, *given)).encode())
+        for tensor, values in weights.items():
+            digest.update(f"{tensor} {values.dtype} {tuple(values.shape)}".encode())
+            digest.update(values.numpy().tobytes())
+        key = digest.digest()
+        return shared(key, lambda: Backbone.from_weights(name, weights, *given))
+
+    with pytest.MonkeyPatch.context() as monkeypatch:
+        monkeypatch.setattr(_detector, "Backbone", fitted)
+        from_file = SimpleNamespace(from_weights=loaded)
+        monkeypatch.setattr(_saving, "Backbone", from_file)
+        yield
 
 
 @pytest.fixture(scope="session")
@@ -70,4 +119,6 @@ def folder(tmp_path: Path, good: np.ndarray) -> Path:
 @pytest.fixture(scope="session")
 def fitted(good: np.ndarray) -> PatchCore:
     """A small fitted PatchCore without a threshold; tests must not change it."""
+    from adlib import PatchCore
+
     return PatchCore(image_size=64, coreset=0.2, progress=False).fit(good)

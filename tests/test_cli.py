@@ -332,6 +332,7 @@ def test_columns_of_the_table_keep_their_places(judged, camera, capsys):
     )
 
 
+@pytest.mark.slow  # tests/estimators/test_runtimes.py has it without the command
 def test_score_runs_in_another_way_than_fit(judged, camera, capsys):
     openvino_or_skip()
     assert main(["score", str(judged), str(camera)]) == 0

@@ -1,14 +1,11 @@
-"""What memory is free, in containers too, and fits that would not fit."""
+"""What memory is free, in containers too."""
 
 from __future__ import annotations
 
-import numpy as np
 import psutil
 import pytest
 
-from adlib import PatchCore
-from adlib._memory import available_memory
-from adlib.estimators import _patches
+from adlib._memory import available_memory, free_addresses, resource
 
 
 def group(folder, names, limit, taken, cached, key):
@@ -48,20 +45,20 @@ def test_limits_of_the_first_version_count(tmp_path):
     assert available_memory(own, tmp_path) == 1_500
 
 
-def test_a_fit_that_would_not_fit_says_so_before(good, monkeypatch):
-    model = PatchCore(image_size=64, progress=False, device="cpu")
-    needed = 1.5 * 6 * 64 * 152 * 4
-    monkeypatch.setattr(_patches, "available_memory", lambda: int(needed / 2))
-    with pytest.raises(MemoryError, match=r"6 images, 64 of 152 .* Fit 3 images"):
-        model.fit(good)
-    assert not hasattr(model, "memory_bank_")
-    # Of a stream of unknown length nothing is known before, only that it grew.
-    model.set_params(batch_size=2)
-    with pytest.raises(MemoryError, match="6 images"):
-        model.fit(image for image in good)
-    monkeypatch.setattr(_patches, "available_memory", lambda: int(needed) + 1)
-    model.fit(good)
-    mask = np.zeros((64, 64), np.bool_)
-    mask[:32, :24] = True  # a quarter is left, less 4 columns
-    monkeypatch.setattr(_patches, "available_memory", lambda: int(needed / 4))
-    model.set_params(region=mask).fit(good)
+@pytest.mark.skipif(resource is None, reason="Windows has no such limits")
+@pytest.mark.parametrize("name", ["RLIMIT_AS", "RLIMIT_DATA"])
+def test_limits_of_the_process_count(tmp_path, monkeypatch, name):
+    free = available_memory(tmp_path / "none", tmp_path)
+    taken = psutil.Process().memory_info()
+    used = {"RLIMIT_AS": taken.vms, "RLIMIT_DATA": taken.data}[name]
+
+    def limit(kind):
+        most = used + 10**7 if kind == getattr(resource, name) else -1
+        return most, -1
+
+    monkeypatch.setattr(resource, "getrlimit", limit)
+    assert 0 <= available_memory(tmp_path / "none", tmp_path) < min(free, 10**8)
+    if name == "RLIMIT_AS":
+        assert 0 <= free_addresses() < 10**8
+    else:
+        assert free_addresses() is None

@@ -18,6 +18,7 @@ from adlib.cli._console import (
     Precision,
     Runtime,
     file_to_write,
+    show,
     tell,
 )
 from adlib.exceptions import InputWarning
@@ -39,6 +40,16 @@ def _image_size(text: str) -> int | tuple[int, int]:
             "as 160x640."
         )
     return int(found[1]) if found[2] is None else (int(found[1]), int(found[2]))
+
+
+def _zones(text: str) -> tuple[int, int]:
+    """Return rows and columns from what was typed."""
+    found = re.fullmatch(r"(\d+)x(\d+)", str(text).strip().lower())
+    if found is None:
+        raise typer.BadParameter(
+            f"{text!r} is no grid of zones: pass rows x columns, as 3x4."
+        )
+    return int(found[1]), int(found[2])
 
 
 def fit(
@@ -199,6 +210,33 @@ def fit(
             "the image.",
         ),
     ] = 0.0,
+    zones: Annotated[
+        Any,
+        typer.Option(
+            parser=_zones,
+            metavar="ROWSxCOLUMNS",
+            help="Zones with pixel thresholds of their own, as 3x4, for parts of which "
+            "one area always scores higher.",
+            show_default=False,
+        ),
+    ] = None,
+    cache: Annotated[
+        str | None,
+        typer.Option(
+            help="Folder that holds the patches while patchcore learns, so that a run "
+            "that was stopped goes on. Default: memory or, where that lacks room, a "
+            "file that is gone at the end.",
+            show_default=False,
+        ),
+    ] = None,
+    estimate: Annotated[
+        bool,
+        typer.Option(
+            "--estimate",
+            help="Say how long it would take, with how much memory and disk, and end "
+            "(patchcore).",
+        ),
+    ] = False,
     device: Device = "auto",
     precision: Annotated[
         Precision, typer.Option(help="What the backbone computes in.")
@@ -232,6 +270,8 @@ def fit(
         region=region,
         threshold_rule=threshold_rule,
         least_area=least_area,
+        zones=zones,
+        cache=cache,
         device=device,
         precision=precision,
         runtime=runtime,
@@ -259,6 +299,9 @@ def fit(
         rate = plan.false_positive_rate
         model.set_params(false_positive_rate=rate, review_rate=review_rate)
     training = [given["IMAGES"][i] for i in plan.training]
+    if estimate:
+        show.print(_estimate(model, training), soft_wrap=True)
+        return
     model.fit(training)
     try:
         held_out = [given["IMAGES"][i] for i in plan.held_out]
@@ -273,13 +316,22 @@ def fit(
         )
 
 
+def _estimate(model: AnomalyDetector, training: list[str]) -> str:
+    """Return in words what learning would take."""
+    from adlib.estimators import PatchCore
+
+    if not isinstance(model, PatchCore):
+        raise ValueError("--estimate belongs to --method patchcore; padim has none.")
+    return str(model.estimate(training))
+
+
 def _new_model(method: Method, **parameters: Any) -> AnomalyDetector:
     """Return the detector; parameters of None stay at the method's own defaults."""
     from adlib.estimators import PaDiM, PatchCore
 
     typed = {name: value for name, value in parameters.items() if value is not None}
     coreset = typed.get("coreset", 0.0)
-    for name in ("coreset", "augment", "contamination", "resize"):
+    for name in ("coreset", "augment", "contamination", "resize", "cache"):
         if method == "padim" and name in typed:
             raise ValueError(f"--{name} belongs to --method patchcore; padim has none.")
     if coreset > 1 and coreset.is_integer():

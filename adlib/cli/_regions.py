@@ -17,6 +17,7 @@ if TYPE_CHECKING:
 Note: TypeAlias = Callable[["Inspection"], None]
 COLUMNS = ["path", "region", "top", "left", "bottom", "right", "area_px", "area_mm2"]
 COLUMNS += ["peak", "mean", "worst_row_px", "worst_column_px"]
+COLUMNS += ["threshold", "zone_row", "zone_column"]
 
 
 @contextmanager
@@ -68,6 +69,8 @@ def _as_csv(file: TextIO, square: float | None) -> Note:
         for number, one in enumerate(result.regions or (), 1):
             area = "" if square is None else f"{one.area * square:.6g}"
             measures = [f"{one.area:.6g}", area, f"{one.peak:.6g}", f"{one.mean:.6g}"]
-            rows.writerow([result.path, number, *one.box, *measures, *one.worst_pixel])
+            above = [f"{one.threshold:.6g}", *(one.zone or ("", ""))]
+            row = [result.path, number, *one.box, *measures, *one.worst_pixel, *above]
+            rows.writerow(row)
 
     return note

@@ -77,7 +77,9 @@ def score(
     fail_on_anomaly: Annotated[
         bool,
         typer.Option(
-            "--fail-on-anomaly", help="Exit with 3 if any is anomalous or skipped."
+            "--fail-on-anomaly",
+            help="Exit with 3 if any is anomalous or skipped; those to review do not "
+            "count.",
         ),
     ] = False,
     device: Device = "auto",
@@ -210,7 +212,7 @@ def _check_order(first: Path, others: list[str]) -> None:
 
 def _most_anomalous_first(results: Iterator[Inspection]) -> list[Inspection]:
     """Return the results in order of their scores, without their maps."""
-    kept = [dataclasses.replace(result, map=None) for result in results]
+    kept = [dataclasses.replace(result, map=None, zones=None) for result in results]
     return sorted(kept, key=lambda one: -one.score if one.error is None else math.inf)
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import copy
 import os
-from collections.abc import Generator, Sequence
+from collections.abc import Callable, Generator, Sequence
 from contextlib import closing
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any, TypeVar
@@ -14,7 +14,7 @@ from numpy.typing import ArrayLike
 
 from adlib._progress import ProgressBar
 from adlib._typing import Float32Array, Int64Array
-from adlib._validation import check_int, coreset_size, refusal
+from adlib._validation import check_int, coreset_size, describe, refusal
 from adlib.distributed._picks import Picks
 from adlib.distributed._workers import (
     PIECE,
@@ -51,6 +51,11 @@ if TYPE_CHECKING:
 
 Detector = TypeVar("Detector", PatchCore, PaDiM)
 OWNER = "adlib.distributed.fit"
+UNSUPPORTED = {
+    "projection": "it needs the patches of all images in one place",
+    "contamination": "it needs the patches of all images in one place",
+    "cache": "the workers hold the patches",
+}
 
 
 def fit(
@@ -70,7 +75,8 @@ def fit(
     which adds them up.
 
     Args:
-        model: ``PatchCore`` without ``projection`` and ``contamination``, or ``PaDiM``.
+        model: ``PaDiM``, or ``PatchCore`` without ``projection``, ``contamination`` and
+            ``cache``.
         X: Images of good parts, as in ``fit``. Paths must be found by all workers;
             arrays travel to them through the scheduler.
         client: A client of the cluster.
@@ -101,11 +107,11 @@ def fit(
     client = check_client(client, OWNER)
     if n_shards is not None:
         n_shards = check_int(n_shards, "n_shards", OWNER, low=1)
-    for name in ("projection", "contamination"):
+    for name, reason in UNSUPPORTED.items():
         value = getattr(model, name, None)
         if value is not None:
-            rule = "None, since it needs the patches of all images in one place"
-            raise ValueError(refusal(name, OWNER, rule, value))
+            rule = f"None, since {reason}"
+            raise ValueError(refusal(name, OWNER, rule, describe(value)))
     engine = DaskEngine(client, n_shards, Picks(picks, OWNER))
     model._engine = engine
     try:
@@ -150,6 +156,7 @@ class DaskEngine:
         source: Source,
         settings: Settings,
         owner: str,
+        peaks_of: Callable[[Scored, Patches], list[float]],
     ) -> tuple[Candidates, Examination]:
         """Return what ``_leave_one_out`` returns."""
         names, digests = detector.training_images_, detector.training_digests_
@@ -180,9 +187,7 @@ class DaskEngine:
             examiner.note(scored, numbers)
             return scored
 
-        found = Candidates.of(
-            Pass(batches()), score, detector._maps, settings.least_area
-        )
+        found = Candidates.of(Pass(batches()), score, peaks_of)
         if len(found.scores) < len(names):
             raise others(names, f"{len(found.scores)} images", owner)
         return found, examiner.result(found, detector.grid_)

@@ -13,7 +13,7 @@ from collections import deque
 from collections.abc import Callable, Generator, Iterator, Sequence
 from dataclasses import dataclass
 from importlib import import_module
-from itertools import chain, pairwise
+from itertools import pairwise
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
@@ -21,6 +21,7 @@ import numpy as np
 from adlib._threads import at_most
 from adlib._typing import Float32Array, Int64Array
 from adlib._validation import describe, refusal
+from adlib.estimators import PatchCore
 from adlib.estimators._augment import copies_of, own_patches
 from adlib.estimators._detector import AnomalyDetector
 from adlib.estimators._patches import Pass, Patches, Points, embed, gather
@@ -194,15 +195,12 @@ def read_part(recipe: Recipe, items: list[Item]) -> Part:
             yield batch
 
     with at_most(settings.n_workers):
-        batches = noted()
-        first = next(batches, None)
-        if first is None:  # all were skipped
-            nothing = Points(np.empty((0, 0), np.float32), (0, 0), None)
-            return Part(nothing, Summary.of(images, nothing, 0, fingerprints))
-        gathered = gather(chain([first], batches), len(items))
+        room = detector._room(settings) if isinstance(detector, PatchCore) else None
+        gathered = gather(noted(), len(items), room)
         copies = copies_of(getattr(detector, "augment", None), settings.image_size)
         points, n_patches = own_patches(gathered, copies)
-        as_points(points.embeddings, "X", CORESET)  # or raise
+        if len(points.embeddings):
+            as_points(points.embeddings, "X", CORESET)  # or raise
     return Part(points, Summary.of(images, points, n_patches, fingerprints))
 
 
@@ -234,7 +232,10 @@ def answer(part: Part, step: Step, method: str, request: Any) -> Any:
         return origins
     with at_most(step.n_workers):
         if part.shard is None:
-            part.shard = new_shard(part.points.embeddings, step.size, step.device)
+            points = part.points
+            part.shard = new_shard(
+                points.embeddings, step.size, step.device, points.folder
+            )
         return METHODS[method](part.shard, request)
 
 

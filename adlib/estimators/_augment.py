@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import lru_cache
 from typing import Literal, NamedTuple, TypeAlias, get_args
 
@@ -79,7 +79,7 @@ class WithCopies:
         own = (grid[0] // (1 + len(self.copies)), grid[1])
         inside = Inside.of(share, own)
         patches = inside.patches.ravel()[_places(own, self.copies)]
-        return inside._replace(patches=patches.reshape(grid))
+        return replace(inside, patches=patches.reshape(grid))
 
 
 def check_augment(value: object, owner: str) -> None:
@@ -132,7 +132,8 @@ def own_patches(points: Points, copies: tuple[Copy, ...]) -> tuple[Points, int]:
     image, patch = np.divmod(numbers, len(places))
     n_patches = grid[0] * grid[1]
     numbers = image * n_patches + places[patch]
-    return Points(points.embeddings, grid, numbers), int((patch < n_patches).sum())
+    own = points._replace(grid=grid, numbers=numbers)
+    return own, int((patch < n_patches).sum())
 
 
 @lru_cache(maxsize=8)

@@ -15,14 +15,12 @@ import numpy as np
 from adlib._typing import (
     AnyArray,
     BoolArray,
-    Float32Array,
     Float64Array,
     Int64Array,
 )
 from adlib._validation import check_option, check_ratio, describe, refusal
 from adlib.estimators._labels import check_both_classes, check_one_each
 from adlib.estimators._patches import Pass, Patches
-from adlib.estimators._regions import highest_threshold
 from adlib.estimators._results import Scored
 from adlib.exceptions import ImageError, InputWarning
 from adlib.images import Images
@@ -49,9 +47,10 @@ class Calibration(NamedTuple):
 
     Attributes:
         threshold: Above it an image is predicted anomalous.
-        pixel_threshold: Above it a pixel of an anomaly map is drawn as anomalous: as
-            many of the good images show a region of such pixels, of ``least_area`` or
-            more, as may be predicted anomalous.
+        pixel_threshold: Above it a pixel of an anomaly map, with ``zones`` divided by
+            its zone's scale, is drawn as anomalous: as many of the good images show a
+            region of such pixels, of ``least_area`` or more, as may be predicted
+            anomalous.
         kind: "conformal" (good images that ``fit`` did not see, with a guarantee),
             "held-out" (the same by a log-normal law, without one), "leave-one-out"
             (training images, each scored without itself) or "F1" (good and anomalous
@@ -108,8 +107,7 @@ class Candidates(NamedTuple):
         cls,
         images: Pass,
         score: Callable[[Patches, Int64Array], Scored],
-        maps: Callable[[Scored, Patches], list[Float32Array]],
-        least_area: float,
+        peaks_of: Callable[[Scored, Patches], list[float]],
     ) -> Candidates:
         """Score images in one pass; ``score`` is also given the numbers of a batch."""
         scores, peaks = [np.empty(0, np.float32)], [np.empty(0, np.float32)]
@@ -117,9 +115,7 @@ class Candidates(NamedTuple):
             last = len(images.names)
             scored = score(patches, np.arange(last - len(patches.names), last))
             scores.append(scored.image_scores)
-            sized = zip(maps(scored, patches), patches.sizes, strict=True)
-            found = [highest_threshold(one, own, least_area) for one, own in sized]
-            peaks.append(np.array(found, np.float32))
+            peaks.append(np.array(peaks_of(scored, patches), np.float32))
         return cls(
             np.array(images.positions, np.int64),
             np.array(images.names, np.str_),

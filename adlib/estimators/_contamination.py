@@ -44,7 +44,8 @@ def vouched(
     images = numbers // (points.grid[0] * points.grid[1])
     distances = distances_to_others(points.embeddings, images, known, settings, owner)
     kept = without_farthest(distances, contamination)
-    return Points(compact(points.embeddings, kept), points.grid, numbers[kept])
+    rows = compact(points.embeddings, kept)
+    return points._replace(embeddings=rows, numbers=numbers[kept])
 
 
 def distances_to_others(

@@ -6,9 +6,9 @@ import copy
 import os
 from abc import ABCMeta, abstractmethod
 from collections.abc import Callable, Generator, Iterator, Sequence
-from contextlib import closing
+from contextlib import AbstractContextManager, closing, nullcontext
 from importlib import import_module
-from typing import Any, Literal, Protocol, Self, overload
+from typing import TYPE_CHECKING, Any, Literal, Protocol, Self, overload
 
 import numpy as np
 from numpy.typing import ArrayLike
@@ -16,7 +16,14 @@ from sklearn.base import BaseEstimator
 from sklearn.exceptions import NotFittedError
 
 from adlib._inspection import Inspection, Limits, stretched
-from adlib._typing import AnyArray, BoolArray, Float32Array, Float64Array, Int64Array
+from adlib._typing import (
+    AnyArray,
+    BoolArray,
+    Float32Array,
+    Float64Array,
+    Int32Array,
+    Int64Array,
+)
 from adlib._validation import (
     check_finite,
     check_image_size,
@@ -54,17 +61,21 @@ from adlib.estimators._patches import (
     open_normal,
     warn_of_skipped,
 )
-from adlib.estimators._promise import threshold_text
-from adlib.estimators._regions import Region, regions_above
+from adlib.estimators._promise import threshold_text, zones_text
+from adlib.estimators._regions import Region, highest_threshold, regions_above
 from adlib.estimators._results import ImageEmbeddings, Inside, Scored
 from adlib.estimators._settings import Settings
+from adlib.estimators._zones import Zones, zone_numbers, zone_peaks, zone_scales
 from adlib.features import Backbone
 from adlib.features._backbone import DEFAULT_STRIDES, Precision, Runtime
 from adlib.images import Failure, Images, Source, open_source
-from adlib.images._align import Alignment, Reference, put_back
+from adlib.images._align import Alignment, Reference, put_back, put_back_numbers
 from adlib.images._pixels import Box, ColorOrder, Resize
 from adlib.images._region import RegionLike, RegionOfInterest
 from adlib.thresholds._log_normal import RateRule
+
+if TYPE_CHECKING:
+    from adlib.estimators._resume import Journal
 
 
 class Engine(Protocol):
@@ -86,6 +97,7 @@ class Engine(Protocol):
         source: Source,
         settings: Settings,
         owner: str,
+        peaks_of: Callable[[Scored, Patches], list[float]],
     ) -> tuple[Candidates, Examination]:
         """Return what ``_leave_one_out`` returns."""
 
@@ -108,9 +120,13 @@ class AnomalyDetector(BaseEstimator, metaclass=ABCMeta):
         skipped_: Images that ``fit`` skipped (``on_error="skip"``), with reasons.
         threshold_: What ``calibrate``, or ``fit`` with ``false_positive_rate``, set; or
             None. It may be set by hand, to a finite number.
-        pixel_threshold_: Set with it, for the pixels of anomaly maps; or None.
+        pixel_threshold_: Set with it, for the pixels of anomaly maps, which with
+            ``zones`` are divided by ``zone_scales_``; or None.
         review_threshold_: Set with it where a ``review_rate`` was given: scores above
             it, up to the threshold, are to be reviewed; or None.
+        zone_scales_: With ``zones``, how high good images score in each zone, as a
+            share of how high they do anywhere, (rows, columns) float32; else None. A
+            zone's pixel threshold is ``pixel_threshold_`` times its scale.
         calibration_: How they were set, a ``Calibration``; or None.
         left_out_scores_: With ``false_positive_rate``, what ``leave_one_out_scores``
             gave in ``fit``, (n_images,) float32; else None.
@@ -131,6 +147,7 @@ class AnomalyDetector(BaseEstimator, metaclass=ABCMeta):
         "region",
         "resize",
         "align",
+        "zones",
         "precision",
         "runtime",
     )
@@ -151,6 +168,7 @@ class AnomalyDetector(BaseEstimator, metaclass=ABCMeta):
     region: RegionLike | None = None
     resize: Resize = "stretch"
     align: Reference | None = None
+    zones: tuple[int, int] | None = None
     backbone_: Backbone
     grid_: tuple[int, int]
     region_: BoolArray | Callable[[AnyArray], AnyArray] | None
@@ -160,6 +178,7 @@ class AnomalyDetector(BaseEstimator, metaclass=ABCMeta):
     threshold_: float | None
     pixel_threshold_: float | None
     review_threshold_: float | None
+    zone_scales_: Float32Array | None
     calibration_: Calibration | None
     left_out_scores_: Float32Array | None
     examination_: Examination | None
@@ -197,6 +216,12 @@ class AnomalyDetector(BaseEstimator, metaclass=ABCMeta):
     @abstractmethod
     def _score_patches(self, embeddings: Float32Array) -> Scored:
         """Score the patches and images of one batch of embeddings."""
+
+    def _journal(
+        self, backbone: Backbone, settings: Settings, n_images: int | None
+    ) -> AbstractContextManager[Journal | None]:
+        """Return what a fit that is killed goes on from, if it was asked for."""
+        return nullcontext()
 
     def _score_images(self, embeddings: Float32Array) -> Float32Array:
         """Return the image scores of one batch, where those of patches do not count."""
@@ -331,7 +356,8 @@ class AnomalyDetector(BaseEstimator, metaclass=ABCMeta):
             TypeError, ValueError: A parameter, ``X`` or ``y`` is not as stated; or
                 ``X`` cannot be read twice, or is too small, for
                 ``false_positive_rate``.
-            MemoryError: The patches of all images would not fit (``PatchCore``).
+            MemoryError: Neither memory nor the disk has room for the patches of all
+                images (``PatchCore``).
             WeightsError: The backbone's weights are not available.
             ImportError: A library that the parameters ask for is not installed.
         """
@@ -341,50 +367,44 @@ class AnomalyDetector(BaseEstimator, metaclass=ABCMeta):
         source = open_normal(X, anomalous, owner, settings.pixel_format)
         zero_one = y is not None and one_is_anomalous(y)
         rates = self._own_rates(owner)
-        if rates is not None:
-            check_left_out(X, source.n_items, rates, owner)
-        backbone = Backbone(
-            self.backbone,
-            weights=self.weights,
-            stages=self.stages,
-            strides=self._strides,
-            image_size=settings.image_size,
-            device=settings.device,
-            precision=settings.precision,
-            runtime=settings.runtime,
-            random_state=settings.random_state,
-        )
+        if rates is not None or settings.zones is not None:
+            check_left_out(X, source.n_items, rates or Rates(0.5), owner)
+        backbone = self._new_backbone(settings)
         region, alignment = self._new_region(), self._new_alignment()
         settings = settings._replace(region=region, alignment=alignment)
-        if self._engine is None:
-            images, learned = self._learn_here(source, backbone, settings, owner)
-        else:
-            images, learned = self._engine.learn(
-                self, source, backbone, settings, owner
+        with self._journal(backbone, settings, source.n_items) as journal:
+            settings = settings._replace(journal=journal)
+            if self._engine is None:
+                images, learned = self._learn_here(source, backbone, settings, owner)
+            else:
+                images, learned = self._engine.learn(
+                    self, source, backbone, settings, owner
+                )
+            # All on a copy, so that whatever fails from here on changes nothing.
+            fitted = copy.copy(self)
+            fitted.__dict__.update(
+                learned,
+                backbone_=backbone,
+                training_images_=images.names,
+                training_digests_=images.digests,
+                skipped_=images.skipped,
+                learned_with_=self._values_of(self._frozen),
+                left_out_scores_=None,
+                examination_=None,
+                zone_scales_=None,
+                region_=None if region is None else region.region,
+                _region=region,
+                _alignment=alignment,
+                _one_is_anomalous=zero_one,
             )
-        # All on a copy, so that whatever fails from here on changes nothing.
-        fitted = copy.copy(self)
-        fitted.__dict__.update(
-            learned,
-            backbone_=backbone,
-            training_images_=images.names,
-            training_digests_=images.digests,
-            skipped_=images.skipped,
-            learned_with_=self._values_of(self._frozen),
-            left_out_scores_=None,
-            examination_=None,
-            region_=None if region is None else region.region,
-            _region=region,
-            _alignment=alignment,
-            _one_is_anomalous=zero_one,
-        )
-        fitted._take_over(None)
-        if rates is not None:
-            left_out, fitted.examination_ = fitted._leave_one_out(
-                source, settings, owner
-            )
-            fitted.left_out_scores_ = left_out.scores.astype(np.float32)
-            fitted._take_over(left_out_calibration(left_out, rates, owner))
+            fitted._take_over(None)
+            fitted.zone_scales_ = fitted._learned_scales(source, settings, owner)
+            if rates is not None:
+                left_out, fitted.examination_ = fitted._leave_one_out(
+                    source, settings, owner
+                )
+                fitted.left_out_scores_ = left_out.scores.astype(np.float32)
+                fitted._take_over(left_out_calibration(left_out, rates, owner))
         warn_of_skipped(images.skipped)
         if anomalous is not None and zero_one:
             warn_of_few_normal(anomalous, owner)
@@ -395,8 +415,11 @@ class AnomalyDetector(BaseEstimator, metaclass=ABCMeta):
         self, source: Source, backbone: Backbone, settings: Settings, owner: str
     ) -> tuple[Pass, dict[str, Any]]:
         """Read all images in this process; return them and what was learned."""
-        embedder = self._new_embedder(backbone, settings)
-        reading = embed(source, embedder, settings, "Reading features", digests=True)
+        embedder, journal = self._new_embedder(backbone, settings), settings.journal
+        left = source if journal is None else journal.rest(source)
+        reading = embed(left, embedder, settings, "Reading features", digests=True)
+        if journal is not None:
+            reading = journal.keep(reading)
         images = Pass(reading, owner, strict=settings.on_error == "raise")
         with closing(iter(images)) as batches:
             return images, self._learn(batches, source.n_items, embedder, settings)
@@ -416,6 +439,14 @@ class AnomalyDetector(BaseEstimator, metaclass=ABCMeta):
             height, width = self.region_.shape
             share = 100 * self.region_.mean()
             texts["region"] = f"a region of {share:.3g} % of {height}x{width} pixels"
+        if self.resize == "letterbox":
+            texts["resize"] = "images letterboxed to {}x{} pixels".format(*self._size)
+        if self._alignment is not None:
+            height, width = self._alignment.reference.shape
+            texts["align"] = f"images aligned to a reference of {height}x{width} pixels"
+        if self.zone_scales_ is not None:
+            limit = self._finite("pixel_threshold_")
+            texts["zones"] = zones_text(self.zone_scales_, limit)
         text = threshold_text(*self._limits()[:2], self.calibration_)
         return {**texts, "threshold": text}
 
@@ -588,6 +619,7 @@ class AnomalyDetector(BaseEstimator, metaclass=ABCMeta):
                 scored = self._scored(patches)
                 maps = self._maps(scored, patches)
                 worst = self._worst_pixels(scored, patches)
+                zones = self._zones_of(patches)
                 threshold = self._finite("pixel_threshold_")
                 verdicts = self._verdicts(scored.image_scores)
                 for i, position in enumerate(patches.positions):
@@ -604,9 +636,14 @@ class AnomalyDetector(BaseEstimator, metaclass=ABCMeta):
                         if threshold is None
                         else tuple(
                             regions_above(
-                                maps[i], threshold, patches.sizes[i], self.least_area
+                                maps[i],
+                                threshold,
+                                patches.sizes[i],
+                                self.least_area,
+                                zones=zones[i],
                             )
                         ),
+                        zones=zones[i],
                         **limits.judged(score, verdict),
                     )
             for position in sorted(results):
@@ -623,8 +660,9 @@ class AnomalyDetector(BaseEstimator, metaclass=ABCMeta):
             X: Images, as in ``fit``.
 
         Returns:
-            One list an image, the region with the highest peak first; empty where there
-            is none, or the image was skipped.
+            One list an image, the region with the highest peak first (with ``zones``
+            that whose peak is the most times its threshold); empty where there is none,
+            or the image was skipped.
 
         Raises:
             NotFittedError: ``fit`` was not called, or nothing has set a threshold.
@@ -759,10 +797,7 @@ class AnomalyDetector(BaseEstimator, metaclass=ABCMeta):
         embedder = self._embedder()
         images = Pass(embed(source, embedder, settings, "Calibrating", digests=True))
         candidates = Candidates.of(
-            images,
-            lambda some, _: self._scored(some),
-            self._maps,
-            settings.least_area,
+            images, lambda some, _: self._scored(some), self._peaks
         )
         warn_of_skipped(images.skipped)
         known = self.training_images_, self.training_digests_
@@ -835,11 +870,17 @@ class AnomalyDetector(BaseEstimator, metaclass=ABCMeta):
         return self._leave_one_out(source, settings, owner)
 
     def _leave_one_out(
-        self, source: Source, settings: Settings, owner: str
+        self,
+        source: Source,
+        settings: Settings,
+        owner: str,
+        peaks_of: Callable[[Scored, Patches], list[float]] | None = None,
     ) -> tuple[Candidates, Examination]:
         """Return the training images, each scored as if it had not been in ``fit``."""
         if self._engine is not None:
-            return self._engine.leave_one_out(self, source, settings, owner)
+            return self._engine.leave_one_out(
+                self, source, settings, owner, peaks_of or self._peaks
+            )
         names = self.training_images_
         examiner = Examiner(self._origins())
 
@@ -852,10 +893,30 @@ class AnomalyDetector(BaseEstimator, metaclass=ABCMeta):
 
         embedder = self._embedder()
         reading = embed(source, embedder, settings, "Leaving one out", digests=True)
-        found = Candidates.of(Pass(reading), score, self._maps, settings.least_area)
+        found = Candidates.of(Pass(reading), score, peaks_of or self._peaks)
         if len(found.scores) < len(names):
             raise others(names, f"{len(found.scores)} images", owner)
         return found, examiner.result(found, self.grid_)
+
+    def _learned_scales(
+        self, source: Source, settings: Settings, owner: str
+    ) -> Float32Array | None:
+        """Return the scales of zones of left-out training images, None without zones.
+
+        Not of the images that set the threshold: it would no longer hold for new ones.
+        """
+        zones, peaks = settings.zones, []
+        if zones is None:
+            return None
+
+        def note(scored: Scored, patches: Patches) -> list[float]:
+            maps, numbers = self._maps(scored, patches), self._zone_numbers(patches)
+            for one, own in zip(maps, numbers, strict=True):
+                peaks.append(zone_peaks(one, own, zones))
+            return [float(one.max()) for one in maps]
+
+        self._leave_one_out(source, settings, owner, note)
+        return zone_scales(np.stack(peaks))
 
     def _embed(self, X: Images, method: str, description: str) -> Generator[Patches]:
         """Yield the patches to score, batch by batch; check everything at once."""
@@ -882,6 +943,19 @@ class AnomalyDetector(BaseEstimator, metaclass=ABCMeta):
             owner, rule = type(self).__name__, "at least one image"
             raise ValueError(refusal("X", owner, rule, "an empty stream"))
         return images.n_images
+
+    def _new_backbone(self, settings: Settings) -> Backbone:
+        return Backbone(
+            self.backbone,
+            weights=self.weights,
+            stages=self.stages,
+            strides=self._strides,
+            image_size=settings.image_size,
+            device=settings.device,
+            precision=settings.precision,
+            runtime=settings.runtime,
+            random_state=settings.random_state,
+        )
 
     def _new_region(self) -> RegionOfInterest | None:
         """Return what says which pixels of images count; None: all."""
@@ -911,6 +985,43 @@ class AnomalyDetector(BaseEstimator, metaclass=ABCMeta):
         return [
             np.ascontiguousarray(self._box(size).cut(one))
             for one, size in zip(maps, patches.sizes, strict=True)
+        ]
+
+    def _zone_numbers(self, patches: Patches) -> list[Int32Array]:
+        """Return the zone of each pixel of maps as they lie over their images."""
+        zones = self.zones
+        assert zones is not None
+        found = []
+        for i, size in enumerate(patches.sizes):
+            box = self._box(size)
+            numbers = zone_numbers((box.height, box.width), (zones[0], zones[1]))
+            if patches.places:  # zones are those of the reference, and move with it
+                height, width = self._size
+                below = height - box.top - box.height
+                right = width - box.left - box.width
+                around = ((box.top, below), (box.left, right))
+                whole = np.pad(numbers, around, mode="edge")
+                moved = put_back_numbers(whole, patches.places[i])
+                numbers = np.ascontiguousarray(box.cut(moved))
+            found.append(numbers)
+        return found
+
+    def _zones_of(self, patches: Patches) -> Sequence[Zones | None]:
+        """Return the zones of each map, None of each without zones."""
+        scales = self.zone_scales_
+        if scales is None:
+            return [None] * len(patches.names)
+        return [Zones(numbers, scales) for numbers in self._zone_numbers(patches)]
+
+    def _peaks(self, scored: Scored, patches: Patches) -> list[float]:
+        """Return the pixel thresholds from which on images show no region."""
+        maps = self._maps(scored, patches)
+        triples = zip(maps, self._zones_of(patches), patches.sizes, strict=True)
+        return [
+            highest_threshold(
+                one if zones is None else zones.relative(one), size, self.least_area
+            )
+            for one, zones, size in triples
         ]
 
     def _box(self, size: tuple[int, int]) -> Box:

@@ -117,6 +117,11 @@ class PaDiM(AnomalyDetector):
         least_area: Regions of an anomaly map that are smaller count for nothing, in
             pixels of the image; ``calibrate`` and ``false_positive_rate`` then set the
             pixel threshold for the regions that are left.
+        zones: None, or rows and columns of zones, such as (3, 4), for parts of which
+            one area always scores higher than the rest: each zone then has a pixel
+            threshold of its own, ``pixel_threshold_ * zone_scales_``. Image scores and
+            verdicts stay as they are. ``fit`` reads ``X`` once more, and scores each
+            image without itself, to learn the scales; it needs three images.
         batch_size: Images a batch; changes speed and memory, not results.
         device: "auto" (the GPU where there is one), "cpu", "cuda" or "cuda:N".
         precision: Of the backbone: "float32", or "bfloat16", faster on some processors.
@@ -185,6 +190,7 @@ class PaDiM(AnomalyDetector):
         threshold_rule: RateRule = "quantile",
         review_rate: float | None = None,
         least_area: float = 0.0,
+        zones: tuple[int, int] | None = None,
         batch_size: int = 16,
         device: str = "auto",
         precision: Precision = "float32",
@@ -212,6 +218,7 @@ class PaDiM(AnomalyDetector):
         self.threshold_rule = threshold_rule
         self.review_rate = review_rate
         self.least_area = least_area
+        self.zones = zones
         self.batch_size = batch_size
         self.device = device
         self.precision = precision

@@ -3,19 +3,18 @@
 from __future__ import annotations
 
 import hashlib
-import math
 import warnings
 from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
 from concurrent.futures import Executor
 from contextlib import closing, suppress
 from dataclasses import replace
 from functools import partial
-from typing import NamedTuple, TypeAlias
+from pathlib import Path
+from typing import TYPE_CHECKING, NamedTuple, TypeAlias
 
 import numpy as np
 import torch
 
-from adlib._memory import available_memory
 from adlib._progress import ProgressBar
 from adlib._threads import Process, Threads, available_threads
 from adlib._torch import lone_threads, undisturbed
@@ -23,11 +22,15 @@ from adlib._typing import BoolArray, Float32Array, Float64Array, Int64Array
 from adlib._validation import refusal
 from adlib.estimators._labels import check_one_each
 from adlib.estimators._results import Inside
+from adlib.estimators._room import Room, Rows
 from adlib.estimators._settings import Settings
 from adlib.exceptions import ImageError, SkippedImagesWarning
 from adlib.images import Failure, Images, Source, open_source, read_batches
 from adlib.images._pixels import PixelFormat
 from adlib.images._sources import Again, Item
+
+if TYPE_CHECKING:
+    from adlib.estimators._resume import Journal
 
 # From images, (n, 3, height, width), to (n, grid_height, grid_width, n_features).
 Embed: TypeAlias = Callable[[torch.Tensor], torch.Tensor]
@@ -38,7 +41,6 @@ MOST_LISTED = 5  # skipped images that a warning names
 # times as many images a second with 1 or 2, none more with 16, which fill every core.
 SMALL_BATCH = 4
 BATCH_PIXELS = 2**24  # of images that are read at once, where there are so many: 200 MB
-PEAK = 1.5  # times the patches: what fit holds at most, coreset and copies included
 
 
 class Patches(NamedTuple):
@@ -138,6 +140,7 @@ def _embed_in_turn(
         ProgressBar(description, source.n_items, enabled=settings.progress) as bar,
         lone_threads(settings.n_workers or available_threads()) as pool,
     ):
+        inside: Inside | None = None
         for read in batches:
             pixels, positions, names, failures, sizes, shares, places = read
             del read
@@ -153,7 +156,9 @@ def _embed_in_turn(
             )
             if shares:
                 inside_of = getattr(embedder, "inside", Inside.of)  # where it copies
-                yield from only_inside(batch, shares, inside_of)
+                for part in only_inside(batch, shares, inside_of, inside):
+                    inside = part.inside  # often that of the next batch, too
+                    yield part
             else:
                 yield batch
             bar.advance(len(names) + len(failures))
@@ -302,17 +307,20 @@ def only_inside(
     batch: Patches,
     shares: list[Float32Array],
     inside_of: Callable[[Float32Array, tuple[int, int]], Inside] = Inside.of,
+    inside: Inside | None = None,
 ) -> Iterator[Patches]:
     """Yield a batch with the patches in its region alone.
 
-    A region of its own for each image makes each a batch of its own.
+    A region of its own for each image makes each a batch of its own. ``inside`` is that
+    of the image before, and is taken again where the region is the same.
     """
     n_images = len(batch.names)
     step = n_images if all(share is shares[0] for share in shares) else 1
     for first in range(0, n_images, step):
         images = slice(first, first + step)
         embeddings = batch.embeddings[images]
-        inside = inside_of(shares[first], batch.grid)
+        if inside is None or inside.share is not shares[first]:
+            inside = inside_of(shares[first], batch.grid)
         yield Patches(
             embeddings[:, inside.patches][:, :, None],
             batch.positions[images],
@@ -329,11 +337,13 @@ class Points(NamedTuple):
     """The patches of many images: (n_points, n_features), and where each is from.
 
     ``numbers`` count all patches of all images, in order; None: every one is there.
+    ``folder`` is where their file is, if they are in one.
     """
 
     embeddings: Float32Array
     grid: tuple[int, int]
     numbers: Int64Array | None
+    folder: Path | None = None
 
     def origins(self, indices: Int64Array) -> Int64Array:
         """Return image, row and column of some points, (n, 3) int64."""
@@ -342,53 +352,29 @@ class Points(NamedTuple):
         return np.stack([image, *np.divmod(patch, self.grid[1])], axis=1)
 
 
-def _check_room(
-    n_images: int, image_bytes: int, n_features: int, n_held: int = 0
-) -> None:
-    """Raise unless there is memory for the patches of images, and their coreset.
-
-    Those of the first ``n_held`` are in memory already.
-    """
-    free = available_memory() + n_held * image_bytes
-    needed = int(PEAK * n_images * image_bytes)
-    if needed <= free:
-        return
-    fit = int(free / PEAK / image_bytes)
-    side = math.sqrt(free / needed)
-    raise MemoryError(
-        f"The patches of {n_images} images, {image_bytes // (4 * n_features):,} of "
-        f"{n_features} features each, take {needed / 1e9:.3g} GB while a coreset is "
-        f"chosen; {free / 1e9:.3g} GB are free. Fit {fit} images, or set image_size to "
-        f"{side:.2g} of its sides, or a region."
-    )
-
-
-def gather(batches: Iterable[Patches], n_images: int | None) -> Points:
+def gather(
+    batches: Iterable[Patches],
+    n_images: int | None,
+    room: Room | None = None,
+    journal: Journal | None = None,
+) -> Points:
     """Return the patches of all batches, without a second copy of them.
 
-    Where the number of images is known, skipped ones included, the array is made at
-    once; memory that is never filled is never touched. Otherwise it grows in place.
-    Raises MemoryError at the first batch if all would not fit.
+    They are where ``room`` says; a ``journal`` has them already. Raises MemoryError at
+    the first batch if there is no room for all.
     """
-    whole, n_points, n_seen = np.empty((0, 0), np.float32), 0, 0
     numbers: list[Int64Array] = []
-    for batch in batches:
-        rows = batch.embeddings.reshape(-1, batch.embeddings.shape[3])
-        n_new, grid = len(batch.embeddings), batch.grid
-        if not n_points:
-            n_expected = (n_images or n_new) * (len(rows) // n_new)
-            _check_room(n_images or n_new, rows.nbytes // n_new, rows.shape[1])
-            whole = np.empty((n_expected, rows.shape[1]), np.float32)
-        if n_points + len(rows) > len(whole):
-            shape = (n_points + len(rows), rows.shape[1])
-            _check_room(n_seen + n_new, rows.nbytes // n_new, rows.shape[1], n_seen)
-            whole.resize(shape, refcheck=False)  # nobody else has seen it
-        whole[n_points : n_points + len(rows)] = rows
-        n_points += len(rows)
-        if batch.inside is not None:
-            own = np.flatnonzero(batch.inside.patches)
-            first = np.arange(n_seen, n_seen + n_new)[:, None]
-            numbers.append((first * (grid[0] * grid[1]) + own).ravel())
-        n_seen += n_new
+    n_seen, grid = 0, (0, 0)
+    with Rows(room or Room.of(), n_images) as held:
+        for batch in batches:
+            n_new, grid = len(batch.embeddings), batch.grid
+            if journal is None:
+                held.add(batch.embeddings.reshape(-1, batch.embeddings.shape[3]), n_new)
+            if batch.inside is not None:
+                own = np.flatnonzero(batch.inside.patches)
+                first = np.arange(n_seen, n_seen + n_new)[:, None]
+                numbers.append((first * (grid[0] * grid[1]) + own).ravel())
+            n_seen += n_new
+        whole, folder = held.whole() if journal is None else journal.whole()
     found = np.concatenate(numbers) if numbers else None
-    return Points(whole[:n_points], grid, found)
+    return Points(whole, grid, found, folder)

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import numpy as np
+
+from adlib._typing import Float32Array
 from adlib.estimators._calibration import Calibration
 from adlib.thresholds import conformal_rate_interval
 
@@ -29,6 +32,15 @@ def threshold_text(
     least = "at most" if calibration.kind == "conformal" else "about"
     rate = _percent(calibration.review_rate)
     return f"{text}{least} {rate} of good parts do not pass"
+
+
+def zones_text(scales: Float32Array, pixel_threshold: float | None) -> str:
+    """Say what the pixel thresholds of zones are."""
+    text = "{}x{} zones".format(*scales.shape)
+    if pixel_threshold is None:
+        return f"{text} without pixel thresholds"
+    limits = pixel_threshold * scales.astype(np.float64)
+    return f"{text}, pixel thresholds {limits.min():.6g} to {limits.max():.6g}"
 
 
 def _origin(calibration: Calibration) -> str:

@@ -19,6 +19,7 @@ from adlib._validation import (
     describe,
     refusal,
 )
+from adlib.estimators._zones import Zones
 from adlib.metrics._checks import EIGHT_CONNECTED, PLANE, check_map
 
 SHORTEST = 3  # points of a line around anything
@@ -41,6 +42,11 @@ class Region(Short):
         contours: Closed lines around it and around its holes, (n, 2) float64 each, of
             rows and columns.
         area_mm2: Its area in square millimetres, where a scale was given; else None.
+        threshold: The pixel threshold that it lies above; with ``zones`` that of
+            ``zone``, as floats round it.
+        zone: With ``zones`` (row, column) of the zone of ``worst_pixel``, which is then
+            where the map is the most times its zone's threshold, and ``peak`` is the
+            map's value there; else None.
     """
 
     box: tuple[int, int, int, int]
@@ -50,6 +56,8 @@ class Region(Short):
     worst_pixel: tuple[int, int]
     contours: tuple[Float64Array, ...]
     area_mm2: float | None = None
+    threshold: float | None = None
+    zone: tuple[int, int] | None = None
 
     def as_dict(self) -> dict[str, Any]:
         """Return the attributes as numbers and lists, for JSON."""
@@ -64,6 +72,7 @@ def find_regions(
     size: tuple[int, int] | None = None,
     least_area: float = 0.0,
     mm_per_pixel: float | None = None,
+    zones: Zones | None = None,
 ) -> list[Region]:
     """Return the connected areas of an anomaly map above a threshold.
 
@@ -76,9 +85,12 @@ def find_regions(
             that of the map.
         least_area: Smaller areas are left out, in pixels of the image.
         mm_per_pixel: Side of a pixel of the image in millimetres, for ``area_mm2``.
+        zones: The ``zones`` of the ``Inspection`` with this map, where the detector has
+            zones: the threshold is that of the map divided by their scales.
 
     Returns:
-        One ``Region`` an area, in the order of their peaks, the highest first.
+        One ``Region`` an area, in the order of their peaks, the highest first (with
+        zones that whose peak is the most times its threshold).
 
     Raises:
         TypeError, ValueError: An argument is not as stated.
@@ -104,7 +116,11 @@ def find_regions(
     least_area = check_least_area(least_area, owner)
     if mm_per_pixel is not None:
         mm_per_pixel = check_positive(mm_per_pixel, "mm_per_pixel", owner)
-    return regions_above(values, threshold, (height, width), least_area, mm_per_pixel)
+    if zones is not None and zones.numbers.shape != values.shape:
+        rule = f"None or the Zones of this map, {values.shape}"
+        raise ValueError(refusal("zones", owner, rule, describe(zones)))
+    sides = height, width
+    return regions_above(values, threshold, sides, least_area, mm_per_pixel, zones)
 
 
 def regions_above(
@@ -113,18 +129,19 @@ def regions_above(
     size: tuple[int, int],
     least_area: float,
     mm_per_pixel: float | None = None,
+    zones: Zones | None = None,
 ) -> list[Region]:
     """Return what ``find_regions`` does, of checked arguments."""
-    if not values.max() > threshold:  # of most images
+    shown = values if zones is None else zones.relative(values)
+    if not shown.max() > threshold:  # of most images
         return []
-    labels, n_found = ndimage.label(values > threshold, EIGHT_CONNECTED)
+    labels, n_found = ndimage.label(shown > threshold, EIGHT_CONNECTED)
     scale = np.array(size) / values.shape
     numbers = np.arange(1, n_found + 1)
     areas = np.bincount(labels.ravel(), minlength=n_found + 1)[1:] * scale.prod()
-    peaks = ndimage.maximum(values, labels, numbers)
     means = ndimage.mean(values, labels, numbers)
-    places = ndimage.maximum_position(values, labels, numbers)
-    found = []
+    places = ndimage.maximum_position(shown, labels, numbers)
+    found: list[tuple[float, Region]] = []
     for i, where in enumerate(ndimage.find_objects(labels)):
         if areas[i] < least_area:
             continue
@@ -135,18 +152,24 @@ def regions_above(
             np.ceil(last * scale).astype(int).tolist(),
         )
         row, column = ((np.array(places[i]) + 0.5) * scale).astype(int).tolist()
-        lines = _lines(values, labels, i + 1, threshold, first, last)
+        lines = _lines(shown, labels, i + 1, threshold, first, last)
+        zone, limit = None, threshold
+        if zones is not None:
+            zone = zones.place(*places[i])
+            limit *= float(zones.scales[zone])
         region = Region(
             box=(top, left, bottom, right),
             area=float(areas[i]),
-            peak=float(peaks[i]),
+            peak=float(values[places[i]]),
             mean=float(means[i]),
             worst_pixel=(row, column),
             contours=tuple((line + 0.5) * scale for line in lines),
             area_mm2=None if mm_per_pixel is None else areas[i] * mm_per_pixel**2,
+            threshold=limit,
+            zone=zone,
         )
-        found.append(region)
-    return sorted(found, key=lambda region: -region.peak)
+        found.append((float(shown[places[i]]), region))
+    return [region for _, region in sorted(found, key=lambda one: -one[0])]
 
 
 def _lines(

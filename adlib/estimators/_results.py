@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from functools import lru_cache
+from functools import cached_property, lru_cache
 from typing import NamedTuple
 
 import numpy as np
@@ -20,7 +20,8 @@ HALF = 0.5  # of a patch or pixel: with as much of it in the region it counts
 LEAST_WEIGHT = 0.01  # of the patches inside in the value of a pixel that counts
 
 
-class Inside(NamedTuple):
+@dataclass(frozen=True, eq=False)
+class Inside:
     """Which patches lie in the region of interest, (grid_height, grid_width) bool.
 
     ``share`` is how much of each pixel does, (height, width) in [0, 1].
@@ -43,8 +44,9 @@ class Inside(NamedTuple):
         whole[:, self.patches] = patch_scores.reshape(n_images, -1)
         return whole
 
+    @cached_property
     def weights(self) -> Float32Array:
-        """Return what a map of scores that are 0 outside is multiplied by.
+        """What a map of scores that are 0 outside is multiplied by.
 
         A pixel in the region is then the mean of the patches inside, each with the
         weight that upsampling and blur give it there; others are 0.
@@ -76,7 +78,7 @@ class Scored(NamedTuple):
         if self.maps is not None:
             return self.maps
         maps = anomaly_maps(self.patch_scores, size)
-        return maps if self.inside is None else maps * self.inside.weights()
+        return maps if self.inside is None else maps * self.inside.weights
 
     def worst_places(self) -> Float64Array:
         """Return the centre of each image's highest value as shares of its sides."""

@@ -37,6 +37,7 @@ if TYPE_CHECKING:
 RECORDED = ("torch", "timm", "numpy", "scikit-learn")
 BACKBONE_PREFIX = "backbone."
 MAX_FLOAT = sys.float_info.max
+MOST_SCALE = 1e30  # of a zone: those of fit are near 1
 # Where the detectors are that a model file may hold; imported only when needed.
 DETECTORS = {
     "PaDiM": "adlib.estimators",
@@ -61,6 +62,8 @@ ADDED_LATER: dict[str, Any] = {
     "region": None,
     "resize": "stretch",
     "align": None,
+    "zones": None,
+    "cache": None,
 }
 IMAGE, REFERENCE = "image", "reference"  # what a header says of align; the tensor
 MASK, FUNCTION = "mask", "function"  # what a header says of a region
@@ -158,12 +161,13 @@ def save_detector(
     ``packages`` are those whose versions are noted beyond the ones that all need.
     """
     backbone, calibration = detector.backbone_, detector.calibration_
-    left_out = detector.left_out_scores_
+    left_out, scales = detector.left_out_scores_, detector.zone_scales_
     shared = {
         "grid": list(detector.grid_),
         "threshold": detector._threshold(),
         "pixel_threshold": detector._finite("pixel_threshold_"),
         "review_threshold": detector._threshold("review_threshold_"),
+        "zone_scales": None if scales is None else scales.ravel().tolist(),
         "calibration": calibration and calibration._asdict(),
         "left_out_scores": None if left_out is None else left_out.tolist(),
         "training_images": detector.training_images_,
@@ -186,6 +190,8 @@ def save_detector(
     parameters = detector.get_params(deep=False)
     if REGION in parameters:
         parameters[REGION] = kind
+    if "cache" in parameters:  # a place on this machine
+        parameters["cache"] = None
     if detector._alignment is not None:
         parameters["align"] = IMAGE
         arrays[REFERENCE] = detector._alignment.reference
@@ -217,6 +223,13 @@ def restore_detector(
     left_out = None
     if state.get("left_out_scores") is not None:  # older files know none
         left_out = np.array(numbers(state, "left_out_scores", float), np.float32)
+    scales = None
+    if settings.zones is not None:
+        rows, columns = settings.zones
+        found = numbers(state, "zone_scales", float, length=rows * columns)
+        if not 1 / MOST_SCALE <= min(found) <= max(found) <= MOST_SCALE:
+            raise damaged("zone_scales", "positive numbers")
+        scales = np.array(found, np.float32).reshape(rows, columns)
     names = state.get("training_images")
     if not _are_texts(names):
         raise damaged("training_images", "a list of names")
@@ -246,7 +259,7 @@ def restore_detector(
     detector._take_over(_calibration_of(state))
     detector.threshold_, detector.pixel_threshold_ = thresholds[:2]
     detector.review_threshold_ = thresholds[2]
-    detector.grid_ = (height, width)
+    detector.grid_, detector.zone_scales_ = (height, width), scales
     detector.left_out_scores_, detector.examination_ = left_out, None
     detector.training_images_, detector.training_digests_ = names, digests
     detector.skipped_ = []

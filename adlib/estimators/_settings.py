@@ -5,7 +5,15 @@ from __future__ import annotations
 import os
 from collections.abc import Callable, Sequence
 from functools import wraps
-from typing import Any, Concatenate, NamedTuple, ParamSpec, TypeVar, get_args
+from typing import (
+    TYPE_CHECKING,
+    Any,
+    Concatenate,
+    NamedTuple,
+    ParamSpec,
+    TypeVar,
+    get_args,
+)
 
 from adlib._device import resolve_device
 from adlib._threads import at_most
@@ -20,12 +28,16 @@ from adlib._validation import (
     refusal,
 )
 from adlib.estimators._regions import check_least_area
+from adlib.estimators._zones import check_zones
 from adlib.features._backbone import Precision, Runtime, check_name
 from adlib.features._embedding import Embedding
 from adlib.images._align import Alignment
 from adlib.images._pixels import ColorOrder, PixelFormat
 from adlib.images._region import RegionOfInterest
 from adlib.images._stream import OnError
+
+if TYPE_CHECKING:
+    from adlib.estimators._resume import Journal
 
 P = ParamSpec("P")
 Result = TypeVar("Result")
@@ -59,8 +71,10 @@ class Settings(NamedTuple):
     on_error: OnError
     progress: bool
     random_state: int | None
+    zones: tuple[int, int] | None
     region: RegionOfInterest | None = None  # a fitted detector's own, as is
     alignment: Alignment | None = None
+    journal: Journal | None = None  # of a fit that goes on after it was killed
 
 
 def check_settings(detector: Any) -> Settings:
@@ -71,8 +85,9 @@ def check_settings(detector: Any) -> Settings:
     if workers is not None:
         workers = check_int(workers, "n_workers", owner, low=1)
     precision, runtime = check_runtime(detector.precision, detector.runtime, owner)
+    image_size = check_image_size(detector.image_size, "image_size", owner)
     return Settings(
-        check_image_size(detector.image_size, "image_size", owner),
+        image_size,
         PixelFormat(
             check_option(detector.color, "color", owner, get_args(ColorOrder)),
             None if white is None else check_positive(white, "max_value", owner),
@@ -87,6 +102,7 @@ def check_settings(detector: Any) -> Settings:
         check_option(detector.on_error, "on_error", owner, get_args(OnError)),
         check_bool(detector.progress, "progress", owner),
         check_random_state(detector.random_state, "random_state", owner),
+        check_zones(detector.zones, image_size, owner),
     )
 
 

@@ -127,6 +127,10 @@ def _check_detector(detector: AnomalyDetector, owner: str) -> None:
     if detector.align is not None:
         rule = "None: no exported file can align images"
         raise ValueError(refusal("align of the detector", owner, rule, "an image"))
+    if detector.zones is not None:
+        rule = "None: an exported file has one pixel threshold"
+        came = describe(detector.zones)
+        raise ValueError(refusal("zones of the detector", owner, rule, came))
     if callable(detector.region_):
         rule = "a mask or polygons: no file can hold a function"
         came = "a function"

@@ -56,7 +56,7 @@ class Whole(nn.Module):
             places[kept] = np.arange(len(kept))
             self.register_buffer("_kept", torch.from_numpy(kept))
             self.register_buffer("_places", torch.from_numpy(places))
-            self.register_buffer("_weights", torch.from_numpy(inside.weights()))
+            self.register_buffer("_weights", torch.from_numpy(inside.weights))
         self._map_size = self._size if map_size is None else map_size
         self._embedding = _Embedding(detector)
         self._scores = _PatchScores(detector, n_patches)

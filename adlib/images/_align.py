@@ -7,7 +7,7 @@ from typing import Any, TypeAlias
 
 import numpy as np
 
-from adlib._typing import AnyArray, Float32Array, Float64Array, UInt8Array
+from adlib._typing import AnyArray, Float32Array, Float64Array, Int32Array, UInt8Array
 from adlib._validation import describe, refusal
 from adlib.exceptions import AlignmentError, ImageError
 from adlib.images._decode import read_image
@@ -155,6 +155,19 @@ def aligned(pixels: Float32Array, place: Float64Array) -> Float32Array:
     size = pixels.shape[1::-1]
     moved = cv.warpAffine(pixels, place, size, flags=flags, borderMode=border)
     return np.asarray(moved)
+
+
+def put_back_numbers(numbers: Int32Array, place: Float64Array) -> Int32Array:
+    """Return whole numbers of an aligned image as they lie over the image.
+
+    Each place has the nearest number, beyond the reference's edge, too.
+    """
+    cv = _opencv()
+    flags, border = cv.INTER_NEAREST, cv.BORDER_REPLICATE
+    size = numbers.shape[::-1]
+    plane = numbers.astype(np.float32)  # whole up to 2^24
+    moved = cv.warpAffine(plane, place, size, flags=flags, borderMode=border)
+    return np.asarray(moved).astype(np.int32)
 
 
 def put_back(plane: Float32Array, place: Float64Array) -> Float32Array:

@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+import os
+from pathlib import Path
+
 import numpy as np
 from numpy.typing import ArrayLike
 
 from adlib._device import resolve_device
 from adlib._progress import ProgressBar
+from adlib._scratch import scratch_array
 from adlib._threads import undivided
 from adlib._typing import Float32Array, Int64Array
 from adlib._validation import check_int, check_random_state
@@ -24,6 +28,7 @@ def greedy_coreset(
     random_state: int | None = None,
     device: str = "auto",
     progress: bool = False,
+    scratch: str | os.PathLike[str] | None = None,
 ) -> Int64Array:
     """Select points by greedy k-center, each the farthest from those before it.
 
@@ -40,6 +45,8 @@ def greedy_coreset(
         device: "cpu", "cuda", "cuda:N", or "auto" for the GPU where there is one. The
             selection is the same on each.
         progress: Show a bar with the covering radius once two seconds have passed.
+        scratch: Where ``X`` is memory-mapped, a folder for files of what grows with
+            ``n_points`` and ``size``, too; they are gone at the end. None: memory.
 
     Returns:
         Indices into ``X`` in order of selection, (size,) int64, all different.
@@ -48,6 +55,7 @@ def greedy_coreset(
         TypeError: ``X`` does not hold real numbers, or a parameter is of another kind.
         ValueError: ``X`` is empty, not 2-D or not finite; ``size`` or ``start`` lies
             outside its range; ``device`` asks for a GPU and there is none.
+        OSError: The disk of ``scratch`` has no room.
 
     Note:
         Distances are summed in float64 over the float32 coordinates; ties go to the
@@ -55,8 +63,8 @@ def greedy_coreset(
         O(n_points * size * m) in products of sketches (projected, rounded points), most
         of them skipped, where m is how many principal components hold 94 % of the
         variance. On a CPU, memory beyond ``X``: 4 (m + 4) + 40 bytes a point at most,
-        the selected rows, and under 64 MiB. On a GPU: ``X``, half as much again, and a
-        few GiB at most.
+        the selected rows, and under 64 MiB; with ``scratch`` 20 bytes a point, and the
+        rest in files. On a GPU: ``X``, half as much again, and a few GiB at most.
 
     References:
         1. T. F. Gonzalez, "Clustering to minimize the maximum intercluster distance",
@@ -88,23 +96,29 @@ def greedy_coreset(
         if place == "cpu":
             from adlib.neighbors._cpu.coreset import select  # noqa: PLC0415
 
-            return select(points, size, first, report)
+            folder = None if scratch is None else Path(scratch)
+            return select(points, size, first, report, folder)
         from adlib.neighbors._torch import coreset  # noqa: PLC0415
 
         return coreset.select(points, size, first, report, device=place)
 
 
 def random_projection(
-    X: Float32Array, n_features: int, *, random_state: int | None = None
+    X: Float32Array,
+    n_features: int,
+    *,
+    random_state: int | None = None,
+    scratch: Path | None = None,
 ) -> Float32Array:
     """Project points, (n_points, n_features_in), onto random Gaussian directions.
 
-    Expected squared distances are kept (Johnson and Lindenstrauss 1984).
+    Expected squared distances are kept (Johnson and Lindenstrauss 1984). With
+    ``scratch`` the result is in a file of that folder.
     """
     rows = as_points(X, "X", "random_projection")
     rng, shape = np.random.default_rng(random_state), (rows.shape[1], n_features)
     directions = rng.normal(0.0, n_features**-0.5, shape).astype(np.float32)
-    projected = np.empty((len(rows), n_features), np.float32)
+    projected = scratch_array((len(rows), n_features), np.float32, scratch)
     for first in range(0, len(rows), ROWS_AT_ONCE):
         part = slice(first, first + ROWS_AT_ONCE)
         with undivided():

@@ -17,6 +17,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from itertools import pairwise
+from pathlib import Path
 from typing import Any, NamedTuple, Protocol
 
 import numpy as np
@@ -61,10 +62,15 @@ class News(NamedTuple):
 Ask = Callable[[str, Sequence[Any]], list[Any]]
 
 
-def new_shard(points: Float32Array, size: int, device: str = "cpu") -> Shard:
-    """Return a shard of some points for a selection of ``size`` picks in all."""
+def new_shard(
+    points: Float32Array, size: int, device: str = "cpu", scratch: Path | None = None
+) -> Shard:
+    """Return a shard of some points for a selection of ``size`` picks in all.
+
+    On a CPU, what grows with the points is in files of the folder ``scratch``, if any.
+    """
     if device == "cpu":
-        return on_cpu.Shard(points, size)
+        return on_cpu.Shard(points, size, scratch)
     from adlib.neighbors._torch import coreset as on_torch  # noqa: PLC0415
 
     return on_torch.Shard(points, size, device)

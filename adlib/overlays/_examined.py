@@ -9,7 +9,7 @@ import numpy as np
 from PIL import Image, ImageDraw, ImageFont
 
 from adlib._files import replacing
-from adlib._typing import Float32Array
+from adlib._typing import Float32Array, Float64Array
 from adlib._validation import refusal
 from adlib.estimators import AnomalyDetector, Examination
 from adlib.images import Images, open_source
@@ -70,13 +70,19 @@ def save_examined(
     check_outside(roots_of(X), [Path(folder)], OWNER)
     found = model.examine(X) if examination is None else examination
     source = open_source(X, OWNER, PixelFormat(model.color, model.max_value))
-    items = list(source.items)
+    items, alignment = list(source.items), model._ready().alignment
 
-    def pixels(position: int) -> Image.Image:
+    def shown(position: int, patch: tuple[int, int] | None = None) -> Image.Image:
         if position >= len(items):
             rule, came = "the training images", f"{len(items)} images"
             raise ValueError(refusal("X", OWNER, rule, came))
-        return _shown(source.load(items[position]))
+        image = _shown(source.load(items[position]))
+        if patch is not None:
+            place = np.eye(2, 3)
+            if alignment is not None:  # patches lie in the image as it was moved
+                place = alignment.find(source.read(items[position]), OWNER)
+            _mark(image, patch, place, model)
+        return image
 
     target, saved = Path(folder), []
     target.mkdir(parents=True, exist_ok=True)
@@ -88,16 +94,15 @@ def save_examined(
         saved.append(path)
 
     for number, one in enumerate(found.stand_out, 1):
-        images = [_marked(pixels(one.position), one.patch, model)]
+        images = [shown(one.position, one.patch)]
         text = f"{one.path}: score {one.score:.4g}, the others' limit {found.limit:.4g}"
         if one.compared_position is not None and one.compared_patch is not None:
-            other = pixels(one.compared_position)
-            images.append(_marked(other, one.compared_patch, model))
+            images.append(shown(one.compared_position, one.compared_patch))
             text += f"\nnearest patch in {one.compared_with}"
         save(f"stands_out_{number:03d}.png", images, text)
     for number, pair in enumerate(found.near_duplicates, 1):
         text = f"{pair.paths[0]}\n{pair.paths[1]}"
-        images = [pixels(position) for position in pair.positions]
+        images = [shown(position) for position in pair.positions]
         save(f"nearly_the_same_{number:03d}.png", images, text)
     return saved
 
@@ -109,21 +114,28 @@ def _shown(pixels: Float32Array) -> Image.Image:
     return image.resize((width, HEIGHT))
 
 
-def _marked(
-    image: Image.Image, patch: tuple[int, int], model: AnomalyDetector
-) -> Image.Image:
+def _mark(
+    image: Image.Image,
+    patch: tuple[int, int],
+    place: Float64Array,
+    model: AnomalyDetector,
+) -> None:
     """Draw a box around a patch and those beside it.
 
-    Of an image that was aligned: where its part lies in the reference.
+    ``place`` says where the patches lie that were moved to a reference, (2, 3).
     """
-    place = model._box((image.height, image.width))  # in image_size
+    box = model._box((image.height, image.width))  # in image_size
     first = np.array(patch) - MARGIN
-    corners = np.array([first, first + 2 * MARGIN + 1])
-    corners = corners / model.grid_ * model._size - place[:2]
-    corners = corners / place[2:] * (image.height, image.width)
-    box = corners[:, ::-1].ravel().tolist()
-    ImageDraw.Draw(image).rectangle(box, outline=ORANGE, width=3)
-    return image
+    (top, left), (bottom, right) = (
+        corner / model.grid_ * model._size for corner in (first, first + 2 * MARGIN + 1)
+    )
+    corners = np.array([[left, top], [right, top], [right, bottom], [left, bottom]])
+    # The centre of the first pixel is 0 there, and 0.5 here.
+    moved = (corners - 0.5) @ place[:, :2].T + place[:, 2] + 0.5
+    moved = (moved - (box.left, box.top)) / (box.width, box.height)
+    moved *= image.width, image.height
+    outline = moved.ravel().tolist()
+    ImageDraw.Draw(image).polygon(outline, outline=ORANGE, width=3)
 
 
 def _side_by_side(images: list[Image.Image], text: str) -> Image.Image:

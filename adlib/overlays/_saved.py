@@ -49,9 +49,10 @@ def save_overlays(
     """Save each image with its anomaly map, score and verdict as a PNG.
 
     Colour and a contour begin at the model's pixel threshold (``pixel_threshold_``;
-    where there is none, at ``threshold_``), and colour is strongest at 1.5 times that,
-    the same in all pictures. Score and verdict stand on a strip below the image, which
-    covers nothing; images narrower than 256 pixels are enlarged by a whole number.
+    where there is none, at ``threshold_``; with ``zones`` at each zone's own), and
+    colour is strongest at 1.5 times that, the same in all pictures. Score and verdict
+    stand on a strip below the image, which covers nothing; images narrower than 256
+    pixels are enlarged by a whole number.
 
     Args:
         model: A fitted or exported detector with a threshold.
@@ -136,7 +137,9 @@ def save_overlays(
         with tempfile.TemporaryDirectory(prefix=".adlib-", dir=target) as drawing:
             numbers = map(Path, map(str, itertools.count()))
             drawn = draw(Path(drawing), lambda _: next(numbers))
-            found = [(replace(result, map=None), path) for result, path in drawn]
+            found = [
+                (replace(result, map=None, zones=None), path) for result, path in drawn
+            ]
             found.sort(key=lambda one: np.inf if one[1] is None else -one[0].score)
             saved = []
             for rank, (result, path) in enumerate(found, 1):
@@ -257,7 +260,10 @@ def _picture(
     times = min(-(-NARROWEST // width), TALLEST // height)
     if times > 1:
         pixels = pixels.repeat(times, axis=0).repeat(times, axis=1)
-    shown = large_alone(result.map, low, (height, width), least_area)
+    shown, limit = result.map, f"{low:.4g}"
+    if result.zones is not None:
+        shown, limit = result.zones.relative(shown), "its zone's threshold"
+    shown = large_alone(shown, low, (height, width), least_area)
     drawn = overlay(pixels, shown, low, 1.5 * low, contour=True)
     size = max(12.0, min(max(drawn.size) / 36, drawn.width / 21))
     font = ImageFont.load_default(size)
@@ -267,7 +273,7 @@ def _picture(
     texts = f"{result.score:.4g}", f"{threshold:.4g}"
     if texts[0] == texts[1]:  # show on which side of the threshold the score lies
         texts = f"{result.score:.9g}", f"{threshold:.9g}"
-    lines = (f"score {texts[0]}, threshold {texts[1]}", f"outline: map above {low:.4g}")
+    lines = (f"score {texts[0]}, threshold {texts[1]}", f"outline: map above {limit}")
     gap = size / 2
     badge = font.getlength(verdict) + 2 * gap
     needed = badge + 2 * gap + max(font.getlength(line) for line in lines)

@@ -162,7 +162,9 @@ def measure_pod(
     Note:
         Each defect is drawn on the next good image in a random order. Where there are
         fewer images than defects of a curve, images are used again, and then the trials
-        are less independent than the bounds suppose. Memory is bounded by a batch.
+        are less independent than the bounds suppose. Memory is bounded by a batch. With
+        ``align`` the detector's region is where the reference has it, and defects whose
+        images cannot be aligned count as missed.
 
     Example:
         >>> import numpy as np
@@ -266,10 +268,14 @@ def _trials(
 
 
 def _score(model: AnomalyDetector, source: Source, description: str) -> Float64Array:
-    """Return the scores of a source, (n_images,), under a bar of its own name."""
-    images = Pass(embed(source, model._embedder(), model._ready(), description))
-    scores = [model._image_scores(patches) for patches in images]
-    return np.concatenate(scores).astype(np.float64)
+    """Return the scores of a source, (n_images,), under a bar of its own name.
+
+    Images that cannot be aligned have minus infinity: nothing was found in them.
+    """
+    scores = np.full(source.n_items or 0, -np.inf)
+    for patches in Pass(embed(source, model._embedder(), model._ready(), description)):
+        scores[patches.positions] = model._image_scores(patches)
+    return scores
 
 
 def milliseconds(model: AnomalyDetector, source: Source) -> float:

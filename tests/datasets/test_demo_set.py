@@ -7,6 +7,7 @@ import shutil
 import sys
 import tracemalloc
 from collections import Counter
+from contextlib import contextmanager
 
 import numpy as np
 import pytest
@@ -212,19 +213,28 @@ def test_a_missing_package_is_named_with_how_to_get_it(tmp_path, monkeypatch):
     assert not list(tmp_path.iterdir())
 
 
-@pytest.fixture
-def few_plates(monkeypatch):
+@contextmanager
+def few_plates():
     """Make quick builds: two plates of a class to train with, one to test with."""
-    monkeypatch.setattr(_demo_set, "KINDS", ("crack",))
-    monkeypatch.setattr(_demo_set, "N_PLATES", 2)
-    monkeypatch.setattr(_demo_set, "N_GOOD_PLATES", 1)
-    monkeypatch.setattr(_demo_set, "N_DEFECTS", 2)
+    with pytest.MonkeyPatch.context() as monkeypatch:
+        monkeypatch.setattr(_demo_set, "KINDS", ("crack",))
+        monkeypatch.setattr(_demo_set, "N_PLATES", 2)
+        monkeypatch.setattr(_demo_set, "N_GOOD_PLATES", 1)
+        monkeypatch.setattr(_demo_set, "N_DEFECTS", 2)
+        yield
 
 
-@pytest.mark.usefixtures("few_plates")
-def test_plates_come_with_a_table_that_the_masks_bear_out(tmp_path):
-    root = demo_root(tmp_path, size=1024)
-    assert demo_root(tmp_path, size=1024) == root
+@pytest.fixture(scope="module")
+def plates(tmp_path_factory):
+    """A small set of plates; tests must not change it."""
+    with few_plates():
+        return demo_root(tmp_path_factory.mktemp("plates"), size=1024)
+
+
+def test_plates_come_with_a_table_that_the_masks_bear_out(plates):
+    root = plates
+    with few_plates():
+        assert demo_root(root.parent, size=1024) == root
     samples = read_samples(root)
     counts = Counter((s.class_name, s.split, s.defect_type) for s in samples)
     for name in ("aligned", "turned"):
@@ -249,28 +259,33 @@ def test_plates_come_with_a_table_that_the_masks_bear_out(tmp_path):
         assert int(row["size_px"]) == max(np.ptp(down), np.ptp(right)) + 1
 
 
-@pytest.mark.usefixtures("few_plates")
-def test_a_second_build_of_plates_writes_the_same_bytes(tmp_path):
-    first, second = (demo_root(tmp_path / one, size=1024) for one in "ab")
-    assert contents(first) == contents(second)
+def test_a_second_build_of_plates_writes_the_same_bytes(plates, tmp_path):
+    with few_plates():
+        again = demo_root(tmp_path, size=1024)
+    assert contents(again) == contents(plates)
 
 
+# The smallest defect and the largest; those between them are slow tests.
+INDICES = [0, *(pytest.param(i, marks=pytest.mark.slow) for i in range(1, 5)), 5]
+
+
+@pytest.mark.parametrize("index", INDICES)
 @pytest.mark.parametrize("kind", KINDS)
-def test_a_flawed_plate_equals_its_twin_outside_of_its_mask(kind):
-    for index, wanted in enumerate(_demo_parts.SIZES):
-        flawed = _demo_parts.flawed_plate(1024, "turned", kind, index)
-        changed = flawed.image != flawed.clean
-        assert not changed[~flawed.mask].any()
-        assert changed[flawed.mask].mean() > 0.6
-        assert abs(_demo_parts.extent(flawed.mask) - wanted) <= 1 + 0.1 * wanted
+def test_a_flawed_plate_equals_its_twin_outside_of_its_mask(kind, index):
+    wanted = _demo_parts.SIZES[index]
+    flawed = _demo_parts.flawed_plate(1024, "turned", kind, index)
+    changed = flawed.image != flawed.clean
+    assert not changed[~flawed.mask].any()
+    assert changed[flawed.mask].mean() > 0.6
+    assert abs(_demo_parts.extent(flawed.mask) - wanted) <= 1 + 0.1 * wanted
 
 
-def test_a_defect_lies_on_the_plate():
-    for index in range(6):
-        rng = _demo_parts.plate_generator("turned", "hole", index)
-        depth = _demo_parts.plate(1024, "turned", rng).depth
-        flawed = _demo_parts.flawed_plate(1024, "turned", "hole", index)
-        assert depth[flawed.mask].min() > 0
+@pytest.mark.parametrize("index", INDICES)
+def test_a_defect_lies_on_the_plate(index):
+    rng = _demo_parts.plate_generator("turned", "hole", index)
+    depth = _demo_parts.plate(1024, "turned", rng).depth
+    flawed = _demo_parts.flawed_plate(1024, "turned", "hole", index)
+    assert depth[flawed.mask].min() > 0
 
 
 def test_aligned_plates_overlap_and_turned_ones_do_not():

@@ -83,6 +83,7 @@ PARAMETERS = {
         PatchCore,
         {"region": lambda pixels: pixels > 100},
     ),
+    "zones": (PatchCore, {"zones": (2, 2)}),
     "letterboxed": (PatchCore, {"resize": "letterbox", "image_size": (64, 96)}),
     "at random": (PatchCore, {"selection": "random"}),
     "random weights": (PatchCore, {"weights": None, "random_state": 3}),
@@ -230,6 +231,7 @@ def test_large_requests_travel_in_pieces(good, client, monkeypatch, tmp_path):
         ({"model": "PatchCore"}, TypeError, "model of .*a PatchCore or a PaDiM"),
         ({"client": None}, TypeError, r"client of .* dask\.distributed\.Client"),
         ({"n_shards": 0}, ValueError, "n_shards of .*at least 1; got 0"),
+        ({"model": PatchCore(cache="here")}, ValueError, "cache of .*None.*got 'here'"),
         ({"model": PatchCore(projection=9)}, ValueError, "projection of .*None.*got 9"),
         (
             {"model": PatchCore(contamination=0.1)},

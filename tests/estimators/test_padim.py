@@ -132,15 +132,26 @@ def test_principal_components_are_those_of_scikit_learn(learned, good):
     np.testing.assert_allclose(overlap, 1.0, atol=1e-4)
 
 
-@pytest.mark.parametrize("batch_size", [1, 5, 64])
-def test_principal_components_are_of_the_first_images_however_batched(batch_size):
+COMPONENTS = {"image_size": 32, "channels": "pca", "n_channels": 3}
+
+
+@pytest.fixture(scope="module")
+def by_32():
+    """Forty images, what the first 32 have as components, and scores of all."""
     images = np.random.default_rng(0).random((40, 32, 32), dtype=np.float32)
-    options = {"image_size": 32, "channels": "pca", "n_channels": 3}
-    model = padim(batch_size=batch_size, **options).fit(images)
-    first = padim(**options).fit(images[:32])
-    np.testing.assert_array_equal(model.directions_, first.directions_)
-    expected = padim(batch_size=32, **options).fit(images)
-    np.testing.assert_array_equal(model.score(images), expected.score(images))
+    first = padim(**COMPONENTS).fit(images[:32])
+    model = padim(batch_size=32, **COMPONENTS).fit(images)
+    return images, first.directions_, model.score(images)
+
+
+@pytest.mark.parametrize("batch_size", [1, pytest.param(5, marks=pytest.mark.slow), 64])
+def test_principal_components_are_of_the_first_images_however_batched(
+    batch_size, by_32
+):
+    images, directions, scores = by_32
+    model = padim(batch_size=batch_size, **COMPONENTS).fit(images)
+    np.testing.assert_array_equal(model.directions_, directions)
+    np.testing.assert_array_equal(model.score(images), scores)
 
 
 def test_image_scores_are_what_aggregation_says(learned, mixed):

@@ -241,8 +241,8 @@ def test_a_sliver_counts_by_its_best_patch():
     inside = Inside.of(share, (8, 8))
     assert inside.patches.sum() == 8
     assert inside.patches[:, 1].all()
-    assert np.isfinite(inside.weights()).all()
-    assert (inside.weights() > 0).any(axis=0).nonzero()[0].tolist() == [11]
+    assert np.isfinite(inside.weights).all()
+    assert (inside.weights > 0).any(axis=0).nonzero()[0].tolist() == [11]
 
 
 def test_polygons_hold_the_pixels_whose_centre_they_hold():

@@ -80,7 +80,16 @@ def agrees(detector, images, map_size=None):
         assert found.get("verdict", [wanted.verdict])[0] == wanted.verdict
 
 
-@pytest.mark.parametrize("name", list(DETECTORS))
+SLOW = ("paper-top_mean", "paper-reweighted")  # embeddings of a thousand channels
+
+
+@pytest.mark.parametrize(
+    "name",
+    [
+        pytest.param(name, marks=[pytest.mark.slow] * (name in SLOW))
+        for name in DETECTORS
+    ],
+)
 def test_every_option_scores_and_maps_as_the_detector_does(name):
     agrees(fitted(name), [*OTHERS, *GOOD[:1]])
 

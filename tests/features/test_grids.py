@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+from functools import cache
 
 import numpy as np
 import pytest
@@ -19,10 +20,20 @@ from tests.features.test_runtimes import openvino_or_skip
 
 RANDOM = {"weights": None, "random_state": 0}
 SMALL = "test_vit3"  # a ViT of 9 blocks, with a class token and a register, at 160x160
+TWO = [SMALL, pytest.param("test_vit", marks=pytest.mark.slow)]
 
 
-def transformer(name=SMALL, size=(64, 96), **changed):
+def made(name=SMALL, size=(64, 96), **changed):
     return Backbone(name, image_size=size, **RANDOM | changed)
+
+
+transformer = cache(made)  # a backbone never changes
+
+
+@cache
+def on_meta(name):
+    with torch.device("meta"):
+        return timm.create_model(name, **settings_of(name))
 
 
 def normalised(backbone, images):
@@ -142,16 +153,19 @@ def test_the_windows_of_swin_keep_their_size_and_weights():
         (SMALL, (70, 100), r"64 and 80 for 70, 96 and 112 for 100\.$"),
         ("test_vit", (70, 70), r"64 and 80 for 70\.$"),
         ("vit_small_patch14_dinov2", (320, 448), r"308 and 322 for 320\.$"),
-        ("swin_tiny_patch4_window7_224", (321, 320), r"320 and 324 for 321\.$"),
+        pytest.param(
+            "swin_tiny_patch4_window7_224",
+            (321, 320),
+            r"320 and 324 for 321\.$",
+            marks=pytest.mark.slow,
+        ),
         ("hiera_tiny_224", (320, 320), r"224 for 320\.$"),
         ("hiera_tiny_224", (2000, 2000), r"It takes 224 x 224 alone\.$"),
     ],
 )
 def test_a_size_that_a_network_does_not_take_is_refused(name, size, message):
-    with torch.device("meta"):
-        network = timm.create_model(name, **settings_of(name))
     with pytest.raises(ValueError, match=f"image_size of Backbone must be .*{message}"):
-        check_size(network, name, size)
+        check_size(copy.deepcopy(on_meta(name)), name, size)  # which changes it
 
 
 def test_images_of_another_size_are_refused():
@@ -166,7 +180,14 @@ def test_a_convolutional_network_takes_images_of_any_size():
     assert backbone(pixels(1, 70, 64))[0].shape[-2:] == (9, 8)
 
 
-@pytest.mark.parametrize("name", [SMALL, "test_vit", "swin_tiny_patch4_window7_224"])
+@pytest.mark.parametrize(
+    "name",
+    [
+        SMALL,
+        "test_vit",
+        pytest.param("swin_tiny_patch4_window7_224", marks=pytest.mark.slow),
+    ],
+)
 def test_a_transformer_takes_large_images_whole(name):
     """By tiles, windows would lie elsewhere, and positions be others."""
     assert transformer(name)._reach is None
@@ -186,7 +207,7 @@ def test_a_state_without_the_final_norm_is_read_as_it_was():
         torch.testing.assert_close(stage, wanted, rtol=1e-4, atol=1e-5)
 
 
-@pytest.mark.parametrize("name", [SMALL, "test_vit"])
+@pytest.mark.parametrize("name", TWO)
 @pytest.mark.parametrize("kind", [PatchCore, PaDiM])
 def test_a_detector_is_saved_with_its_size(kind, name, good, tmp_path):
     size = {"image_size": (64, 96), "progress": False, "device": "cpu"}
@@ -207,7 +228,7 @@ def test_a_detector_names_the_near_sizes_before_it_reads(tmp_path):
     ("way", "largest"),
     [({"runtime": "openvino"}, 2e-5), ({"precision": "bfloat16"}, 0.1)],
 )
-@pytest.mark.parametrize("name", [SMALL, "test_vit"])
+@pytest.mark.parametrize("name", TWO)
 def test_every_runtime_gives_the_maps(name, way, largest):
     if "runtime" in way:
         openvino_or_skip()
@@ -218,11 +239,11 @@ def test_every_runtime_gives_the_maps(name, way, largest):
 
 
 def test_the_size_is_part_of_the_fingerprint(tmp_path):
-    one, same, other = (transformer(size=(64, s)).fingerprint for s in (96, 96, 64))
+    one, same, other = (made(size=(64, s)).fingerprint for s in (96, 96, 64))
     assert one == same != other
     use_feature_cache(cache := FeatureCache(tmp_path, 10**8))
     try:
-        cold, warm = (transformer()(pixels(2, 64, 96))[0] for _ in range(2))
+        cold, warm = (made()(pixels(2, 64, 96))[0] for _ in range(2))
     finally:
         use_feature_cache(None)
     assert (cache.misses, cache.hits) == (2, 2)

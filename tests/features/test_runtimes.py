@@ -50,15 +50,22 @@ def backbone(way):
     return Backbone(**way)
 
 
-def test_maps_are_those_of_torch_float32(way, backbone):
+@pytest.fixture(scope="module")
+def plain():
+    return Backbone()
+
+
+def test_maps_are_those_of_torch_float32(way, backbone, plain):
     largest = 2e-5 if way["precision"] == "float32" else 0.1
-    for found, expected in zip(backbone(pixels()), Backbone()(pixels()), strict=True):
+    for found, expected in zip(backbone(pixels()), plain(pixels()), strict=True):
         assert found.dtype == torch.float32
         assert found.shape == expected.shape
         assert (found - expected).norm() <= largest * expected.norm()
 
 
-@pytest.mark.parametrize("shape", [(64, 64), (97, 65)])
+@pytest.mark.parametrize(
+    "shape", [(64, 64), pytest.param((97, 65), marks=pytest.mark.slow)]
+)
 def test_what_an_image_gives_does_not_depend_on_its_batch(backbone, shape):
     images = pixels(5, *shape)
     together = backbone(images)
@@ -67,10 +74,10 @@ def test_what_an_image_gives_does_not_depend_on_its_batch(backbone, shape):
             assert torch.equal(stage, whole[part])
 
 
-def test_what_is_saved_is_timms_float32(backbone):
-    state, plain = backbone.state(), Backbone().state()
-    assert state.keys() == plain.keys()
-    for name, tensor in plain.items():
+def test_what_is_saved_is_timms_float32(backbone, plain):
+    state, expected = backbone.state(), plain.state()
+    assert state.keys() == expected.keys()
+    for name, tensor in expected.items():
         assert torch.equal(state[name], tensor)
         assert state[name].dtype == tensor.dtype
 

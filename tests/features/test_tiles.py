@@ -100,8 +100,15 @@ def test_plans_fit_where_they_can(size):
     assert len(wide) >= len(tiles)
 
 
-@pytest.mark.parametrize("name", ["tf_efficientnet_lite0", "resnet18"])
-@pytest.mark.parametrize("size", [(416, 488), (501, 430)])
+@pytest.mark.parametrize(
+    ("size", "name"),
+    [
+        ((416, 488), "tf_efficientnet_lite0"),
+        ((416, 488), "resnet18"),
+        ((501, 430), "tf_efficientnet_lite0"),
+        pytest.param((501, 430), "resnet18", marks=pytest.mark.slow),
+    ],
+)
 def test_tiled_maps_are_those_of_the_whole(name, size):
     backbone = Backbone(name, weights=None, random_state=0)
     strides = [stage.stride for stage in backbone.stages]

@@ -67,7 +67,7 @@ def test_the_line_is_that_of_scikit_learn(seed):
     assert curve([curve.a90])[0] == pytest.approx(0.9)
 
 
-@pytest.mark.parametrize("seed", range(2))
+@pytest.mark.parametrize("seed", [0, pytest.param(1, marks=pytest.mark.slow)])
 def test_the_bound_is_that_of_a_search_over_all_lines(seed):
     found = drawn(seed)
     curve = fit_pod(SIZES, found)

@@ -36,6 +36,7 @@ def shrink(monkeypatch, block, tile, steps):
     """Let many rounds and tiles happen on few points."""
     monkeypatch.setattr(on_cpu, "BLOCK", block)
     monkeypatch.setattr(on_cpu, "WIDENING", 1 + tile % 4)
+    monkeypatch.setattr(on_cpu, "FIRST_ROWS", 7 * tile)
     monkeypatch.setattr(on_torch, "BLOCK", block)
     monkeypatch.setattr(on_torch, "STEPS", steps)
     monkeypatch.setattr(on_torch, "SIMILARITIES_AT_ONCE", tile * block)
@@ -224,6 +225,20 @@ def test_the_form_of_the_points_does_not_matter(variant):
     assert np.array_equal(
         greedy_coreset(variant(X), 30, start=4, device="cpu"), expected
     )
+
+
+@pytest.mark.parametrize("mapped", [True, False])
+def test_where_points_and_the_rest_are_held_does_not_matter(mapped, tmp_path):
+    X = np.random.default_rng(3).normal(size=(3000, 40)).astype(np.float32)
+    expected = greedy_coreset(X, 500, start=0, device="cpu")
+    np.testing.assert_array_equal(expected, reference.greedy_coreset(X, 500, 0))
+    if mapped:
+        np.save(tmp_path / "X.npy", X)
+        X = np.load(tmp_path / "X.npy", mmap_mode="r")
+    folder = tmp_path / "scratch"
+    found = greedy_coreset(X, 500, start=0, device="cpu", scratch=str(folder))
+    np.testing.assert_array_equal(found, expected)
+    assert list(folder.iterdir()) == []
 
 
 def test_the_result_is_different_int64_indices_from_start_on():

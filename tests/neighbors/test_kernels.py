@@ -34,6 +34,7 @@ needs_triton = pytest.mark.skipif(
     reason="Triton is not installed: it comes with torch's CUDA builds",
 )
 
+SIZES = (5, 64)
 # Compiles both for a GPU that is not there, and counts instructions in float64.
 COMPILE = """
 import re, sys, torch
@@ -62,12 +63,15 @@ class Compiled:
 driver.set_active(Driver())
 for name in ("_pair_distances", "_pick_leading"):
     setattr(kernels, name, Compiled(getattr(kernels, name)))
-rows, indices = torch.rand(64, int(sys.argv[1])), torch.arange(64)
-kernels.pair_distances(rows, indices, rows, indices)
-square = torch.zeros(64, 64, dtype=torch.float64)
-kernels.pick_leading(square, square[0], indices, square[0, 0], indices[0], 9)
-kernels.OPTIONS = {}
-kernels.pair_distances(rows, indices, rows, indices)
+indices, options = torch.arange(64), kernels.OPTIONS
+for n_features in map(int, sys.argv[1:]):
+    kernels.OPTIONS = options
+    rows = torch.rand(64, n_features)
+    kernels.pair_distances(rows, indices, rows, indices)
+    square = torch.zeros(64, 64, dtype=torch.float64)
+    kernels.pick_leading(square, square[0], indices, square[0, 0], indices[0], 9)
+    kernels.OPTIONS = {}
+    kernels.pair_distances(rows, indices, rows, indices)
 """
 
 
@@ -94,12 +98,20 @@ def test_the_interpreter_gives_the_bits_of_torch():
     assert " passed" in told
 
 
+@pytest.fixture(scope="module")
+def counted(tmp_path_factory):
+    """Counts of instructions by the number of features, from one process for all."""
+    cache = str(tmp_path_factory.mktemp("triton"))
+    told = run("-c", COMPILE, *map(str, SIZES), TRITON_CACHE_DIR=cache)
+    counts = np.array(told.split(), int).reshape(len(SIZES), 3, 3)
+    return dict(zip(SIZES, counts, strict=True))
+
+
 @needs_triton
 @pytest.mark.skipif(INTERPRETED, reason="nothing is compiled")
-@pytest.mark.parametrize("n_features", [5, 64])
-def test_compiled_code_rounds_each_product_before_it_is_added(tmp_path, n_features):
-    told = run("-c", COMPILE, str(n_features), TRITON_CACHE_DIR=str(tmp_path))
-    fused, products, compared = np.array(told.split(), int).reshape(3, 3).T
+@pytest.mark.parametrize("n_features", SIZES)
+def test_compiled_code_rounds_each_product_before_it_is_added(counted, n_features):
+    fused, products, compared = counted[n_features].T
     assert fused[:2].tolist() == [0, 0]
     assert fused[2] > 0  # without the option
     assert products[0] > 0

@@ -147,7 +147,13 @@ def test_ties_go_to_the_lowest_index(kind):
     assert bank_of(kind, X).kneighbors(X[:1], 4).indices.tolist() == [[0, 2, 4, 6]]
 
 
-@pytest.mark.parametrize("kind", TRAINED)
+@pytest.mark.parametrize(
+    "kind",
+    [
+        pytest.param(kind, marks=[pytest.mark.slow] * (kind == "faiss-ivfpq"))
+        for kind in TRAINED
+    ],
+)
 def test_the_same_rows_give_the_same_index_on_any_number_of_threads(kind):
     X, _, _ = make(2000, 8)
     before = faiss.omp_get_max_threads()

@@ -9,6 +9,8 @@ import pytest
 from PIL import Image, ImageColor
 
 from adlib import PaDiM, PatchCore
+from adlib.estimators import Examination
+from adlib.estimators._examination import StandOut
 from adlib.overlays import _examined, save_examined
 from adlib.overlays._overlay import ORANGE
 from tests.conftest import scratched, texture
@@ -86,6 +88,27 @@ def test_boxes_lie_in_letterboxed_images_where_their_patches_are():
     model = PatchCore(image_size=128, resize="letterbox", progress=False).fit(images)
     assert model.grid_ == (16, 16)  # of which rows 4 to 11 lie in the image
     shown = Image.new("RGB", (512, 256))  # 32 pixels for a patch
-    rows, columns = orange(_examined._marked(shown, (8, 5), model))
+    _examined._mark(shown, (8, 5), np.eye(2, 3), model)
+    rows, columns = orange(shown)
     assert (rows.min(), rows.max()) == (32 * 2, 32 * 7)
     assert (columns.min(), columns.max()) == (32 * 3, 32 * 8)
+
+
+def test_boxes_lie_where_the_part_of_an_image_to_align_lies(tmp_path):
+    pytest.importorskip("cv2", reason="the extra align is not installed")
+    plate = np.full((96, 96), 50, np.uint8)
+    plate[20:76, 20:76] = texture(0)[:56, :56] // 2 + 100
+    images = np.stack([plate, np.roll(plate, (6, -8), (0, 1)), plate])
+    model = PatchCore(image_size=96, coreset=0.5, align=plate, progress=False)
+    model.fit(images)
+    one = StandOut("image", 0, 1.0, (6, 5), 1.0)
+    both = one, replace(one, position=1)
+    found = Examination(both, 0.5, (), model.grid_)
+    boxes = [
+        orange(Image.open(path))
+        for path in save_examined(model, images, tmp_path, examination=found)
+    ]
+    moves = [
+        np.median(there) - np.median(here) for here, there in zip(*boxes, strict=True)
+    ]
+    np.testing.assert_allclose(moves, (6 * 5, -8 * 5), atol=2)  # 480 pixels of 96

@@ -14,7 +14,8 @@ from sklearn.exceptions import NotFittedError
 from adlib import PaDiM, PatchCore
 from adlib.cli import main
 from adlib.datasets import draw_defect
-from adlib.exceptions import InputWarning
+from adlib.exceptions import AlignmentError, InputWarning
+from adlib.images._align import Alignment
 from adlib.overlays._pod import draw_pod
 from adlib.pod import measure_pod
 from adlib.pod._measure import _trials
@@ -184,6 +185,25 @@ def test_defects_are_drawn_in_the_detectors_own_region(
 def test_what_cannot_be_measured_is_refused(judge, grained, change, error, fragment):
     with pytest.raises(error, match=fragment):
         measure_pod(judge, grained, **change)
+
+
+def test_a_defect_whose_image_cannot_be_aligned_counts_as_missed(grained, monkeypatch):
+    pytest.importorskip("cv2", reason="the extra align is not installed")
+
+    def find(self, pixels, name):
+        if name.startswith("texture on"):
+            raise AlignmentError(f"{name} cannot be aligned.")
+        return np.eye(2, 3)
+
+    monkeypatch.setattr(Alignment, "find", find)
+    model = PatchCore(image_size=64, align=grained[0], progress=False)
+    model.fit(grained[:20]).calibrate(grained[20:40], false_positive_rate=0.1)
+    chosen = {"kinds": ["texture", "spot"], "contrasts": [0.4], "n_defects": 20}
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", InputWarning)
+        texture, spot = measure_pod(model, grained, **chosen).rows
+    assert not texture.curve.found.any()
+    assert spot.curve.found.any()
 
 
 def test_images_that_say_nothing_are_refused(judge, grained):

@@ -201,7 +201,36 @@ class Study:
         (folder / "calls.txt").unlink()
 
 
-WORKS = {"save": Save, "shift": Shift, "cache": Cache, "study": Study}
+class Fit:
+    """A fit keeps its patches in a folder, and goes on from there."""
+
+    n_children = 1
+
+    def prepare(self, folder: Path) -> None:
+        rng = np.random.default_rng(0)
+        (folder / "good").mkdir()
+        for number in range(48):
+            pixels = rng.integers(0, 256, (64, 64), dtype=np.uint8)
+            Image.fromarray(pixels).save(folder / "good" / f"{number:02}.png")
+        self.fit(folder, None).save(folder / "expected.adlib")
+
+    def fit(self, folder: Path, cache: Path | None) -> adlib.PatchCore:
+        model = adlib.PatchCore(image_size=64, batch_size=2, device="cpu", cache=cache)
+        return model.fit(folder / "good")
+
+    def work(self, folder: Path, ready: Callable[[], None]) -> None:
+        ready()
+        self.fit(folder, folder / "patches")
+
+    def check(self, folder: Path) -> None:
+        self.fit(folder, folder / "patches").save(folder / "found.adlib")
+        found = (folder / "found.adlib").read_bytes()
+        assert found == (folder / "expected.adlib").read_bytes()
+        left = [path.name for path in (folder / "patches").iterdir()]
+        assert left == ["patches.lock"]
+
+
+WORKS = {"save": Save, "shift": Shift, "cache": Cache, "study": Study, "fit": Fit}
 
 
 def digests(folder: Path) -> dict[str, str]:

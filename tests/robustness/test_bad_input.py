@@ -324,7 +324,7 @@ CONFIGS = {
     "a text for a number": ("seed: '42'", "seed: must be a valid integer; got '42'"),
     "NaN": ("patchcore: {coreset: .nan}", "patchcore.coreset: must be "),
     "no bytes of text": (b"\xff\xfe\0\0", "config.yaml must be YAML"),
-    "deep nesting": ("[" * 5000, "config.yaml must be YAML"),
+    "deep nesting": ("[" * 2000, "config.yaml must be YAML"),
     "a bomb of aliases": (
         "a: &a [x,x,x,x,x,x,x,x,x]\n"
         + "".join(

@@ -445,6 +445,66 @@ SITUATIONS = {
         ),
         "the score of a training image that is unlike the others: 'image 0'",
     ),
+    "zones, a threshold by hand, and a model file": works(
+        lambda place: (
+            setattr(model := quick(zones=(1, 2)).fit(OTHERS), "pixel_threshold_", 0.0),
+            model.save(place.folder / "part.adlib"),
+            {
+                region.zone
+                for found in adlib.load(place.folder / "part.adlib").regions(DEFECTS)
+                for region in found
+            }
+            <= {(0, 0), (0, 1)},
+        )[-1]
+    ),
+    "zones as one number": refused(
+        lambda place: quick(zones=3).fit(OTHERS),
+        "zones of PatchCore must be None or a pair, rows and columns of zones; got 3",
+    ),
+    "zones of images that are read once": refused(
+        lambda place: quick(zones=(2, 2)).fit(iter(OTHERS)),
+        "X of PatchCore.fit must be images in a fixed order that can be read twice",
+    ),
+    "zones changed after fit": refused(
+        lambda place: (
+            quick(zones=(2, 2)).fit(OTHERS).set_params(zones=(3, 3)).calibrate(OTHERS)
+        ),
+        r"zones of PatchCore must be .*2.*, with which it was fitted",
+    ),
+    "an exported file of zones": refused(
+        lambda place: (
+            quick(zones=(2, 2)).fit(OTHERS[:4]).export(place.folder / "part.onnx")
+        ),
+        "zones of the detector of PatchCore.export must be None: an exported file has "
+        "one pixel threshold",
+    ),
+    "--zones without an x": refused(
+        lambda place: before_learning(place, place.write_good(), "--zones", "3"),
+        "no grid of zones: pass rows x columns, as 3x4",
+    ),
+    "more zones than pixels": refused(
+        lambda place: before_learning(place, place.write_good(), "--zones", "3x65"),
+        "--zones must be at most as many as image_size has rows and columns",
+    ),
+    "--fail-on-anomaly where images are to be reviewed": works(
+        lambda place: (
+            fit(
+                place,
+                place.write_good(),
+                "--good",
+                write(place, "other", OTHERS),
+                "--review-rate",
+                "0.9",
+            ),
+            "REVIEW"
+            in place.run(
+                "score",
+                place.folder / "part.adlib",
+                write(place, "few", OTHERS[:10]),
+                "--fail-on-anomaly",
+            ).out,
+        )[-1]
+    ),
     "info tells rate, count and kind": works(
         lambda place: (
             fit(place, place.write_good(), "--good", write(place, "other", OTHERS))

@@ -140,32 +140,56 @@ def test_the_command_line_names_the_phase_that_failed(study, monkeypatch, capsys
     assert "phase01_step failed" in capsys.readouterr().err
 
 
-HOLD = """
+HOLD = r"""
 import sys
-from adlib.study._run_study import locked
 from pathlib import Path
-with locked(Path(sys.argv[1]), sys.argv[2], print):
-    print("held", flush=True)
-    sys.stdin.readline()
+if sys.argv[1] == "adlib":
+    from adlib.study._run_study import locked
+else:
+    from filelock import FileLock
+    locked = lambda folder, name, _: FileLock(folder / "state" / f"{name}.lock")
+while wanted := sys.stdin.readline():
+    folder, name = wanted.rstrip("\n").split("\t")
+    (Path(folder) / "state").mkdir(parents=True)
+    with locked(Path(folder), name, print):
+        print("held", flush=True)
+        sys.stdin.readline()
 """
 
 
-@pytest.mark.parametrize("lock", ["study", "phase"])
-def test_a_run_waits_for_another_and_says_so(study, lock):
-    run, _scripts, _root, folder = study
-    command = [sys.executable, "-c", HOLD, str(folder / "outputs"), lock]
+@pytest.fixture(
+    scope="module",
+    params=["filelock", pytest.param("adlib", marks=pytest.mark.slow)],
+)
+def other(request):
+    """Another process, which holds the lock that a line names until the next line.
+
+    By adlib, whose import takes long, or by the library that adlib uses.
+    """
     pipes = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE, "text": True}
-    with subprocess.Popen(command, **pipes) as other:
-        assert other.stdout.readline() == "held\n"
-        said = []
+    command = [sys.executable, "-c", HOLD, request.param]
+    with subprocess.Popen(command, **pipes) as process:
+        yield process
 
-        def tell(line):
-            if "waiting" in line:
-                other.stdin.write("\n")  # only now it lets go
-                other.stdin.flush()
-            said.append(line)
 
-        run(say=tell)
+@pytest.mark.parametrize("lock", ["study", "phase"])
+def test_a_run_waits_for_another_and_says_so(study, lock, other):
+    run, _scripts, _root, folder = study
+
+    def send(line):
+        other.stdin.write(f"{line}\n")
+        other.stdin.flush()
+
+    send(f"{folder / 'outputs'}\t{lock}")
+    assert other.stdout.readline() == "held\n"
+    said = []
+
+    def tell(line):
+        if "waiting" in line:
+            send("")  # only now it lets go
+        said.append(line)
+
+    run(say=tell)
     assert "another process works in" in said[0]
 
 

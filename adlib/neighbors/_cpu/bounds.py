@@ -18,11 +18,13 @@ vanish all the same stay below UNDERFLOW together, for which these two allow.
 from __future__ import annotations
 
 from concurrent.futures import Executor
+from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
 
 from adlib._compile import compiled
+from adlib._scratch import scratch_array
 from adlib._threads import run_in_slices, undivided
 from adlib._typing import AnyArray, Float32Array, Float64Array
 from adlib.neighbors._cpu.distances import squared_norm
@@ -93,11 +95,17 @@ class Sketcher:
         rounding = (2.1 * self._n_columns + 33) * UNIT_ROUNDOFF
         self.relative_error = rounding + 4 * self._basis_error
 
-    def sketch(self, rows: Float32Array, pool: Executor, n_threads: int) -> Sketches:
-        """Return sketches of rows, (n, n_features) float32."""
+    def sketch(
+        self,
+        rows: Float32Array,
+        pool: Executor,
+        n_threads: int,
+        scratch: Path | None = None,
+    ) -> Sketches:
+        """Return sketches of rows, (n, n_features) float32; see ``scratch_array``."""
         kind = np.uint16 if self._bfloat16 else np.float32
-        columns = np.zeros((len(rows), self._n_columns), kind)
-        norms = np.empty(len(rows))
+        columns = scratch_array((len(rows), self._n_columns), kind, scratch)
+        norms = scratch_array((len(rows),), np.float64, scratch)
 
         errors = (self._projection_error, self._basis_error)
         fitted = (self._centre, self._basis, self._n_kept, *errors)

@@ -11,9 +11,12 @@ In the words of ``filter``, the points are the queries, and the picks the databa
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import numpy as np
 
 from adlib._compile import compiled
+from adlib._scratch import scratch_array
 from adlib._threads import Threads, available_threads
 from adlib._typing import Float32Array, Float64Array, Int64Array
 from adlib.neighbors._cpu.bounds import (
@@ -36,14 +39,21 @@ from adlib.neighbors._points import Candidates, Report
 
 BLOCK = 2048  # candidates a round; their inner products take BLOCK^2 * 4 = 16 MiB
 WIDENING = 4  # times as many points are updated, to be sure of the block
+FIRST_ROWS = 2**18  # that are updated at once, where all are
 SELECTED = -1.0  # the value of a selected point, under every squared distance
 
 
-def select(points: Float32Array, size: int, start: int, report: Report) -> Int64Array:
+def select(
+    points: Float32Array,
+    size: int,
+    start: int,
+    report: Report,
+    scratch: Path | None = None,
+) -> Int64Array:
     """Select ``size`` points from ``start`` on; see ``greedy_coreset``."""
-    selection = _Selection(points, size)
+    selection = _Selection(points, size, scratch)
     selection.add(np.array([start]))
-    selection.update(np.arange(len(points)))
+    selection.update_all()
     report(1, float(np.sqrt(selection.nearest.max(initial=0.0))))
     picked = [np.array([start])]
     while selection.n_picked < size:
@@ -62,8 +72,10 @@ class Shard:
     all shards it knows; ``size`` how many there will be. It can be copied and pickled.
     """
 
-    def __init__(self, points: Float32Array, size: int) -> None:
-        self._selection = _Selection(points, size)
+    def __init__(
+        self, points: Float32Array, size: int, scratch: Path | None = None
+    ) -> None:
+        self._selection = _Selection(points, size, scratch)
 
     @property
     def n_picked(self) -> int:
@@ -76,7 +88,7 @@ class Shard:
         self._selection.append(rows)
         self._selection.nearest[own] = SELECTED
         if first:  # no value says yet which points to update
-            self._selection.update(np.arange(len(self._selection.nearest)))
+            self._selection.update_all()
 
     def farthest(self, count: int) -> Candidates:
         """Return the ``count`` farthest points that are not picked."""
@@ -107,19 +119,20 @@ class Picker:
 class _Selection:
     """What is selected so far, and an upper bound of each point's distance to it."""
 
-    def __init__(self, points: Float32Array, size: int) -> None:
+    def __init__(self, points: Float32Array, size: int, scratch: Path | None) -> None:
         n_points, n_features = points.shape
         self._sketcher = Sketcher(points)
-        words, norms = self._sketch(points)
+        words, norms = self._sketch(points, scratch)
         self._points = Queries(points, words, norms, NO_GROUPS)
         # In order of selection; the first n_picked count.
-        picked_rows = np.empty((size, n_features), np.float32)
+        picked_rows = scratch_array((size, n_features), np.float32, scratch)
         self._picks = empty_database(picked_rows, self._sketcher)
         self.n_picked = 0
         # Squared distance of each point to the first n_seen of them.
-        self.nearest: Float64Array = np.full(n_points, np.inf)
-        self.n_seen = np.zeros(n_points, np.int32)
-        self._nearest_picks = np.zeros((n_points, 1), np.int64)
+        self.nearest: Float64Array = scratch_array((n_points,), np.float64, scratch)
+        self.nearest[:] = np.inf
+        self.n_seen = scratch_array((n_points,), np.int32, scratch)
+        self._nearest_picks = scratch_array((n_points, 1), np.int64, scratch)
 
     @property
     def rows(self) -> Float32Array:
@@ -139,6 +152,12 @@ class _Selection:
         self._picks.rows[first:last] = rows
         fill(self._picks.panels, first, sketches, self._sketcher)
         self.n_picked = last
+
+    def update_all(self) -> None:
+        """Bring ``nearest`` of all points up to date."""
+        n_points = len(self.nearest)
+        for first in range(0, n_points, FIRST_ROWS):
+            self.update(np.arange(first, min(first + FIRST_ROWS, n_points)))
 
     def update(self, indices: Int64Array) -> None:
         """Bring ``nearest`` of some points up to date."""
@@ -183,10 +202,10 @@ class _Selection:
         rows, sketches = self.rows[block], self._sketches(block)
         return _pick(self._sketcher, rows, sketches, candidates, n_wanted)
 
-    def _sketch(self, rows: Float32Array) -> Sketches:
+    def _sketch(self, rows: Float32Array, scratch: Path | None = None) -> Sketches:
         n_threads = available_threads()
         with Threads(n_threads) as pool:
-            return self._sketcher.sketch(rows, pool, n_threads)
+            return self._sketcher.sketch(rows, pool, n_threads, scratch)
 
     def _sketches(self, indices: Int64Array) -> Sketches:
         return Sketches(self._points.words[indices], self._points.norms[indices])
