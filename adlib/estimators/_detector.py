@@ -8,7 +8,7 @@ from abc import ABCMeta, abstractmethod
 from collections.abc import Callable, Generator, Iterator, Sequence
 from contextlib import AbstractContextManager, closing, nullcontext
 from importlib import import_module
-from typing import TYPE_CHECKING, Any, Literal, Self, overload
+from typing import TYPE_CHECKING, Any, Literal, Protocol, Self, overload
 
 import numpy as np
 from numpy.typing import ArrayLike
@@ -76,6 +76,30 @@ from adlib.thresholds._log_normal import RateRule
 
 if TYPE_CHECKING:
     from adlib.estimators._resume import Journal
+
+
+class Engine(Protocol):
+    """What computes a fit elsewhere than in this process, with the same results."""
+
+    def learn(
+        self,
+        detector: AnomalyDetector,
+        source: Source,
+        backbone: Backbone,
+        settings: Settings,
+        owner: str,
+    ) -> tuple[Pass, dict[str, Any]]:
+        """Read all images; return them and what ``_learn`` returns."""
+
+    def leave_one_out(
+        self,
+        detector: AnomalyDetector,
+        source: Source,
+        settings: Settings,
+        owner: str,
+        peaks_of: Callable[[Scored, Patches], list[float]],
+    ) -> tuple[Candidates, Examination]:
+        """Return what ``_leave_one_out`` returns."""
 
 
 class AnomalyDetector(BaseEstimator, metaclass=ABCMeta):
@@ -162,6 +186,7 @@ class AnomalyDetector(BaseEstimator, metaclass=ABCMeta):
     _one_is_anomalous: bool = False  # in the labels that fit was given
     _region: RegionOfInterest | None = None
     _alignment: Alignment | None = None
+    _engine: Engine | None = None  # while ``adlib.distributed`` fits
 
     @abstractmethod
     def _check_parameters(self) -> Settings:
@@ -347,17 +372,14 @@ class AnomalyDetector(BaseEstimator, metaclass=ABCMeta):
         backbone = self._new_backbone(settings)
         region, alignment = self._new_region(), self._new_alignment()
         settings = settings._replace(region=region, alignment=alignment)
-        embedder = self._new_embedder(backbone, settings)
         with self._journal(backbone, settings, source.n_items) as journal:
-            left = source if journal is None else journal.rest(source)
-            reading = embed(left, embedder, settings, "Reading features", digests=True)
-            if journal is not None:
-                reading = journal.keep(reading)
-                settings = settings._replace(journal=journal)
-            strict = settings.on_error == "raise"
-            images = Pass(reading, owner, strict=strict)
-            with closing(iter(images)) as batches:
-                learned = self._learn(batches, source.n_items, embedder, settings)
+            settings = settings._replace(journal=journal)
+            if self._engine is None:
+                images, learned = self._learn_here(source, backbone, settings, owner)
+            else:
+                images, learned = self._engine.learn(
+                    self, source, backbone, settings, owner
+                )
             # All on a copy, so that whatever fails from here on changes nothing.
             fitted = copy.copy(self)
             fitted.__dict__.update(
@@ -388,6 +410,19 @@ class AnomalyDetector(BaseEstimator, metaclass=ABCMeta):
             warn_of_few_normal(anomalous, owner)
         self.__dict__.update(fitted.__dict__)
         return self
+
+    def _learn_here(
+        self, source: Source, backbone: Backbone, settings: Settings, owner: str
+    ) -> tuple[Pass, dict[str, Any]]:
+        """Read all images in this process; return them and what was learned."""
+        embedder, journal = self._new_embedder(backbone, settings), settings.journal
+        left = source if journal is None else journal.rest(source)
+        reading = embed(left, embedder, settings, "Reading features", digests=True)
+        if journal is not None:
+            reading = journal.keep(reading)
+        images = Pass(reading, owner, strict=settings.on_error == "raise")
+        with closing(iter(images)) as batches:
+            return images, self._learn(batches, source.n_items, embedder, settings)
 
     def describe(self) -> dict[str, str]:
         """Return what was learned and how the threshold was set, as texts by name.
@@ -842,6 +877,10 @@ class AnomalyDetector(BaseEstimator, metaclass=ABCMeta):
         peaks_of: Callable[[Scored, Patches], list[float]] | None = None,
     ) -> tuple[Candidates, Examination]:
         """Return the training images, each scored as if it had not been in ``fit``."""
+        if self._engine is not None:
+            return self._engine.leave_one_out(
+                self, source, settings, owner, peaks_of or self._peaks
+            )
         names = self.training_images_
         examiner = Examiner(self._origins())
 

@@ -74,6 +74,11 @@ class RegionOfInterest:
         else:
             self._polygons = _polygons(region, owner)
 
+    @property
+    def drawn(self) -> bool:
+        """Whether no image is needed any more to draw polygons."""
+        return not self._polygons
+
     def share_of(self, pixels: AnyArray, name: str) -> Float32Array | None:
         """Ask a function about one image, in any thread; None where there is none.
 

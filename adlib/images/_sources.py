@@ -121,6 +121,13 @@ class Source:
         return checked(image, item.name, self.pixel_format._replace(color=color))
 
 
+def found_anywhere(item: Item) -> Item:
+    """Return an item that is found from any working folder, with the same name."""
+    if isinstance(item.image, Path):
+        return item._replace(image=item.image.absolute())
+    return item
+
+
 class Again:
     """An iterable that starts again each time."""
 

@@ -3,16 +3,38 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import TypeAlias
+from typing import NamedTuple, TypeAlias
 
 import numpy as np
 from numpy.typing import ArrayLike
 
-from adlib._typing import Float32Array
+from adlib._typing import Float32Array, Float64Array, Int64Array
 from adlib._validation import describe, refusal
 from adlib.neighbors._cpu.distances import LARGEST_SQUARED_NORM, squared_norms
 
 Report: TypeAlias = Callable[[int, float], None]  # new picks, covering radius
+
+
+class Candidates(NamedTuple):
+    """The farthest points of a selection, and the best of all others.
+
+    ``indices`` ascend; ``values`` are squared distances to the selection, that of a
+    selected point negative. ``limit`` is the highest value of the other points, -inf
+    where there are none, and ``limit_index`` the lowest index that has it.
+    """
+
+    indices: Int64Array
+    values: Float64Array
+    limit: float
+    limit_index: int
+
+    def unpicked(self) -> Candidates:
+        """Return the candidates without those that are selected already."""
+        left = self.values >= 0.0
+        limit = self.limit if self.limit >= 0.0 else -np.inf
+        return Candidates(
+            self.indices[left], self.values[left], limit, self.limit_index
+        )
 
 
 def as_points(X: ArrayLike, parameter: str, owner: str) -> Float32Array:

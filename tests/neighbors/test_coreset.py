@@ -352,7 +352,7 @@ def test_the_gpu_picks_inside_a_block_without_waiting():
     radii, places = nearest.new_empty(64), nearest.new_empty(64, dtype=torch.int64)
     torch.cuda.set_sync_debug_mode("error")
     try:
-        block, _, _ = on_torch._farthest(nearest)
+        block, _, _ = on_torch._farthest(nearest, on_torch.BLOCK)
         on_torch._pick_inside(distances, nearest[block], radii, places)
     finally:
         torch.cuda.set_sync_debug_mode("default")

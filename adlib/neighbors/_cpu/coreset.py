@@ -11,7 +11,6 @@ In the words of ``filter``, the points are the queries, and the picks the databa
 
 from __future__ import annotations
 
-from concurrent.futures import Executor
 from pathlib import Path
 
 import numpy as np
@@ -36,7 +35,7 @@ from adlib.neighbors._cpu.database import (
 )
 from adlib.neighbors._cpu.distances import squared_distance
 from adlib.neighbors._cpu.filter import products, update_nearest
-from adlib.neighbors._points import Report
+from adlib.neighbors._points import Candidates, Report
 
 BLOCK = 2048  # candidates a round; their inner products take BLOCK^2 * 4 = 16 MiB
 WIDENING = 4  # times as many points are updated, to be sure of the block
@@ -52,57 +51,113 @@ def select(
     scratch: Path | None = None,
 ) -> Int64Array:
     """Select ``size`` points from ``start`` on; see ``greedy_coreset``."""
-    n_threads, n_points = available_threads(), len(points)
-    with Threads(n_threads) as pool:
-        selection = _Selection(points, size, pool, n_threads, scratch)
-        selection.add(np.array([start]))
-        for first in range(0, n_points, FIRST_ROWS):
-            selection.update(np.arange(first, min(first + FIRST_ROWS, n_points)))
-        report(1, float(np.sqrt(selection.nearest.max(initial=0.0))))
-        while selection.n_picked < size:
-            block, limit, limit_index = selection.farthest_block()
-            picks, farthest = selection.pick_inside(block, limit, limit_index)
-            selection.add(picks)
-            report(len(picks), float(np.sqrt(farthest)))
-    return selection.picked
+    selection = _Selection(points, size, scratch)
+    selection.add(np.array([start]))
+    selection.update_all()
+    report(1, float(np.sqrt(selection.nearest.max(initial=0.0))))
+    picked = [np.array([start])]
+    while selection.n_picked < size:
+        candidates = selection.farthest(BLOCK)
+        picks, farthest = selection.pick_inside(candidates, size - selection.n_picked)
+        selection.add(picks)
+        picked.append(picks)
+        report(len(picks), float(np.sqrt(farthest)))
+    return np.concatenate(picked)
+
+
+class Shard:
+    """A part of the points of a selection that is made over many shards.
+
+    ``neighbors._shards`` says what a shard is asked. ``n_picked`` is how many picks of
+    all shards it knows; ``size`` how many there will be. It can be copied and pickled.
+    """
+
+    def __init__(
+        self, points: Float32Array, size: int, scratch: Path | None = None
+    ) -> None:
+        self._selection = _Selection(points, size, scratch)
+
+    @property
+    def n_picked(self) -> int:
+        """How many picks it knows."""
+        return self._selection.n_picked
+
+    def take(self, rows: Float32Array, own: Int64Array) -> None:
+        """Take the rows of the next picks; ``own`` are those among its points."""
+        first = self._selection.n_picked == 0
+        self._selection.append(rows)
+        self._selection.nearest[own] = SELECTED
+        if first:  # no value says yet which points to update
+            self._selection.update_all()
+
+    def farthest(self, count: int) -> Candidates:
+        """Return the ``count`` farthest points that are not picked."""
+        return self._selection.farthest(count).unpicked()
+
+    def rows(self, indices: Int64Array) -> Float32Array:
+        """Return some of the points."""
+        return self._selection.rows[indices]
+
+
+class Picker:
+    """Picks among candidates of any shards, as one selection does in its block."""
+
+    def __init__(self, rows: Float32Array) -> None:
+        """Fit bounds to some rows; they hold for any."""
+        self._sketcher = Sketcher(rows)
+
+    def pick_inside(
+        self, rows: Float32Array, candidates: Candidates, n_wanted: int
+    ) -> tuple[Int64Array, float]:
+        """Return picks while a candidate is farthest of all, and the last's value."""
+        n_threads = available_threads()
+        with Threads(n_threads) as pool:
+            sketches = self._sketcher.sketch(rows, pool, n_threads)
+        return _pick(self._sketcher, rows, sketches, candidates, n_wanted)
 
 
 class _Selection:
     """What is selected so far, and an upper bound of each point's distance to it."""
 
-    def __init__(
-        self,
-        points: Float32Array,
-        size: int,
-        pool: Executor,
-        n_threads: int,
-        scratch: Path | None,
-    ) -> None:
+    def __init__(self, points: Float32Array, size: int, scratch: Path | None) -> None:
         n_points, n_features = points.shape
-        self._pool, self._n_threads = pool, n_threads
         self._sketcher = Sketcher(points)
-        words, norms = self._sketcher.sketch(points, pool, n_threads, scratch)
+        words, norms = self._sketch(points, scratch)
         self._points = Queries(points, words, norms, NO_GROUPS)
+        # In order of selection; the first n_picked count.
         picked_rows = scratch_array((size, n_features), np.float32, scratch)
         self._picks = empty_database(picked_rows, self._sketcher)
-        # In order of selection; the first n_picked count.
-        self.picked: Int64Array = np.empty(size, np.int64)
         self.n_picked = 0
         # Squared distance of each point to the first n_seen of them.
         self.nearest: Float64Array = scratch_array((n_points,), np.float64, scratch)
         self.nearest[:] = np.inf
         self.n_seen = scratch_array((n_points,), np.int32, scratch)
-        unused = scratch_array((n_points, 1), np.int64, scratch)
-        self._found = Found(self.nearest[:, None], unused)
+        self._nearest_picks = scratch_array((n_points, 1), np.int64, scratch)
+
+    @property
+    def rows(self) -> Float32Array:
+        """The points."""
+        return self._points.rows
 
     def add(self, picks: Int64Array) -> None:
-        """Add ``picks`` to the selection."""
-        first, last = self.n_picked, self.n_picked + len(picks)
-        self.picked[first:last] = picks
-        self._picks.rows[first:last] = self._points.rows[picks]
-        fill(self._picks.panels, first, self._sketches(picks), self._sketcher)
+        """Add some of the points to the selection."""
+        self.append(self.rows[picks], self._sketches(picks))
         self.nearest[picks] = SELECTED
+
+    def append(self, rows: Float32Array, sketches: Sketches | None = None) -> None:
+        """Add any rows to the selection."""
+        first, last = self.n_picked, self.n_picked + len(rows)
+        if sketches is None:
+            sketches = self._sketch(rows)
+        self._picks.rows[first:last] = rows
+        fill(self._picks.panels, first, sketches, self._sketcher)
         self.n_picked = last
+
+    def update_all(self) -> None:
+        """Bring ``nearest`` of all points up to date."""
+        n_points = len(self.nearest)
+        for first in range(0, n_points, FIRST_ROWS):
+            self.update(np.arange(first, min(first + FIRST_ROWS, n_points)))
 
     def update(self, indices: Int64Array) -> None:
         """Bring ``nearest`` of some points up to date."""
@@ -110,58 +165,75 @@ class _Selection:
         stale = indices[behind & (self.nearest[indices] != SELECTED)]
         seen = self.n_seen[stale]
         order = np.argsort(seen, kind="stable")  # a panel's points have seen as many
-        update_nearest(
-            stale[order],
-            seen[order].astype(np.int64),
-            self._points,
-            self._picks,
-            self.n_picked,
-            self._found,
-            self._pool,
-            self._n_threads,
-        )
+        n_threads = available_threads()
+        with Threads(n_threads) as pool:
+            update_nearest(
+                stale[order],
+                seen[order].astype(np.int64),
+                self._points,
+                self._picks,
+                self.n_picked,
+                Found(self.nearest[:, None], self._nearest_picks),
+                pool,
+                n_threads,
+            )
         self.n_seen[stale] = self.n_picked
 
-    def farthest_block(self) -> tuple[Int64Array, float, int]:
-        """Return the BLOCK farthest points, ascending, the limit, and its lowest index.
-
-        Ties go to the lowest index; every value of the block is up to date.
-        """
+    def farthest(self, count: int) -> Candidates:
+        """Return the ``count`` farthest points; all their values are up to date."""
         n_points = len(self.nearest)
-        width = WIDENING * BLOCK
+        width = WIDENING * count
         while True:
             wider, outside, _ = _farthest(self.nearest, width)
             self.update(wider)
-            block, limit, limit_index = _farthest(self.nearest[wider], BLOCK)
+            block, limit, limit_index = _farthest(self.nearest[wider], count)
             if limit > outside or width >= n_points:
                 last = int(wider[limit_index]) if limit_index < len(wider) else n_points
-                return wider[block], limit, last
+                block = wider[block]
+                return Candidates(block, self.nearest[block], limit, last)
             # Doubling needs few passes over the bounds, and updates few points in vain.
             width *= 2
 
     def pick_inside(
-        self, block: Int64Array, limit: float, limit_index: int
+        self, candidates: Candidates, n_wanted: int
     ) -> tuple[Int64Array, float]:
-        """Return picks while the block has the farthest point, and the last's value."""
-        sketches, error = self._sketches(block), self._sketcher.relative_error
-        panels = empty_panels(len(block), self._sketcher)
-        fill(panels, 0, sketches, self._sketcher)
-        picks: tuple[Int64Array, float] = _pick_inside(
-            self._points.rows[block],
-            products(sketches.words, panels.words, len(block)),
-            sketches.norms,
-            half_norms(sketches.norms, error),
-            self.nearest[block],
-            block,
-            limit,
-            limit_index,
-            len(self.picked) - self.n_picked,
-            error,
-        )
-        return picks
+        """Return picks while a candidate is farthest of all, and the last's value."""
+        block = candidates.indices
+        rows, sketches = self.rows[block], self._sketches(block)
+        return _pick(self._sketcher, rows, sketches, candidates, n_wanted)
+
+    def _sketch(self, rows: Float32Array, scratch: Path | None = None) -> Sketches:
+        n_threads = available_threads()
+        with Threads(n_threads) as pool:
+            return self._sketcher.sketch(rows, pool, n_threads, scratch)
 
     def _sketches(self, indices: Int64Array) -> Sketches:
         return Sketches(self._points.words[indices], self._points.norms[indices])
+
+
+def _pick(
+    sketcher: Sketcher,
+    rows: Float32Array,
+    sketches: Sketches,
+    candidates: Candidates,
+    n_wanted: int,
+) -> tuple[Int64Array, float]:
+    """Return picks while a candidate is farthest of all, and the last's value."""
+    panels = empty_panels(len(rows), sketcher)
+    fill(panels, 0, sketches, sketcher)
+    picks: tuple[Int64Array, float] = _pick_inside(
+        rows,
+        products(sketches.words, panels.words, len(rows)),
+        sketches.norms,
+        half_norms(sketches.norms, sketcher.relative_error),
+        candidates.values.copy(),
+        candidates.indices,
+        candidates.limit,
+        candidates.limit_index,
+        n_wanted,
+        sketcher.relative_error,
+    )
+    return picks
 
 
 def _farthest(nearest: Float64Array, size: int) -> tuple[Int64Array, float, int]:

@@ -17,11 +17,12 @@ import torch
 
 from adlib._torch import undisturbed
 from adlib._typing import Float32Array, Int64Array
-from adlib.neighbors._points import Report
+from adlib.neighbors._points import Candidates, Report
 from adlib.neighbors._torch.bounds import Sketcher, Sketches
 from adlib.neighbors._torch.distances import fused, pair_distances, to_device
 
 BLOCK = 1024
+PICKS_AT_ONCE = 4096  # that a shard takes, however many a shard made again has missed
 STEPS = 64  # picks between two looks at whether the block still leads, if need be
 SIMILARITIES_AT_ONCE = 2**27  # 512 MiB
 SELECTED = -1.0
@@ -54,6 +55,49 @@ def select(
     return selection
 
 
+class Shard:
+    """A part of the points of a selection over many shards: the twin of the CPU's."""
+
+    def __init__(self, points: Float32Array, size: int, device: str) -> None:
+        self._device = device
+        self._rows = to_device(points, device)
+        self._sketcher = Sketcher(self._rows)
+        self._sketches = self._sketcher.sketch(self._rows)
+        self._nearest = torch.full_like(self._sketches.norms, torch.inf)
+        self.n_picked = 0
+
+    @undisturbed()
+    def take(self, rows: Float32Array, own: Int64Array) -> None:
+        """Take the rows of the next picks; ``own`` are those among its points."""
+        for first in range(0, len(rows), PICKS_AT_ONCE):
+            picked = to_device(rows[first : first + PICKS_AT_ONCE], self._device)
+            sketches = self._sketcher.sketch(picked)
+            _measure(
+                self._rows,
+                self._sketcher,
+                self._sketches,
+                self._nearest,
+                picked,
+                sketches,
+            )
+        self._nearest.index_fill_(0, torch.from_numpy(own).to(self._device), SELECTED)
+        self.n_picked += len(rows)
+
+    @undisturbed()
+    def farthest(self, count: int) -> Candidates:
+        """Return the ``count`` farthest points that are not picked."""
+        block, limit, limit_index = _farthest(self._nearest, count)
+        indices, values = block.cpu().numpy(), self._nearest[block].cpu().numpy()
+        last = float(limit), int(limit_index)
+        return Candidates(indices, values, *last).unpicked()
+
+    def rows(self, indices: Int64Array) -> Float32Array:
+        """Return some of the points."""
+        some = torch.from_numpy(indices).to(self._device)
+        found: Float32Array = self._rows[some].cpu().numpy()
+        return found
+
+
 def _update(
     rows: torch.Tensor,
     sketcher: Sketcher,
@@ -62,8 +106,22 @@ def _update(
     picks: torch.Tensor,
 ) -> None:
     """Update ``nearest`` of every point with ``picks``, and mark these as selected."""
-    database = sketcher.as_database(sketches.part(picks))
-    tile_rows = max(1, SIMILARITIES_AT_ONCE // len(picks))
+    picked, of_picked = rows[picks], sketches.part(picks)
+    _measure(rows, sketcher, sketches, nearest, picked, of_picked)
+    nearest.index_fill_(0, picks, SELECTED)
+
+
+def _measure(
+    rows: torch.Tensor,
+    sketcher: Sketcher,
+    sketches: Sketches,
+    nearest: torch.Tensor,
+    picked: torch.Tensor,
+    of_picked: Sketches,
+) -> None:
+    """Update ``nearest`` of every point with the rows of picks, wherever these are."""
+    database = sketcher.as_database(of_picked)
+    tile_rows = max(1, SIMILARITIES_AT_ONCE // len(picked))
     for first in range(0, len(rows), tile_rows):
         tile = slice(first, first + tile_rows)
         queries, values = sketches.part(tile), nearest[tile]
@@ -76,9 +134,8 @@ def _update(
         )
         thresholds.masked_fill_(values <= 0.0, torch.inf)  # nothing is nearer than that
         i, j = torch.nonzero(similarities > thresholds[:, None]).unbind(dim=1)
-        distances = pair_distances(rows[tile], i, rows, picks[j])
+        distances = pair_distances(rows[tile], i, picked, j)
         values.scatter_reduce_(0, i, distances, "amin")
-    nearest.index_fill_(0, picks, SELECTED)
 
 
 def _pick_block(
@@ -90,7 +147,7 @@ def _pick_block(
     n_expected: int,
 ) -> tuple[torch.Tensor, float]:
     """Return the picks of one block, in order, and the radius at the last."""
-    block, limit, limit_index = _farthest(nearest)
+    block, limit, limit_index = _farthest(nearest, BLOCK)
     values = nearest[block]
     distances = _distances_inside(rows[block], sketcher, sketches.part(block), values)
     n_steps = min(n_wanted, len(block))
@@ -149,21 +206,23 @@ def _pick_inside(
         torch.minimum(values, row[0], out=values)
 
 
-def _farthest(nearest: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
-    """Return the farthest points, and the best value and index left out.
+def _farthest(
+    nearest: torch.Tensor, size: int
+) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
+    """Return the ``size`` farthest points, and the best value and index left out.
 
     The points come in ascending order; nothing here waits for the device.
     """
     n_points = len(nearest)
     indices = torch.arange(n_points, device=nearest.device)
-    if n_points <= BLOCK:
+    if n_points <= size:
         return indices, nearest.new_full((), -torch.inf), indices[-1] + 1
-    limit = torch.topk(nearest, BLOCK + 1).values[-1]
+    limit = torch.topk(nearest, size + 1).values[-1]
     above, level = nearest > limit, nearest == limit
-    kept = above | (level & (level.cumsum(dim=0) <= BLOCK - above.sum()))
+    kept = above | (level & (level.cumsum(dim=0) <= size - above.sum()))
     # The kept points are as many as the block has places; all others share one more.
-    places = torch.where(kept, kept.cumsum(dim=0) - 1, BLOCK)
-    block = indices.new_empty(BLOCK + 1).scatter_(0, places, indices)[:BLOCK]
+    places = torch.where(kept, kept.cumsum(dim=0) - 1, size)
+    block = indices.new_empty(size + 1).scatter_(0, places, indices)[:size]
     return block, limit, torch.where(level & ~kept, indices, n_points).min()
 
 

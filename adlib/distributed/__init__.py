@@ -1,0 +1,6 @@
+"""Fit and score on many machines with Dask, with the results of one."""
+
+from adlib.distributed._fit import fit
+from adlib.distributed._score import score
+
+__all__ = ["fit", "score"]
