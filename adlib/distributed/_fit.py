@@ -305,7 +305,7 @@ class DaskEngine:
             kept = np.sort(kept)
             rows = select.rows_at(kept)
         else:
-            known = self.picks.open(fingerprint(found), size)
+            known = self.picks.open(fingerprint(found), size, seed)
             if not len(known):
                 known = np.random.default_rng(seed).integers(n_points, size=1)
                 self.picks.add(known)

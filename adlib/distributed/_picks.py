@@ -24,12 +24,15 @@ class Picks:
         """Take the file's path; with None nothing is read or written."""
         self._path, self._owner = None if path is None else Path(path), owner
 
-    def open(self, fingerprint: str, size: int) -> Int64Array:
-        """Return the picks that are in the file, none where there is none."""
+    def open(self, fingerprint: str, size: int, seed: int | None) -> Int64Array:
+        """Return the picks that are in the file, none where there is none.
+
+        They must be of points with this hash, for a coreset of this size and seed.
+        """
         none = np.empty(0, np.int64)
         if self._path is None:
             return none
-        header = [KIND, fingerprint, size]
+        header = [KIND, fingerprint, size, seed]
         if not self._path.exists():
             self._path.write_text(json.dumps(header) + "\n")
             return none

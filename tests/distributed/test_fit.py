@@ -188,13 +188,25 @@ def test_a_killed_selection_goes_on_from_the_file_of_its_picks(
     assert not picks.exists()
 
 
+def test_the_picks_of_another_seed_are_refused(good, client, tmp_path):
+    picks = tmp_path / "picks"
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(_fit.Picks, "remove", lambda self: None)
+        distributed.fit(PatchCore(**SMALL), good, client, picks=picks)
+    other = PatchCore(**SMALL, random_state=1)
+    with pytest.raises(ValueError, match="holds the picks of another one"):
+        distributed.fit(other, good, client, picks=picks)
+
+
 @pytest.mark.parametrize(
     ("left", "message"),
     [("good", "holds the picks of another one"), ("no json", "holds other content")],
 )
 def test_the_picks_of_other_images_are_refused(left, message, good, client, tmp_path):
     picks = tmp_path / "picks"
-    picks.write_text('["adlib picks 1", "00", 3]\n[1]\n' if left == "good" else "{\n")
+    picks.write_text(
+        '["adlib picks 1", "00", 3, 0]\n[1]\n' if left == "good" else "{\n"
+    )
     with pytest.raises(ValueError, match=f"picks of adlib.distributed.fit .*{message}"):
         distributed.fit(PatchCore(**SMALL), good, client, picks=picks)
     assert picks.exists()
