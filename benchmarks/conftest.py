@@ -6,7 +6,7 @@ pytest-benchmark's own table knows milliseconds only.
 from __future__ import annotations
 
 collect_ignore_glob = ["benchmarks/*", "peers/*", "gpu_*"]  # asv's, or scripts
-collect_ignore_glob += ["contaminated.py"]  # which imports another script
+collect_ignore_glob += ["contaminated.py", "plates.py"]  # they import other scripts
 
 
 def pytest_xdist_auto_num_workers() -> int:
