@@ -69,6 +69,8 @@ def run_study(
     with locked(outputs, "study", say):
         with locked(outputs, "phase", say):
             pass  # of a killed run, or started by hand
+        for unfinished in (outputs / "state").glob(".adlib-*.tmp"):
+            unfinished.unlink()  # of a run that was killed while it wrote
         chosen = phase_scripts() if scripts is None else scripts
         runs = pd.DataFrame(_run_phases(config, chosen, anew, say))
     if config.tensorboard:

@@ -86,6 +86,15 @@ def test_a_damaged_record_counts_as_none(study):
     assert run() == "krr"
 
 
+def test_what_a_killed_run_left_half_written_goes(study):
+    run, _scripts, _root, folder = study
+    run()
+    left = folder / "outputs/state/.adlib-0123abcd.tmp"
+    left.touch()
+    assert run() == "kkk"
+    assert not left.exists()
+
+
 def test_a_failed_phase_says_how_and_those_before_it_are_kept(study):
     run, scripts, _root, folder = study
     scripts[1].write_text("print('so far'); raise SystemExit('no models')")
