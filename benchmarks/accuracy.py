@@ -11,7 +11,6 @@ from __future__ import annotations
 
 import argparse
 import json
-import re
 import subprocess
 import sys
 import tempfile
@@ -19,6 +18,7 @@ import time
 from pathlib import Path
 
 import numpy as np
+from peers.memory import above_idle
 from sklearn.metrics import roc_auc_score
 
 from adlib import PaDiM, PatchCore
@@ -28,7 +28,6 @@ from adlib.datasets._elpv import split_cells
 METHODS = {"PatchCore": PatchCore, "PaDiM": PaDiM}
 CELLS = {"elpv-mono": "mono", "elpv-poly": "poly"}
 DATA = ["screw", "magnetic_tile", "elpv-mono"]
-STATUS = Path("/proc/self/status")
 
 
 def main() -> None:
@@ -71,11 +70,8 @@ def measure(root: Path, name: str, method: str, seed: int) -> list:
     kind = METHODS[method]
     kind(progress=False).fit(learned[:100]).score(learned[:1])  # load and compile all
     model = kind(progress=False)
-    Path("/proc/self/clear_refs").write_text("5")  # forget the peak so far
-    idle = _mebibytes("VmRSS")
     seconds = [time.perf_counter()]
-    model.fit(learned)
-    peak = _mebibytes("VmHWM") - idle
+    peak = above_idle(lambda: model.fit(learned))
     seconds.append(time.perf_counter())
     scores = model.score(tests)
     seconds.append(time.perf_counter())
@@ -93,10 +89,6 @@ def measure(root: Path, name: str, method: str, seed: int) -> list:
         f"{peak:.0f} MiB",
         f"{megabytes:.0f} MB",
     ]
-
-
-def _mebibytes(key: str) -> float:
-    return int(re.search(rf"{key}:\s+(\d+)", STATUS.read_text())[1]) / 1024
 
 
 if __name__ == "__main__":

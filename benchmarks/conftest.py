@@ -5,8 +5,14 @@ pytest-benchmark's own table knows milliseconds only.
 
 from __future__ import annotations
 
-collect_ignore_glob = ["benchmarks/*", "peers/*", "gpu_*"]  # asv's, or scripts
-collect_ignore_glob += ["contaminated.py", "plates.py"]  # they import other scripts
+from pathlib import Path
+
+collect_ignore_glob = ["benchmarks/*", "peers/*"]  # asv's, or scripts
+collect_ignore = [
+    path.name
+    for path in Path(__file__).parent.glob("*.py")
+    if path.name != "test_suites.py"
+]
 
 
 def pytest_xdist_auto_num_workers() -> int:

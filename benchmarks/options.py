@@ -19,7 +19,6 @@ from __future__ import annotations
 
 import argparse
 import json
-import re
 import subprocess
 import sys
 import tempfile
@@ -29,6 +28,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
+from peers.memory import above_idle
 from PIL import Image
 from scipy import ndimage
 
@@ -68,7 +68,6 @@ OPTIONS: dict[str, dict[str, Any]] = {
     "PaDiM": {"method": "PaDiM"},
 }
 N_LEVELS, N_RESAMPLES, LIMIT = 1000, 1000, 0.3
-STATUS = Path("/proc/self/status")
 
 
 class Data(NamedTuple):
@@ -179,12 +178,9 @@ def measure(arguments: argparse.Namespace) -> None:
     few = {**chosen, "coreset": 50} if kind is PatchCore else chosen
     kind(progress=False, **few).fit(data.learned[:8]).score(data.tests[:1])  # compile
     model = kind(progress=False, **chosen)
-    Path("/proc/self/clear_refs").write_text("5")  # forget the peak so far
-    idle = mebibytes("VmRSS")
     seconds = [time.process_time()]
-    model.fit(learned)
+    peak = above_idle(lambda: model.fit(learned))
     seconds.append(time.process_time())
-    peak = mebibytes("VmHWM") - idle
     scores = model.score(data.tests)
     seconds.append(time.process_time())
     found: dict[str, Any] = {"anomalous": data.anomalous, "scores": scores}
@@ -268,10 +264,6 @@ def shown(found: dict[str, np.ndarray], first: dict[str, np.ndarray]) -> list[st
         cells += ["", ""]
     fit, score, peak = found["costs"]
     return [*cells, f"{fit:.1f}", f"{score:.0f}", f"{peak:.0f}"]
-
-
-def mebibytes(key: str) -> float:
-    return int(re.search(rf"{key}:\s+(\d+)", STATUS.read_text())[1]) / 1024
 
 
 if __name__ == "__main__":

@@ -13,7 +13,6 @@ from __future__ import annotations
 
 import argparse
 import json
-import re
 import subprocess
 import sys
 import time
@@ -25,7 +24,6 @@ SIDES = [224, 320]
 RATIOS = [0.001, 0.003, 0.01, 0.03, 0.1, 0.25]
 OUT = Path(__file__).parents[1] / "docs/images/coreset_latency_memory.svg"
 COLOURS = {224: "#1f77b4", 320: "#d55e00"}
-STATUS = Path("/proc/self/status")
 
 
 def main() -> None:
@@ -58,6 +56,7 @@ def main() -> None:
 def measure(side: int, ratio: float, n_images: int, rounds: int) -> dict:
     """Return what one detector takes: seconds, milliseconds and MiB."""
     from benchmarks._textures import texture
+    from peers.memory import above_idle
 
     from adlib import PatchCore
 
@@ -70,12 +69,9 @@ def measure(side: int, ratio: float, n_images: int, rounds: int) -> dict:
     # Everything is compiled and loaded before a clock runs.
     detector(0.1).fit(known[:2]).score(new[:1])
     model = detector(ratio)
-    Path("/proc/self/clear_refs").write_text("5")  # forget the peak so far
-    idle = _mebibytes("VmRSS")
     started = time.perf_counter()
-    model.fit(known)
+    peak = above_idle(lambda: model.fit(known))
     fit = time.perf_counter() - started
-    peak = _mebibytes("VmHWM") - idle
     seconds = []
     model.score(new[:1])
     for image in new:
@@ -94,10 +90,6 @@ def measure(side: int, ratio: float, n_images: int, rounds: int) -> dict:
         "peak": peak,
         "file": size,
     }
-
-
-def _mebibytes(key: str) -> float:
-    return int(re.search(rf"{key}:\s+(\d+)", STATUS.read_text())[1]) / 1024
 
 
 def draw(found: dict[int, list[dict]], n_images: int, out: Path) -> None:

@@ -23,7 +23,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from options import mebibytes
+from peers.memory import above_idle
 
 from adlib import PatchCore
 from adlib.datasets import demo_root, read_mask, read_samples
@@ -92,12 +92,9 @@ def measure(name: str, options: dict[str, Any]) -> list[str]:
     warm = {**options, "coreset": 100}
     PatchCore(progress=False, **warm).fit(learned[:2]).score(learned[:1])
     model = PatchCore(progress=False, false_positive_rate=0.05, **options)
-    Path("/proc/self/clear_refs").write_text("5")  # forget the peak so far
-    idle = mebibytes("VmRSS")
     seconds = [time.process_time()]
-    model.fit(learned)
+    peak = above_idle(lambda: model.fit(learned))
     seconds.append(time.process_time())
-    peak = mebibytes("VmHWM") - idle
     results = list(model.inspect([one.image_path for one in tests]))
     seconds.append(time.process_time())
     labels = np.array([one.mask_path is not None for one in tests])
