@@ -147,8 +147,6 @@ class Coordinator:
         self._ask, self._shards, self._block = ask, shards, block
         self._told = [0] * len(shards)  # picks
         self._count = min(block, -(-SPARE * block // len(shards)))
-        if len(shards) == 1:
-            self._count = block
         self._seen = np.empty(0, np.int64)  # of the block before, whose rows are here
         self._seen_rows = np.empty((0, n_features), np.float32)
         self._picker: on_cpu.Picker | None = None
@@ -160,14 +158,14 @@ class Coordinator:
         """Select all points, ``picks`` first: the start, or all that are known."""
         self._add(picks, self.rows_at(picks))
         while self.n_picked < len(self.picked):
-            numbers, candidates = self._candidates()
-            rows = self._rows_of_block(numbers)
+            candidates = self._candidates()
+            rows = self._rows_of_block(candidates.indices)
             if self._picker is None:
                 self._picker = on_cpu.Picker(rows)
             picked, farthest = self._picker.pick_inside(
                 rows, candidates, len(self.picked) - self.n_picked
             )
-            self._add(picked, rows[np.searchsorted(numbers, picked)])
+            self._add(picked, rows[np.searchsorted(candidates.indices, picked)])
             report(len(picked), float(np.sqrt(farthest)))
 
     def rows_at(self, numbers: Int64Array) -> Float32Array:
@@ -195,8 +193,8 @@ class Coordinator:
         rows = self.rows[told : self.n_picked]
         return News(told, rows, own, self._count)
 
-    def _candidates(self) -> tuple[Int64Array, Candidates]:
-        """Return numbers and values of the farthest points, and the best of others."""
+    def _candidates(self) -> Candidates:
+        """Return the farthest points by number, and the best of others."""
         found: list[Candidates | None] = [None] * len(self._shards)
         self.n_rounds += 1
         while any(one is None for one in found):
@@ -229,11 +227,8 @@ class Coordinator:
 
 def merged(
     parts: Sequence[Candidates], shards: Sequence[Numbers], block: int
-) -> tuple[Int64Array, Candidates]:
-    """Return the candidates of all shards that beat all other points.
-
-    By number, ascending: twice, as an array alone, and as the indices of candidates.
-    """
+) -> Candidates:
+    """Return the candidates of all shards that beat all other points, by number."""
     numbers = np.concatenate(
         [of.at(part.indices) for part, of in zip(parts, shards, strict=True)]
     )
@@ -255,8 +250,7 @@ def merged(
         tied = (values[kept] == limit) & (numbers[kept] < limit_index)
         kept = kept[(values[kept] > limit) | tied]
     kept = kept[np.argsort(numbers[kept])]
-    chosen = Candidates(numbers[kept], values[kept], limit, limit_index)
-    return chosen.indices, chosen
+    return Candidates(numbers[kept], values[kept], limit, limit_index)
 
 
 def select_on(
