@@ -13,7 +13,7 @@ from adlib._typing import Float32Array, Float64Array
 from adlib._validation import refusal
 from adlib.estimators import AnomalyDetector, Examination
 from adlib.images import Images, open_source
-from adlib.images._pixels import PixelFormat
+from adlib.images._pixels import PixelFormat, as_shares
 from adlib.overlays._overlay import ORANGE
 from adlib.overlays._saved import check_kinds, check_outside, roots_of
 
@@ -76,11 +76,12 @@ def save_examined(
         if position >= len(items):
             rule, came = "the training images", f"{len(items)} images"
             raise ValueError(refusal("X", OWNER, rule, came))
-        image = _shown(source.load(items[position]))
+        pixels = source.read(items[position])
+        image = _shown(as_shares(pixels))
         if patch is not None:
             place = np.eye(2, 3)
             if alignment is not None:  # patches lie in the image as it was moved
-                place = alignment.find(source.read(items[position]), OWNER)
+                place = alignment.find(pixels, OWNER)
             _mark(image, patch, place, model)
         return image
 
