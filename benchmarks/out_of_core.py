@@ -88,9 +88,8 @@ def measure(given: argparse.Namespace, folder: Path) -> dict[str, Any]:
     images = shifted(given.root, given.images)
     coreset = int(given.coreset) if given.coreset > 1 else given.coreset
     model = PatchCore(image_size=given.size, coreset=coreset, device="cpu")
-    batch = shifted(
-        given.root, 3 * model.batch_size
-    )  # the next ones are read meanwhile
+    # Three, as the next ones are read meanwhile.
+    batch = shifted(given.root, 3 * model.batch_size)
     print(f"{given.way}: {model.estimate(images)}", file=sys.stderr)
     with Peaks(folder) as before:  # and what is compiled, and kept
         grid = model.fit(batch).grid_

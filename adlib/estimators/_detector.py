@@ -368,7 +368,8 @@ class AnomalyDetector(BaseEstimator, metaclass=ABCMeta):
         zero_one = y is not None and one_is_anomalous(y)
         rates = self._own_rates(owner)
         if rates is not None or settings.zones is not None:
-            check_left_out(X, source.n_items, rates or Rates(0.5), owner)
+            lowest = Rates(0.5)  # which any number of images that can be left out has
+            check_left_out(X, source.n_items, rates or lowest, owner)
         backbone = self._new_backbone(settings)
         region, alignment = self._new_region(), self._new_alignment()
         settings = settings._replace(region=region, alignment=alignment)

@@ -66,17 +66,10 @@ def _gigabytes(n_bytes: int) -> str:
 
 def estimate(detector: PatchCore, X: Images, n_images: int | None) -> FitEstimate:
     """Estimate what ``detector.fit`` takes; see ``PatchCore.estimate``."""
-    settings, owner = (
-        detector._check_parameters(),
-        f"{type(detector).__name__}.estimate",
-    )
+    settings = detector._check_parameters()
+    owner = f"{type(detector).__name__}.estimate"
     source = open_normal(X, None, owner, settings.pixel_format)
-    if n_images is None:
-        n_images = source.n_items
-    if n_images is None:
-        rule = "given where X does not say how many images it has"
-        raise ValueError(refusal("n_images", owner, rule, "None"))
-    n_images = check_int(n_images, "n_images", owner, low=1)
+    n_images = _count(source.n_items if n_images is None else n_images, owner)
     settings = settings._replace(
         batch_size=min(settings.batch_size, MOST_IMAGES // N_BATCHES),
         region=detector._new_region(),
@@ -133,6 +126,14 @@ def estimate(detector: PatchCore, X: Images, n_images: int | None) -> FitEstimat
         needs.free_disk,
         "" if needs.fits else room.advice(needs, n_images),
     )
+
+
+def _count(n_images: int | None, owner: str) -> int:
+    """Return for how many images to estimate, or raise."""
+    if n_images is None:
+        rule = "given where X does not say how many images it has"
+        raise ValueError(refusal("n_images", owner, rule, "None"))
+    return check_int(n_images, "n_images", owner, low=1)
 
 
 class _Clock:
