@@ -44,7 +44,7 @@ def main() -> None:
         found = PatchCore(progress=False).fit(drawn).examine(drawn)
         n_pairs = len(drawn) * (len(drawn) - 1) // 2
         tiles = tiles_of(good) if name == "magnetic_tile" else range(len(good))
-        of = {path: tile for path, tile in zip(good, tiles, strict=True)}
+        of = dict(zip(good, tiles, strict=True))
         numbers = np.unique([of[path] for path in drawn], return_counts=True)[1]
         same = int((numbers * (numbers - 1) // 2).sum())
         for share in SHARES:
