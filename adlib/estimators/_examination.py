@@ -14,9 +14,8 @@ from adlib.estimators._results import Scored
 
 FENCE = 3.0  # interquartile ranges above the upper quartile: Tukey's "far out"
 NEAR = 0.5  # of an image's median patch distance
-# Of the entries of two images, so near: see NearDuplicates. Of 12,720 pairs of magnetic
-# tiles the 20 that share most, down to 0.028, are each one tile in two exposures; of
-# 3,160 pairs of screws none shares more than 0.03.
+# Of the entries of two images, so near: see NearDuplicates. benchmarks/examined.py has
+# what other limits name.
 SHARED, FEWEST = 0.05, 3
 
 
