@@ -7,6 +7,7 @@ more anomalous. Thresholds are in ``adlib.thresholds``.
 from adlib.metrics._aupimo import aupimo
 from adlib.metrics._bootstrap import bootstrap_interval
 from adlib.metrics._breakdown import Group, per_defect_type
+from adlib.metrics._drift import DriftMonitor
 from adlib.metrics._image_metrics import (
     best_f1,
     compute_accuracy_precision_recall,
@@ -26,6 +27,7 @@ from adlib.metrics._pod import PodCurve, fit_pod
 from adlib.metrics._probabilities import fit_probabilities
 
 __all__ = [
+    "DriftMonitor",
     "Group",
     "PairedTest",
     "PixelCurves",
