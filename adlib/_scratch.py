@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import errno
+import mmap
 import os
 import shutil
 import tempfile
@@ -37,6 +39,22 @@ def free_disk(folder: Path) -> int:
     if kind_of_disk(place) in IN_MEMORY:
         return 0
     return shutil.disk_usage(place).free
+
+
+def check_disk(folder: Path, n_bytes: int) -> None:
+    """Raise OSError where files in a folder may not take so many bytes."""
+    free = free_disk(folder)
+    if free < n_bytes:
+        text = f"{n_bytes / 1e9:.3g} GB are needed on a disk, {free / 1e9:.3g} GB can "
+        text += "be had. Set XDG_CACHE_HOME to a folder on a disk with more room"
+        raise OSError(errno.ENOSPC, text, str(folder))
+
+
+def in_a_file(array: object) -> bool:
+    """Say whether an array is memory-mapped, or a part of one that is."""
+    while isinstance(array, np.ndarray):
+        array = array.base
+    return isinstance(array, mmap.mmap)
 
 
 def kind_of_disk(place: Path) -> str:

@@ -8,6 +8,7 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from adlib._device import resolve_device, still_there
+from adlib._scratch import default_folder, in_a_file
 from adlib._typing import AnyArray, Float32Array, Float64Array, Int64Array
 from adlib._validation import check_int, check_option, describe, refusal
 from adlib.neighbors._points import as_points
@@ -108,8 +109,9 @@ class MemoryBank:
         device: str = "auto",
         index: AnyArray | None = None,
     ) -> None:
-        # A copy: changing X later must not change the results.
-        self.embeddings = as_points(np.array(X), "X", OWNER)
+        # A copy: changing X later must not change the results. A file may have no room.
+        copied = X if in_a_file(X) else np.array(X)
+        self.embeddings = as_points(copied, "X", OWNER)
         self._kind: SearchKind = check_option(
             search, "search", OWNER, get_args(SearchKind)
         )
@@ -316,7 +318,8 @@ def build_search(
     if device == "cpu":
         from adlib.neighbors._cpu.search import ExactSearch  # noqa: PLC0415
 
-        return ExactSearch(points, groups)
+        folder = default_folder() if in_a_file(points) else None
+        return ExactSearch(points, groups, scratch=folder)
     from adlib.neighbors._torch import search  # noqa: PLC0415
 
     return search.ExactSearch(points, groups, device)

@@ -9,10 +9,12 @@ away from all its rows, where R is the radius.
 from __future__ import annotations
 
 from concurrent.futures import Executor
+from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
 
+from adlib._scratch import scratch_array
 from adlib._threads import undivided
 from adlib._typing import AnyArray, Float32Array, Float64Array, Int64Array
 from adlib.neighbors._cpu.bounds import Sketcher, Sketches, half_norms
@@ -46,11 +48,11 @@ class Panels(NamedTuple):
 
 
 class Database(NamedTuple):
-    """Rows that can be found."""
+    """Rows that can be found: all, or those whose sketches are in the panels."""
 
     rows: Float32Array  # (n, n_features)
     groups: Int64Array  # of each row, (n,)
-    ids: Int64Array  # which row stands in each place of the panels, (n,)
+    ids: Int64Array  # which row stands in each place of the panels, (n_places,)
     panels: Panels
     radii: Float64Array  # of the clusters in the panels, (n_panels,); or empty: none
     centres: Panels  # of these clusters, as of rows
@@ -65,10 +67,13 @@ class Found(NamedTuple):
     indices: Int64Array  # of database rows
 
 
-def empty_panels(n_rows: int, sketcher: Sketcher) -> Panels:
+def empty_panels(
+    n_rows: int, sketcher: Sketcher, scratch: Path | None = None
+) -> Panels:
     """Return panels with places for so many rows; ``fill`` puts sketches there."""
     n_panels = -(-n_rows // COLUMNS)
-    words = np.zeros((n_panels, sketcher.n_words, COLUMNS), sketcher.word)
+    shape = (n_panels, sketcher.n_words, COLUMNS)
+    words = scratch_array(shape, sketcher.word, scratch)
     return Panels(words, np.full((n_panels, COLUMNS), -np.inf, np.float32))
 
 
@@ -89,23 +94,29 @@ def empty_database(rows: Float32Array, sketcher: Sketcher) -> Database:
 def clustered_database(
     rows: Float32Array,
     groups: Int64Array,
+    span: range,
     sketcher: Sketcher,
     pool: Executor,
     n_threads: int,
+    scratch: Path | None = None,
 ) -> Database:
-    """Return a database of all ``rows``, a cluster in each panel."""
-    ids, centres, radii = cluster_rows(rows)
+    """Return a database of a span of ``rows``, a cluster in each panel.
+
+    With ``scratch`` the sketches of rows are in a file of that folder.
+    """
+    block = rows[span.start : span.stop]
+    ids, centres, radii = cluster_rows(block)
     # Clusters side by side were halved last: those of a panel of centres are a group.
     firsts = range(0, len(centres), COLUMNS)
     means = np.array([centres[i : i + COLUMNS].mean(axis=0) for i in firsts])
-    panels, of_centres, of_groups = (
-        empty_panels(len(points), sketcher) for points in (rows, centres, means)
-    )
-    for first in range(0, len(rows), ROWS_AT_ONCE):
-        part = rows[ids[first : first + ROWS_AT_ONCE]]
+    panels = empty_panels(len(block), sketcher, scratch)
+    of_centres, of_groups = (empty_panels(len(p), sketcher) for p in (centres, means))
+    for first in range(0, len(block), ROWS_AT_ONCE):
+        part = block[ids[first : first + ROWS_AT_ONCE]]
         fill(panels, first, sketcher.sketch(part, pool, n_threads), sketcher)
     fill(of_centres, 0, sketcher.sketch(centres, pool, n_threads), sketcher)
     fill(of_groups, 0, sketcher.sketch(means, pool, n_threads), sketcher)
+    ids += span.start
     error = sketcher.relative_error
     return Database(rows, groups, ids, panels, radii, of_centres, of_groups, error)
 

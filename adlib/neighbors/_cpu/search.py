@@ -3,14 +3,19 @@
 Sketches are multiplied in tiles, so nothing of size n_queries x n_bank exists. Each
 query keeps its k nearest; a bank row is measured only if it passes the filter, so the
 answer is that of measuring every pair.
+
+Rows that memory has no room for stay in their file. They are searched in blocks, one
+after the other; what a query has found so far prunes the next block.
 """
 
 from __future__ import annotations
 
 from concurrent.futures import Executor
+from pathlib import Path
 
 import numpy as np
 
+from adlib._scratch import check_disk
 from adlib._threads import Threads, available_threads
 from adlib._typing import Float32Array, Float64Array, Int64Array
 from adlib.neighbors._cpu.bounds import Sketcher
@@ -25,24 +30,45 @@ from adlib.neighbors._cpu.few import FEW_ROWS, FewRows
 from adlib.neighbors._cpu.filter import guess_nearest, update_nearest
 
 FEWEST_PAIRS = 2**19  # under which waking threads takes longer than they save
+BLOCK_BYTES = 2**25  # of rows in a file that are clustered together
 
 
 class ExactSearch:
     """Nearest neighbours in a bank whose rows are in groups; ties: lowest index.
 
-    A sketcher is fitted to the bank where none is given.
+    A sketcher is fitted to the bank where none is given. With ``scratch`` the rows are
+    taken in blocks, and their sketches are in files of that folder.
     """
 
     def __init__(
-        self, points: Float32Array, groups: Int64Array, sketcher: Sketcher | None = None
+        self,
+        points: Float32Array,
+        groups: Int64Array,
+        sketcher: Sketcher | None = None,
+        scratch: Path | None = None,
     ) -> None:
+        n_points, at_once = len(points), len(points)
         self._few = FewRows(points) if len(points) <= FEW_ROWS else None
         self._sketcher = sketcher or Sketcher(points)
+        self._n_points = n_points
+        if scratch is not None:
+            at_once = max(1, BLOCK_BYTES // points[0].nbytes)
+            n_words = n_points * self._sketcher.n_words
+            check_disk(scratch, n_words * self._sketcher.word.itemsize)
         n_threads = available_threads()
         with Threads(n_threads) as pool:
-            self._database = clustered_database(
-                points, groups, self._sketcher, pool, n_threads
-            )
+            self._databases = [
+                clustered_database(
+                    points,
+                    groups,
+                    range(first, min(first + at_once, n_points)),
+                    self._sketcher,
+                    pool,
+                    n_threads,
+                    scratch,
+                )
+                for first in range(0, n_points, at_once)
+            ]
 
     def kneighbors(
         self, queries: Float32Array, n_neighbors: int, left_out: Int64Array | None
@@ -84,7 +110,8 @@ class ExactSearch:
                 bounds = distances[part]
                 found = Found(bounds.reshape(-1, 1), indices[part].reshape(-1, 1))
                 some = self._queries(rows, None, pool, n_threads)
-                guess_nearest(some, self._database, found, pool, n_threads)
+                for database in self._databases:
+                    guess_nearest(some, database, found, pool, n_threads)
                 done, n_more = np.zeros(bounds.shape, bool), n_farthest
                 while True:
                     lowest = _nth_highest(np.where(done, bounds, 0.0), n_farthest)
@@ -100,7 +127,7 @@ class ExactSearch:
         return distances, indices
 
     def _threads_for(self, n_queries: int) -> int:
-        n_pairs = n_queries * len(self._database.rows)
+        n_pairs = n_queries * self._n_points
         return 1 if n_pairs < FEWEST_PAIRS else available_threads()
 
     def _queries(
@@ -122,10 +149,12 @@ class ExactSearch:
         pool: Executor,
         n_threads: int,
     ) -> None:
-        seen, n_rows = np.zeros(len(ids), np.int64), len(self._database.rows)
-        update_nearest(
-            ids, seen, queries, self._database, n_rows, found, pool, n_threads
-        )
+        seen = np.zeros(len(ids), np.int64)
+        for database in self._databases:
+            n_rows = len(database.ids)
+            update_nearest(
+                ids, seen, queries, database, n_rows, found, pool, n_threads
+            )
 
 
 def _rounded(squared: Float64Array) -> Float32Array:
