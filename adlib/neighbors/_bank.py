@@ -62,7 +62,9 @@ class MemoryBank:
     """Patch embeddings with nearest-neighbour search, and where each came from.
 
     Args:
-        X: Patch embeddings, (n_bank, n_features), real numbers, cast to float32.
+        X: Patch embeddings, (n_bank, n_features), real numbers, cast to float32. Rows
+            of float32 in a file (``np.load("bank.npy", mmap_mode="r")``) are not read
+            into memory; the file must not change.
         search: "exact" finds the true nearest neighbours. The others take candidates
             from a FAISS index (extra ``faiss``), and may miss some: brute force in
             float32 ("faiss-flat"), inverted lists ("faiss-ivf"), the same with 8-bit
@@ -70,7 +72,8 @@ class MemoryBank:
             ("faiss-hnsw"). ``recall`` measures what they miss.
         origins: Where each entry came from, (n_bank, 3) integers: image number, row and
             column of the patch grid. None: unknown.
-        device: Where the exact search runs: "cpu", "cuda", "cuda:N", or "auto". FAISS
+        device: Where the exact search runs: "cpu", "cuda", "cuda:N", or "auto". A GPU
+            holds all rows, those of a file, too. FAISS
             runs on the CPU; only a FAISS built for GPUs takes its indexes but
             "faiss-hnsw" there, a path that has not been run yet.
         index: The trained index of this very bank, as ``index_bytes`` gave it,
@@ -85,8 +88,14 @@ class MemoryBank:
         ValueError: A shape, value or option is not as stated; ``index`` does not
             belong to such a bank.
         ImportError: FAISS is asked for and not installed.
+        OSError: The disk has no room for the sketches of a bank in a file.
 
     Note:
+        Of a bank in a file the exact search on a CPU holds about 64 bytes an entry, and
+        150 MB at most. Its sketches are a nameless file in the user's cache folder
+        (``XDG_CACHE_HOME``), as large as the bank at most, and usually half of it. A
+        copy or pickle of such a bank holds its rows.
+
         Indexes are trained with fixed seeds: the same rows give the same index. The
         user guide has a table of the memory that they take. FAISS checks little of an
         index: pass one only from a source that you trust.
@@ -174,13 +183,7 @@ class MemoryBank:
         """
         owner = f"{OWNER}.kneighbors"
         points = self._checked(queries, owner)
-        skipped = None
-        if left_out is not None:
-            if self.origins is None:
-                rule = "None for a bank that does not know its origins"
-                raise ValueError(refusal("left_out", owner, rule, describe(left_out)))
-            shape, what = (len(points),), "the image number of each query"
-            skipped = _as_integers(left_out, shape, "left_out", owner, what)
+        skipped = as_left_out(left_out, len(points), self.origins is not None, owner)
         n_left = self.fewest_left(skipped)
         n_neighbors = check_int(n_neighbors, "n_neighbors", owner, low=1, high=n_left)
         squared, indices = self._search.kneighbors(points, n_neighbors, skipped)
@@ -236,10 +239,35 @@ class MemoryBank:
         Returns:
             The most neighbours that can be asked for, in [0, n_bank].
         """
-        if left_out is None:
-            return len(self)
+        return len(self) if left_out is None else int(self._n_left(left_out).min())
+
+    def _n_left(self, left_out: Int64Array) -> Int64Array:
+        """Return how many entries remain for each query, (n_queries,)."""
         images, counts = np.unique(self._images, return_counts=True)
-        return len(self) - int(counts[np.isin(images, left_out)].max(initial=0))
+        places = np.searchsorted(images, left_out).clip(max=len(images) - 1)
+        n_out = np.where(images[places] == left_out, counts[places], 0)
+        n_left: Int64Array = len(self) - n_out
+        return n_left
+
+    def _nearest(
+        self, points: Float32Array, n_neighbors: int, left_out: Int64Array | None
+    ) -> tuple[Float64Array, Int64Array]:
+        """Return squared distances and indices of what may be a part of all entries.
+
+        They are inf and -1 where fewer than ``n_neighbors`` entries remain.
+        """
+        shape = (len(points), n_neighbors)
+        squared, indices = np.full(shape, np.inf), np.full(shape, -1, np.int64)
+        n_left = np.full(len(points), len(self))
+        if left_out is not None:
+            n_left = self._n_left(left_out)
+        n_found = n_left.clip(max=n_neighbors)
+        for n in np.unique(n_found[n_found > 0]).tolist():
+            some = np.flatnonzero(n_found == n)
+            skipped = None if left_out is None else left_out[some]
+            found = self._search.kneighbors(points[some], n, skipped)
+            squared[some, :n], indices[some, :n] = found
+        return squared, indices
 
     def recall(self, queries: ArrayLike) -> Recall:
         """Measure how well this bank's search finds what the exact one finds.
@@ -290,6 +318,19 @@ def _as_stored(index: AnyArray, kind: SearchKind) -> AnyArray:
     elif array.ndim == 1 and array.dtype == np.uint8 and array.size:
         return array
     raise ValueError(refusal("index", OWNER, rule, describe(array)))
+
+
+def as_left_out(
+    left_out: ArrayLike | None, n_queries: int, knows_origins: bool, owner: str
+) -> Int64Array | None:
+    """Return the image number that each query leaves out, or raise."""
+    if left_out is None:
+        return None
+    if not knows_origins:
+        rule = "None for a bank that does not know its origins"
+        raise ValueError(refusal("left_out", owner, rule, describe(left_out)))
+    what = "the image number of each query"
+    return _as_integers(left_out, (n_queries,), "left_out", owner, what)
 
 
 def _as_integers(
