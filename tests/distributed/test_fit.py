@@ -30,14 +30,6 @@ SMALL = {"image_size": 64, "batch_size": 2}
 
 
 @pytest.fixture(scope="module")
-def client():
-    """Two workers in this process, which start in a tenth of a second."""
-    how = {"processes": False, "n_workers": 2, "threads_per_worker": 1}
-    with LocalCluster(**how, dashboard_address=":0") as cluster, Client(cluster) as one:
-        yield one
-
-
-@pytest.fixture(scope="module")
 def processes():
     """Two workers in processes of their own, which are started again when they die."""
     how = {"n_workers": 2, "threads_per_worker": 1, "memory_limit": 0}

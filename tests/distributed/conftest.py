@@ -1,0 +1,15 @@
+"""A small cluster for all tests of this folder."""
+
+from __future__ import annotations
+
+import pytest
+
+
+@pytest.fixture(scope="session")
+def client():
+    """Two workers in this process, which start in a tenth of a second."""
+    distributed = pytest.importorskip("distributed", reason="needs the extra dask")
+    how = {"processes": False, "n_workers": 2, "threads_per_worker": 1}
+    cluster = distributed.LocalCluster(**how, dashboard_address=":0")
+    with cluster, distributed.Client(cluster) as one:
+        yield one
