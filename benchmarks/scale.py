@@ -24,9 +24,10 @@ from adlib.neighbors import _shards
 from adlib.neighbors._shards import BLOCK, SPARE, Coordinator, Numbers, new_shard
 
 # Measured: see the module's docstring.
-PICKS_A_ROUND = (80 / 480**0.63, 0.63)  # a, b of a * picks ** b
-NEW_ROWS = 0.75  # share of a block whose rows were not in the block before
-SECONDS_A_PAIR = 8e-9  # of patch and pick, a core
+PICKS_A_ROUND = 6.0, 0.6  # a, b of a * k ** b, where k picks were made before
+MOST_OF_A_BLOCK = 0.87  # that a round picks
+NEW_ROWS = 0.87  # share of a block whose rows were not in the block before
+SECONDS_A_PAIR = 6e-9  # of patch and pick, a core
 SECONDS_A_ROUND = 0.02  # of the coordinator
 SECONDS_AN_IMAGE = 0.1  # to read it and compute its patches, a core
 # Assumed.
@@ -52,8 +53,11 @@ class Cost(NamedTuple):
 
 
 def predicted_rounds(n_picks: int) -> float:
-    a, b = PICKS_A_ROUND
-    return max(1.0, n_picks / min(BLOCK, a * n_picks**b))
+    """Return how many rounds make so many picks."""
+    (a, b), most = PICKS_A_ROUND, MOST_OF_A_BLOCK * BLOCK
+    full = (most / a) ** (1 / b)  # picks from which on a round makes the most
+    growing = 1 + min(n_picks, full) ** (1 - b) / (a * (1 - b))
+    return growing + max(0.0, n_picks - full) / most
 
 
 def predicted_bytes(n_picks, n_workers, n_features, rounds, new_rows, told) -> float:

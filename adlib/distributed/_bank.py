@@ -22,6 +22,7 @@ if TYPE_CHECKING:
 
 OWNER = "ShardedBank"
 QUERIES_AT_ONCE = 2**14
+OPENED = "r"  # how NumPy maps the files
 File: TypeAlias = str | os.PathLike[str]
 Nearest: TypeAlias = tuple[Float64Array, Int64Array]  # squared distances, indices
 
@@ -152,8 +153,8 @@ class Shard:
 
     def __init__(self, file: str, origins: str | None, device: str) -> None:
         self._given = file, origins, device
-        rows = np.load(file, mmap_mode="r")
-        known = None if origins is None else np.load(origins, mmap_mode="r")
+        rows = np.load(file, mmap_mode=OPENED)
+        known = None if origins is None else np.load(origins, mmap_mode=OPENED)
         self.bank = MemoryBank(rows, origins=known, device=device)
 
     def __reduce__(self) -> tuple[Any, ...]:

@@ -214,7 +214,7 @@ class Coordinator:
         return merged(parts, self._shards, self._block)
 
     def _rows_of_block(self, numbers: Int64Array) -> Float32Array:
-        """Return rows of a block; few of them are not of the block before."""
+        """Return rows of a block; some are of the block before, and need no request."""
         rows = np.empty((len(numbers), self.rows.shape[1]), np.float32)
         places = np.searchsorted(self._seen, numbers)
         known = np.isin(numbers, self._seen)

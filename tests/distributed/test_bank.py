@@ -29,6 +29,8 @@ EDGES = [0, 4, 40, 41, 90]  # the first and third file hold fewer than some ask 
 def _on_disk(tmp_path, monkeypatch):
     monkeypatch.setattr(_scratch, "kind_of_disk", lambda place: "ext4")
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
+    # Writable in memory: the loops need not be compiled for other rows.
+    monkeypatch.setattr(_bank, "OPENED", "c")
 
 
 @pytest.fixture
