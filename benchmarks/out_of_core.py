@@ -38,6 +38,7 @@ from adlib.images._decode import read_image
 from adlib.images._sources import Again, Item
 
 STEP = 37  # pixels of a shift: no multiple of a patch
+STACK = 2**20  # bytes of a thread
 PAUSE = 0.005  # seconds between two looks at memory and disk
 
 
@@ -85,6 +86,9 @@ class Peaks:
 
 def measure(given: argparse.Namespace, folder: Path) -> dict[str, Any]:
     """Fit once; return seconds, bytes and a digest of the model file."""
+    # The limit counts 8 MiB for the stack of each thread that is alive, and how many are
+    # at once is chance: of a small share it would leave too little for the fit.
+    threading.stack_size(STACK)
     images = shifted(given.root, given.images)
     coreset = int(given.coreset) if given.coreset > 1 else given.coreset
     model = PatchCore(image_size=given.size, coreset=coreset, device="cpu")

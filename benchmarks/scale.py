@@ -3,11 +3,13 @@
     python benchmarks/scale.py                                  # the table
     python benchmarks/scale.py ROOT/magnetic_tile               # beside shards here
     python benchmarks/scale.py ROOT/magnetic_tile --workers 1 2 4   # beside LocalCluster
+    python benchmarks/scale.py ROOT/magnetic_tile --coresets 4 16   # of coresets
 
 The constants below were measured; ``ROOT`` prints what gave them: selections over shards
 inside this process, whose seconds are the processor's. ``--workers`` fits over Dask's
-workers, processes of this machine with one thread each. ``--images`` takes other
-numbers of images than 6 to 48.
+workers, processes of this machine with one thread each. ``--coresets`` selects a coreset
+of so many shards' own coresets, each half as large as the bank. ``--images`` takes
+other numbers of images than 6 to 48.
 """
 
 from __future__ import annotations
@@ -20,7 +22,7 @@ from typing import NamedTuple
 import numpy as np
 
 from adlib import PatchCore
-from adlib.neighbors import _shards
+from adlib.neighbors import MemoryBank, _shards, greedy_coreset
 from adlib.neighbors._shards import BLOCK, SPARE, Coordinator, Numbers, new_shard
 
 # Measured: see the module's docstring.
@@ -60,8 +62,16 @@ def predicted_rounds(n_picks: int) -> float:
     return growing + max(0.0, n_picks - full) / most
 
 
-def predicted_bytes(n_picks, n_workers, n_features, rounds, new_rows, told) -> float:
-    """Return the traffic of rounds; ``new_rows`` came from shards, ``told`` went."""
+def predicted_told(n_picks: int) -> float:
+    """Return the picks that shards are told: not those of the last, half a round."""
+    a, b = PICKS_A_ROUND
+    return n_picks - min(MOST_OF_A_BLOCK * BLOCK, a * n_picks**b) / 2
+
+
+def predicted_bytes(n_picks: int, n_workers: int, n_features: int) -> float:
+    """Return the traffic of all rounds."""
+    rounds = predicted_rounds(n_picks)
+    new_rows, told = NEW_ROWS * BLOCK * rounds, predicted_told(n_picks)
     row = 4 * n_features
     offered = min(BLOCK, -(-SPARE * BLOCK // n_workers))
     to_shards = told * (n_workers * row + 8)
@@ -71,10 +81,7 @@ def predicted_bytes(n_picks, n_workers, n_features, rounds, new_rows, told) -> f
 def predict(n_patches: int, n_picks: int, n_workers: int) -> Cost:
     """Return the cost on workers of ``CORES`` cores each."""
     rounds = predicted_rounds(n_picks)
-    new_rows = NEW_ROWS * BLOCK * rounds
-    n_bytes = predicted_bytes(
-        n_picks, n_workers, N_FEATURES, rounds, new_rows, n_picks
-    )
+    n_bytes = predicted_bytes(n_picks, n_workers, N_FEATURES)
     cores = CORES * n_workers
     # Two requests a round: candidates of all workers, rows of the block.
     messages = 2 * rounds * (2 * LATENCY + n_workers * SECONDS_A_TASK)
@@ -93,7 +100,7 @@ def duration(seconds: float) -> str:
     for unit, length in (("years", 3.15e7), ("days", 86400), ("h", 3600), ("min", 60)):
         if seconds >= 2 * length:
             return f"{seconds / length:,.3g} {unit}"
-    return f"{seconds:.2g} s"
+    return f"{seconds:.2g} s" if seconds < 10 else f"{seconds:.0f} s"
 
 
 def table() -> None:
@@ -104,7 +111,7 @@ def table() -> None:
         titles += ["computing", "waiting", "memory of a worker, GB"]
         print(f"| {' | '.join(titles)} |\n|{'--:|' * len(titles)}")
         for power in range(6, 11):
-            for n_workers in (1, 10, 100, 1000):
+            for n_workers in (1, 30, 1000):
                 n_patches = 10**power
                 n_picks = min(of(n_patches), n_patches)
                 cost = predict(n_patches, n_picks, n_workers)
@@ -153,10 +160,7 @@ class Watched(Coordinator):
         assert known == self.n_bytes, (known, self.n_bytes)  # the formula is exact
         offered = min(BLOCK, -(-SPARE * BLOCK // n_shards))
         full = self.n_offered == self.n_rounds * n_shards * offered
-        new_rows = NEW_ROWS * BLOCK * rounds
-        guess = predicted_bytes(
-            n_picks, n_shards, self.rows.shape[1], rounds, new_rows, n_picks
-        )
+        guess = predicted_bytes(n_picks, n_shards, self.rows.shape[1])
         return (
             f"| {n_patches:,} | {n_picks:,} | {n_shards} | {rounds:.1f} | "
             f"{self.n_rounds} | {guess / 1e6:.1f} | {self.n_bytes / 1e6:.1f} | "
@@ -210,7 +214,7 @@ def over_workers(root: Path, n_images: int, workers: list[int]) -> None:
 
     _fit.Coordinator = Watched
     paths = sorted((root / "train" / "good").iterdir())[:n_images]
-    global CORES, SECONDS_A_TASK  # noqa: PLW0603 - this machine's
+    global CORES  # noqa: PLW0603 - of a worker here
     print(HEAD)
     for n in workers:
         with cluster(n) as started, Client(started) as client:
@@ -229,6 +233,35 @@ def over_workers(root: Path, n_images: int, workers: list[int]) -> None:
         )
 
 
+def radius(X: np.ndarray, kept: np.ndarray) -> float:
+    """Return the largest distance of a point to those that are kept."""
+    bank = MemoryBank(X[kept], device="cpu")
+    return float(bank.kneighbors(X).distances.max())
+
+
+def of_coresets(X: np.ndarray, n_picks: int, n_shards: int) -> None:
+    """Print covering radii of a coreset and of a coreset of coresets."""
+    given = {"start": 0, "device": "cpu"}
+    exact = radius(X, greedy_coreset(X, n_picks, **given))
+    parts = [np.arange(i, len(X), n_shards) for i in range(n_shards)]
+    own, radii = [], []
+    for part in parts:
+        kept = greedy_coreset(X[part], min(n_picks // 2, len(part)), **given)
+        own.append(part[kept])
+        radii.append(radius(X[part], kept))
+    union = np.concatenate(own)
+    kept = greedy_coreset(X[union], n_picks, **given)
+    above = radius(X[union], kept)
+    found = radius(X, union[kept])
+    assert found <= max(radii) + above
+    print(
+        f"{len(X):,} patches, {n_picks:,} picks, {n_shards} shards: radius {exact:.2f}, "
+        f"of coresets {found:.2f} ({found / exact:.2f} times), bound "
+        f"{max(radii):.2f} + {above:.2f}",
+        flush=True,
+    )
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
@@ -237,12 +270,17 @@ def main() -> None:
     parser.add_argument("--images", type=int, nargs="+", default=[6, 12, 24, 48])
     parser.add_argument("--shards", type=int, nargs="+", default=[1, 4, 16, 64])
     parser.add_argument("--workers", type=int, nargs="+")
+    parser.add_argument("--coresets", type=int, nargs="+")
     parser.add_argument("--ratio", type=float, default=0.05)
     given = parser.parse_args()
     if given.root is None:
         table()
     elif given.workers:
         over_workers(given.root, given.images[0], given.workers)
+    elif given.coresets:
+        X = embeddings(given.root, given.images[0])
+        for n_shards in given.coresets:
+            of_coresets(X, int(given.ratio * len(X)), n_shards)
     else:
         X = embeddings(given.root, given.images[-1])
         print(HEAD)

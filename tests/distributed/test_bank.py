@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import os
 import pickle
 import re
+import signal
+from itertools import pairwise
 
 import numpy as np
 import pytest
@@ -13,6 +16,9 @@ from adlib.neighbors import MemoryBank
 from tests import reference
 
 pytest.importorskip("distributed", reason="the extra dask is not installed")
+
+import dask
+from distributed import Client, LocalCluster
 
 from adlib import distributed
 from adlib.distributed import _bank
@@ -40,7 +46,7 @@ def files(tmp_path):
 
 def saved(folder, name, array):
     paths = []
-    for a, b in zip(EDGES, EDGES[1:], strict=False):
+    for a, b in pairwise(EDGES):
         paths.append(folder / f"{name}{a}.npy")
         np.save(paths[-1], array[a:b])
     return paths
@@ -134,3 +140,24 @@ def test_files_and_queries_must_fit_each_other(files, tmp_path, client):
         bank.kneighbors(np.ones((2, 5)))
     with pytest.raises(ValueError, match=r"left_out of ShardedBank.* origins"):
         bank.kneighbors(QUERIES, left_out=np.zeros(12, int))
+
+
+@pytest.mark.slow
+def test_a_worker_that_dies_loses_nothing(files, monkeypatch):
+    monkeypatch.undo()  # the workers are processes of their own
+    if not _scratch.free_disk(_scratch.default_folder()):
+        pytest.skip("the folder of caches is no disk")
+    how = {"n_workers": 2, "threads_per_worker": 1, "memory_limit": 0}
+    patient = dask.config.set({"distributed.deploy.lost-worker-timeout": "10 minutes"})
+    with (
+        patient,
+        LocalCluster(**how, dashboard_address=":0") as cluster,
+        Client(cluster) as client,
+    ):
+        bank = ShardedBank(files, client, device="cpu")
+        before = bank.kneighbors(QUERIES, 5)
+        (pid, *_) = client.run(os.getpid).values()
+        os.kill(pid, signal.SIGKILL)
+        after = bank.kneighbors(QUERIES, 5)
+    assert np.array_equal(before.distances, after.distances)
+    assert np.array_equal(before.indices, after.indices)
