@@ -1,15 +1,15 @@
 """Predict rounds, traffic and time of a selection over many workers, and check it.
 
-    python benchmarks/scale.py                                  # the table
-    python benchmarks/scale.py ROOT/magnetic_tile               # beside shards here
-    python benchmarks/scale.py ROOT/magnetic_tile --workers 1 2 4   # beside LocalCluster
-    python benchmarks/scale.py ROOT/magnetic_tile --coresets 4 16   # of coresets
+    python benchmarks/scale.py                            # the table
+    python benchmarks/scale.py ROOT/magnetic_tile         # beside shards here
+    python benchmarks/scale.py ROOT/magnetic_tile --workers 1 2 4  # beside LocalCluster
+    python benchmarks/scale.py ROOT/magnetic_tile --coresets 4 16 --images 24
 
-The constants below were measured; ``ROOT`` prints what gave them: selections over shards
-inside this process, whose seconds are the processor's. ``--workers`` fits over Dask's
-workers, processes of this machine with one thread each. ``--coresets`` selects a coreset
-of so many shards' own coresets, each half as large as the bank. ``--images`` takes
-other numbers of images than 6 to 48.
+The constants below were measured; ``ROOT`` prints what gave them: selections over
+shards inside this process, whose seconds are the processor's. ``--workers`` fits over
+Dask's workers, processes of this machine with one thread each. ``--coresets`` selects a
+coreset of so many shards' own coresets, each half as large as the bank. ``--images``
+takes other numbers of images than 6 to 48.
 """
 
 from __future__ import annotations
@@ -169,8 +169,8 @@ class Watched(Coordinator):
 
 
 HEAD = (
-    "| patches | picks | shards | rounds predicted | measured | MB predicted | measured "
-    "| new rows | all offered |"
+    "| patches | picks | shards | rounds predicted | measured | MB predicted "
+    "| measured | new rows | all offered |"
 )
 
 
@@ -255,8 +255,8 @@ def of_coresets(X: np.ndarray, n_picks: int, n_shards: int) -> None:
     found = radius(X, union[kept])
     assert found <= max(radii) + above
     print(
-        f"{len(X):,} patches, {n_picks:,} picks, {n_shards} shards: radius {exact:.2f}, "
-        f"of coresets {found:.2f} ({found / exact:.2f} times), bound "
+        f"{len(X):,} patches, {n_picks:,} picks, {n_shards} shards: "
+        f"radius {exact:.2f}, of coresets {found:.2f} ({found / exact:.2f} times), bound "
         f"{max(radii):.2f} + {above:.2f}",
         flush=True,
     )

@@ -35,8 +35,9 @@ class ShardedBank:
             all workers find. Those of float32 are not read into memory (see
             ``MemoryBank``).
         client: A client of the cluster.
-        origins: A file for each of ``files``, of the origins of its entries, (n_entries,
-            3) integers: image number, row and column of the patch grid. None: unknown.
+        origins: A file for each of ``files``, of where its entries came from,
+            (n_entries, 3) integers: image number, row and column of the patch grid.
+            None: unknown.
         device: Where workers search: "cpu", "cuda", "cuda:N", or "auto".
 
     Raises:
@@ -118,7 +119,8 @@ class ShardedBank:
             rule = f"(n_queries, {self._n_features}) like the bank"
             raise ValueError(refusal("queries", owner, rule, describe(points)))
         skipped = as_left_out(left_out, len(points), self._knows_origins, owner)
-        n_neighbors = check_int(n_neighbors, "n_neighbors", owner, low=1, high=len(self))
+        n_bank = len(self)
+        n_neighbors = check_int(n_neighbors, "n_neighbors", owner, low=1, high=n_bank)
         shape = (len(points), n_neighbors)
         squared, indices = np.full(shape, np.inf), np.full(shape, -1, np.int64)
         for first in range(0, len(points), QUERIES_AT_ONCE):
@@ -179,7 +181,8 @@ def merged(parts: Sequence[Nearest]) -> Nearest:
 
     Missing ones, inf and -1, come last.
     """
-    squared, indices = (np.concatenate(both, axis=1) for both in zip(*parts))
+    squared = np.concatenate([near for near, _ in parts], axis=1)
+    indices = np.concatenate([places for _, places in parts], axis=1)
     order = np.lexsort((indices, squared))[:, : parts[0][0].shape[1]]
     near = np.take_along_axis(squared, order, axis=1)
     return near, np.take_along_axis(indices, order, axis=1)
