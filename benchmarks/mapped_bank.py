@@ -123,9 +123,7 @@ def main() -> None:
             command = [sys.executable, __file__, *sys.argv[1:], "--way", way]
             command += ["--folder", folder]
             where = {**os.environ, "XDG_CACHE_HOME": folder}
-            run = subprocess.run(
-                command, stdout=subprocess.PIPE, check=True, env=where
-            )
+            run = subprocess.run(command, stdout=subprocess.PIPE, check=True, env=where)
             row = json.loads(run.stdout)
             print(
                 f"| {way} | {row['bank'] / 1e9:.3f} | {row['build'][0]:.1f} "
