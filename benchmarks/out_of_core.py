@@ -86,8 +86,8 @@ class Peaks:
 
 def measure(given: argparse.Namespace, folder: Path) -> dict[str, Any]:
     """Fit once; return seconds, bytes and a digest of the model file."""
-    # The limit counts 8 MiB for the stack of each thread that is alive, and how many are
-    # at once is chance: of a small share it would leave too little for the fit.
+    # The limit counts 8 MiB for the stack of each thread that is alive; how many are at
+    # once is chance, and of a small share it would leave too little for the fit.
     threading.stack_size(STACK)
     images = shifted(given.root, given.images)
     coreset = int(given.coreset) if given.coreset > 1 else given.coreset

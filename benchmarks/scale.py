@@ -256,8 +256,8 @@ def of_coresets(X: np.ndarray, n_picks: int, n_shards: int) -> None:
     assert found <= max(radii) + above
     print(
         f"{len(X):,} patches, {n_picks:,} picks, {n_shards} shards: "
-        f"radius {exact:.2f}, of coresets {found:.2f} ({found / exact:.2f} times), bound "
-        f"{max(radii):.2f} + {above:.2f}",
+        f"radius {exact:.2f}, of coresets {found:.2f} "
+        f"({found / exact:.2f} times), bound {max(radii):.2f} + {above:.2f}",
         flush=True,
     )
 
