@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, TypeAlias
+from typing import TYPE_CHECKING, Any, Literal, TypeAlias
 
 import numpy as np
 from numpy.typing import ArrayLike
@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
 OWNER = "ShardedBank"
 QUERIES_AT_ONCE = 2**14
-OPENED = "r"  # how NumPy maps the files
+OPENED: Literal["r", "c"] = "r"  # how NumPy maps the files
 File: TypeAlias = str | os.PathLike[str]
 Nearest: TypeAlias = tuple[Float64Array, Int64Array]  # squared distances, indices
 
