@@ -44,6 +44,7 @@ from adlib.estimators._settings import Settings
 from adlib.features import Backbone
 from adlib.images import Images, Source, read_batches
 from adlib.images._sources import Item, found_anywhere
+from adlib.neighbors._coreset import radius_bound
 from adlib.neighbors._shards import Coordinator, News, Numbers
 
 if TYPE_CHECKING:
@@ -299,7 +300,7 @@ class DaskEngine:
         ]
         select = Coordinator(ask, numbers, found[0].n_features, size)
         self.coordinator = select
-        seed = settings.random_state
+        seed, radius = settings.random_state, None
         if detector.selection == "random":
             kept = np.random.default_rng(seed).choice(n_points, size, replace=False)
             kept = np.sort(kept)
@@ -320,6 +321,7 @@ class DaskEngine:
 
                 bar.advance(len(known))
                 select.select(known, report)
+            radius = radius_bound(select.rows, n_points)
             order = np.argsort(select.picked)
             kept, rows = select.picked[order], select.rows[order]
         origins = np.empty((size, 3), np.int64)
@@ -334,6 +336,7 @@ class DaskEngine:
         return {
             "grid_": found[0].grid,
             "memory_bank_": bank,
+            "covering_radius_": radius,
             "n_patches_": n_patches,
             "search_recall_": detector._measure_recall(
                 bank, everything, kept, settings

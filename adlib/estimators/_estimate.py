@@ -103,7 +103,7 @@ def estimate(detector: PatchCore, X: Images, n_images: int | None) -> FitEstimat
     few = points._replace(embeddings=rows[:FEW])
     detector._select(few, min(size, len(few.embeddings)), settings)  # compiles it
     with clock:
-        kept = detector._select(points, size, settings)
+        kept, _ = detector._select(points, size, settings)
     seconds += more * (1 + n_kept / PICKS) / (1 + size / PICKS) * clock.seconds
     with clock:
         bank = detector._make_bank(rows[kept], points.origins(kept), settings.device)

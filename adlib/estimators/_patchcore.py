@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import copy
 import os
 import secrets
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import AbstractContextManager, closing, nullcontext
+from numbers import Integral
 from typing import Any, Literal, Self, TypeAlias, get_args
 
 import numpy as np
@@ -19,6 +21,8 @@ from adlib._validation import (
     check_option,
     check_ratio,
     coreset_size,
+    describe,
+    refusal,
 )
 from adlib._version import __version__
 from adlib.estimators._aggregation import (
@@ -37,7 +41,9 @@ from adlib.estimators._augment import (
 from adlib.estimators._contamination import check_contamination, vouched
 from adlib.estimators._detector import AnomalyDetector
 from adlib.estimators._estimate import FitEstimate, estimate
+from adlib.estimators._forgetting import check_names, to_forget
 from adlib.estimators._labels import as_anomalous, one_is_anomalous
+from adlib.estimators._merging import Held, drawn, in_parts, union
 from adlib.estimators._model_file import ModelContent
 from adlib.estimators._patches import (
     Embed,
@@ -46,6 +52,7 @@ from adlib.estimators._patches import (
     Points,
     embed,
     gather,
+    none_usable,
     open_normal,
     warn_of_skipped,
 )
@@ -66,14 +73,14 @@ from adlib.features import Backbone
 from adlib.features._backbone import Precision, Runtime
 from adlib.features._embedding import Embedder, Embedding, embedding_length
 from adlib.features._weights import DEFAULT_BACKBONE
-from adlib.images import Images
+from adlib.images import Failure, Images, Source
 from adlib.images._align import Reference
 from adlib.images._pixels import ColorOrder, Resize
 from adlib.images._region import RegionLike
 from adlib.images._stream import OnError
 from adlib.neighbors import MemoryBank, Recall, greedy_coreset
 from adlib.neighbors._bank import UNTRAINED, SearchKind
-from adlib.neighbors._coreset import random_projection
+from adlib.neighbors._coreset import radius_bound, random_projection
 from adlib.thresholds._log_normal import RateRule
 
 Selection: TypeAlias = Literal["greedy", "random"]
@@ -120,7 +127,8 @@ class PatchCore(AnomalyDetector):
             a camera of 12 bits; None: 65535 and 1.
         embedding: "concat" (3x3 means side by side), "paper" (1024 features as the
             published code pools them) or "nearest" (no neighbourhood, as in PaDiM).
-        coreset: Size of the memory bank: a fraction of all patches, (0, 1], or a count.
+        coreset: Size of the memory bank: a fraction of all patches, (0, 1], or a count,
+            which ``partial_fit`` keeps.
         selection: How the coreset is chosen: "greedy" (farthest points) or "random"
             (uniformly, a baseline to compare with).
         projection: Features to which a random projection reduces the embeddings for
@@ -186,8 +194,13 @@ class PatchCore(AnomalyDetector):
 
     Attributes:
         memory_bank_: The ``MemoryBank``: embeddings (n_bank, n_features) and origins.
-        n_patches_: How many patches the training images have, copies not counted: the
-            coreset's share is one of these.
+        n_patches_: How many patches the training images have, copies not counted, of
+            those that were forgotten, too: the coreset's share is one of these.
+        covering_radius_: No patch that the bank was chosen from is farther from its
+            nearest entry, a float; or None, where no such bound is known
+            (``selection="random"``, a ``projection``, models of earlier versions). An
+            upper bound: each part that ``partial_fit`` merges, with a count, adds the
+            radius of its selection, so that after many parts it says little.
         search_recall_: How well a FAISS ``search`` finds the nearest entries, a
             ``Recall``, measured by ``fit`` on up to 2,000 training patches that are not
             in the bank (their image may be); or None.
@@ -223,6 +236,10 @@ class PatchCore(AnomalyDetector):
         (4,)
     """
 
+    memory_bank_: MemoryBank
+    n_patches_: int
+    covering_radius_: float | None
+    search_recall_: Recall | None
     _frozen = (*AnomalyDetector._frozen, "search")
     _aggregated_by = (*AnomalyDetector._aggregated_by, "n_neighbors")
 
@@ -325,9 +342,11 @@ class PatchCore(AnomalyDetector):
     def partial_fit(self, X: Images, y: ArrayLike | None = None) -> Self:
         """Add good images to the memory bank without fitting again.
 
-        A coreset of their patches, the same fraction as of the others, is added to the
-        bank: a few images of a new light or camera suffice. ``augment`` and
-        ``contamination`` hold for them, too; the bank counts as other images.
+        Where ``coreset`` is a fraction, the bank grows by a coreset of their patches: a
+        few images of a new light or camera suffice. Where it is a count, the bank never
+        exceeds it, for streams without an end: 64 images at a time, the entries and the
+        new patches together are reduced to a coreset of that size. ``augment`` and
+        ``contamination`` hold for new images, too; the bank counts as other images.
 
         Args:
             X: Images of good parts, as in ``fit``.
@@ -336,62 +355,197 @@ class PatchCore(AnomalyDetector):
 
         Returns:
             The estimator, with ``threshold_`` None, since scores change. An estimator
-            that is not fitted is fitted. A failed call changes nothing.
+            that is not fitted is fitted: with a count to the first 64 images, to which
+            the others are added, and without a threshold. A failed call changes
+            nothing.
 
         Raises:
-            ImageError, TypeError, ValueError: As ``fit``.
+            ImageError, TypeError, ValueError: As ``fit``; or an estimator with a count
+                and ``zones`` is not fitted.
 
         Note:
-            All entries are kept, so that no patch score rises. The images are appended
-            to ``training_images_``, and ``leave_one_out_scores`` needs all of them,
-            from files: arrays are numbered from 0 in each call.
+            With a fraction all entries are kept, so that no patch score rises. The
+            images are appended to ``training_images_``, and ``leave_one_out_scores``
+            needs all of them, from files: arrays are numbered from 0 in each call.
+
+            With a count, memory is bounded by 1.5 times the bank and the patches of 64
+            images, whatever the number of images. Only those that have entries stay in
+            ``training_images_``: ``calibrate`` recognises no others, and
+            ``leave_one_out_scores`` is of these alone, which are the rarer ones.
+
+        References:
+            1. T. F. Gonzalez, "Clustering to minimize the maximum intercluster
+               distance", Theoretical Computer Science 38, 1985: the coreset.
+            2. M. Ceccarello, A. Pietracaprina, G. Pucci, "Solving k-center clustering
+               (with outliers) in MapReduce and streaming, almost as accurately as
+               sequentially", PVLDB 12, 2019: greedy coresets of parts, merged.
         """
-        if not hasattr(self, "backbone_"):
+        fitted, fixed = hasattr(self, "backbone_"), isinstance(self.coreset, Integral)
+        if not fitted and not fixed:
             return self.fit(X, y)
         owner = f"{type(self).__name__}.partial_fit"
-        settings = self._ready()
+        settings = self._ready() if fitted else self._check_parameters()
         anomalous = None if y is None else as_anomalous(y, owner)
         zero_one = self._one_is_anomalous or (y is not None and one_is_anomalous(y))
         if anomalous is not None and zero_one and np.all(np.asarray(y) == 1):
             anomalous = np.ones_like(anomalous)
         source = open_normal(X, anomalous, owner, settings.pixel_format)
-        batches = embed(
-            source,
-            self._new_embedder(self.backbone_, settings),
-            settings,
-            "Reading features",
-            digests=True,
+        parts = in_parts(source) if fixed else iter([source])
+        richer = copy.copy(self)
+        if not fitted:
+            if self.zones is not None:
+                rule = "None until fit has learned the zones' scales"
+                remedy = "Call fit with the first images."
+                raise ValueError(
+                    refusal("zones", owner, rule, describe(self.zones), remedy)
+                )
+            rates = {"false_positive_rate": None, "review_rate": None}
+            richer.__dict__.update(rates)
+            richer.fit(next(parts, source))
+            richer.__dict__.update(self._values_of(list(rates)))
+        n_added, skipped = richer._add(parts, richer._ready(), owner)
+        if fitted and not n_added:
+            raise none_usable(owner, len(skipped))
+        richer._one_is_anomalous = zero_one
+        warn_of_skipped(skipped)
+        self.__dict__.update(richer.__dict__)
+        return self
+
+    def _add(
+        self, parts: Iterable[Source], settings: Settings, owner: str
+    ) -> tuple[int, list[Failure]]:
+        """Add images, part by part; return how many, and what was skipped."""
+        embedder = self._new_embedder(self.backbone_, settings)
+        strict = settings.on_error == "raise"
+        held = Held(
+            self.memory_bank_.embeddings,
+            self._origins(),
+            self.training_images_,
+            self.training_digests_,
+            self.n_patches_,
+            self.covering_radius_,
         )
-        images = Pass(batches, owner, strict=settings.on_error == "raise")
-        with closing(iter(images)) as coming:
-            gathered = gather(coming, source.n_items, self._room(settings))
+        points: Points | None = None
+        kept = np.empty(0, np.int64)
+        n_added, skipped = 0, list[Failure]()
+        for source in parts:
+            points = None  # or those of two parts would be held
+            what = "Reading features"
+            reading = embed(source, embedder, settings, what, digests=True)
+            images = Pass(reading, strict=strict)
+            with closing(iter(images)) as coming:
+                read = gather(coming, source.n_items, self._room(settings))
+            skipped += images.skipped
+            if images.names:
+                n_added += len(images.names)
+                taken = self._take_in(held, images, read, settings, owner)
+                held, points, kept = taken
+                del taken
+            del read
+        if points is not None:
+            if self.aggregation == "reweighted":
+                n_bank, name = len(held.rows), type(self).__name__
+                check_int(n_bank, "the coreset's size", name, low=2)
+            bank = self._make_bank(held.rows, held.origins, settings.device)
+            recall = self._measure_recall(bank, points.embeddings, kept, settings)
+            all_skipped = [*self.skipped_, *skipped]
+            self._replace_bank(bank, held.names, held.digests, all_skipped)
+            self.n_patches_, self.covering_radius_ = held.n_patches, held.radius
+            self.search_recall_ = recall
+        return n_added, skipped
+
+    def _take_in(
+        self, held: Held, images: Pass, points: Points, settings: Settings, owner: str
+    ) -> tuple[Held, Points, Int64Array]:
+        """Return a bank with images, and what it was selected from: points, indices."""
         copies = copies_of(self.augment, settings.image_size)
-        gathered, n_patches = own_patches(gathered, copies)
-        known = self.memory_bank_.embeddings
-        size = max(1, round(len(known) / self.n_patches_ * n_patches))
-        points, kept = self._choose(gathered, size, settings, owner, known)
-        rows, origins = points.embeddings, points.origins(kept)
-        origins[:, 0] += len(self.training_images_)
-        bank = self._make_bank(
-            np.concatenate([known, rows[kept]]),
-            np.concatenate([self._origins(), origins]),
-            settings.device,
+        points, n_new = own_patches(points, copies)
+        points = self._vouched(points, settings, owner, held.rows)
+        if not isinstance(self.coreset, Integral):
+            size = coreset_size(self.coreset, n_new)
+            kept, reach = self._select(points, size, settings)
+            chosen = points.embeddings[kept], points.origins(kept)
+            return held.grown(*chosen, images, n_new, reach), points, kept
+        seen = len(held.rows), held.n_patches * (1 + len(copies))
+        size = coreset_size(self.coreset, held.n_patches + n_new)
+        points = union(held.rows, held.origins, points, len(held.names))
+        kept, reach = self._select(points, size, settings, seen)
+        chosen = points.embeddings[kept], points.origins(kept)
+        return held.reduced(*chosen, images, n_new, reach), points, kept
+
+    def forget(self, names: Sequence[str | os.PathLike[str]]) -> Self:
+        """Remove all that is stored of some training images.
+
+        Their entries leave the memory bank, and their names and digests the lists of
+        images; so do those of copies, images of the same pixels under other names.
+
+        Args:
+            names: Names of images, as ``training_images_`` has them.
+
+        Returns:
+            The estimator, with ``threshold_`` None, since scores rise, and no
+            ``search_recall_``. A failed call changes nothing.
+
+        Raises:
+            NotFittedError: ``fit`` was not called.
+            TypeError: ``names`` is no list of names.
+            ValueError: Nothing is stored of a name, or no other image has entries.
+
+        Note:
+            A file that is saved then holds no name, digest or embedding of the images.
+            What cannot be undone without ``fit``: which other entries were chosen
+            beside theirs, and the numbers ``n_patches_``, ``covering_radius_`` and
+            ``zone_scales_``. The reference of ``align`` stays. ``calibrate`` stores
+            scores without names; they go, too.
+        """
+        self._check_fitted()
+        owner = f"{type(self).__name__}.forget"
+        settings = self._ready()
+        images, digests = self.training_images_, self.training_digests_
+        skipped = self.skipped_
+        asked = check_names(names, images + [one.name for one in skipped], owner)
+        gone = to_forget(asked, images, digests)
+        rows, origins = self.memory_bank_.embeddings, self._origins()
+        left_out = gone[origins[:, 0]]
+        fewest = 2 if self.aggregation == "reweighted" else 1
+        if (~left_out).sum() < fewest:
+            rule = f"such that {fewest} or more entries of other images are left"
+            came = f"{gone.sum()} of {len(gone)} images"
+            remedy = "Fit again without them."
+            raise ValueError(refusal("names", owner, rule, came, remedy))
+        others = origins[~left_out]
+        others[:, 0] = np.cumsum(~gone)[others[:, 0]] - 1
+        bank = self._make_bank(rows[~left_out], others, settings.device)
+        if self.covering_radius_ is not None and left_out.any():
+            # What they covered is now covered by what is nearest to them.
+            distances = bank.kneighbors(rows[left_out]).distances
+            self.covering_radius_ += float(distances.max())
+        self._replace_bank(
+            bank,
+            [one for one, away in zip(images, gone, strict=True) if not away],
+            [one for one, away in zip(digests, gone, strict=True) if not away],
+            [one for one in skipped if one.name not in asked],
         )
-        recall = self._measure_recall(bank, rows, kept, settings)
-        warn_of_skipped(images.skipped)
+        self.search_recall_ = None
+        return self
+
+    def _replace_bank(
+        self,
+        bank: MemoryBank,
+        names: list[str],
+        digests: list[str],
+        skipped: list[Failure],
+    ) -> None:
+        """Take over another bank and its images; what was known of scores is void."""
         self.__dict__.update(
             memory_bank_=bank,
-            n_patches_=self.n_patches_ + n_patches,
-            search_recall_=recall,
-            training_images_=[*self.training_images_, *images.names],
-            training_digests_=[*self.training_digests_, *images.digests],
-            skipped_=[*self.skipped_, *images.skipped],
+            training_images_=names,
+            training_digests_=digests,
+            skipped_=skipped,
             left_out_scores_=None,
             examination_=None,
-            _one_is_anomalous=zero_one,
         )
         self._take_over(None)
-        return self
 
     def explain(self, X: Images) -> list[Explanation]:
         """Return for each image its highest patch score and the training patch nearest.
@@ -436,6 +590,8 @@ class PatchCore(AnomalyDetector):
         if self.contamination:
             share = f"{100 * self.contamination:.3g} % of patches"
             texts["memory bank"] += f", without the {share} farthest from other images"
+        if self.covering_radius_ is not None:
+            texts["covering radius"] = f"at most {self.covering_radius_:.4g}"
         recall = self.search_recall_
         if recall is not None:
             texts["search"] = (
@@ -464,6 +620,8 @@ class PatchCore(AnomalyDetector):
         """
         self._check_fitted()
         state: dict[str, Any] = {"n_patches": self.n_patches_}
+        if self.covering_radius_ is not None:
+            state["covering_radius"] = self.covering_radius_
         if self.search_recall_ is not None:
             state["search_recall"] = list(self.search_recall_)
         bank = self.memory_bank_
@@ -489,6 +647,11 @@ class PatchCore(AnomalyDetector):
         self.n_patches_ = number(state, "n_patches", int)
         if self.n_patches_ < len(embeddings):
             raise damaged("n_patches", f"at least {len(embeddings)}, the bank's size")
+        self.covering_radius_ = None
+        if "covering_radius" in state:  # older files know none
+            self.covering_radius_ = number(state, "covering_radius", float)
+            if self.covering_radius_ < 0.0:
+                raise damaged("covering_radius", "a distance")
         self.search_recall_ = None
         if "search_recall" in state:
             n, share, found, exact = numbers(state, "search_recall", float, length=4)
@@ -577,8 +740,10 @@ class PatchCore(AnomalyDetector):
             settings.journal.forget()  # whose patches are moved
         gathered, n_patches = own_patches(gathered, copies)
         owner = type(self).__name__
+        points = self._vouched(gathered, settings, f"{owner}.fit")
+        del gathered
         size = coreset_size(self.coreset, n_patches)
-        points, kept = self._choose(gathered, size, settings, f"{owner}.fit")
+        kept, radius = self._select(points, size, settings)
         if self.aggregation == "reweighted":
             check_int(len(kept), "the coreset's size", owner, low=2)
         rows = points.embeddings
@@ -586,24 +751,23 @@ class PatchCore(AnomalyDetector):
         return {
             "grid_": points.grid,
             "memory_bank_": bank,
+            "covering_radius_": radius,
             "n_patches_": n_patches,
             "search_recall_": self._measure_recall(bank, rows, kept, settings),
         }
 
     @in_its_threads
-    def _choose(
+    def _vouched(
         self,
         points: Points,
-        size: int,
         settings: Settings,
         owner: str,
         known: Float32Array | None = None,
-    ) -> tuple[Points, Int64Array]:
-        """Return the points that other images or ``known`` vouch for, and a coreset."""
-        if self.contamination is not None:
-            points = vouched(points, self.contamination, known, settings, owner)
-        size = min(size, len(points.embeddings))
-        return points, self._select(points, size, settings)
+    ) -> Points:
+        """Return the points that other images or ``known`` vouch for."""
+        if self.contamination is None:
+            return points
+        return vouched(points, self.contamination, known, settings, owner)
 
     @in_its_threads
     def _measure_recall(
@@ -624,26 +788,44 @@ class PatchCore(AnomalyDetector):
 
     @in_its_threads
     def _select(
-        self, points: Points, n_selected: int, settings: Settings
-    ) -> Int64Array:
-        """Return which points are kept, ascending: the bank reads as the images do."""
+        self,
+        points: Points,
+        size: int,
+        settings: Settings,
+        seen: tuple[int, int] | None = None,
+    ) -> tuple[Int64Array, float | None]:
+        """Return which points are kept, ascending: the bank reads as the images do.
+
+        Also an upper bound of their covering radius, where one is known. ``size`` is
+        how many at most. ``seen`` says how many of the points, the first ones, were
+        selected before, and of how many.
+        """
         seed, rows, scratch = settings.random_state, points.embeddings, points.folder
+        size = min(size, len(rows))
         if self.selection == "random":
+            n_known, n_seen = seen or (0, 0)
+            if n_known:
+                kept = drawn(n_known, len(rows) - n_known, n_seen, size, seed)
+                return kept, None
             rng = np.random.default_rng(seed)
-            return np.sort(rng.choice(len(rows), n_selected, replace=False))
+            return np.sort(rng.choice(len(rows), size, replace=False)), None
+        measured = rows
         if self.projection is not None:
-            rows = random_projection(
+            measured = random_projection(
                 rows, self.projection, random_state=seed, scratch=scratch
             )
         selected = greedy_coreset(
-            rows,
-            n_selected,
+            measured,
+            size,
             random_state=seed,
             device=settings.device,
             progress=settings.progress,
             scratch=scratch,
         )
-        return np.sort(selected)
+        bound = None
+        if self.projection is None:
+            bound = radius_bound(rows[selected], len(rows))
+        return np.sort(selected), bound
 
     @in_its_threads
     def _make_bank(

@@ -199,15 +199,20 @@ class Pass:
                 if patches.names:
                     yield patches
         if self._owner is not None and not self.names:
-            raise ImageError(
-                f"X of {self._owner} must hold at least one usable normal image; got "
-                f"none ({len(self.skipped)} skipped)."
-            )
+            raise none_usable(self._owner, len(self.skipped))
 
     @property
     def n_images(self) -> int:
         """How many images there were, skipped ones included."""
         return len(self.names) + len(self.skipped)
+
+
+def none_usable(owner: str, n_skipped: int) -> ImageError:
+    """Return the error for a source of which no image is usable."""
+    return ImageError(
+        f"X of {owner} must hold at least one usable normal image; got none "
+        f"({n_skipped} skipped)."
+    )
 
 
 def open_normal(

@@ -17,7 +17,7 @@ from adlib._validation import check_int, check_random_state
 from adlib.neighbors._points import as_points
 
 OWNER = "greedy_coreset"
-ROWS_AT_ONCE = 2**14  # that are projected
+ROWS_AT_ONCE = 2**14  # that are projected, or measured
 
 
 def greedy_coreset(
@@ -101,6 +101,21 @@ def greedy_coreset(
         from adlib.neighbors._torch import coreset  # noqa: PLC0415
 
         return coreset.select(points, size, first, report, device=place)
+
+
+def radius_bound(picked: Float32Array, n_points: int) -> float | None:
+    """Return an upper bound of the covering radius of a greedy selection.
+
+    No point is farther from the others of the picks, (n_picks, n_features) in order of
+    selection, than the last pick was. None: of a single pick that is not known.
+    """
+    if len(picked) == n_points:
+        return 0.0
+    last, lowest = picked[-1].astype(np.float64), np.inf
+    for first in range(0, len(picked) - 1, ROWS_AT_ONCE):
+        rows = picked[first : min(first + ROWS_AT_ONCE, len(picked) - 1)]
+        lowest = min(lowest, float(((rows - last) ** 2).sum(axis=1).min()))
+    return None if lowest == np.inf else float(np.sqrt(lowest))
 
 
 def random_projection(

@@ -134,7 +134,7 @@ def test_after_the_features_only_the_coreset_is_left(
         def stop(*given):
             raise StoppedError
 
-        patch.setattr(PatchCore, "_choose", stop)
+        patch.setattr(PatchCore, "_select", stop)
         with pytest.raises(StoppedError):
             new(cache).fit(parts)
     read.clear()
