@@ -33,6 +33,7 @@ from adlib.cli._data import download, verify
 from adlib.cli._demo import demo
 from adlib.cli._export import compared, export
 from adlib.cli._fit import fit
+from adlib.cli._forget import forget
 from adlib.cli._pod import pod
 from adlib.cli._score import score
 from adlib.cli._study import study
@@ -105,7 +106,7 @@ app = typer.Typer(
     rich_markup_mode=None,
     pretty_exceptions_enable=False,
 )
-for command in (fit, score, pod, tune, export, info, demo, study):
+for command in (fit, score, pod, tune, export, forget, info, demo, study):
     app.command(epilog=EXIT_CODES)(command)
 
 data = typer.Typer(
