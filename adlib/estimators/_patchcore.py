@@ -380,7 +380,7 @@ class PatchCore(AnomalyDetector):
                (with outliers) in MapReduce and streaming, almost as accurately as
                sequentially", PVLDB 12, 2019: greedy coresets of parts, merged.
         """
-        fitted, fixed = hasattr(self, "backbone_"), isinstance(self.coreset, Integral)
+        fitted, fixed = hasattr(self, "backbone_"), self._fixed
         if not fitted and not fixed:
             return self.fit(X, y)
         owner = f"{type(self).__name__}.partial_fit"
@@ -410,6 +410,12 @@ class PatchCore(AnomalyDetector):
         warn_of_skipped(skipped)
         self.__dict__.update(richer.__dict__)
         return self
+
+    @property
+    def _fixed(self) -> bool:
+        """Whether the memory bank has a size of its own, whatever is added."""
+        coreset: object = self.coreset  # mypy takes no Integral for a float
+        return isinstance(coreset, Integral)
 
     def _add(
         self, parts: Iterable[Source], settings: Settings, owner: str
@@ -461,7 +467,7 @@ class PatchCore(AnomalyDetector):
         copies = copies_of(self.augment, settings.image_size)
         points, n_new = own_patches(points, copies)
         points = self._vouched(points, settings, owner, held.rows)
-        if not isinstance(self.coreset, Integral):
+        if not self._fixed:
             size = coreset_size(self.coreset, n_new)
             kept, reach = self._select(points, size, settings)
             chosen = points.embeddings[kept], points.origins(kept)

@@ -67,7 +67,9 @@ def test_the_bank_is_that_of_the_obvious_loop(stream):
     names = [model.training_images_[image] for image in bank.origins[:, 0]]
     assert names == [f"image {image}" for image in places[:, 0]]
     np.testing.assert_array_equal(bank.origins[:, 1:], places[:, 1:])
-    assert len(model.training_digests_) == len(model.training_images_) == len(set(names))
+    assert (
+        len(model.training_digests_) == len(model.training_images_) == len(set(names))
+    )
 
 
 def test_parts_batches_and_kinds_of_sources_change_nothing(stream):
@@ -76,9 +78,7 @@ def test_parts_batches_and_kinds_of_sources_change_nothing(stream):
     later.partial_fit(list(stream[6:]))
     for model in (streaming(stream, batch_size=2), later):
         bank = model.memory_bank_
-        np.testing.assert_array_equal(
-            bank.embeddings, expected.memory_bank_.embeddings
-        )
+        np.testing.assert_array_equal(bank.embeddings, expected.memory_bank_.embeddings)
         np.testing.assert_array_equal(bank.origins, expected.memory_bank_.origins)
         assert model.covering_radius_ == expected.covering_radius_
         assert model.training_digests_ == expected.training_digests_
