@@ -67,10 +67,8 @@ def test_copies_under_other_names_go_too(good):
     model.partial_fit(good[2:4] // 2)  # numbered from 0 again
     assert model.training_images_.count("image 0") == 2
     model.forget(["image 1"])
-    assert model.training_images_ == [
-        "image 0",
-        *(f"image {i}" for i in range(2, 6)),
-    ] + ["image 0"]
+    left = ["image 0", *(f"image {number}" for number in range(2, 6)), "image 0"]
+    assert model.training_images_ == left
 
 
 def test_what_cannot_be_forgotten_is_said_and_changes_nothing(good):
