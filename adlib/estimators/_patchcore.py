@@ -368,8 +368,8 @@ class PatchCore(AnomalyDetector):
             images are appended to ``training_images_``, and ``leave_one_out_scores``
             needs all of them, from files: arrays are numbered from 0 in each call.
 
-            With a count, memory is bounded by 1.5 times the bank and the patches of 64
-            images, whatever the number of images. Only those that have entries stay in
+            With a count, memory is bounded by four times the bank and twice the patches
+            of 64 images, whatever the number of images. Only those that have entries stay in
             ``training_images_``: ``calibrate`` recognises no others, and
             ``leave_one_out_scores`` is of these alone, which are the rarer ones.
 
@@ -422,7 +422,6 @@ class PatchCore(AnomalyDetector):
     ) -> tuple[int, list[Failure]]:
         """Add images, part by part; return how many, and what was skipped."""
         embedder = self._new_embedder(self.backbone_, settings)
-        strict = settings.on_error == "raise"
         held = Held(
             self.memory_bank_.embeddings,
             self._origins(),
@@ -431,29 +430,25 @@ class PatchCore(AnomalyDetector):
             self.n_patches_,
             self.covering_radius_,
         )
-        points: Points | None = None
-        kept = np.empty(0, np.int64)
+        last: tuple[Points, Int64Array] | None = None
         n_added, skipped = 0, list[Failure]()
         for source in parts:
-            points = None  # or those of two parts would be held
+            last = None  # or the patches of two parts would be held
             what = "Reading features"
             reading = embed(source, embedder, settings, what, digests=True)
-            images = Pass(reading, strict=strict)
-            with closing(iter(images)) as coming:
-                read = gather(coming, source.n_items, self._room(settings))
+            images = Pass(reading, strict=settings.on_error == "raise")
+            taken = self._take_in(held, images, source.n_items, settings, owner)
             skipped += images.skipped
-            if images.names:
-                n_added += len(images.names)
-                taken = self._take_in(held, images, read, settings, owner)
-                held, points, kept = taken
-                del taken
-            del read
-        if points is not None:
+            n_added += len(images.names)
+            if taken is not None:
+                held, last = taken
+            del taken
+        if last is not None:
             if self.aggregation == "reweighted":
                 n_bank, name = len(held.rows), type(self).__name__
                 check_int(n_bank, "the coreset's size", name, low=2)
             bank = self._make_bank(held.rows, held.origins, settings.device)
-            recall = self._measure_recall(bank, points.embeddings, kept, settings)
+            recall = self._measure_recall(bank, last[0].embeddings, last[1], settings)
             all_skipped = [*self.skipped_, *skipped]
             self._replace_bank(bank, held.names, held.digests, all_skipped)
             self.n_patches_, self.covering_radius_ = held.n_patches, held.radius
@@ -461,9 +456,21 @@ class PatchCore(AnomalyDetector):
         return n_added, skipped
 
     def _take_in(
-        self, held: Held, images: Pass, points: Points, settings: Settings, owner: str
-    ) -> tuple[Held, Points, Int64Array]:
-        """Return a bank with images, and what it was selected from: points, indices."""
+        self,
+        held: Held,
+        images: Pass,
+        n_images: int | None,
+        settings: Settings,
+        owner: str,
+    ) -> tuple[Held, tuple[Points, Int64Array]] | None:
+        """Return a bank with images, and what was chosen from: points, and indices.
+
+        None: no image is usable.
+        """
+        with closing(iter(images)) as coming:
+            points = gather(coming, n_images, self._room(settings))
+        if not images.names:
+            return None
         copies = copies_of(self.augment, settings.image_size)
         points, n_new = own_patches(points, copies)
         points = self._vouched(points, settings, owner, held.rows)
@@ -471,13 +478,13 @@ class PatchCore(AnomalyDetector):
             size = coreset_size(self.coreset, n_new)
             kept, reach = self._select(points, size, settings)
             chosen = points.embeddings[kept], points.origins(kept)
-            return held.grown(*chosen, images, n_new, reach), points, kept
+            return held.grown(*chosen, images, n_new, reach), (points, kept)
         seen = len(held.rows), held.n_patches * (1 + len(copies))
         size = coreset_size(self.coreset, held.n_patches + n_new)
         points = union(held.rows, held.origins, points, len(held.names))
         kept, reach = self._select(points, size, settings, seen)
         chosen = points.embeddings[kept], points.origins(kept)
-        return held.reduced(*chosen, images, n_new, reach), points, kept
+        return held.reduced(*chosen, images, n_new, reach), (points, kept)
 
     def forget(self, names: Sequence[str | os.PathLike[str]]) -> Self:
         """Remove all that is stored of some training images.
