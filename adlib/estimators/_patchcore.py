@@ -369,8 +369,8 @@ class PatchCore(AnomalyDetector):
             needs all of them, from files: arrays are numbered from 0 in each call.
 
             With a count, memory is bounded by four times the bank and twice the patches
-            of 64 images, whatever the number of images. Only those that have entries stay in
-            ``training_images_``: ``calibrate`` recognises no others, and
+            of 64 images, whatever the number of images. Only those that have entries
+            stay in ``training_images_``: ``calibrate`` recognises no others, and
             ``leave_one_out_scores`` is of these alone, which are the rarer ones.
 
         References:
