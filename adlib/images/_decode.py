@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import os
 import stat
 from importlib import import_module
@@ -79,10 +80,23 @@ def read_image(path: str | os.PathLike[str]) -> AnyArray:
         raise TypeError(
             refusal("path", "read_image", "a path", describe(path), remedy)
         ) from None
+    return _read(path, None)
+
+
+def decode_content(content: bytes, path: str | os.PathLike[str]) -> AnyArray:
+    """Decode what an image file holds as ``read_image`` does; ``path`` names it."""
+    return _read(Path(path), content)
+
+
+def _read(path: Path, content: bytes | None) -> AnyArray:
+    """Decode a file, or the content that was read from it."""
     readable = f"{path} must be a readable image; it"
     suffix = path.suffix.lower()
     try:
-        mode = path.stat().st_mode
+        if content is None:
+            mode, size = path.stat().st_mode, path.stat().st_size
+        else:
+            mode, size = stat.S_IFREG, len(content)
         if not stat.S_ISREG(mode):  # a pipe would be waited for
             kind = "a folder" if stat.S_ISDIR(mode) else "something else"
             raise ImageError(f"must be a regular file; it is {kind}.")
@@ -91,7 +105,7 @@ def read_image(path: str | os.PathLike[str]) -> AnyArray:
                 raise ImageError(f"cannot be read here. {plugin_remedy(suffix)}")
             import_module(PLUGINS[suffix][0])
         # Not by path: Pillow then maps uncompressed TIFFs and turns them wrongly.
-        with path.open("rb") as file:
+        with path.open("rb") if content is None else io.BytesIO(content) as file:
             return _decode_file(file)
     except ImageError as error:
         raise ImageError(f"{path}: {error}") from None
@@ -99,7 +113,7 @@ def read_image(path: str | os.PathLike[str]) -> AnyArray:
         kind = "a link to nothing" if path.is_symlink() else "not there"
         raise ImageError(f"{readable} is {kind}.") from None
     except UnidentifiedImageError:
-        kind = "of no kind that Pillow knows" if path.stat().st_size else "empty"
+        kind = "of no kind that Pillow knows" if size else "empty"
         text = f"{readable} cannot be decoded (its content is {kind})."
         raise ImageError(text) from None
     except (Image.DecompressionBombError, Image.DecompressionBombWarning) as error:

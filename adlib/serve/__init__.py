@@ -1,0 +1,1 @@
+"""On the line: what judges images as they come, and keeps what was judged."""
