@@ -38,6 +38,7 @@ from adlib.cli._pod import pod
 from adlib.cli._score import score
 from adlib.cli._study import study
 from adlib.cli._tune import tune
+from adlib.cli._watch import watch
 from adlib.exceptions import InputWarning
 
 
@@ -106,7 +107,7 @@ app = typer.Typer(
     rich_markup_mode=None,
     pretty_exceptions_enable=False,
 )
-for command in (fit, score, pod, tune, export, forget, info, demo, study):
+for command in (fit, score, watch, pod, tune, export, forget, info, demo, study):
     app.command(epilog=EXIT_CODES)(command)
 
 data = typer.Typer(

@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal, TextIO, TypeAlias
 
 import typer
 
+from adlib._cells import number_cell, text_cell
 from adlib._files import replacing
 from adlib.cli._console import (
     FOUND_ANOMALIES,
@@ -39,7 +40,6 @@ AnyRuntime: TypeAlias = Literal["torch", "openvino", "onnxruntime"]
 COLUMNS = ["path", "score", "verdict", "error"]
 COLUMNS += ["threshold", "worst_row_px", "worst_column_px", "overlay"]
 COLUMNS += ["decision", "p_value", "threshold_ratio"]
-FORMULAS = ("=", "+", "-", "@", "\t", "\r", "\n")  # how spreadsheets' formulas begin
 
 
 def score(
@@ -113,7 +113,7 @@ def score(
     if regions is not None and is_exported(model_file):
         raise ValueError("--regions needs the model file; an exported one has none.")
     try:
-        model = _load(model_file, device, precision, runtime)
+        model = load_any(model_file, device, precision, runtime)
     except (FileNotFoundError, ModelFileError):
         _check_order(model_file, images)
         raise
@@ -182,7 +182,7 @@ def _table_file(
     return file
 
 
-def _load(
+def load_any(
     file: Path, device: str, precision: Precision | None, runtime: AnyRuntime | None
 ) -> AnomalyDetector | ExportedModel:
     """Load a model file, or a file that was exported from one."""
@@ -255,15 +255,15 @@ class _Table:
         self.counts[verdict] += 1
         self.counts["REVIEW"] += result.decision == "REVIEW" and not result.error
         cells = [
-            _cell(result.path),
+            text_cell(result.path),
             f"{result.score:.6g}",
             verdict,
-            _cell(result.error),
+            text_cell(result.error),
             self._threshold,
             *map(str, result.worst_pixel or ("", "")),
-            _cell(overlay),
+            text_cell(overlay),
             result.decision or "",
-            *map(_number, (result.p_value, result.threshold_ratio)),
+            *map(number_cell, (result.p_value, result.threshold_ratio)),
         ]
         text = "".join(cells)
         # csv leaves a carriage return bare, at which readers end the row.
@@ -277,16 +277,3 @@ class _Table:
             encoding = self._file.encoding
             kept = text.encode(encoding, "ignore").decode(encoding)
             self.escaped = self.escaped or kept != text
-
-
-def _number(value: float | None) -> str:
-    return "" if value is None else f"{value:.6g}"
-
-
-def _cell(text: object) -> str:
-    """Return the text of a cell that spreadsheets do not read as a formula.
-
-    Paths, with which errors begin too, mean the same after "./".
-    """
-    cell = "" if text is None else str(text)
-    return f"./{cell}" if cell.startswith(FORMULAS) else cell

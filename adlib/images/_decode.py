@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import io
 import os
 import stat
 from importlib import import_module
@@ -80,51 +79,60 @@ def read_image(path: str | os.PathLike[str]) -> AnyArray:
         raise TypeError(
             refusal("path", "read_image", "a path", describe(path), remedy)
         ) from None
-    return _read(path, None)
-
-
-def decode_content(content: bytes, path: str | os.PathLike[str]) -> AnyArray:
-    """Decode what an image file holds as ``read_image`` does; ``path`` names it."""
-    return _read(Path(path), content)
-
-
-def _read(path: Path, content: bytes | None) -> AnyArray:
-    """Decode a file, or the content that was read from it."""
-    readable = f"{path} must be a readable image; it"
     suffix = path.suffix.lower()
     try:
-        if content is None:
-            mode, size = path.stat().st_mode, path.stat().st_size
-        else:
-            mode, size = stat.S_IFREG, len(content)
+        mode = path.stat().st_mode
         if not stat.S_ISREG(mode):  # a pipe would be waited for
             kind = "a folder" if stat.S_ISDIR(mode) else "something else"
-            raise ImageError(f"must be a regular file; it is {kind}.")
+            raise ImageError(f"{path}: must be a regular file; it is {kind}.")
         if suffix in PLUGINS:
             if not _readable(suffix):
-                raise ImageError(f"cannot be read here. {plugin_remedy(suffix)}")
+                remedy = plugin_remedy(suffix)
+                raise ImageError(f"{path}: cannot be read here. {remedy}")
             import_module(PLUGINS[suffix][0])
         # Not by path: Pillow then maps uncompressed TIFFs and turns them wrongly.
-        with path.open("rb") if content is None else io.BytesIO(content) as file:
-            return _decode_file(file)
-    except ImageError as error:
-        raise ImageError(f"{path}: {error}") from None
+        with path.open("rb") as file:
+            return read_opened(file, str(path))
+    except ImageError:
+        raise
     except FileNotFoundError:
         kind = "a link to nothing" if path.is_symlink() else "not there"
-        raise ImageError(f"{readable} is {kind}.") from None
+        raise ImageError(f"{path} must be a readable image; it is {kind}.") from None
+    except Exception as error:
+        raise _undecodable(str(path), error) from error
+
+
+def read_opened(file: IO[bytes], name: str) -> AnyArray:
+    """Return what ``read_image`` does, of an open file.
+
+    Args:
+        file: The file at its beginning, or bytes as one.
+        name: What errors call it.
+
+    Raises:
+        ImageError: As in ``read_image``.
+    """
+    try:
+        return _decode_file(file)
+    except ImageError as error:
+        raise ImageError(f"{name}: {error}") from None
     except UnidentifiedImageError:
-        kind = "of no kind that Pillow knows" if size else "empty"
-        text = f"{readable} cannot be decoded (its content is {kind})."
-        raise ImageError(text) from None
+        kind = "of no kind that Pillow knows" if file.seek(0, 2) else "empty"
+        text = f"cannot be decoded (its content is {kind})."
+        raise ImageError(f"{name} must be a readable image; it {text}") from None
     except (Image.DecompressionBombError, Image.DecompressionBombWarning) as error:
         most = 2 * (Image.MAX_IMAGE_PIXELS or 0)  # with None there is no such error
         raise ImageError(
-            f"{path} must be an image of at most {most:,} pixels: {error} If you trust "
+            f"{name} must be an image of at most {most:,} pixels: {error} If you trust "
             "it, raise PIL.Image.MAX_IMAGE_PIXELS."
         ) from error
     except Exception as error:  # decoders raise many kinds on broken files
-        text = f"{readable} cannot be decoded ({type(error).__name__}: {error})."
-        raise ImageError(text) from error
+        raise _undecodable(name, error) from error
+
+
+def _undecodable(name: str, error: Exception) -> ImageError:
+    reason = f"cannot be decoded ({type(error).__name__}: {error})."
+    return ImageError(f"{name} must be a readable image; it {reason}")
 
 
 def decode(image: Image.Image) -> AnyArray:

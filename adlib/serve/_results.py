@@ -111,7 +111,10 @@ class Result(NamedTuple):
 
 
 COLUMNS = ", ".join(Result._fields)
-INSERT = f"INSERT INTO results ({COLUMNS}) VALUES ({', '.join('?' * len(Result._fields))})"  # noqa: S608, E501 - names of fields alone
+INSERT = (
+    f"INSERT INTO results ({COLUMNS}) VALUES ({', '.join('?' * len(Result._fields))}) "  # noqa: S608 - names of fields alone
+    "ON CONFLICT (product, path, sha256, mtime_ns) WHERE moved_to IS NULL DO NOTHING"
+)
 
 
 def result_of(
@@ -137,12 +140,10 @@ def result_of(
     if error is None and decision is None:
         error = f"{inspection.path}: the model has no threshold."
     now = datetime.now(UTC).isoformat(timespec="milliseconds")
-    plain = Result(
-        None, product, model, as_text(inspection.path), *file, now, "REVIEW"
-    )
+    plain = Result(None, product, model, inspection.path, *file, now, "REVIEW")
     plain = plain._replace(threshold=limits[0], review_threshold=limits[1])
     if error is not None or decision is None:
-        return plain._replace(error=as_text(error or ""))
+        return plain._replace(error=error or "")
     row, column = inspection.worst_pixel or (None, None)
     height, width = inspection.size or (None, None)
     regions = [region.as_dict() for region in inspection.regions or ()]
@@ -159,9 +160,17 @@ def result_of(
     )
 
 
-def as_text(path: str) -> str:
-    """Return a path as SQLite can hold it: bytes that are no UTF-8 become \\xNN."""
-    return os.fsencode(path).decode("utf-8", "backslashreplace")
+def _stored(value: Any) -> Any:
+    """Return a text as SQLite can hold it: a name that is no UTF-8 as its bytes."""
+    try:
+        str.encode(value if isinstance(value, str) else "")
+    except UnicodeEncodeError:
+        return os.fsencode(value)
+    return value
+
+
+def _read(value: Any) -> Any:
+    return os.fsdecode(value) if isinstance(value, bytes) else value
 
 
 class Results:
@@ -189,11 +198,14 @@ class Results:
         try:
             self._db = sqlite3.connect(path, timeout=PATIENCE, isolation_level=None)
             self._begin(durable)
+            self._opened = self.path.stat()
         except sqlite3.OperationalError as error:
             text = f"The results database {str(path)!r} cannot be opened: {error}."
             raise OSError(text) from error
         except sqlite3.DatabaseError as error:
-            raise ValueError(f"{str(path)!r} is no results database: {error}.") from None
+            raise ValueError(
+                f"{str(path)!r} is no results database: {error}."
+            ) from None
 
     def _begin(self, durable: bool) -> None:
         (version,) = self._db.execute("PRAGMA user_version").fetchone()
@@ -227,20 +239,31 @@ class Results:
                 self._db.execute("ROLLBACK")
             raise
 
-    def add(self, rows: Iterable[Result]) -> list[int]:
-        """Write results, all or none, and return their numbers."""
+    def add(self, rows: Iterable[Result]) -> int:
+        """Write results, all or none; return how many were not there already."""
         with self.transaction() as db:
-            return [int(db.execute(INSERT, row).lastrowid or 0) for row in rows]
+            return sum(
+                db.execute(INSERT, [*map(_stored, row)]).rowcount for row in rows
+            )
+
+    def is_known(self, product: str, path: str, size: int, mtime_ns: int) -> bool:
+        """Ask whether a file of this size and time was judged, and still lies there."""
+        text = "SELECT 1 FROM results WHERE product = ? AND path = ? AND size = ? "
+        text += "AND mtime_ns = ? AND moved_to IS NULL"
+        values = (product, _stored(path), size, mtime_ns)
+        return self._db.execute(text, values).fetchone() is not None
 
     def last_of(self, product: str, path: str) -> Result | None:
         """Return the last result of a file that still lies where it came."""
         where = "product = ? AND path = ? AND moved_to IS NULL ORDER BY number DESC"
-        return next(self._select(f"{where} LIMIT 1", product, as_text(path)), None)
+        return next(self._select(f"{where} LIMIT 1", product, _stored(path)), None)
 
     def touch(self, number: int, size: int, mtime_ns: int) -> None:
         """Note that a file that was judged has another time now, with the same bytes."""
         with self.transaction() as db:
-            text = "UPDATE OR IGNORE results SET size = ?, mtime_ns = ? WHERE number = ?"
+            text = (
+                "UPDATE OR IGNORE results SET size = ?, mtime_ns = ? WHERE number = ?"
+            )
             db.execute(text, (size, mtime_ns, number))
 
     def after(self, product: str, number: int, limit: int = 100) -> list[Result]:
@@ -257,7 +280,7 @@ class Results:
         """Keep where the images of a product and its model are."""
         with self.transaction() as db:
             text = "INSERT OR REPLACE INTO products VALUES (?, ?, ?)"
-            places = (as_text(str(place.absolute())) for place in (folder, model_file))
+            places = (_stored(str(place.absolute())) for place in (folder, model_file))
             db.execute(text, (product, *places))
 
     def sink_at(self, product: str, sink: str) -> int:
@@ -292,7 +315,7 @@ class Results:
             )
             if moved_to is not None:
                 text = "UPDATE results SET moved_to = ? WHERE number = ?"
-                db.execute(text, (as_text(moved_to), number))
+                db.execute(text, (_stored(moved_to), number))
 
     def n_after(self, product: str, number: int) -> int:
         """Return how many results there are behind a number."""
@@ -302,7 +325,14 @@ class Results:
     def _select(self, where: str, *values: Any) -> Iterator[Result]:
         text = f"SELECT {COLUMNS} FROM results WHERE {where}"  # noqa: S608 - no input
         with closing(self._db.execute(text, values)) as found:
-            yield from map(Result._make, found)
+            yield from (Result._make(map(_read, row)) for row in found)
+
+    def is_in_place(self) -> bool:
+        """Ask whether the file is still the one that was opened."""
+        try:
+            return os.path.samestat(self._opened, self.path.stat())
+        except FileNotFoundError:
+            return False
 
     def close(self) -> None:
         """Close the database; what was written stays."""

@@ -1,0 +1,91 @@
+"""A model file in service: loaded once, and again beside itself when it changes."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Callable
+from concurrent.futures import Future, ThreadPoolExecutor
+from pathlib import Path
+from typing import NamedTuple, TypeAlias
+
+from adlib.estimators import AnomalyDetector
+from adlib.exceptions import ModelFileError
+from adlib.runtime import ExportedModel
+from adlib.serve._folder import Key
+
+Model: TypeAlias = AnomalyDetector | ExportedModel
+
+
+class Loaded(NamedTuple):
+    """A model, and SHA-256 of the file that it came from."""
+
+    model: Model
+    sha256: str
+
+
+class ModelFile:
+    """A model file whose latest good version is in service.
+
+    Args:
+        path: The file, of ``save`` or ``export``.
+        load: What loads it.
+
+    Raises:
+        FileNotFoundError, ModelFileError, ValueError: It cannot be loaded, or has no
+            threshold.
+    """
+
+    def __init__(self, path: Path, load: Callable[[Path], Model]) -> None:
+        self.path = path
+        self._load = load
+        self._pool = ThreadPoolExecutor(1, thread_name_prefix="adlib-model")
+        self._pending: Future[Loaded] | None = None
+        if not path.is_file():
+            raise FileNotFoundError(f"There is no model file at {str(path)!r}.")
+        self._tried = self._last = Key.of(path.stat())
+        self.now = self._loaded(self._tried)
+
+    def look(self) -> str:
+        """Swap when a changed file has been loaded; say what happened, "" if nothing.
+
+        It is loaded in a thread once two looks have found it the same. One that cannot
+        be loaded leaves the old one in service.
+        """
+        if self._pending is not None:
+            if not self._pending.done():
+                return ""
+            pending, self._pending = self._pending, None
+            try:
+                self.now = pending.result()
+            except Exception as error:  # whatever is wrong with the file
+                return f"The new model file cannot be used, the old stays: {error}"
+            return f"{self.path} has changed: the new model is in service."
+        try:
+            key = Key.of(self.path.stat())
+        except OSError:  # it is being replaced, or gone: the old stays
+            return ""
+        if key == self._last and key != self._tried:
+            self._tried = key
+            self._pending = self._pool.submit(self._loaded, key)
+        self._last = key
+        return ""
+
+    def close(self) -> None:
+        """End the thread."""
+        self._pool.shutdown(wait=False, cancel_futures=True)
+
+    def _loaded(self, key: Key) -> Loaded:
+        with self.path.open("rb") as file:
+            sha256 = hashlib.file_digest(file, "sha256").hexdigest()
+        model = self._load(self.path)
+        if Key.of(self.path.stat()) != key:
+            raise ModelFileError(f"{self.path} was changed while it was read.")
+        if model.threshold_ is None:
+            raise ValueError(
+                f"{self.path} has no threshold, so nothing could pass. Fit it with "
+                "--holdout above 0, --good or --defects."
+            )
+        model.on_error = "skip"
+        if not isinstance(model, ExportedModel):
+            model.progress = False
+        return Loaded(model, sha256)
