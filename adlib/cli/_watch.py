@@ -50,7 +50,7 @@ def watch(
         str | None,
         typer.Option(
             envvar="ADLIB_MQTT",
-            help="mqtt://[USER:PASSWORD@]HOST[:PORT]/TOPIC for each result; mqtts: TLS.",
+            help="mqtt://[USER:PASSWORD@]HOST[:PORT]/TOPIC a result; mqtts: TLS.",
         ),
     ] = None,
     move_to: Annotated[

@@ -3,17 +3,27 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from pathlib import Path
-from typing import NamedTuple, TypeAlias
+from typing import NamedTuple, Protocol
 
-from adlib.estimators import AnomalyDetector
+from adlib._inspection import Inspection
 from adlib.exceptions import ModelFileError
-from adlib.runtime import ExportedModel
+from adlib.images import Images
+from adlib.images._stream import OnError
 from adlib.serve._folder import Key
 
-Model: TypeAlias = AnomalyDetector | ExportedModel
+
+class Model(Protocol):
+    """What is asked of a detector or an exported file; neither is imported here."""
+
+    threshold_: float | None
+    review_threshold_: float | None
+    on_error: OnError
+
+    def inspect(self, X: Images) -> Iterator[Inspection]:
+        """Yield what is said of each image, in order."""
 
 
 class Loaded(NamedTuple):
@@ -86,6 +96,4 @@ class ModelFile:
                 "--holdout above 0, --good or --defects."
             )
         model.on_error = "skip"
-        if not isinstance(model, ExportedModel):
-            model.progress = False
         return Loaded(model, sha256)

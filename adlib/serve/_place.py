@@ -37,7 +37,7 @@ class Place:
     """
 
     def __init__(self, root: Path, target: Path, how: Literal["move", "link"]) -> None:
-        self.name = how
+        self.name: str = how
         self._root, self._target = root.absolute(), target.absolute()
         if root.resolve().is_relative_to(target.resolve()):
             rule = "must be another folder than the one that is watched, or above it"

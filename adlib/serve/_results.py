@@ -259,7 +259,7 @@ class Results:
         return next(self._select(f"{where} LIMIT 1", product, _stored(path)), None)
 
     def touch(self, number: int, size: int, mtime_ns: int) -> None:
-        """Note that a file that was judged has another time now, with the same bytes."""
+        """Note that a file that was judged, with the same bytes, has another time."""
         with self.transaction() as db:
             text = (
                 "UPDATE OR IGNORE results SET size = ?, mtime_ns = ? WHERE number = ?"
@@ -306,7 +306,7 @@ class Results:
         refused: bool = False,
         moved_to: str | None = None,
     ) -> None:
-        """Note that a sink has had a result, or would not take it; or moved its file."""
+        """Note that a sink has had a result, or refused it, or moved its file."""
         with self.transaction() as db:
             db.execute(
                 "UPDATE sinks SET number = ?, refused = refused + ? "

@@ -232,9 +232,10 @@ class Mqtt(_InDatabase):
             self._client = None
 
     def _connected(self) -> Client:
-        from paho.mqtt import client as paho  # noqa: PLC0415
+        from paho.mqtt.client import Client  # noqa: PLC0415
+        from paho.mqtt.enums import CallbackAPIVersion  # noqa: PLC0415
 
-        client = paho.Client(paho.CallbackAPIVersion.VERSION2)
+        client = Client(CallbackAPIVersion.VERSION2)
         answered, answers = threading.Event(), []
 
         def note(

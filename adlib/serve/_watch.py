@@ -20,7 +20,7 @@ from adlib.images._sources import Item
 from adlib.serve._deliver import Courier, Notes, Say
 from adlib.serve._folder import Folder, Key, Loaded
 from adlib.serve._model import ModelFile
-from adlib.serve._results import Result, Results, result_of
+from adlib.serve._results import Results, result_of
 
 T = TypeVar("T")
 DECISIONS = ("PASS", "REVIEW", "FAIL")
@@ -77,6 +77,7 @@ class Watch:
         self._say, self._note = say, Notes(say)
         self._folder = Folder(folder, settle, self._is_known, excluded)
         self._next_look = self._next_report = -math.inf
+        self._once = False
         self._told: set[str] = set()  # suffixes that are left out
         self._reported = 0
         self._note_place = (product, folder, model.path)
@@ -87,12 +88,13 @@ class Watch:
         Raises:
             OSError: The database was removed, or replaced by another file.
         """
+        self._once = once
         for courier in self._couriers:
             courier.start()
         try:
             self._patiently(self._results.note_product, *self._note_place)
             with ThreadPoolExecutor(READERS, "adlib-read") as pool:
-                self._judge_all(pool, once)
+                self._judge_all(pool)
             if once:
                 self._wait_for_sinks()
         except Stopped:
@@ -104,7 +106,7 @@ class Watch:
                 courier.join(GRACE)
         self._report(at_once=True)
 
-    def _judge_all(self, pool: ThreadPoolExecutor, once: bool) -> None:
+    def _judge_all(self, pool: ThreadPoolExecutor) -> None:
         ahead: list[Future[Loaded]] = []
         while not self.stop.is_set():
             self._look()
@@ -112,7 +114,7 @@ class Watch:
             ahead = self._begin(pool) if batch else []  # read while these are judged
             if batch:
                 self._judge([future.result() for future in batch])
-            elif once and self._folder.n_waiting == 0:
+            elif self._once and self._folder.n_waiting == 0:
                 return
             else:
                 self.stop.wait(max(0.01, self._next_look - time.monotonic()))
@@ -134,6 +136,8 @@ class Watch:
         try:
             self._folder.look(begun)
         except OSError as error:  # such as a network that is down
+            if self._once:
+                raise
             self._note("folder", f"The folder cannot be read ({error}); trying again.")
         for text in self._folder.unreadable:
             self._note("inside", f"A folder inside cannot be read: {text}")
