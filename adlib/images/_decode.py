@@ -79,60 +79,38 @@ def read_image(path: str | os.PathLike[str]) -> AnyArray:
         raise TypeError(
             refusal("path", "read_image", "a path", describe(path), remedy)
         ) from None
+    readable = f"{path} must be a readable image; it"
     suffix = path.suffix.lower()
     try:
         mode = path.stat().st_mode
         if not stat.S_ISREG(mode):  # a pipe would be waited for
             kind = "a folder" if stat.S_ISDIR(mode) else "something else"
-            raise ImageError(f"{path}: must be a regular file; it is {kind}.")
+            raise ImageError(f"must be a regular file; it is {kind}.")
         if suffix in PLUGINS:
             if not _readable(suffix):
-                remedy = plugin_remedy(suffix)
-                raise ImageError(f"{path}: cannot be read here. {remedy}")
+                raise ImageError(f"cannot be read here. {plugin_remedy(suffix)}")
             import_module(PLUGINS[suffix][0])
         # Not by path: Pillow then maps uncompressed TIFFs and turns them wrongly.
         with path.open("rb") as file:
-            return read_opened(file, str(path))
-    except ImageError:
-        raise
+            return _decode_file(file)
+    except ImageError as error:
+        raise ImageError(f"{path}: {error}") from None
     except FileNotFoundError:
         kind = "a link to nothing" if path.is_symlink() else "not there"
-        raise ImageError(f"{path} must be a readable image; it is {kind}.") from None
-    except Exception as error:
-        raise _undecodable(str(path), error) from error
-
-
-def read_opened(file: IO[bytes], name: str) -> AnyArray:
-    """Return what ``read_image`` does, of an open file.
-
-    Args:
-        file: The file at its beginning, or bytes as one.
-        name: What errors call it.
-
-    Raises:
-        ImageError: As in ``read_image``.
-    """
-    try:
-        return _decode_file(file)
-    except ImageError as error:
-        raise ImageError(f"{name}: {error}") from None
+        raise ImageError(f"{readable} is {kind}.") from None
     except UnidentifiedImageError:
-        kind = "of no kind that Pillow knows" if file.seek(0, 2) else "empty"
-        text = f"cannot be decoded (its content is {kind})."
-        raise ImageError(f"{name} must be a readable image; it {text}") from None
+        kind = "of no kind that Pillow knows" if path.stat().st_size else "empty"
+        text = f"{readable} cannot be decoded (its content is {kind})."
+        raise ImageError(text) from None
     except (Image.DecompressionBombError, Image.DecompressionBombWarning) as error:
         most = 2 * (Image.MAX_IMAGE_PIXELS or 0)  # with None there is no such error
         raise ImageError(
-            f"{name} must be an image of at most {most:,} pixels: {error} If you trust "
+            f"{path} must be an image of at most {most:,} pixels: {error} If you trust "
             "it, raise PIL.Image.MAX_IMAGE_PIXELS."
         ) from error
     except Exception as error:  # decoders raise many kinds on broken files
-        raise _undecodable(name, error) from error
-
-
-def _undecodable(name: str, error: Exception) -> ImageError:
-    reason = f"cannot be decoded ({type(error).__name__}: {error})."
-    return ImageError(f"{name} must be a readable image; it {reason}")
+        text = f"{readable} cannot be decoded ({type(error).__name__}: {error})."
+        raise ImageError(text) from error
 
 
 def decode(image: Image.Image) -> AnyArray:
