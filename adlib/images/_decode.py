@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import stat
+from collections.abc import Sequence
 from importlib import import_module
 from importlib.util import find_spec
 from pathlib import Path
@@ -15,7 +16,13 @@ from PIL import ExifTags, Image, ImageOps, UnidentifiedImageError, features
 from adlib._typing import AnyArray
 from adlib._validation import describe, refusal
 from adlib.exceptions import ImageError
-from adlib.images._deep import TIFF_MAGIC, deep_pixels, read_tiff, sixteen_bits
+from adlib.images._deep import (
+    TIFF_MAGIC,
+    deep_pixels,
+    read_tiff,
+    sixteen_bits,
+    too_large,
+)
 
 PLUGINS = {  # the module that lets Pillow read the format, the package that has it
     ".heic": ("pillow_heif.HeifImagePlugin", "pillow-heif"),
@@ -79,38 +86,68 @@ def read_image(path: str | os.PathLike[str]) -> AnyArray:
         raise TypeError(
             refusal("path", "read_image", "a path", describe(path), remedy)
         ) from None
-    readable = f"{path} must be a readable image; it"
     suffix = path.suffix.lower()
     try:
         mode = path.stat().st_mode
         if not stat.S_ISREG(mode):  # a pipe would be waited for
             kind = "a folder" if stat.S_ISDIR(mode) else "something else"
-            raise ImageError(f"must be a regular file; it is {kind}.")
+            raise ImageError(f"{path}: must be a regular file; it is {kind}.")
         if suffix in PLUGINS:
             if not _readable(suffix):
-                raise ImageError(f"cannot be read here. {plugin_remedy(suffix)}")
+                remedy = plugin_remedy(suffix)
+                raise ImageError(f"{path}: cannot be read here. {remedy}")
             import_module(PLUGINS[suffix][0])
         # Not by path: Pillow then maps uncompressed TIFFs and turns them wrongly.
         with path.open("rb") as file:
-            return _decode_file(file)
-    except ImageError as error:
-        raise ImageError(f"{path}: {error}") from None
+            return read_opened(file, str(path))
+    except ImageError:
+        raise
     except FileNotFoundError:
         kind = "a link to nothing" if path.is_symlink() else "not there"
-        raise ImageError(f"{readable} is {kind}.") from None
+        raise ImageError(f"{path} must be a readable image; it is {kind}.") from None
+    except Exception as error:
+        raise _undecodable(str(path), error) from error
+
+
+def read_opened(
+    file: IO[bytes],
+    name: str,
+    formats: Sequence[str] | None = None,
+    most_pixels: int | None = None,
+) -> AnyArray:
+    """Return what ``read_image`` does, of an open file.
+
+    Args:
+        file: The file at its beginning, or bytes as one.
+        name: What errors call it.
+        formats: Pillow's names of the formats that it may have; None: all.
+        most_pixels: More than these are refused before they are decoded; None: Pillow
+            decides.
+
+    Raises:
+        ImageError: As in ``read_image``.
+    """
+    try:
+        return _decode_file(file, formats, most_pixels)
+    except ImageError as error:
+        raise ImageError(f"{name}: {error}") from None
     except UnidentifiedImageError:
-        kind = "of no kind that Pillow knows" if path.stat().st_size else "empty"
-        text = f"{readable} cannot be decoded (its content is {kind})."
-        raise ImageError(text) from None
+        kind = "of no kind that Pillow knows" if file.seek(0, 2) else "empty"
+        text = f"cannot be decoded (its content is {kind})."
+        raise ImageError(f"{name} must be a readable image; it {text}") from None
     except (Image.DecompressionBombError, Image.DecompressionBombWarning) as error:
         most = 2 * (Image.MAX_IMAGE_PIXELS or 0)  # with None there is no such error
         raise ImageError(
-            f"{path} must be an image of at most {most:,} pixels: {error} If you trust "
+            f"{name} must be an image of at most {most:,} pixels: {error} If you trust "
             "it, raise PIL.Image.MAX_IMAGE_PIXELS."
         ) from error
     except Exception as error:  # decoders raise many kinds on broken files
-        text = f"{readable} cannot be decoded ({type(error).__name__}: {error})."
-        raise ImageError(text) from error
+        raise _undecodable(name, error) from error
+
+
+def _undecodable(name: str, error: Exception) -> ImageError:
+    reason = f"cannot be decoded ({type(error).__name__}: {error})."
+    return ImageError(f"{name} must be a readable image; it {reason}")
 
 
 def decode(image: Image.Image) -> AnyArray:
@@ -139,15 +176,19 @@ def plugin_remedy(suffix: str) -> str:
     return f"For {suffix} files: pip install '{PLUGINS[suffix][1]}'."
 
 
-def _decode_file(file: IO[bytes]) -> AnyArray:
+def _decode_file(
+    file: IO[bytes], formats: Sequence[str] | None, most_pixels: int | None
+) -> AnyArray:
     try:
-        image = Image.open(file)
+        image = Image.open(file, formats=formats)
     except UnidentifiedImageError:
         file.seek(0)
         if file.read(4) in TIFF_MAGIC:  # such as one of floats in colour
-            return read_tiff(file)
+            return read_tiff(file, most_pixels=most_pixels)
         raise
     with image:
+        if most_pixels is not None and image.width * image.height > most_pixels:
+            raise too_large(image.width * image.height, most_pixels)
         pixels = _plain_png(file, image)
         return decode(image) if pixels is None else pixels
 

@@ -41,7 +41,9 @@ def deep_pixels(image: Any) -> AnyArray | None:
     return _upright(pixels, image.getexif().get(ExifTags.Base.Orientation, 1))
 
 
-def read_tiff(file: IO[bytes], number: int = 0) -> AnyArray:
+def read_tiff(
+    file: IO[bytes], number: int = 0, most_pixels: int | None = None
+) -> AnyArray:
     """Return a page of a TIFF: (h, w) or (h, w, c), uint16 or floats, upright.
 
     Raises ImageError unless it is grey or RGB, with values that 16 bits hold.
@@ -52,6 +54,8 @@ def read_tiff(file: IO[bytes], number: int = 0) -> AnyArray:
     with tifffile.TiffFile(file) as tiff:
         page: Any = tiff.pages[number]
         n_pixels = page.imagewidth * page.imagelength
+        if most_pixels is not None and n_pixels > most_pixels:
+            raise too_large(n_pixels, most_pixels)
         most = Image.MAX_IMAGE_PIXELS
         if most is not None and n_pixels > 2 * most:
             raise Image.DecompressionBombError(f"it has {n_pixels} pixels.")
@@ -74,6 +78,11 @@ def read_tiff(file: IO[bytes], number: int = 0) -> AnyArray:
         if page.extrasamples and page.extrasamples[-1] in ALPHA:
             values = _without_alpha(values)
         return _upright(values, page.tags.valueof(ExifTags.Base.Orientation, 1))
+
+
+def too_large(n_pixels: int, most_pixels: int) -> ImageError:
+    """Return the error for an image of more pixels than may come."""
+    return ImageError(f"must have at most {most_pixels:,} pixels; it has {n_pixels:,}.")
 
 
 def sixteen_bits(values: AnyArray) -> AnyArray:
@@ -110,6 +119,9 @@ def _jpeg2000(file: IO[bytes], image: Any) -> AnyArray | None:
     bits = (data[start + 42] & 0x7F) + 1  # in which the first channel's depth stands
     if bits <= 8:  # noqa: PLR2004
         return None
+    right, bottom, left, top = np.frombuffer(data, ">u4", 4, start + 8).tolist()
+    if (right - left, bottom - top) != image.size:  # which was checked; this was not
+        raise ImageError("states two sizes.")
     import imagecodecs  # noqa: PLC0415
 
     values = _without_alpha(imagecodecs.jpeg2k_decode(data))

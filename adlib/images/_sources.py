@@ -53,7 +53,8 @@ class Item(NamedTuple):
 
     position: int  # where in the source it is, 0 the first
     name: str  # its path, or "image 7"
-    image: Any  # a path, an array, a tensor, or why it cannot be decoded
+    image: Any  # a path, an array, a tensor, a function that returns an array when it
+    # is needed (or raises ImageError), or why it cannot be decoded
     is_rgb: bool = True  # whether the order of its colours is known: not of arrays
 
 
@@ -111,6 +112,8 @@ class Source:
             raise image
         if isinstance(image, Path):
             image = read_image(image)
+        elif callable(image):
+            image = image()
         elif _is_tensor(image):
             image = image.detach().cpu()
             image = (image.float() if image.is_floating_point() else image).numpy()
