@@ -10,7 +10,7 @@ from collections.abc import Callable
 from contextlib import ExitStack
 from pathlib import Path
 from types import FrameType
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any, cast
 
 import typer
 
@@ -19,6 +19,7 @@ from adlib.cli._score import AnyRuntime, load_any
 
 if TYPE_CHECKING:
     from adlib.serve._deliver import Sink
+    from adlib.serve._model import Model
 
 
 def watch(
@@ -132,9 +133,13 @@ def watch(
                 f"Another adlib watch writes results of {product!r} to {output!r}. "
                 "End it, or pass another --product."
             ) from None
-        loaded = ModelFile(
-            model, lambda path: load_any(path, device, precision, runtime)
-        )
+
+        def load(path: Path) -> Model:
+            loaded: Any = load_any(path, device, precision, runtime)
+            loaded.progress = False  # each batch would have a bar
+            return cast("Model", loaded)
+
+        loaded = ModelFile(model, load)
         closing.callback(loaded.close)
         try:
             results = closing.enter_context(Results(database))

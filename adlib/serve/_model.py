@@ -3,16 +3,21 @@
 from __future__ import annotations
 
 import hashlib
+import shutil
+import tempfile
 from collections.abc import Callable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from pathlib import Path
 from typing import NamedTuple, Protocol
 
+import numpy as np
+
 from adlib._inspection import Inspection
-from adlib.exceptions import ModelFileError
 from adlib.images import Images
 from adlib.images._stream import OnError
 from adlib.serve._folder import Key
+
+GREY = np.full((1, 64, 64), 128, np.uint8)
 
 
 class Model(Protocol):
@@ -53,7 +58,7 @@ class ModelFile:
         if not path.is_file():
             raise FileNotFoundError(f"There is no model file at {str(path)!r}.")
         self._tried = self._last = Key.of(path.stat())
-        self.now = self._loaded(self._tried)
+        self.now = self._loaded()
 
     def look(self) -> str:
         """Swap when a changed file has been loaded; say what happened, "" if nothing.
@@ -76,7 +81,7 @@ class ModelFile:
             return ""
         if key == self._last and key != self._tried:
             self._tried = key
-            self._pending = self._pool.submit(self._loaded, key)
+            self._pending = self._pool.submit(self._loaded)
         self._last = key
         return ""
 
@@ -84,16 +89,22 @@ class ModelFile:
         """End the thread."""
         self._pool.shutdown(wait=False, cancel_futures=True)
 
-    def _loaded(self, key: Key) -> Loaded:
-        with self.path.open("rb") as file:
-            sha256 = hashlib.file_digest(file, "sha256").hexdigest()
-        model = self._load(self.path)
-        if Key.of(self.path.stat()) != key:
-            raise ModelFileError(f"{self.path} was changed while it was read.")
-        if model.threshold_ is None:
-            raise ValueError(
-                f"{self.path} has no threshold, so nothing could pass. Fit it with "
-                "--holdout above 0, --good or --defects."
-            )
-        model.on_error = "skip"
+    def _loaded(self) -> Loaded:
+        """Load a copy: a file that is cut short while it is mapped ends a process."""
+        with tempfile.TemporaryDirectory(prefix="adlib-") as folder:
+            copy = Path(folder, self.path.name)
+            shutil.copyfile(self.path, copy)
+            with copy.open("rb") as file:
+                sha256 = hashlib.file_digest(file, "sha256").hexdigest()
+            model = self._load(copy)
+            if model.threshold_ is None:
+                raise ValueError(
+                    f"{self.path} has no threshold, so nothing could pass. Fit it with "
+                    "--holdout above 0, --good or --defects."
+                )
+            model.on_error = "skip"
+            for _ in model.inspect(
+                GREY
+            ):  # what compiles does it before it is in service
+                pass
         return Loaded(model, sha256)
