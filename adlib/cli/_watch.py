@@ -107,22 +107,10 @@ def watch(
 
     from adlib.serve._deliver import Courier, Notes
     from adlib.serve._model import ModelFile
-    from adlib.serve._place import Place
     from adlib.serve._results import Results
-    from adlib.serve._sinks import Csv, Mqtt, Webhook
     from adlib.serve._watch import Watch
 
-    sinks: list[Sink] = []
-    if csv is not None:
-        sinks.append(Csv(file_to_write(csv, "results.csv")))
-    if webhook is not None:
-        sinks.append(Webhook(webhook))
-    if mqtt is not None:
-        sinks.append(Mqtt(mqtt))
-    if move_to is not None:
-        sinks.append(Place(folder, move_to, "move"))
-    if link_to is not None:
-        sinks.append(Place(folder, link_to, "link"))
+    sinks = _sinks(folder, csv, webhook, mqtt, move_to, link_to)
     stop = threading.Event()
     with ExitStack() as closing:
         try:
@@ -162,6 +150,32 @@ def watch(
             work.run(once=once)
         except sqlite3.DatabaseError as error:  # such as a damaged one
             raise OSError(f"The results database {output!r}: {error}.") from error
+
+
+def _sinks(
+    folder: Path,
+    csv: str | None,
+    webhook: str | None,
+    mqtt: str | None,
+    move_to: Path | None,
+    link_to: Path | None,
+) -> list[Sink]:
+    """Return where results go, or raise where that cannot be."""
+    from adlib.serve._place import Place
+    from adlib.serve._sinks import Csv, Mqtt, Webhook
+
+    sinks: list[Sink] = []
+    if csv is not None:
+        sinks.append(Csv(file_to_write(csv, "results.csv")))
+    if webhook is not None:
+        sinks.append(Webhook(webhook))
+    if mqtt is not None:
+        sinks.append(Mqtt(mqtt))
+    if move_to is not None:
+        sinks.append(Place(folder, move_to, "move"))
+    if link_to is not None:
+        sinks.append(Place(folder, link_to, "link"))
+    return sinks
 
 
 def _stopped_by_signals(stop: threading.Event) -> Callable[[], None]:
