@@ -109,22 +109,22 @@ class Watch:
     def _judge_all(self, pool: ThreadPoolExecutor) -> None:
         ahead: list[Future[Loaded]] = []
         while not self.stop.is_set():
-            self._look()
+            looked = self._look()
             batch = ahead or self._begin(pool)
             ahead = self._begin(pool) if batch else []  # read while these are judged
             if batch:
                 self._judge([future.result() for future in batch])
-            elif self._once and self._folder.n_waiting == 0:
+            elif self._once and looked and self._folder.n_waiting == 0:
                 return
             else:
                 self.stop.wait(max(0.01, self._next_look - time.monotonic()))
             self._report()
 
-    def _look(self) -> None:
+    def _look(self) -> bool:
         """Look at folder, model file and database, if it is time to."""
         begun = time.monotonic()
         if begun < self._next_look:
-            return
+            return False
         if not self._results.is_in_place():
             raise OSError(
                 f"The results database {str(self._results.path)!r} was removed or "
@@ -149,6 +149,7 @@ class Watch:
         ended = time.monotonic()
         pause = (ended - begun) * (1 / BUSY_SHARE - 1)
         self._next_look = ended + max(self._interval, pause)
+        return True
 
     def _begin(self, pool: ThreadPoolExecutor) -> list[Future[Loaded]]:
         """Take a batch of settled files and begin to read them."""
@@ -253,11 +254,12 @@ class Watch:
     def _report(self, *, at_once: bool = False) -> None:
         """Say how many were judged, if it is time to and there is something new."""
         now, n_judged = time.monotonic(), self.counts.total()
-        if n_judged == self._reported or (now < self._next_report and not at_once):
+        is_new = n_judged != self._reported and now >= self._next_report
+        if not (is_new or at_once):
             return
         self._reported, self._next_report = n_judged, now + REPORT_EVERY
         each = ", ".join(f"{self.counts[name]} {name}" for name in DECISIONS)
-        text = f"{n_judged} judged: {each}; {self._folder.n_waiting} files waiting"
+        text = f"{n_judged} judged: {each}; waiting: {self._folder.n_waiting}"
         for courier in self._couriers:
             try:
                 owed = self._results.n_after(self._product, courier.at)

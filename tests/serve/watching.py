@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import json
+import threading
+import time
+from contextlib import contextmanager
 
 import numpy as np
 from PIL import Image
@@ -72,6 +75,14 @@ def save(path, value, size=8):
     return path
 
 
+def wait_for(condition, seconds=30.0):
+    """Wait until something is so, or fail."""
+    until = time.monotonic() + seconds
+    while not condition():
+        assert time.monotonic() < until
+        time.sleep(0.005)
+
+
 class Line:
     """A folder that images come into, and what was made of them."""
 
@@ -93,6 +104,32 @@ class Line:
             watch = self.watch(results, **given)
             watch.run(once=True)
             return results.after("part", 0, 10**6)
+
+    @contextmanager
+    def working(self, **given):
+        """A watch in a thread, until the block ends."""
+        begun, watches, failed = threading.Event(), [], []
+
+        def work():
+            try:
+                with Results(self.database) as results:
+                    watches.append(self.watch(results, **given))
+                    begun.set()
+                    watches[0].run()
+            except BaseException as error:
+                failed.append(error)
+                begun.set()
+
+        thread = threading.Thread(target=work)
+        thread.start()
+        begun.wait()
+        try:
+            yield watches[0]
+        finally:
+            watches[0].stop.set()
+            thread.join(20)
+        assert not thread.is_alive()
+        assert failed == []
 
     def results(self):
         with Results(self.database) as results:
