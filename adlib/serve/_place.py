@@ -108,6 +108,7 @@ def _bring(source: Path, wanted: Path, result: Result, *, copy: bool = True) -> 
         except FileExistsError:
             if not _is_judged(path, result):
                 continue
+        _part_of(path).unlink(missing_ok=True)  # of a copy that a kill came behind
         return path
     raise AssertionError
 
@@ -124,7 +125,7 @@ def _link_or_copy(source: Path, path: Path, *, copy: bool) -> None:
             raise
     if path.exists():
         raise FileExistsError(path)
-    part = path.with_name(f".{path.name}.part")
+    part = _part_of(path)
     shutil.copy2(source, part)
     with part.open("rb") as file:
         os.fsync(file.fileno())
@@ -137,6 +138,10 @@ def _link_or_copy(source: Path, path: Path, *, copy: bool) -> None:
         return
     finally:
         part.unlink(missing_ok=True)
+
+
+def _part_of(path: Path) -> Path:
+    return path.with_name(f".{path.name}.part")
 
 
 def _is_judged(path: Path, result: Result) -> bool:

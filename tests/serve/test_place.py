@@ -3,6 +3,7 @@ from __future__ import annotations
 import errno
 import os
 import shutil
+from contextlib import suppress
 
 import pytest
 
@@ -120,10 +121,8 @@ def test_what_was_begun_before_a_kill_is_ended(line, disk, monkeypatch):
         with monkeypatch.context() as patch:
             for owner, name in names:
                 patch.setattr(owner, name, dying(name, getattr(owner, name), at))
-            try:
+            with suppress(Killed):
                 Place(line.inbox, line.root / "out", "move").send(row)
-            except Killed:
-                pass
         moved = Place(line.inbox, line.root / "out", "move").send(row)
         assert moved == str(line.root / "out/PASS/a.png"), at
         assert files_in(line.root / "out") == {"PASS/a.png": content}, at

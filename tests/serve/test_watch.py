@@ -119,7 +119,8 @@ def test_an_image_that_is_completed_between_looks_is_judged_once(line):
     part.write_bytes(whole[:60])
 
     def complete(one):
-        part.write_bytes(whole)
+        if part.stat().st_size < len(whole):
+            part.write_bytes(whole)
         return load(one)
 
     with Results(line.database) as results:
