@@ -41,8 +41,8 @@ CLASSES = ("carpet", "hazelnut", "zipper")
 SHOWN = ("text", "mermaid")  # languages of blocks that nothing is done with
 CODE_DIRECTIVES = ("{code}", "{code-block}", "{code-cell}", "{sourcecode}")
 COMPARED = doctest.ELLIPSIS | doctest.NORMALIZE_WHITESPACE
-RUN = (("fit",), ("score",), ("export",), ("forget",), ("info",), ("--version",))
-RUN = (*RUN, ("data", "verify"))
+RUN = (("fit",), ("score",), ("watch",), ("export",), ("forget",), ("info",))
+RUN = (*RUN, ("--version",), ("data", "verify"))
 PIP_OPTIONS = ("-d", "-e", "-w", "--find-links", "--no-index", "--no-deps")
 # By people who develop or deploy, and for formats that Pillow alone does not read.
 ALSO_INSTALLED = (
