@@ -35,6 +35,7 @@ import numpy as np
 from PIL import Image
 
 import adlib
+from adlib import runtime
 from adlib.cli import main
 from adlib.serve._results import Results
 from tests.conftest import scratched, texture
@@ -94,6 +95,11 @@ class Line:
         process.start()
         return process
 
+    def n_started(self) -> int:
+        """Return how often the command has come as far as to watch."""
+        log = self.root / "log.txt"
+        return log.read_text().count("Watching") if log.exists() else 0
+
     def finish(self) -> None:
         process = self.start("--once")
         process.join(300)
@@ -123,7 +129,8 @@ class Line:
     def scores(self) -> dict[str, float]:
         """Return what ``inspect`` gives for each content that was written."""
         found = {}
-        model = adlib.load(self.model)
+        is_exported = self.model.suffix == ".onnx"
+        model = (runtime.load if is_exported else adlib.load)(self.model)
         for number in range(self.n_written):
             image = (scratched if number % 5 == 0 else texture)(number)
             Image.fromarray(image).save(self.root / "one.png")
@@ -204,8 +211,11 @@ def kills(line: Line, n_kills: int, seed: int, *, move: bool) -> dict[str, objec
     died = 0
     with line.camera(0.25):
         for _ in range(n_kills):
+            n_started = line.n_started()
             process = line.start()
-            time.sleep(rng.uniform(0.05, 2.0))
+            if rng.random() < 0.8:  # else while it starts
+                wait_for(lambda n=n_started: line.n_started() > n)
+            time.sleep(rng.uniform(0.0, 1.0))
             if process.is_alive():
                 os.kill(process.pid or 0, signal.SIGKILL)
                 died += 1
@@ -441,14 +451,16 @@ def start_of_many(line: Line, n_files: int) -> dict[str, object]:
     }
 
 
-def model_in(root: Path) -> Path:
-    """Fit a small model, and return its file."""
+def model_in(root: Path, *, exported: bool = False) -> Path:
+    """Fit a small model, and return its file; an exported one starts sooner."""
     good = np.stack([texture(1000 + seed) for seed in range(12)])
     model = adlib.PatchCore(
         image_size=64, coreset=0.2, progress=False, false_positive_rate=0.1
     )
-    model.fit(good).save(root / "part.adlib")
-    return root / "part.adlib"
+    model.fit(good)
+    path = root / f"part.{'onnx' if exported else 'adlib'}"
+    (model.export if exported else model.save)(path)
+    return path
 
 
 def end(process: BaseProcess) -> None:
@@ -490,7 +502,7 @@ def main_() -> None:
                 continue
             root = Path(folder, name)
             root.mkdir()
-            line = Line(root / "line", model_in(root))
+            line = Line(root / "line", model_in(root, exported="kills" in name))
             begun = time.monotonic()
             found = part(line)
             seconds = f"{time.monotonic() - begun:.0f} s"

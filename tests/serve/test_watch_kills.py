@@ -14,7 +14,7 @@ MOVED = {"moved twice": 0, "left in the folder": 0, "moved elsewhere": 0}
 @pytest.mark.slow
 @pytest.mark.parametrize("move", [False, True])
 def test_twenty_kills_lose_nothing_and_do_nothing_twice(tmp_path, move):
-    model = watch_faults.model_in(tmp_path)
+    model = watch_faults.model_in(tmp_path, exported=True)
     line = watch_faults.Line(tmp_path / "line", model)
     found = watch_faults.kills(line, 20, 0, move=move)
     assert found["kills"] > 15
