@@ -36,6 +36,7 @@ from adlib.cli._fit import fit
 from adlib.cli._forget import forget
 from adlib.cli._pod import pod
 from adlib.cli._score import score
+from adlib.cli._serve import serve
 from adlib.cli._study import study
 from adlib.cli._tune import tune
 from adlib.cli._watch import watch
@@ -109,6 +110,9 @@ app = typer.Typer(
 )
 for command in (fit, score, watch, pod, tune, export, forget, info, demo, study):
     app.command(epilog=EXIT_CODES)(command)
+app.command(epilog=EXIT_CODES, context_settings={"auto_envvar_prefix": "ADLIB_SERVE"})(
+    serve
+)
 
 data = typer.Typer(
     name="data",

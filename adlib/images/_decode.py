@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import stat
-from collections.abc import Sequence
 from importlib import import_module
 from importlib.util import find_spec
 from pathlib import Path
@@ -112,7 +111,7 @@ def read_image(path: str | os.PathLike[str]) -> AnyArray:
 def read_opened(
     file: IO[bytes],
     name: str,
-    formats: Sequence[str] | None = None,
+    formats: list[str] | None = None,
     most_pixels: int | None = None,
 ) -> AnyArray:
     """Return what ``read_image`` does, of an open file.
@@ -177,7 +176,7 @@ def plugin_remedy(suffix: str) -> str:
 
 
 def _decode_file(
-    file: IO[bytes], formats: Sequence[str] | None, most_pixels: int | None
+    file: IO[bytes], formats: list[str] | None, most_pixels: int | None
 ) -> AnyArray:
     try:
         image = Image.open(file, formats=formats)

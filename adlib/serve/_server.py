@@ -1,0 +1,117 @@
+"""Run the service: models first, then the socket, until a signal."""
+
+from __future__ import annotations
+
+import ipaddress
+import json
+import logging
+from datetime import UTC, datetime
+from pathlib import Path
+
+import uvicorn
+
+from adlib.serve._app import application
+from adlib.serve._keys import Keys
+from adlib.serve._metrics import Metrics
+from adlib.serve._models import SUFFIXES, Models
+from adlib.serve._uploads import Limits
+
+MOST_CONNECTIONS = 1000
+GRACE = 5.0  # seconds beyond those of a request, until a stop is forced
+HEADERS = [
+    ("X-Content-Type-Options", "nosniff"),
+    ("Content-Security-Policy", "default-src 'none'; style-src 'unsafe-inline'"),
+    ("Cache-Control", "no-store"),
+]
+
+
+class JsonLines(logging.Formatter):
+    """One line of JSON for each message, whatever is in it."""
+
+    def format(self, record: logging.LogRecord) -> str:
+        """Return the line."""
+        line = {
+            "time": datetime.fromtimestamp(record.created, UTC).isoformat(),
+            "level": record.levelname.lower(),
+            "logger": record.name,
+            "message": record.getMessage(),
+        }
+        if record.exc_info:
+            line["traceback"] = self.formatException(record.exc_info)
+        return json.dumps(line)
+
+
+def log_json_lines() -> None:
+    """Let all that is logged, and warnings, go to standard error as JSON lines."""
+    handler = logging.StreamHandler()
+    handler.setFormatter(JsonLines())
+    logging.basicConfig(handlers=[handler], level=logging.INFO)
+    logging.captureWarnings(True)
+
+
+def server(
+    folder: Path,
+    *,
+    host: str = "127.0.0.1",
+    port: int = 8000,
+    keys: Path | None = None,
+    device: str = "auto",
+    limits: Limits | None = None,
+) -> uvicorn.Server:
+    """Return the server with its models loaded; its ``run`` serves until a signal.
+
+    Args:
+        folder: Holds the model files.
+        host: The address to listen at. All but those of this machine need ``keys``.
+        port: To listen at; 0: any that is free.
+        keys: File of API keys, as ``Keys`` reads it; None: no key is asked for.
+        device: As ``adlib.load`` takes it.
+        limits: Of requests; None: as ``Limits`` has them.
+
+    Raises:
+        ValueError: ``keys`` is None for another address, it or a limit is not as
+            stated, or the folder has no model that can be loaded.
+        OSError: The folder or ``keys`` cannot be read.
+
+    Note:
+        SIGTERM and SIGINT stop it: it takes no new request, answers those that it has
+        accepted, and ends.
+    """
+    if keys is None and not _is_local(host):
+        raise ValueError(
+            f"--host {host} can be reached from other machines, so --keys must name a "
+            "file of API keys. Make it by `adlib serve --new-key NAME --keys FILE`."
+        )
+    limits = limits or Limits()
+    for name, value in limits._asdict().items():
+        if not value > 0:
+            raise ValueError(f"{name} of the limits must be above 0; got {value}.")
+    known = None if keys is None else Keys(keys)
+    metrics = Metrics()
+    models = Models(folder, device=device, each=metrics.note_load)
+    models.refresh()
+    if not models.by_name:
+        reasons = "; ".join(models.errors.values())
+        came = reasons or f"none of {' and '.join(f'*{s}' for s in SUFFIXES)}"
+        raise ValueError(f"{str(folder)!r} must hold a model that loads; got {came}.")
+    return uvicorn.Server(
+        uvicorn.Config(
+            application(models, metrics, limits=limits, keys=known),
+            host=host,
+            port=port,
+            log_config=None,
+            headers=HEADERS,
+            server_header=False,
+            proxy_headers=False,  # whoever asks could write them
+            limit_concurrency=MOST_CONNECTIONS,
+            timeout_graceful_shutdown=int(limits.seconds + GRACE),
+        )
+    )
+
+
+def _is_local(host: str) -> bool:
+    """Ask whether only this machine can reach an address."""
+    try:
+        return host == "localhost" or ipaddress.ip_address(host).is_loopback
+    except ValueError:  # the name of some machine
+        return False
