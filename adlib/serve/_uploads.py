@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import io
-from collections.abc import AsyncIterator
+import sys
+from collections.abc import AsyncGenerator, AsyncIterator
 from functools import partial
 from importlib import import_module
 from typing import NamedTuple
@@ -64,7 +65,7 @@ async def received(request: Request, limits: Limits, formats: list[str]) -> list
     kind = request.headers.get("content-type", RAW[1]).partition(";")[0].strip().lower()
     body = _bounded(request, limits.n_bytes)
     if kind == "multipart/form-data":
-        files = await _files(request, body, limits)
+        files = await _files(request, body)
     elif kind.startswith(RAW):
         files = [("image", b"".join([chunk async for chunk in body]))]
     else:
@@ -92,6 +93,17 @@ def decoded(data: bytes, name: str, n_pixels: int, formats: list[str]) -> AnyArr
     return read_opened(io.BytesIO(data), name, formats, n_pixels)
 
 
+class _Form(MultiPartParser):
+    """A form that stays in memory, and knows whether its end has come."""
+
+    spool_max_size = sys.maxsize
+    ended = False
+
+    def on_end(self) -> None:
+        """Note the end."""
+        self.ended = True
+
+
 async def _bounded(request: Request, n_bytes: int) -> AsyncIterator[bytes]:
     """Yield the body as it comes, and stop reading where it gets too large."""
     refused = HTTPException(413, f"The body must have at most {n_bytes:,} bytes.")
@@ -107,16 +119,17 @@ async def _bounded(request: Request, n_bytes: int) -> AsyncIterator[bytes]:
 
 
 async def _files(
-    request: Request, body: AsyncIterator[bytes], limits: Limits
+    request: Request, body: AsyncIterator[bytes]
 ) -> list[tuple[str, bytes]]:
     """Return the names and contents of the files of a form."""
-    parser = MultiPartParser(
-        request.headers,
-        body,  # type: ignore[arg-type]
-        max_files=MOST_FILES,
-        max_fields=0,
-    )
-    parser.spool_max_size = limits.n_bytes + 1  # never to a disk
+
+    async def whole() -> AsyncGenerator[bytes]:
+        async for chunk in body:
+            yield chunk
+        if not parser.ended:
+            raise MultiPartException("The form is cut short.")
+
+    parser = _Form(request.headers, whole(), max_files=MOST_FILES, max_fields=0)
     try:
         form = await parser.parse()
     except MultiPartException as error:

@@ -68,14 +68,17 @@ def test_bodies_of_unknown_length_are_counted(small):
 
 
 def test_more_pixels_are_refused_before_they_are_decoded(small):
-    for image in (bomb(60_000, 60_000), bomb(101, 100)):
+    for image, most in (
+        (bomb(60_000, 60_000), "178,956,970"),
+        (bomb(101, 100), "10,000"),
+    ):
         reply = small.inspect(image)
         assert reply.status == 422
         (one,) = reply.json["images"]
-        assert "must have at most 10,000 pixels; it has " in one["error"]
+        assert f"at most {most} pixels" in one["error"]
         assert (one["score"], one["verdict"]) == (None, "REVIEW")
     deep = io.BytesIO()
-    Image.fromarray(np.zeros((200, 200), np.float32)).save(deep, format="TIFF")
+    Image.fromarray(np.zeros((110, 110), np.float32)).save(deep, format="TIFF")
     assert "at most 10,000" in small.inspect(deep.getvalue()).json["images"][0]["error"]
 
 
@@ -107,7 +110,7 @@ def test_what_takes_too_long_is_answered_and_forgotten(models, mixed, monkeypatc
         return judge(self, jobs)
 
     monkeypatch.setattr(_worker.Worker, "_judge", slow)
-    limits = Limits(n_waiting=4, seconds=0.5)
+    limits = Limits(n_waiting=4, seconds=3.0)
     image = png(mixed[0])
     with serving(models, limits=limits) as client:
         with concurrent.futures.ThreadPoolExecutor(8) as pool:
