@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
 from pathlib import Path
 from typing import Annotated
 
@@ -79,4 +80,8 @@ def serve(
         seconds=timeout,
     )
     log_json_lines()
-    server(models, host=host, port=port, keys=keys, device=device, limits=limits).run()
+    service = server(
+        models, host=host, port=port, keys=keys, device=device, limits=limits
+    )
+    with suppress(KeyboardInterrupt):  # raised when all is over
+        service.run()

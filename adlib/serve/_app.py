@@ -200,8 +200,9 @@ def application(
         model = service.model(name)
         results = await service.judged(request, model)
         usable = all(result.error is None for result in results)
-        said = answer(model, results, None)
-        if map is not None:  # drawn while others are received
+        if map is None:
+            said = answer(model, results, None)
+        else:  # drawn while others are received
             said = await asyncio.to_thread(answer, model, results, map)
         return JSONResponse(said, 200 if usable else 422)
 
