@@ -14,7 +14,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from adlib import runtime
+from adlib import load, runtime
 from adlib.serve._answers import Answer
 from tests.serve.conftest import form, png, serving
 
@@ -120,7 +120,8 @@ def test_exported_models_are_served_too(mixed, tmp_path):
         assert one["score"] == float(wanted[-1])
         assert one["regions"] is None
         Answer.model_validate_json(reply.body)
-        assert client.inspect(png(mixed[-1])).json["images"][0]["regions"] is not None
+        (one,) = client.inspect(png(mixed[-1])).json["images"]
+        assert one["score"] == float(load(tmp_path / "part.adlib").score(mixed)[-1])
 
 
 def test_equal_backbones_are_in_memory_once(client, part, good, tmp_path):
