@@ -8,7 +8,7 @@ import tempfile
 from collections.abc import Callable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from pathlib import Path
-from typing import NamedTuple, Protocol
+from typing import NamedTuple, Protocol, TypeVar
 
 import numpy as np
 
@@ -29,6 +29,9 @@ class Model(Protocol):
 
     def inspect(self, X: Images) -> Iterator[Inspection]:
         """Yield what is said of each image, in order."""
+
+
+M = TypeVar("M", bound=Model)
 
 
 class Loaded(NamedTuple):
@@ -90,21 +93,32 @@ class ModelFile:
         self._pool.shutdown(wait=False, cancel_futures=True)
 
     def _loaded(self) -> Loaded:
-        """Load a copy: a file that is cut short while it is mapped ends a process."""
-        with tempfile.TemporaryDirectory(prefix="adlib-") as folder:
-            copy = Path(folder, self.path.name)
-            shutil.copyfile(self.path, copy)
-            with copy.open("rb") as file:
-                sha256 = hashlib.file_digest(file, "sha256").hexdigest()
-            model = self._load(copy)
-            if model.threshold_ is None:
-                raise ValueError(
-                    f"{self.path} has no threshold, so nothing could pass. Fit it with "
-                    "--holdout above 0, --good or --defects."
-                )
-            model.on_error = "skip"
-            for _ in model.inspect(
-                GREY
-            ):  # what compiles does it before it is in service
-                pass
-        return Loaded(model, sha256)
+        return Loaded(*load_copy(self.path, self._with_threshold))
+
+    def _with_threshold(self, path: Path) -> Model:
+        model = self._load(path)
+        if model.threshold_ is None:
+            raise ValueError(
+                f"{self.path} has no threshold, so nothing could pass. Fit it with "
+                "--holdout above 0, --good or --defects."
+            )
+        return model
+
+
+def load_copy(path: Path, load: Callable[[Path], M]) -> tuple[M, str]:
+    """Return a model that has judged an image, and SHA-256 of its file.
+
+    It is loaded from a copy: what is hashed is what is loaded, whoever writes to the
+    file, and one that is cut short while it is mapped into memory would end the
+    process.
+    """
+    with tempfile.TemporaryDirectory(prefix="adlib-") as folder:
+        copy = Path(folder, path.name)
+        shutil.copyfile(path, copy)
+        with copy.open("rb") as file:
+            sha256 = hashlib.file_digest(file, "sha256").hexdigest()
+        model = load(copy)
+        model.on_error = "skip"
+        for _ in model.inspect(GREY):  # what compiles does so before it is in service
+            pass
+    return model, sha256

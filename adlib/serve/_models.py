@@ -2,25 +2,21 @@
 
 from __future__ import annotations
 
-import hashlib
 import logging
-import tempfile
 import threading
 from collections.abc import Callable
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import NamedTuple, TypeAlias
 
-import numpy as np
-
 from adlib import runtime
 from adlib.estimators import AnomalyDetector, load
 from adlib.features import Backbone
 from adlib.runtime import ExportedModel
+from adlib.serve._model import load_copy
 
 SUFFIXES = (".adlib", ".onnx")  # of model files
 SECONDS = 2.0  # from one look at the folder to the next
-CHUNK = 2**20  # bytes that are copied at once
 
 Inspector: TypeAlias = AnomalyDetector | ExportedModel
 Signature: TypeAlias = tuple[int, int, int]  # of a file: inode, bytes, nanoseconds
@@ -138,26 +134,21 @@ class Models:
         return found
 
     def _load(self, name: str, path: Path) -> Model:
-        """Return a model that has judged an image; raise if it cannot."""
-        # From a copy: what is hashed is what is loaded, whoever writes to the file, and
-        # a file cut short while it is mapped into memory would end the process.
-        with tempfile.TemporaryDirectory(prefix="adlib-") as folder:
-            copy = Path(folder, f"model{path.suffix}")
-            sha256 = _copied(path, copy)
-            model: Inspector
-            if path.suffix == ".onnx":
-                model = runtime.load(copy)
-                promise = str(model.header["promise"])
-            else:
-                model = load(copy, device=self._device)
-                model.progress = False
-                promise = model.describe()["threshold"]
-                self._share_backbone(model)
-            model.on_error = "skip"
-            for _ in model.inspect([np.full((64, 64), 128, np.uint8)]):
-                pass  # compiled kernels are ready then, and a broken model is found
+        inspector, sha256 = load_copy(path, self._read)
+        if isinstance(inspector, ExportedModel):
+            promise = str(inspector.header["promise"])
+        else:
+            promise = inspector.describe()["threshold"]
         loaded = datetime.now(UTC).isoformat(timespec="seconds")
-        return Model(name, model, sha256, promise, loaded)
+        return Model(name, inspector, sha256, promise, loaded)
+
+    def _read(self, path: Path) -> Inspector:
+        if path.suffix == ".onnx":
+            return runtime.load(path)
+        model = load(path, device=self._device)
+        model.progress = False
+        self._share_backbone(model)
+        return model
 
     def _share_backbone(self, model: AnomalyDetector) -> None:
         """Give a detector the equal backbone of another, so that one is in memory."""
@@ -177,13 +168,3 @@ def _key(backbone: Backbone) -> tuple[object, ...]:
 def _signature(path: Path) -> Signature:
     status = path.stat()  # of what a link points to
     return status.st_ino, status.st_size, status.st_mtime_ns
-
-
-def _copied(path: Path, copy: Path) -> str:
-    """Copy a file and return the SHA-256 of what was copied."""
-    digest = hashlib.sha256()
-    with path.open("rb") as source, copy.open("wb") as target:
-        while chunk := source.read(CHUNK):
-            digest.update(chunk)
-            target.write(chunk)
-    return digest.hexdigest()
