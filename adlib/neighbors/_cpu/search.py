@@ -152,9 +152,7 @@ class ExactSearch:
         seen = np.zeros(len(ids), np.int64)
         for database in self._databases:
             n_rows = len(database.ids)
-            update_nearest(
-                ids, seen, queries, database, n_rows, found, pool, n_threads
-            )
+            update_nearest(ids, seen, queries, database, n_rows, found, pool, n_threads)
 
 
 def _rounded(squared: Float64Array) -> Float32Array:
