@@ -3,11 +3,11 @@
     python benchmarks/serve_load.py ROOT screw --seconds 120
 
 Fits a model to a class in MVTec AD's layout, times its ``inspect`` alone (one image at
-a time, and all in one pass), then serves it in a process of its own and lets clients post
-the test images. Prints, for each number of clients, the images a second, as a share of
-what ``inspect`` does in one pass, the latency, refusals (429), and the memory of the
-service. Ends with an error where a score differs from ``inspect``'s, an answer is
-neither 200 nor 429, or the memory grows by more than ``--slack`` megabytes after the
+a time, and all in one pass), then serves it in a process of its own and lets clients
+post the test images. Prints, for each number of clients, the images a second, as a
+share of what ``inspect`` does in one pass, the latency, refusals (429), and the memory
+of the service. Ends with an error where a score differs from ``inspect``'s, an answer
+is neither 200 nor 429, or the memory grows by more than ``--slack`` megabytes after the
 first number of clients. The clients run on the same machine, and take their share.
 """
 
