@@ -27,7 +27,7 @@ import threading
 import time
 from collections import Counter
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager, suppress
+from contextlib import closing, contextmanager, suppress
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from multiprocessing.process import BaseProcess
 from pathlib import Path
@@ -56,7 +56,10 @@ class Receiver:
 
         class Handler(BaseHTTPRequestHandler):
             def do_POST(self) -> None:
-                body = self.rfile.read(int(self.headers["Content-Length"]))
+                length = int(self.headers["Content-Length"])
+                body = self.rfile.read(length)
+                if len(body) < length:  # the sender was killed
+                    return
                 if outer.alive:
                     outer.got.append(json.loads(body))
                 self.send_response(200 if outer.alive else 503)
@@ -107,7 +110,10 @@ class Line:
         """Return how many results there are."""
         if not (self.root / "r.db").exists():
             return 0
-        with suppress(sqlite3.Error), sqlite3.connect(self.root / "r.db") as db:
+        with (
+            suppress(sqlite3.Error),
+            closing(sqlite3.connect(self.root / "r.db")) as db,
+        ):
             return int(db.execute("SELECT count(*) FROM results").fetchone()[0])
         return 0
 
