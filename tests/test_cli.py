@@ -88,7 +88,7 @@ def test_fit_info_and_score_go_together(folder, camera, tmp_path, capsys):
     assert told.out == ""
     assert "Learning 6 images" in told.err
     assert (
-        "76 of 384 patches (19.8 %), 152 features, exact search; no threshold"
+        "76 of 384 patches (19.8 %), 152 features, exact search; covering radius"
         in one_line(told.err)
     )
     assert main(["info", str(model)]) == 0

@@ -604,7 +604,8 @@ class PatchCore(AnomalyDetector):
             share = f"{100 * self.contamination:.3g} % of patches"
             texts["memory bank"] += f", without the {share} farthest from other images"
         if self.covering_radius_ is not None:
-            texts["covering radius"] = f"at most {self.covering_radius_:.4g}"
+            radius = f"{self.covering_radius_:.4g}"
+            texts["covering radius"] = f"covering radius at most {radius}"
         recall = self.search_recall_
         if recall is not None:
             texts["search"] = (

@@ -66,12 +66,12 @@ class DriftMonitor:
         >>> from adlib.metrics import DriftMonitor
         >>> rng = np.random.default_rng(0)
         >>> monitor = DriftMonitor(rng.normal(5, 1, 50))
-        >>> monitor.update(rng.normal(5, 1, 100)).max() < 10_000  # as before
-        True
-        >>> monitor.update(rng.normal(8, 1, 100)).max() < 10_000  # dirt on the lens
-        False
-        >>> monitor.direction
-        'higher'
+        >>> found = monitor.update(rng.normal(5, 1, 100))  # as before
+        >>> print(monitor.alarmed_at)
+        None
+        >>> found = monitor.update(rng.normal(8, 1, 100))  # dirt on the lens
+        >>> monitor.alarmed_at, monitor.direction
+        (104, 'higher')
     """
 
     def __init__(

@@ -1,11 +1,11 @@
-"""A small cluster for all tests of this folder."""
+"""A small cluster for the tests of one file: it logs and opens files while it lives."""
 
 from __future__ import annotations
 
 import pytest
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="module")
 def client():
     """Two workers in this process, which start in a tenth of a second."""
     distributed = pytest.importorskip("distributed", reason="needs the extra dask")

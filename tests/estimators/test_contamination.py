@@ -133,7 +133,7 @@ def test_further_images_are_vouched_for_by_the_bank(dirty):
     known = model.memory_bank_
     model.partial_fit(dirty[9:])
     added = model.memory_bank_.origins[len(known) :]
-    assert len(added) == round(0.2 * 64)
+    assert len(added) == int(0.2 * 64)
     distances = known.kneighbors(
         next(iter(model.embeddings(dirty[9:]))).patches.reshape(64, -1)
     ).distances[:, 0]
