@@ -22,6 +22,7 @@ import shutil
 import signal
 import sqlite3
 import subprocess
+import sys
 import tempfile
 import threading
 import time
@@ -92,7 +93,7 @@ class Line:
 
         def work() -> None:
             log = os.open(self.root / "log.txt", os.O_CREAT | os.O_APPEND | os.O_WRONLY)
-            os.dup2(log, 2)
+            sys.stderr = os.fdopen(log, "w", buffering=1)  # pytest has its own
             if before is not None:
                 before()
             os._exit(main(["watch", *self.options, *more]))
