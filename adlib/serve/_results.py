@@ -10,11 +10,12 @@ import json
 import math
 import os
 import sqlite3
+import time
 from collections.abc import Iterable, Iterator
 from contextlib import closing, contextmanager
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any, NamedTuple, Self
+from typing import Any, Literal, NamedTuple, Self
 
 from adlib._inspection import Decision, Inspection
 from adlib._scratch import kind_of_disk
@@ -208,16 +209,17 @@ class Results:
             ) from None
 
     def _begin(self, durable: bool) -> None:
-        (version,) = self._db.execute("PRAGMA user_version").fetchone()
-        (owner,) = self._db.execute("PRAGMA application_id").fetchone()
-        (n_tables,) = self._db.execute("SELECT count(*) FROM sqlite_master").fetchone()
+        with self.transaction("DEFERRED") as db:  # of one moment: others may make it
+            (version,) = db.execute("PRAGMA user_version").fetchone()
+            (owner,) = db.execute("PRAGMA application_id").fetchone()
+            (n_tables,) = db.execute("SELECT count(*) FROM sqlite_master").fetchone()
         if n_tables and owner != APPLICATION:
             raise ValueError(f"{str(self.path)!r} is a database of another program.")
         if version > VERSION:
             raise ValueError(
                 f"{str(self.path)!r} has version {version}; this adlib knows {VERSION}."
             )
-        self._db.execute("PRAGMA journal_mode = WAL")
+        self._log_ahead()
         self._db.execute(f"PRAGMA synchronous = {'FULL' if durable else 'NORMAL'}")
         self._db.execute("PRAGMA foreign_keys = ON")
         with self.transaction():
@@ -227,10 +229,24 @@ class Results:
                 self._db.execute(f"PRAGMA application_id = {APPLICATION}")
                 self._db.execute(f"PRAGMA user_version = {VERSION}")
 
+    def _log_ahead(self) -> None:
+        """Switch to a write-ahead log; for this SQLite does not wait by itself."""
+        end = time.monotonic() + PATIENCE
+        while True:
+            try:
+                self._db.execute("PRAGMA journal_mode = WAL")
+                return
+            except sqlite3.OperationalError:
+                if time.monotonic() > end:
+                    raise
+                time.sleep(0.01)
+
     @contextmanager
-    def transaction(self) -> Iterator[sqlite3.Connection]:
-        """Do all of the block or nothing of it."""
-        self._db.execute("BEGIN IMMEDIATE")
+    def transaction(
+        self, kind: Literal["IMMEDIATE", "DEFERRED"] = "IMMEDIATE"
+    ) -> Iterator[sqlite3.Connection]:
+        """Do all of the block or nothing of it; "DEFERRED" where it reads alone."""
+        self._db.execute(f"BEGIN {kind}")
         try:
             yield self._db
             self._db.execute("COMMIT")
