@@ -37,6 +37,17 @@ if TYPE_CHECKING:
 
 # "onnxruntime" is for exported files alone.
 AnyRuntime: TypeAlias = Literal["torch", "openvino", "onnxruntime"]
+PrecisionOfModel = Annotated[
+    Precision | None,
+    typer.Option(help="What the backbone computes in. Default: as in fit."),
+]
+RuntimeOfModel = Annotated[
+    AnyRuntime | None,
+    typer.Option(
+        help="What runs the backbone. Default: as in fit. Or an exported file: "
+        "onnxruntime (the default) or openvino."
+    ),
+]
 COLUMNS = ["path", "score", "verdict", "error"]
 COLUMNS += ["threshold", "worst_row_px", "worst_column_px", "overlay"]
 COLUMNS += ["decision", "p_value", "threshold_ratio"]
@@ -83,17 +94,8 @@ def score(
         ),
     ] = False,
     device: Device = "auto",
-    precision: Annotated[
-        Precision | None,
-        typer.Option(help="What the backbone computes in. Default: as in fit."),
-    ] = None,
-    runtime: Annotated[
-        AnyRuntime | None,
-        typer.Option(
-            help="What runs the backbone. Default: as in fit. Or an exported file: "
-            "onnxruntime (the default) or openvino."
-        ),
-    ] = None,
+    precision: PrecisionOfModel = None,
+    runtime: RuntimeOfModel = None,
     on_error: Errors = "raise",
 ) -> None:
     """Score images: a CSV row each, with path, score, verdict and more.

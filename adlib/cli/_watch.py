@@ -14,8 +14,8 @@ from typing import TYPE_CHECKING, Annotated, Any, cast
 
 import typer
 
-from adlib.cli._console import Device, Precision, file_to_write, tell
-from adlib.cli._score import AnyRuntime, load_any
+from adlib.cli._console import Device, file_to_write, tell
+from adlib.cli._score import PrecisionOfModel, RuntimeOfModel, load_any
 
 if TYPE_CHECKING:
     from adlib.serve._deliver import Sink
@@ -72,14 +72,8 @@ def watch(
         bool, typer.Option("--once", help="Judge what is there, then end.")
     ] = False,
     device: Device = "auto",
-    precision: Annotated[
-        Precision | None,
-        typer.Option(help="What the backbone computes in. Default: as in fit."),
-    ] = None,
-    runtime: Annotated[
-        AnyRuntime | None,
-        typer.Option(help="What runs the backbone. Default: as in fit."),
-    ] = None,
+    precision: PrecisionOfModel = None,
+    runtime: RuntimeOfModel = None,
 ) -> None:
     """Judge the images that come into a folder, each once, until stopped.
 

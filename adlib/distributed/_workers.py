@@ -30,7 +30,6 @@ from adlib.estimators._settings import Settings
 from adlib.exceptions import ImageError
 from adlib.features import Backbone
 from adlib.images import Failure, Source
-from adlib.images._pixels import PixelFormat, UsedRange
 from adlib.images._sources import Item
 from adlib.neighbors._coreset import OWNER as CORESET
 from adlib.neighbors._points import as_points
@@ -163,13 +162,9 @@ def in_order(
         yield waiting.popleft().result()
 
 
-def _open(items: list[Item], pixel_format: PixelFormat, owner: str) -> Source:
-    return Source(items, len(items), pixel_format, UsedRange(pixel_format, owner))
-
-
 def _read(recipe: Recipe, items: list[Item], owner: str) -> Generator[Patches]:
     detector, backbone, settings = recipe
-    source = _open(items, settings.pixel_format, owner)
+    source = Source.of(items, settings.pixel_format, owner)
     embedder = detector._new_embedder(backbone, settings)
     return embed(source, embedder, settings, "", digests=True)
 
@@ -246,7 +241,7 @@ def score_left_out(
     detector, _, settings = recipe
     items, first = task
     owner = f"{type(detector).__name__}.fit"
-    source = _open(items, settings.pixel_format, owner)
+    source = Source.of(items, settings.pixel_format, owner)
     embedder = detector._embedder()
     found: list[tuple[Patches, Scored | None]] = []
     for patches in embed(source, embedder, settings, "", digests=True):
@@ -268,6 +263,6 @@ def score_items(
     local = [item._replace(position=item.position - first) for item in items]
     pixel_format = detector._check_parameters().pixel_format
     owner = f"{type(detector).__name__}.score"
-    scores, skipped = detector._scores(_open(local, pixel_format, owner))
+    scores, skipped = detector._scores(Source.of(local, pixel_format, owner))
     found = [one._replace(position=one.position + first) for one in skipped]
     return scores, found

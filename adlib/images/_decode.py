@@ -91,11 +91,10 @@ def read_image(path: str | os.PathLike[str]) -> AnyArray:
         if not stat.S_ISREG(mode):  # a pipe would be waited for
             kind = "a folder" if stat.S_ISDIR(mode) else "something else"
             raise ImageError(f"{path}: must be a regular file; it is {kind}.")
-        if suffix in PLUGINS:
-            if not _readable(suffix):
-                remedy = plugin_remedy(suffix)
-                raise ImageError(f"{path}: cannot be read here. {remedy}")
-            import_module(PLUGINS[suffix][0])
+        if suffix in PLUGINS and not _readable(suffix):
+            remedy = plugin_remedy(suffix)
+            raise ImageError(f"{path}: cannot be read here. {remedy}")
+        load_plugin(suffix)
         # Not by path: Pillow then maps uncompressed TIFFs and turns them wrongly.
         with path.open("rb") as file:
             return read_opened(file, str(path))
@@ -168,6 +167,12 @@ def decode(image: Image.Image) -> AnyArray:
         upright = upright.convert("LA")
     upright.info.pop("transparency", None)  # alpha is dropped; PIL would warn of it
     return np.asarray(upright.convert("L" if mode in GREY_MODES else "RGB"))
+
+
+def load_plugin(suffix: str) -> None:
+    """Let Pillow read files of a suffix, where it needs a plugin for that."""
+    if suffix in PLUGINS:
+        import_module(PLUGINS[suffix][0])
 
 
 def plugin_remedy(suffix: str) -> str:

@@ -81,6 +81,12 @@ class Source:
     pixel_format: PixelFormat
     used_range: UsedRange
 
+    @classmethod
+    def of(cls, items: Sequence[Item], pixel_format: PixelFormat, owner: str) -> Source:
+        """Return a source of items that are there; ``owner`` is named in errors."""
+        used_range = UsedRange(pixel_format, owner)
+        return cls(items, len(items), pixel_format, used_range)
+
     def load(self, item: Item) -> Float32Array:
         """Return the pixels of one image.
 

@@ -12,13 +12,12 @@ import numpy as np
 from PIL import Image
 from pydantic import BaseModel, ConfigDict, Field
 
-from adlib._inspection import Inspection
+from adlib._inspection import Decision, Inspection
 from adlib._typing import AnyArray, Float32Array
 from adlib.serve._models import Model
 
 MapFormat: TypeAlias = Literal["png", "npy"]
 BRIGHTEST = 1.5  # times the pixel threshold: white in a PNG, as full colour in overlays
-Verdict: TypeAlias = Literal["PASS", "REVIEW", "FAIL"]
 Pair: TypeAlias = tuple[int, int]
 
 
@@ -45,7 +44,7 @@ class Judgement(_Said):
 
     name: str = Field(description="The file's name as the client gave it, or 'image'.")
     score: float | None = Field(description="Higher is more anomalous.")
-    verdict: Verdict | None = Field(
+    verdict: Decision | None = Field(
         description="null: the model has no threshold. An image that could not be "
         "judged never passes."
     )

@@ -10,12 +10,11 @@ import hashlib
 import io
 import os
 from collections.abc import Callable, Iterator
-from importlib import import_module
 from pathlib import Path
 from typing import NamedTuple
 
 from adlib._typing import AnyArray
-from adlib.images._decode import PLUGINS, SUFFIXES, read_opened
+from adlib.images._decode import SUFFIXES, load_plugin, read_opened
 from adlib.images._folders import SYSTEM_NAMES
 
 MOST_TRIES = 3  # of a file that cannot be read or decoded, each after twice the time
@@ -58,8 +57,7 @@ class Loaded(NamedTuple):
         """Decode the bytes, or raise ImageError."""
         assert self.content is not None
         suffix = os.path.splitext(self.file.path)[1].lower()  # noqa: PTH122 - of a name
-        if suffix in PLUGINS:
-            import_module(PLUGINS[suffix][0])
+        load_plugin(suffix)
         return read_opened(io.BytesIO(self.content), self.file.path)
 
 

@@ -13,13 +13,13 @@ from adlib import runtime
 from adlib.estimators import AnomalyDetector, load
 from adlib.features import Backbone
 from adlib.runtime import ExportedModel
+from adlib.serve._folder import Key
 from adlib.serve._model import load_copy
 
 SUFFIXES = (".adlib", ".onnx")  # of model files
 SECONDS = 2.0  # from one look at the folder to the next
 
 Inspector: TypeAlias = AnomalyDetector | ExportedModel
-Signature: TypeAlias = tuple[int, int, int]  # of a file: inode, bytes, nanoseconds
 log = logging.getLogger("adlib.serve")
 
 
@@ -72,7 +72,7 @@ class Models:
         self.by_name: dict[str, Model] = {}
         self.errors: dict[str, str] = {}
         self._folder, self._device, self._each = folder, device, each
-        self._tried: dict[str, tuple[Path, Signature]] = {}
+        self._tried: dict[str, tuple[Path, Key]] = {}
         self._end = threading.Event()
         self._thread = threading.Thread(target=self._watch, name="adlib-models")
 
@@ -85,10 +85,10 @@ class Models:
         found = self._listed()
         for name, path in found.items():
             try:
-                signature = _signature(path)
-                if self._tried.get(name) == (path, signature):
+                key = Key.of(path.stat())  # of what a link points to
+                if self._tried.get(name) == (path, key):
                     continue
-                self._tried[name] = path, signature
+                self._tried[name] = path, key
                 model = self._load(name, path)
             except Exception as error:  # of any kind: what is in service stays
                 self._refuse(name, f"{path.name} is not in service: {error}")
@@ -163,8 +163,3 @@ class Models:
 def _key(backbone: Backbone) -> tuple[object, ...]:
     """Return what two backbones have in common that give the same maps."""
     return backbone._own_fingerprint.digest(), backbone.device, backbone.image_size
-
-
-def _signature(path: Path) -> Signature:
-    status = path.stat()  # of what a link points to
-    return status.st_ino, status.st_size, status.st_mtime_ns

@@ -6,7 +6,6 @@ import io
 import sys
 from collections.abc import AsyncGenerator, AsyncIterator
 from functools import partial
-from importlib import import_module
 from typing import NamedTuple
 
 from fastapi import HTTPException, Request
@@ -15,7 +14,7 @@ from starlette.formparsers import MultiPartException, MultiPartParser
 
 from adlib._typing import AnyArray
 from adlib.exceptions import ImageError
-from adlib.images._decode import PLUGINS, SUFFIXES, read_opened
+from adlib.images._decode import SUFFIXES, load_plugin, read_opened
 from adlib.images._sources import Item
 
 # Those that adlib reads from folders, without TGA: its files begin with nothing that
@@ -50,7 +49,7 @@ def readable_formats() -> list[str]:
     found = list(FORMATS)
     for suffix, name in ADDED.items():
         if suffix in SUFFIXES:  # it can be read here
-            import_module(PLUGINS[suffix][0])
+            load_plugin(suffix)
             found.append(name)
     return found
 

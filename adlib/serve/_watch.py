@@ -10,12 +10,12 @@ from collections import Counter
 from collections.abc import Callable, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from pathlib import Path
-from typing import TypeVar
+from typing import TypeVar, get_args
 
-from adlib._inspection import Inspection
+from adlib._inspection import Decision, Inspection
 from adlib.exceptions import ImageError
 from adlib.images import Source
-from adlib.images._pixels import PLAIN, UsedRange
+from adlib.images._pixels import PLAIN
 from adlib.images._sources import Item
 from adlib.serve._deliver import Courier, Notes, Say
 from adlib.serve._folder import Folder, Key, Loaded
@@ -23,7 +23,6 @@ from adlib.serve._model import ModelFile
 from adlib.serve._results import Results, result_of
 
 T = TypeVar("T")
-DECISIONS = ("PASS", "REVIEW", "FAIL")
 READERS = 4  # threads that wait for the disk or the network
 BATCH = 16  # files at once, where many are waiting
 BUSY_SHARE = 0.25  # of the time that looking at a large folder may take
@@ -197,7 +196,7 @@ class Watch:
         items = [
             Item(i, one.file.path, _decoder(one, broken)) for i, one in enumerate(files)
         ]
-        source = Source(items, len(items), PLAIN, UsedRange(PLAIN, "adlib watch"))
+        source = Source.of(items, PLAIN, "adlib watch")
         try:
             return list(self._model.now.model.inspect(source))
         except Exception as error:  # whatever it is, the next image may be judged
@@ -258,7 +257,7 @@ class Watch:
         if not (is_new or at_once):
             return
         self._reported, self._next_report = n_judged, now + REPORT_EVERY
-        each = ", ".join(f"{self.counts[name]} {name}" for name in DECISIONS)
+        each = ", ".join(f"{self.counts[name]} {name}" for name in get_args(Decision))
         text = f"{n_judged} judged: {each}; waiting: {self._folder.n_waiting}"
         for courier in self._couriers:
             try:

@@ -13,7 +13,7 @@ from typing import NamedTuple
 
 from adlib._inspection import Inspection
 from adlib.images import Source
-from adlib.images._pixels import PLAIN, UsedRange
+from adlib.images._pixels import PLAIN
 from adlib.images._sources import Item
 from adlib.serve._models import Model
 
@@ -104,7 +104,7 @@ class Worker:
         model = jobs[0].model
         pictures = [item for job in jobs for item in job.items]
         items = [item._replace(position=i) for i, item in enumerate(pictures)]
-        source = Source(items, len(items), PLAIN, UsedRange(PLAIN, "a request"))
+        source = Source.of(items, PLAIN, "a request")
         started = time.perf_counter()
         try:
             results = iter(list(model.inspector.inspect(source)))

@@ -17,8 +17,6 @@ from tests import reference
 
 pytest.importorskip("distributed", reason="the extra dask is not installed")
 
-import dask
-from distributed import Client, LocalCluster
 
 from adlib import distributed
 from adlib.distributed import _bank
@@ -143,21 +141,14 @@ def test_files_and_queries_must_fit_each_other(files, tmp_path, client):
 
 
 @pytest.mark.slow
-def test_a_worker_that_dies_loses_nothing(files, monkeypatch):
+def test_a_worker_that_dies_loses_nothing(files, processes, monkeypatch):
     monkeypatch.undo()  # the workers are processes of their own
     if not _scratch.free_disk(_scratch.default_folder()):
         pytest.skip("the folder of caches is no disk")
-    how = {"n_workers": 2, "threads_per_worker": 1, "memory_limit": 0}
-    patient = dask.config.set({"distributed.deploy.lost-worker-timeout": "10 minutes"})
-    with (
-        patient,
-        LocalCluster(**how, dashboard_address=":0") as cluster,
-        Client(cluster) as client,
-    ):
-        bank = ShardedBank(files, client, device="cpu")
-        before = bank.kneighbors(QUERIES, 5)
-        (pid, *_) = client.run(os.getpid).values()
-        os.kill(pid, signal.SIGKILL)
-        after = bank.kneighbors(QUERIES, 5)
+    bank = ShardedBank(files, processes, device="cpu")
+    before = bank.kneighbors(QUERIES, 5)
+    (pid, *_) = processes.run(os.getpid).values()
+    os.kill(pid, signal.SIGKILL)
+    after = bank.kneighbors(QUERIES, 5)
     assert np.array_equal(before.distances, after.distances)
     assert np.array_equal(before.indices, after.indices)

@@ -20,27 +20,11 @@ from tests.conftest import texture
 
 pytest.importorskip("distributed", reason="the extra dask is not installed")
 
-import dask
-from distributed import Client, LocalCluster
 
 from adlib import distributed
 from adlib.distributed import _fit, _workers
 
 SMALL = {"image_size": 64, "batch_size": 2}
-
-
-@pytest.fixture(scope="module")
-def processes():
-    """Two workers in processes of their own, which are started again when they die."""
-    how = {"n_workers": 2, "threads_per_worker": 1, "memory_limit": 0}
-    # On a busy machine a worker takes longer than 15 seconds to start again.
-    patient = dask.config.set({"distributed.deploy.lost-worker-timeout": "10 minutes"})
-    with (
-        patient,
-        LocalCluster(**how, dashboard_address=":0") as cluster,
-        Client(cluster) as one,
-    ):
-        yield one
 
 
 @pytest.fixture
