@@ -83,7 +83,16 @@ class Source:
 
     @classmethod
     def of(cls, items: Sequence[Item], pixel_format: PixelFormat, owner: str) -> Source:
-        """Return a source of items that are there; ``owner`` is named in errors."""
+        """Return a source of items that are all there.
+
+        Args:
+            items: An ``Item`` for each image.
+            pixel_format: What the numbers of its images mean.
+            owner: Who asks for it, named in errors.
+
+        Returns:
+            The source; it knows how many images it has.
+        """
         used_range = UsedRange(pixel_format, owner)
         return cls(items, len(items), pixel_format, used_range)
 
