@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import os
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 from types import SimpleNamespace
 from typing import TYPE_CHECKING, Any
@@ -23,13 +23,21 @@ if TYPE_CHECKING:  # the process that hands out the tests waits for no torch
     from adlib.features._weights import Weights
 
 
-# The files that take longest, and a doctest that does.
-LONGEST = ("test_examples.py", "test_estimators_common.py", "_exported_model.py")
+# The files that take longest.
+LONGEST = ("test_examples.py", "test_estimators_common.py")
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Put the files that take longest first, so that none waits for them at the end."""
     items.sort(key=lambda item: item.path.name not in LONGEST)
+
+
+def quick(cases: Iterable[Any], *chosen: Any) -> list[Any]:
+    """Return cases as parameters of a test, of which all but the chosen are slow."""
+    return [
+        case if case in chosen else pytest.param(case, marks=pytest.mark.slow)
+        for case in cases
+    ]
 
 
 def texture(seed: int, size: int = 64) -> np.ndarray:

@@ -25,6 +25,7 @@ from adlib import PaDiM, PatchCore
 from adlib.anomalib import AnomalibPadim, AnomalibPatchcore
 from adlib.estimators import auroc_scorer
 from adlib.exceptions import ImageError
+from tests.conftest import quick
 
 ESTIMATORS = {
     "patchcore": PatchCore(image_size=64, coreset=0.2, progress=False),
@@ -351,7 +352,7 @@ def test_every_source_gives_the_same_model(kind, good, images, of_an_array, tmp_
     assert model.training_digests_ == digests
 
 
-@pytest.mark.parametrize("batch_size", [1, 7, 32])
+@pytest.mark.parametrize("batch_size", quick([1, 7, 32], 7))
 def test_batches_do_not_matter(batch_size, estimator, good, images, expected, trained):
     model = clone(estimator).set_params(batch_size=batch_size).fit(good)
     np.testing.assert_array_equal(model.score(images), expected)
@@ -404,6 +405,7 @@ def test_saved_models_score_the_same_in_a_new_process(good, others, images, tmp_
     np.save(tmp_path / "images.npy", images)
     code = """
 import adlib, json, numpy, pathlib, sys
+from tests.conftest import quick
 folder = pathlib.Path(sys.argv[1])
 images = numpy.load(folder / "images.npy")
 models = {path.stem: adlib.load(path) for path in folder.glob("*.adlib")}
@@ -432,6 +434,7 @@ def test_a_loaded_model_has_the_parameters_of_the_saved_one(trained, good, tmp_p
     np.testing.assert_array_equal(refitted.score(good), trained.score(good))
 
 
+@pytest.mark.slow
 def test_threads_that_score_at_once_agree_with_one(trained, images, expected):
     with ThreadPoolExecutor(2) as pool:
         futures = [pool.submit(trained.score, images) for _ in range(6)]

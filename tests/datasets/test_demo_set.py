@@ -231,6 +231,7 @@ def plates(tmp_path_factory):
         return demo_root(tmp_path_factory.mktemp("plates"), size=1024)
 
 
+@pytest.mark.slow
 def test_plates_come_with_a_table_that_the_masks_bear_out(plates):
     root = plates
     with few_plates():
@@ -259,6 +260,7 @@ def test_plates_come_with_a_table_that_the_masks_bear_out(plates):
         assert int(row["size_px"]) == max(np.ptp(down), np.ptp(right)) + 1
 
 
+@pytest.mark.slow
 def test_a_second_build_of_plates_writes_the_same_bytes(plates, tmp_path):
     with few_plates():
         again = demo_root(tmp_path, size=1024)
@@ -269,6 +271,7 @@ def test_a_second_build_of_plates_writes_the_same_bytes(plates, tmp_path):
 INDICES = [0, *(pytest.param(i, marks=pytest.mark.slow) for i in range(1, 5)), 5]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("index", INDICES)
 @pytest.mark.parametrize("kind", KINDS)
 def test_a_flawed_plate_equals_its_twin_outside_of_its_mask(kind, index):
@@ -280,6 +283,7 @@ def test_a_flawed_plate_equals_its_twin_outside_of_its_mask(kind, index):
     assert abs(_demo_parts.extent(flawed.mask) - wanted) <= 1 + 0.1 * wanted
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("index", INDICES)
 def test_a_defect_lies_on_the_plate(index):
     rng = _demo_parts.plate_generator("turned", "hole", index)
@@ -288,6 +292,7 @@ def test_a_defect_lies_on_the_plate(index):
     assert depth[flawed.mask].min() > 0
 
 
+@pytest.mark.slow
 def test_aligned_plates_overlap_and_turned_ones_do_not():
     shares = {}
     for name in ("aligned", "turned"):

@@ -91,6 +91,7 @@ def child_signals():
     signal.signal(signal.SIGCHLD, before)
 
 
+@pytest.mark.slow
 @pytest.mark.usefixtures("child_signals")
 def test_a_loader_with_workers_gives_batches(files):
     dataset = MVTecDataset(*files, get_clean_transforms(48))

@@ -16,7 +16,7 @@ from adlib import PaDiM, PatchCore
 from adlib.exceptions import ImageError, SkippedImagesWarning
 from adlib.features._backbone import Backbone
 from adlib.neighbors._shards import Coordinator
-from tests.conftest import texture
+from tests.conftest import quick, texture
 
 pytest.importorskip("distributed", reason="the extra dask is not installed")
 
@@ -67,17 +67,11 @@ PARAMETERS = {
     "PaDiM": (PaDiM, {}),
     "PaDiM, a threshold": (PaDiM, {"false_positive_rate": 0.2, "channels": "pca"}),
 }
-QUICK = {"a threshold, the paper's scores", "copies in a region", "PaDiM"}
+QUICK = "copies in a region", "PaDiM"
 
 
 @pytest.mark.usefixtures("small_blocks")
-@pytest.mark.parametrize(
-    "case",
-    [
-        pytest.param(case, marks=() if case in QUICK else pytest.mark.slow)
-        for case in PARAMETERS
-    ],
-)
+@pytest.mark.parametrize("case", quick(PARAMETERS, *QUICK))
 def test_the_model_file_has_the_bytes_of_one_process(case, good, client, tmp_path):
     kind, given = PARAMETERS[case]
     given = SMALL | ({"coreset": 0.3} if kind is PatchCore else {}) | given
@@ -97,7 +91,7 @@ def uneven(items, n_parts):
     return [items[a:b] for a, b in pairwise(edges)]
 
 
-@pytest.mark.parametrize("divide", [1, 7, uneven])
+@pytest.mark.parametrize("divide", quick([1, 7, uneven], uneven))
 def test_it_does_not_matter_how_the_images_are_divided(
     divide, good, client, monkeypatch, tmp_path
 ):
@@ -110,6 +104,7 @@ def test_it_does_not_matter_how_the_images_are_divided(
     assert saved(found, tmp_path, "found") == saved(expected, tmp_path, "expected")
 
 
+@pytest.mark.slow
 def test_files_labels_and_broken_images_come_out_the_same(folder, client, tmp_path):
     paths = sorted(folder.rglob("*.png"))
     (broken := tmp_path / "broken.png").write_bytes(b"no image")
@@ -134,6 +129,7 @@ def test_scores_are_those_of_one_process(kind, good, mixed, client):
     assert np.array_equal(distributed.score(model, mixed, client), model.score(mixed))
 
 
+@pytest.mark.slow
 @pytest.mark.usefixtures("small_blocks")
 def test_a_killed_selection_goes_on_from_the_file_of_its_picks(
     good, client, monkeypatch, tmp_path

@@ -176,6 +176,7 @@ def test_leaving_an_image_out_leaves_its_copies_out(names, good):
     assert model.calibration_.n_normal == len(good)
 
 
+@pytest.mark.slow
 def test_neither_batches_nor_workers_nor_saving_change_the_bank(good, tmp_path):
     model = small(augment=ALL).fit(good)
     for parameters in ({"batch_size": 1}, {"batch_size": 4, "n_workers": 2}):

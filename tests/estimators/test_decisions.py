@@ -206,6 +206,7 @@ def with_odd_ones(n_odd):
     return np.concatenate([[noise, board][:n_odd], MANY])
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("n_odd", [pytest.param(1, marks=pytest.mark.slow), 2])
 def test_an_odd_image_that_sets_the_threshold_is_named(n_odd):
     images = with_odd_ones(n_odd)

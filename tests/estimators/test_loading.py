@@ -71,6 +71,7 @@ def test_saving_what_was_loaded_gives_the_same_bytes(path, saved):
     assert path.read_bytes() == saved
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "parameters",
     [
@@ -154,6 +155,7 @@ def test_an_index_needs_faiss_to_load(indexed_path, monkeypatch):
         load(indexed_path)
 
 
+@pytest.mark.slow
 def test_weights_from_a_file_are_saved_in_the_model(fitted, good, tmp_path):
     network = PatchCore(weights=None, image_size=64).fit(good).backbone_._network
     import timm

@@ -23,7 +23,7 @@ from adlib.estimators._resume import LOCK, RECORDS, ROWS, Journal
 from adlib.estimators._room import Room
 from adlib.exceptions import ImageError, SkippedImagesWarning
 from adlib.images import Failure, open_source
-from tests.conftest import texture
+from tests.conftest import quick, texture
 
 
 class StoppedError(Exception):
@@ -103,7 +103,7 @@ WAYS = {
 }
 
 
-@pytest.mark.parametrize("way", WAYS)
+@pytest.mark.parametrize("way", quick(WAYS, "defaults", "a stream"))
 def test_a_fit_goes_on(way, parts, tmp_path, read, said):
     images = np.stack([texture(seed) for seed in range(12)])
 
@@ -257,7 +257,7 @@ CHANGES = {
 }
 
 
-@pytest.mark.parametrize("change", CHANGES)
+@pytest.mark.parametrize("change", quick(CHANGES, "copies", "weights"))
 def test_other_parameters_start_again(change, parts, tmp_path, read, said):
     cache = tmp_path / "cache"
     stopped(new(cache), parts, read, 8)

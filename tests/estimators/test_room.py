@@ -17,6 +17,7 @@ from adlib import PatchCore
 from adlib.estimators import _room
 from adlib.estimators._patches import Patches, gather
 from adlib.estimators._room import Room
+from tests.conftest import quick
 
 IMAGE = 64 * 152 * 4  # bytes of the patches of an image of 64 pixels
 
@@ -88,7 +89,7 @@ WAYS = {
 }
 
 
-@pytest.mark.parametrize("way", WAYS)
+@pytest.mark.parametrize("way", quick(WAYS, "defaults", "both", "a region"))
 def test_a_model_is_the_same_wherever_patches_were(way, good, full, files, tmp_path):
     def fit():
         X = good if "stream" not in way else (image for image in good)
@@ -231,7 +232,7 @@ import numpy as np
 import psutil
 from adlib import PatchCore
 from adlib.estimators import _room
-from tests.conftest import texture
+from tests.conftest import quick, texture
 
 good = np.stack([texture(seed) for seed in range(4)]).repeat(128, axis=0)
 good[:, 0, 0] = np.arange(512) % 256  # nearly no two are the same

@@ -22,7 +22,7 @@ from adlib.estimators._zones import zone_numbers, zone_peaks, zone_scales
 from adlib.exceptions import ModelFileError
 from adlib.overlays import save_overlays
 from adlib.thresholds import conformal_threshold
-from tests.conftest import texture
+from tests.conftest import quick, texture
 
 SMALL = {"image_size": 64, "progress": False}
 GRID = (2, 3)
@@ -84,8 +84,8 @@ def test_scales_are_upper_quartiles_of_images_that_have_the_zone():
     np.testing.assert_array_equal(zone_scales(np.zeros((3, 1, 2), np.float32)), 1.0)
 
 
-@pytest.mark.parametrize("rate", [0.05, 0.2])
-@pytest.mark.parametrize("odd", [False, True])
+@pytest.mark.parametrize("rate", quick([0.05, 0.2], 0.2))
+@pytest.mark.parametrize("odd", quick([False, True], True))
 def test_the_promised_rate_holds_for_images_as_a_whole(rate, odd):
     """Few images, zones of other laws that hang together, 2,000 calibrations."""
     rng = np.random.default_rng(7)
@@ -205,6 +205,7 @@ def test_defects_beside_a_rough_zone_are_found():
     assert found[1, 3] > found[None]
 
 
+@pytest.mark.slow
 def test_least_area_counts_over_relative_maps():
     model = PatchCore(**SMALL, zones=GRID, least_area=40.0).fit(TRAINING)
     model.calibrate(CALIBRATION[:4], false_positive_rate=0.5)

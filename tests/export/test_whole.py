@@ -11,6 +11,7 @@ import torch
 from adlib import PaDiM, PatchCore
 from adlib.export import _whole
 from adlib.export._whole import Whole
+from tests.conftest import quick
 from tests.models.make import SHARED
 
 RNG = np.random.default_rng(0)
@@ -80,16 +81,13 @@ def agrees(detector, images, map_size=None):
         assert found.get("verdict", [wanted.verdict])[0] == wanted.verdict
 
 
-SLOW = ("paper-top_mean", "paper-reweighted")  # embeddings of a thousand channels
+QUICK = (
+    "concat-top_mean", "nearest-reweighted", "two-entries", "whole-bank",
+    "padim-random-map_max", "padim-pca-top_mean",
+)  # fmt: skip
 
 
-@pytest.mark.parametrize(
-    "name",
-    [
-        pytest.param(name, marks=[pytest.mark.slow] * (name in SLOW))
-        for name in DETECTORS
-    ],
-)
+@pytest.mark.parametrize("name", quick(DETECTORS, *QUICK))
 def test_every_option_scores_and_maps_as_the_detector_does(name):
     agrees(fitted(name), [*OTHERS, *GOOD[:1]])
 

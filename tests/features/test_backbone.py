@@ -82,6 +82,7 @@ def test_stages_are_read_in_ascending_order(default):
     assert torch.equal(maps[1], default(pixels())[0])
 
 
+@pytest.mark.slow
 def test_an_earlier_last_stage_leaves_fewer_parameters():
     counts = [
         n_parameters(Backbone("resnet18", weights=None, stages=[stage]))

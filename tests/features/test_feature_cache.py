@@ -91,6 +91,7 @@ def test_another_backbone_has_another_key(changed):
     assert backbone(**changed).fingerprint != backbone().fingerprint
 
 
+@pytest.mark.slow
 def test_weights_count_whatever_they_are_called():
     one, other = backbone(), backbone()
     state = next(iter(other.state().values()))

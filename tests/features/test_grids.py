@@ -152,7 +152,12 @@ def test_the_windows_of_swin_keep_their_size_and_weights():
         (SMALL, (64, 100), rf"{SMALL} takes; got 64 x 100\. Near .*: 96 and 112 for"),
         (SMALL, (70, 100), r"64 and 80 for 70, 96 and 112 for 100\.$"),
         ("test_vit", (70, 70), r"64 and 80 for 70\.$"),
-        ("vit_small_patch14_dinov2", (320, 448), r"308 and 322 for 320\.$"),
+        pytest.param(
+            "vit_small_patch14_dinov2",
+            (320, 448),
+            r"308 and 322 for 320\.$",
+            marks=pytest.mark.slow,
+        ),
         pytest.param(
             "swin_tiny_patch4_window7_224",
             (321, 320),
@@ -224,6 +229,7 @@ def test_a_detector_names_the_near_sizes_before_it_reads(tmp_path):
         PatchCore(backbone=SMALL, weights=None, image_size=100).fit(missing)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("way", "largest"),
     [({"runtime": "openvino"}, 2e-5), ({"precision": "bfloat16"}, 0.1)],
@@ -238,6 +244,7 @@ def test_every_runtime_gives_the_maps(name, way, largest):
     assert (found - expected).norm() <= largest * expected.norm()
 
 
+@pytest.mark.slow
 def test_the_size_is_part_of_the_fingerprint(tmp_path):
     one, same, other = (made(size=(64, s)).fingerprint for s in (96, 96, 64))
     assert one == same != other

@@ -82,6 +82,7 @@ def test_what_is_saved_is_timms_float32(backbone, plain):
         assert state[name].dtype == tensor.dtype
 
 
+@pytest.mark.slow
 def test_networks_that_keep_norms_run_in_every_way(way):
     skip_without_stages("densenet121")
     given = {"weights": None, "stages": [1], "random_state": 0}

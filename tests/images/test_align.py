@@ -102,6 +102,7 @@ def reference():
     return moved(part(), matrix(0, 0, 0))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("kind", [PatchCore, PaDiM])
 def test_results_lie_in_the_image_itself(kind, good, reference, tmp_path):
     finer = SMALL | {"image_size": 128}

@@ -51,6 +51,7 @@ def test_scores_in_parts_give_the_same():
     np.testing.assert_array_equal(np.concatenate(parts), at_once)
 
 
+@pytest.mark.slow
 def test_p_values_are_uniform_and_bets_are_densities():
     rng = np.random.default_rng(1)
     draws = [rng.integers(0, 5, 60) for _ in range(40)]

@@ -67,6 +67,7 @@ def test_the_line_is_that_of_scikit_learn(seed):
     assert curve([curve.a90])[0] == pytest.approx(0.9)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("seed", [0, pytest.param(1, marks=pytest.mark.slow)])
 def test_the_bound_is_that_of_a_search_over_all_lines(seed):
     found = drawn(seed)
@@ -85,6 +86,7 @@ def test_a90_95_is_where_the_bound_reaches_90_percent(seed):
     assert (np.diff(curve.lower(SIZES)) >= 0).all()
 
 
+@pytest.mark.slow
 def test_the_bound_holds_the_true_size_as_often_as_it_says():
     sizes, true = np.geomspace(2, 64, 80), 10 * 9 ** (1 / 3)
     curves = [quiet(sizes, drawn(seed, sizes)) for seed in range(300)]

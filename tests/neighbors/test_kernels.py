@@ -108,6 +108,7 @@ def counted(tmp_path_factory):
 
 
 @needs_triton
+@pytest.mark.slow
 @pytest.mark.skipif(INTERPRETED, reason="nothing is compiled")
 @pytest.mark.parametrize("n_features", SIZES)
 def test_compiled_code_rounds_each_product_before_it_is_added(counted, n_features):

@@ -18,6 +18,7 @@ from adlib.neighbors._faiss import (
     index_on,
 )
 from tests import reference
+from tests.conftest import quick
 
 KINDS = [kind for kind in get_args(SearchKind) if kind != "exact"]
 TRAINED = [kind for kind in KINDS if kind != "faiss-flat"]
@@ -69,7 +70,7 @@ def test_distances_are_the_true_ones_to_the_entries_named(kind, n_features):
     assert_true_and_in_order(found, X, queries)
 
 
-@pytest.mark.parametrize("n_features", FEATURES)
+@pytest.mark.parametrize("n_features", quick(FEATURES, 3))
 @pytest.mark.parametrize("kind", KINDS)
 def test_nearly_all_neighbours_are_found(kind, n_features):
     X, queries, _ = make(3000, n_features, n_queries=300)
@@ -107,6 +108,7 @@ def test_values_near_the_largest_allowed_are_searched(kind):
     assert_true_and_in_order(found, X, queries)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("kind", KINDS)
 def test_more_neighbours_than_the_lists_hold_are_found_in_full(kind):
     X, queries, _ = make(3000, 3)

@@ -14,6 +14,7 @@ from adlib.neighbors._cpu import coreset as on_cpu
 from adlib.neighbors._cpu.distances import squared_distance
 from adlib.neighbors._shards import Coordinator, News, Numbers, new_shard, select_on
 from tests import reference
+from tests.conftest import quick
 
 RNG = np.random.default_rng(0)
 KINDS = {
@@ -72,7 +73,7 @@ def no_report(n_picked, radius):
     pass
 
 
-@pytest.mark.parametrize("how", ["contiguous", "in turn", "uneven"])
+@pytest.mark.parametrize("how", quick(["contiguous", "in turn", "uneven"], "uneven"))
 @pytest.mark.parametrize("n_shards", [1, 2, 3, 7])
 @pytest.mark.parametrize("kind", KINDS)
 def test_any_shards_select_what_the_slow_twin_selects(kind, n_shards, how):

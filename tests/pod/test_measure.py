@@ -46,6 +46,7 @@ def test_it_finds_what_scoring_each_image_finds(judge, grained, report):
     np.testing.assert_array_equal(sizes, [trial.size for trial in trials])
 
 
+@pytest.mark.slow
 def test_scores_that_are_taken_from_maps_are_those_of_the_detector(grained):
     model = PaDiM(image_size=64, aggregation="map_max", progress=False)
     model.fit(grained[:20])
@@ -146,6 +147,7 @@ def test_it_measures_padim_in_a_region_too(grained):
         measure_pod(model, grained, region=region[:50], **chosen)
 
 
+@pytest.mark.slow
 @pytest.mark.filterwarnings("ignore::adlib.exceptions.InputWarning")
 @pytest.mark.parametrize("as_function", [False, True])
 def test_defects_are_drawn_in_the_detectors_own_region(

@@ -38,6 +38,7 @@ def test_it_tries_each_size_and_then_coresets_at_the_best(advice):
         assert one.milliseconds > 0
 
 
+@pytest.mark.slow
 def test_a_setting_finds_what_its_detector_finds(advice, grained):
     order = np.random.default_rng(0)
     drawn = order.permutation(60).tolist()

@@ -67,6 +67,7 @@ def all_figures(figures, scores):
     ]
 
 
+@pytest.mark.slow
 def test_every_figure_prints_at_its_size_in_legible_letters(figures, scores, tmp_path):
     for number, figure in enumerate(all_figures(figures, scores)):
         path = tmp_path / "new" / f"{number}.png"
@@ -78,6 +79,7 @@ def test_every_figure_prints_at_its_size_in_legible_letters(figures, scores, tmp
         assert min(text.get_fontsize() for text in texts) >= 7
 
 
+@pytest.mark.slow
 def test_a_figure_drawn_again_has_the_same_bytes(figures, scores, tmp_path):
     for figure in (score_figure(scores), score_figure(scores)):
         save_figure(figure, tmp_path / f"{id(figure)}.png")

@@ -43,6 +43,7 @@ def test_a_forged_file_with_a_fitting_checksum_is_read(tmp_path):
     assert adlib.load(tmp_path / "forged.adlib", device="cpu").threshold_ == 0.125
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("text", ["[" + "[]," * 300_000 + "[]]", "[" * 900_000])
 def test_a_header_takes_no_more_memory_than_is_stated(text, tmp_path):
     path = tmp_path / "bomb.adlib"
@@ -57,6 +58,7 @@ def test_a_header_takes_no_more_memory_than_is_stated(text, tmp_path):
     assert peak < 30 * path.stat().st_size
 
 
+@pytest.mark.slow
 def test_the_name_of_a_huge_network_takes_no_memory_for_it(tmp_path):
     header, tensors = parts_of(WHOLE)
     header["parameters"]["backbone"] = "convnext_xxlarge"  # 3.4 GB of weights

@@ -100,6 +100,7 @@ def test_no_more_wait_than_may_and_the_rest_are_told_when_to_return(small, mixed
     assert small.inspect(image).status == 200
 
 
+@pytest.mark.slow
 def test_what_takes_too_long_is_answered_and_forgotten(models, mixed, monkeypatch):
     entered, begin = threading.Event(), threading.Event()
     judge = _worker.Worker._judge

@@ -58,6 +58,7 @@ def test_thresholds_are_those_of_the_metrics(model, splits):
     assert needed == [8, 12]
 
 
+@pytest.mark.slow
 def test_a_topped_up_bank_knows_the_dark_images_and_the_model_stays(model, splits):
     clean, dark = splits
     n_before = len(model.memory_bank_)

@@ -92,6 +92,7 @@ def test_a_class_that_joins_later_leaves_the_others_as_they_were(data, tmp_path)
     assert list(both) == ["plain", "tile"]
 
 
+@pytest.mark.slow
 def test_the_twin_is_whole_and_its_pictures_can_be_drawn(data, tmp_path):
     config = config_for(data, tmp_path)
     samples, clean, shifted = (

@@ -103,6 +103,7 @@ def test_without_anomalous_images_there_are_verdicts_but_no_ranking(model, split
     assert np.isnan(value(found, "recall"))
 
 
+@pytest.mark.slow
 def test_images_without_a_mask_count_by_image_alone(model, split, found):
     bare = [replace(sample, mask_path=None) for sample in split.test]
     alone = evaluate(model, bare)

@@ -66,6 +66,7 @@ def test_a_phase_runs_once_while_nothing_changes(study):
     )
 
 
+@pytest.mark.slow
 def test_what_a_change_touches_is_run_again(study):
     run, scripts, root, folder = study
     assert run() == "rrr"
