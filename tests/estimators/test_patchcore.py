@@ -207,9 +207,9 @@ def test_inspect_is_score_maps_and_predict_in_one_pass(fitted, good, others, mix
     [
         {"aggregation": "max"},
         {"aggregation": "reweighted"},
-        {"top_ratio": 0.001},
         {"top_ratio": 0.1},
-        {"top_ratio": 1.0},
+        pytest.param({"top_ratio": 0.001}, marks=pytest.mark.slow),
+        pytest.param({"top_ratio": 1.0}, marks=pytest.mark.slow),
     ],
 )
 def test_scores_alone_are_those_with_maps(how, search, good, others, mixed):

@@ -9,6 +9,7 @@ import pytest
 
 from adlib import PaDiM, PatchCore
 from adlib._threads import Threads, at_most, available_threads
+from tests.conftest import quick
 
 SIZE = 160  # 400 patches an image: enough for the search to be worth several threads
 DETECTORS = [
@@ -33,7 +34,7 @@ def pools(monkeypatch):
 
 
 @pytest.mark.parametrize("detector", DETECTORS, ids=repr)
-@pytest.mark.parametrize("n_workers", [1, 3])
+@pytest.mark.parametrize("n_workers", quick([1, 3], 3))
 def test_no_stage_takes_more_threads_than_asked_for(
     detector, n_workers, pools, monkeypatch
 ):
