@@ -35,13 +35,13 @@ def free_port() -> int:
 
 
 @contextmanager
-def running(folder: Path, *options: str):
+def running(folder: Path, *options: str, cwd: Path | None = None):
     """Start the command, wait until it is ready, and give its client and process."""
     client = Client(free_port())
     words = [sys.executable, "-m", "adlib", "serve", str(folder), "--device", "cpu"]
     words += ["--port", str(client.port), *options]
     with tempfile.TemporaryFile() as log:
-        process = subprocess.Popen(words, stderr=log)
+        process = subprocess.Popen(words, stderr=log, cwd=cwd)
         try:
             while process.poll() is None:
                 with suppress(*CUT_OFF):

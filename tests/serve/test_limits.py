@@ -6,10 +6,10 @@ import concurrent.futures
 import http.client
 import io
 import socket
-import struct
 import threading
 import time
 import zlib
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -18,6 +18,7 @@ from PIL import Image
 from adlib.serve import _worker
 from adlib.serve._uploads import Limits
 from tests.serve.conftest import form, png, serving
+from tests.serve.hostile import attack, png_of
 
 SMALL = Limits(n_bytes=100_000, n_pixels=10_000, n_waiting=2, seconds=2.0)
 
@@ -28,20 +29,9 @@ def small(models):
         yield client
 
 
-def chunk(kind: bytes, data: bytes) -> bytes:
-    return (
-        struct.pack(">I", len(data))
-        + kind
-        + data
-        + struct.pack(">I", zlib.crc32(kind + data))
-    )
-
-
 def bomb(height: int, width: int) -> bytes:
     """Return a PNG that states a size, with pixels for a part of it."""
-    head = chunk(b"IHDR", struct.pack(">IIBBBBB", width, height, 8, 0, 0, 0, 0))
-    pixels = chunk(b"IDAT", zlib.compress(bytes(60_000)))
-    return b"\x89PNG\r\n\x1a\n" + head + pixels + chunk(b"IEND", b"")
+    return png_of(height, width, zlib.compress(bytes(60_000)))
 
 
 def test_large_bodies_are_refused_before_they_have_come(small):
@@ -223,3 +213,12 @@ def test_forms_of_hostile_boundaries_take_no_long_time(models):
         started = time.monotonic()
         assert client.inspect(body, **kind).status in (400, 422)
         assert time.monotonic() - started < 20
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(not Path("/proc/self/status").exists(), reason="needs /proc")
+def test_nothing_comes_of_hostile_uploads():
+    counts = attack(300, seed=1, slack=100)
+    assert {kind.split()[0] for kind in counts} == {
+        "bomb", "changed", "cut", "joined", "stretched",
+    }  # fmt: skip
