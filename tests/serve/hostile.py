@@ -126,7 +126,7 @@ def changes(images: list[bytes], rng: random.Random) -> list[Callable[[], bytes]
         first = rng.choice(
             (b"PK\x03\x04", b"%PDF-1.7\n", b"<svg onload=alert(1)>", b"")
         )
-        return first + one[: rng.randrange(len(one))] + other
+        return rng.choice(starts) + one[: rng.randrange(len(one))] + other
 
     return [cut, changed, stretched, joined]
 
