@@ -8,7 +8,7 @@ import io
 import os
 import sys
 import warnings
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Annotated, Any
@@ -18,6 +18,7 @@ from rich.table import Table
 from rich.text import Text
 
 from adlib._version import __version__
+from adlib.cli._config import options_of
 from adlib.cli._console import (
     DONE,
     EXIT_CODES,
@@ -108,11 +109,12 @@ app = typer.Typer(
     rich_markup_mode=None,
     pretty_exceptions_enable=False,
 )
-for command in (fit, score, watch, pod, tune, export, forget, info, demo, study):
+for command in (fit, score, pod, tune, export, forget, info, demo, study):
     app.command(epilog=EXIT_CODES)(command)
-app.command(epilog=EXIT_CODES, context_settings={"auto_envvar_prefix": "ADLIB_SERVE"})(
-    serve
-)
+services: tuple[Callable[..., None], ...] = (watch, serve)
+for service in services:  # which may be configured by their environment
+    environment = {"auto_envvar_prefix": f"ADLIB_{service.__name__.upper()}"}
+    app.command(epilog=EXIT_CODES, context_settings=environment)(service)
 
 data = typer.Typer(
     name="data",
@@ -131,6 +133,14 @@ FAILURES = ImportError, MemoryError, OSError, RuntimeError, TypeError, ValueErro
 
 @app.callback(invoke_without_command=True)
 def options(
+    context: typer.Context,
+    config: Annotated[
+        Path | None,
+        typer.Option(
+            envvar="ADLIB_CONFIG",
+            help="TOML file with a table of options for each command, as [watch].",
+        ),
+    ] = None,
     version: Annotated[
         bool, typer.Option("--version", help="Print the version and exit.")
     ] = False,
@@ -142,6 +152,10 @@ def options(
     if version:
         print(__version__)
         raise typer.Exit(DONE)
+    if config is not None:
+        of_program = vars(context.command)["commands"]
+        single = {n: c for n, c in of_program.items() if not hasattr(c, "commands")}
+        context.default_map = options_of(config, single)
 
 
 def main(arguments: list[str] | None = None) -> int:

@@ -57,7 +57,8 @@ def serve(
     """
     try:
         from adlib.serve._keys import add_key
-        from adlib.serve._server import log_json_lines, server
+        from adlib.serve._log import log_json_lines
+        from adlib.serve._server import server
         from adlib.serve._uploads import Limits
     except ModuleNotFoundError as error:
         raise ImportError(

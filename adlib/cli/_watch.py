@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import re
 import signal
 import sqlite3
@@ -43,15 +44,12 @@ def watch(
     ] = None,
     webhook: Annotated[
         str | None,
-        typer.Option(
-            envvar="ADLIB_WEBHOOK", help="URL that each result is posted to, as JSON."
-        ),
+        typer.Option(help="URL that each result is posted to, as JSON."),
     ] = None,
     mqtt: Annotated[
         str | None,
         typer.Option(
-            envvar="ADLIB_MQTT",
-            help="mqtt://[USER:PASSWORD@]HOST[:PORT]/TOPIC a result; mqtts: TLS.",
+            help="mqtt://[USER:PASSWORD@]HOST[:PORT]/TOPIC a result; mqtts: TLS."
         ),
     ] = None,
     move_to: Annotated[
@@ -71,6 +69,9 @@ def watch(
     once: Annotated[
         bool, typer.Option("--once", help="Judge what is there, then end.")
     ] = False,
+    json_log: Annotated[
+        bool, typer.Option("--json-log", help="Say what happens as lines of JSON.")
+    ] = False,
     device: Device = "auto",
     precision: PrecisionOfModel = None,
     runtime: RuntimeOfModel = None,
@@ -80,7 +81,8 @@ def watch(
     Results are PASS, REVIEW or FAIL, in a database that survives kills and power cuts.
     What cannot be judged is to be reviewed. Files still being written are waited for.
     A changed model file is loaded and replaces the old one, unless it is broken. Ctrl-C
-    or SIGTERM ends it after the images in work; the next start goes on.
+    or SIGTERM ends it after the images in work; the next start goes on. Every option
+    can be set in the environment, as ADLIB_WATCH_WEBHOOK.
 
     Example: adlib watch camera/ -m part.adlib -o results.db --csv results.csv
     """
@@ -100,10 +102,15 @@ def watch(
     from filelock import FileLock, Timeout
 
     from adlib.serve._deliver import Courier, Notes
+    from adlib.serve._log import log_json_lines
     from adlib.serve._model import ModelFile
     from adlib.serve._results import Results
     from adlib.serve._watch import Watch
 
+    say: Callable[[str], None] = tell.print
+    if json_log:
+        log_json_lines()
+        say = logging.getLogger("adlib.watch").info
     sinks = _sinks(folder, csv, webhook, mqtt, move_to, link_to)
     stop = threading.Event()
     with ExitStack() as closing:
@@ -125,7 +132,7 @@ def watch(
         closing.callback(loaded.close)
         try:
             results = closing.enter_context(Results(database))
-            notes = Notes(tell.print)
+            notes = Notes(say)
             couriers = [Courier(database, product, sink, notes) for sink in sinks]
             work = Watch(
                 folder,
@@ -136,11 +143,11 @@ def watch(
                 interval=interval,
                 couriers=couriers,
                 excluded=move_to or link_to,
-                say=tell.print,
+                say=say,
                 stop=stop,
             )
             closing.callback(_stopped_by_signals(stop))
-            tell.print(f"Watching {folder} for {product}; results in {output}.")
+            say(f"Watching {folder} for {product}; results in {output}.")
             work.run(once=once)
         except sqlite3.DatabaseError as error:  # such as a damaged one
             raise OSError(f"The results database {output!r}: {error}.") from error

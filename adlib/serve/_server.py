@@ -3,9 +3,6 @@
 from __future__ import annotations
 
 import ipaddress
-import json
-import logging
-from datetime import UTC, datetime
 from pathlib import Path
 
 import uvicorn
@@ -23,30 +20,6 @@ HEADERS = [
     ("Content-Security-Policy", "default-src 'none'; style-src 'unsafe-inline'"),
     ("Cache-Control", "no-store"),
 ]
-
-
-class JsonLines(logging.Formatter):
-    """One line of JSON for each message, whatever is in it."""
-
-    def format(self, record: logging.LogRecord) -> str:
-        """Return the line."""
-        line = {
-            "time": datetime.fromtimestamp(record.created, UTC).isoformat(),
-            "level": record.levelname.lower(),
-            "logger": record.name,
-            "message": record.getMessage(),
-        }
-        if record.exc_info:
-            line["traceback"] = self.formatException(record.exc_info)
-        return json.dumps(line)
-
-
-def log_json_lines() -> None:
-    """Let all that is logged, and warnings, go to standard error as JSON lines."""
-    handler = logging.StreamHandler()
-    handler.setFormatter(JsonLines())
-    logging.basicConfig(handlers=[handler], level=logging.INFO)
-    logging.captureWarnings(True)
 
 
 def server(

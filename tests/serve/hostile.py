@@ -123,9 +123,7 @@ def changes(images: list[bytes], rng: random.Random) -> list[Callable[[], bytes]
 
     def joined() -> bytes:
         one, other = rng.choice(images), rng.choice(images)
-        first = rng.choice(
-            (b"PK\x03\x04", b"%PDF-1.7\n", b"<svg onload=alert(1)>", b"")
-        )
+        starts = (b"PK\x03\x04", b"%PDF-1.7\n", b"<svg onload=alert(1)>", b"")
         return rng.choice(starts) + one[: rng.randrange(len(one))] + other
 
     return [cut, changed, stretched, joined]
