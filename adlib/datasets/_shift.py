@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
-from typing import Literal, NamedTuple, TypeAlias, get_args
+from typing import TYPE_CHECKING, Literal, NamedTuple, TypeAlias, get_args
 
 import numpy as np
 import torch
@@ -26,6 +26,9 @@ from adlib.datasets._shift_settings import (
     Range,
     ShiftSettings,
 )
+
+if TYPE_CHECKING:
+    from adlib.datasets._albumentations import AlbumentationsShift
 
 Light: TypeAlias = Literal["left", "right", "top", "bottom", "radial"]
 LIGHTS: tuple[Light, ...] = get_args(Light)
@@ -141,7 +144,7 @@ class ShiftDomainTransform:
         owner = type(self).__name__
         self.random_state = check_int(random_state, "random_state", owner, low=0)
 
-    def at(self, index: int, *, attempt: int = 0) -> Shift:
+    def at(self, index: int, *, attempt: int = 0) -> Shift | AlbumentationsShift:
         """Draw the shift of one image.
 
         Args:
@@ -155,10 +158,15 @@ class ShiftDomainTransform:
         Raises:
             TypeError: A number is no integer.
             ValueError: A number is below 0.
+            ImportError: The settings' backend is not installed.
         """
         check_int(index, "index", "at", low=0)
         check_int(attempt, "attempt", "at", low=0)
         seed = self.random_state + index
+        if self.settings.backend == "albumentations":
+            from adlib.datasets._albumentations import AlbumentationsShift  # noqa: PLC0415 - optional
+
+            return AlbumentationsShift(self.settings, seed, attempt)
         rngs = {
             part: np.random.default_rng(
                 [seed, number, attempt if part in GEOMETRIC else 0]

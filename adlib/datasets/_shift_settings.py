@@ -11,6 +11,7 @@ Range: TypeAlias = tuple[float, float]
 Part: TypeAlias = Literal[
     "rotation", "crop", "translation", "colour", "illumination", "blur", "noise"
 ]
+Backend: TypeAlias = Literal["torchvision", "albumentations"]
 PARTS: tuple[Part, ...] = get_args(Part)
 GEOMETRIC: tuple[Part, ...] = ("rotation", "crop", "translation")
 PHOTOMETRIC: tuple[Part, ...] = ("colour", "blur", "noise")
@@ -46,10 +47,12 @@ class ShiftSettings:
         illumination_ratio: Share of the images that get a gradient, in [0, 1].
         blur: Sides in pixels of a Gaussian kernel, within [1, 31]; odd ones are drawn.
         noise: Standard deviation of Gaussian noise, of a range of 1, within [0, 1].
+        backend: What draws and computes: "torchvision", or "albumentations" (extra
+            ``albumentations``), from the same ranges. The images differ.
 
     Raises:
         TypeError: A range is not a pair of numbers.
-        ValueError: A range is not as stated.
+        ValueError: A range, or ``backend``, is not as stated.
 
     Example:
         >>> from adlib.datasets import ShiftSettings
@@ -65,6 +68,7 @@ class ShiftSettings:
     illumination_ratio: float = 0.5
     blur: Range | None = (3, 5)
     noise: Range | None = (0.01, 0.05)
+    backend: Backend = "torchvision"
 
     # For the reader of configurations: unknown keys are errors.
     __pydantic_config__: ClassVar[dict[str, Any]] = {"extra": "forbid"}
@@ -76,6 +80,7 @@ class ShiftSettings:
             if value is not None:
                 checked = check_range(value, part, owner, low=low, high=high)
                 object.__setattr__(self, part, checked)  # a list, from a file
+        check_option(self.backend, "backend", owner, get_args(Backend))
         ratio = (0.0, self.illumination_ratio)
         check_range(ratio, "illumination_ratio", owner, low=0.0, high=1.0)
 

@@ -9,7 +9,7 @@ from collections.abc import Iterable
 from dataclasses import asdict, replace
 from functools import partial
 from pathlib import Path
-from typing import NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 import torch
@@ -35,6 +35,9 @@ from adlib.datasets._splits import (
 )
 from adlib.datasets._torch_dataset import read_image_and_mask
 from adlib.images._folders import is_hidden
+
+if TYPE_CHECKING:
+    from adlib.datasets._albumentations import AlbumentationsShift
 
 VERSION = 1  # of what a shift draws and how it is written
 MARKER = "shift.json"
@@ -291,7 +294,9 @@ def _shift(job: _Job, transform: ShiftDomainTransform) -> dict[Path, str]:
     return {path: _digest(path) for path in files}
 
 
-def _drawn(job: _Job, transform: ShiftDomainTransform, mask: torch.Tensor) -> Shift:
+def _drawn(
+    job: _Job, transform: ShiftDomainTransform, mask: torch.Tensor
+) -> Shift | AlbumentationsShift:
     """Return a shift that keeps enough of the defect in sight."""
     for attempt in range(MOST_ATTEMPTS):
         shift = transform.at(job.number, attempt=attempt)

@@ -6,13 +6,23 @@ import os
 from collections.abc import Callable, Iterable, Sequence
 from functools import partial
 from pathlib import Path
-from typing import Literal, NamedTuple, Protocol, Self, TypeAlias, runtime_checkable
+from typing import (
+    Any,
+    Literal,
+    NamedTuple,
+    Protocol,
+    Self,
+    TypeAlias,
+    runtime_checkable,
+)
 
 import numpy as np
 import torch
 from torch.nn import functional as F
 from torch.utils.data import Dataset
+from torchvision import tv_tensors
 
+from adlib._typing import AnyArray
 from adlib._validation import (
     check_bool,
     check_image_size,
@@ -30,9 +40,7 @@ Phase: TypeAlias = Literal["train", "val", "test"]
 PHASES: tuple[Phase, ...] = ("train", "val", "test")
 UNKNOWN = 255  # pixels of an anomalous image without a mask
 IMAGENET_MEAN, IMAGENET_STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
-Transform: TypeAlias = Callable[
-    [torch.Tensor, torch.Tensor], tuple[torch.Tensor, torch.Tensor]
-]
+Transform: TypeAlias = Callable[..., Any]  # (image, mask) -> (image, mask), and others
 
 
 @runtime_checkable
@@ -59,10 +67,12 @@ class MVTecDataset(Dataset[Entry]):
     Args:
         image_paths: The images.
         mask_paths: The mask of each, None where it has none; None: there are no masks.
-        transform: Applied to image (1 or 3, height, width) and mask, (image, mask) ->
-            (image, mask); one with a method ``at``, such as ``ShiftDomainTransform``,
-            depends on the image's position in ``image_paths``. None: images keep their
-            sizes, and a DataLoader can only batch them if these are equal.
+        transform: Applied to image (1 or 3, height, width) float32 and mask: any of
+            albumentations, any of ``torchvision.transforms.v2``, or a function (image,
+            mask) -> (image, mask). One with a method ``at``, such as
+            ``ShiftDomainTransform``, depends on the image's position in
+            ``image_paths``. None: images keep their sizes, and a DataLoader can only
+            batch them if these are equal.
         phase: "train" keeps the normal images alone; "val" and "test" keep all.
         labels: 0 normal, 1 anomalous, for each image. None: in training all are normal;
             else those with a mask are anomalous.
@@ -162,10 +172,45 @@ class MVTecDataset(Dataset[Entry]):
         if isinstance(transform, IndexedTransform):
             transform = transform.at(index)
         if transform is not None:
-            image, mask = transform(image, mask)
+            image, mask = applied(transform, image, mask)
         if len(image) == 1:  # at last, so that transforms have less to do
             image = image.expand(3, -1, -1).contiguous()
         return Entry(image, mask, label, str(path))
+
+
+def applied(
+    transform: Callable[..., Any], image: torch.Tensor, mask: torch.Tensor
+) -> tuple[torch.Tensor, torch.Tensor]:
+    """Apply a transform as its library wants it.
+
+    Args:
+        transform: Of albumentations, which is called with ``image=`` and ``mask=``,
+            arrays whose channels are last; of torchvision's v2, which tells masks by
+            their type; or any function (image, mask) -> (image, mask).
+        image: (1 or 3, height, width) float32.
+        mask: (1, height, width) uint8.
+
+    Returns:
+        Both, with channels first and the mask's dtype as it was.
+    """
+    kinds = {kind.__module__.partition(".")[0] for kind in type(transform).__mro__}
+    if "albumentations" in kinds:
+        array = np.ascontiguousarray(image.permute(1, 2, 0).numpy())
+        found = transform(image=array, mask=mask[0].numpy())
+        return _planes(found["image"]), _planes(found["mask"]).to(mask.dtype)
+    if "torchvision" in kinds:
+        image, mask = transform(tv_tensors.Image(image), tv_tensors.Mask(mask))
+        return image.as_subclass(torch.Tensor), mask.as_subclass(torch.Tensor)
+    image, mask = transform(image, mask)
+    return image, mask
+
+
+def _planes(values: AnyArray | torch.Tensor) -> torch.Tensor:
+    """Return what albumentations made, or its ToTensorV2, with channels first."""
+    if isinstance(values, torch.Tensor):
+        return values.reshape(-1, *values.shape[-2:])
+    planes = np.atleast_3d(values).transpose(2, 0, 1)
+    return torch.from_numpy(np.ascontiguousarray(planes))
 
 
 def read_image_and_mask(

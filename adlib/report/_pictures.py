@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import os
 import textwrap
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from functools import partial
 from itertools import zip_longest
@@ -241,7 +241,9 @@ def _picture(sample: Sample, title: str | None = None, **more: Any) -> Picture:
     return {**known, **more}
 
 
-def _shifted_picture(planes: Float32Array, shift: Shift, title: str) -> Picture:
+def _shifted_picture(
+    planes: Float32Array, shift: Callable[..., Any], title: str
+) -> Picture:
     pixels = np.clip(shifted_planes(planes, shift), 0.0, 1.0).transpose(1, 2, 0)
     return {"image": pixels[:, :, 0] if len(planes) == 1 else pixels, "title": title}
 
