@@ -42,7 +42,7 @@ SHOWN = ("text", "mermaid")  # languages of blocks that nothing is done with
 CODE_DIRECTIVES = ("{code}", "{code-block}", "{code-cell}", "{sourcecode}")
 COMPARED = doctest.ELLIPSIS | doctest.NORMALIZE_WHITESPACE
 RUN = (("fit",), ("score",), ("watch",), ("export",), ("forget",), ("info",))
-RUN = (*RUN, ("--version",), ("data", "verify"))
+RUN = (*RUN, ("--version",), ("--config",), ("data", "verify"), ("monitor",))
 PIP_OPTIONS = ("-d", "-e", "-w", "--find-links", "--no-index", "--no-deps")
 # By people who develop or deploy, and for formats that Pillow alone does not read.
 ALSO_INSTALLED = (
@@ -144,6 +144,10 @@ def run(page: Path) -> None:
             run_pycon(block, page, names)
         elif block.language in ("", "shell"):
             run_commands(block, where)
+        elif block.language == "toml":  # its first line names the file
+            Path(block.code.partition("\n")[0].removeprefix("# ")).write_text(
+                block.code
+            )
         elif block.language == "yaml":  # all YAML there is configures the study
             Config.from_dict(yaml.safe_load(block.code), where)
         else:
