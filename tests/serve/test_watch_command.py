@@ -1,7 +1,10 @@
 from __future__ import annotations
 
 import csv
+import json
 import sqlite3
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -127,3 +130,15 @@ def test_a_damaged_database_is_one_line(part, camera, capsys):
     database.write_bytes(content)
     assert watch(camera, part) == 1
     assert "results.db" in capsys.readouterr().err.splitlines()[-1]
+
+
+@pytest.mark.slow
+def test_its_log_may_be_lines_of_json(camera):
+    pytest.importorskip("onnxruntime")
+    words = [sys.executable, "-m", "adlib", "watch", str(camera), "--json-log"]
+    words += ["-m", str(MODELS / "patchcore-0.1.0.onnx"), "-o", "results.db"]
+    words += ["--once", "--settle", "0"]
+    done = subprocess.run(words, cwd=camera.parent, capture_output=True, check=True)
+    lines = [json.loads(line) for line in done.stderr.splitlines()]
+    assert {line["logger"] for line in lines} == {"adlib.watch"}
+    assert any(line["message"].startswith("10 judged") for line in lines)
