@@ -267,3 +267,19 @@ def test_a_pose_that_hides_a_defect_is_drawn_again(split, data, tmp_path):
     kept = [read_mask(mask).sum() / (4 * (SIZE - 12)) for mask in masks if mask]
     assert len(kept) == 3
     assert min(kept) >= 0.5
+
+
+@pytest.mark.slow
+def test_albumentations_writes_the_same_files_again(split, data, tmp_path):
+    pytest.importorskip("albumentations")
+    settings = ShiftSettings(backend="albumentations")
+    written = []
+    for name, n_workers in (("one", 1), ("two", 2)):
+        place = tmp_path / name
+        generated(split, data, place, settings=settings, n_workers=n_workers)
+        files = sorted((place / "shifted").rglob("*.png"))
+        written.append({p.relative_to(place): p.read_bytes() for p in files})
+    assert len(written[0]) == 14
+    assert written[0] == written[1]
+    one = tmp_path / "one"
+    assert check_shifted_set(one / "shifted_splits.json", one / "shifted") == []

@@ -65,6 +65,7 @@ def test_what_is_stated_counts_and_the_rest_stays(tmp_path):
         ("data:", r"data: must be"),
         ("metrics: [image_auroc]", r"metrics: must be of auroc, .*, aupimo; got"),
         ("shift: {rotation: [10, -10]}", r"shift: rotation of ShiftSettings must be"),
+        ("shift: {backend: cv2}", r"shift.backend: must be 'torchvision' or 'alb"),
         ("shift: {noise: 3}", r"shift.noise: must be a valid tuple; got 3"),
         ("[1, 2]", r"config.yaml must be a mapping; got \[1, 2\]"),
         ("seed: [", r"config.yaml must be YAML"),
