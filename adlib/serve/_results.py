@@ -60,8 +60,14 @@ CREATE TABLE results (
 CREATE UNIQUE INDEX once ON results (product, path, sha256, mtime_ns)
   WHERE moved_to IS NULL;
 CREATE INDEX by_path ON results (product, path, number);
-CREATE INDEX by_decision ON results (product, decision, number);
+-- What the review page lists by.
+CREATE INDEX by_product ON results (product, number);
+CREATE INDEX by_decision ON results (decision, number);
+CREATE INDEX by_both ON results (product, decision, number);
+CREATE INDEX by_ratio ON results (threshold_ratio, number, product, decision);
 CREATE INDEX by_score ON results (product, model, score);
+CREATE INDEX by_time ON results (judged_utc);
+CREATE INDEX errors ON results (number, product) WHERE error IS NOT NULL;
 CREATE TABLE labels (                  -- the last one of a result counts
   label INTEGER PRIMARY KEY AUTOINCREMENT,
   result INTEGER NOT NULL REFERENCES results,
