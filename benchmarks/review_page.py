@@ -49,8 +49,8 @@ def write(database: Path, data: Path, n_results: int) -> None:
     """Write the database, and the model beside it."""
     file = database.with_name("part.adlib")
     good = sorted((data / "train" / "good").iterdir())
-    rates = {"false_positive_rate": 0.01, "review_rate": 0.05}
-    model = PatchCore(holdout=0.3, **rates).fit(good)
+    model = PatchCore().fit(good[::2])
+    model.calibrate(good[1::2], false_positive_rate=0.01, review_rate=0.05)
     model.save(file)
     sha256 = hashlib.sha256(file.read_bytes()).hexdigest()
     model = load(file)
@@ -78,7 +78,9 @@ def write(database: Path, data: Path, n_results: int) -> None:
                 limits=limits,
                 file=(stat.st_size, number, shas[path]),
             )
-            when = (begin + timedelta(seconds=20 * number)).isoformat()
+            when = (begin + timedelta(seconds=20 * number)).isoformat(
+                timespec="milliseconds"
+            )
             yield varied(row, rng)._replace(
                 path=str(path.relative_to(data)), judged_utc=when
             )

@@ -13,11 +13,10 @@ from PIL import Image
 from pydantic import BaseModel, ConfigDict, Field
 
 from adlib._inspection import Decision, Inspection
-from adlib._typing import AnyArray, Float32Array
+from adlib.serve._drawn import as_grey
 from adlib.serve._models import Model
 
 MapFormat: TypeAlias = Literal["png", "npy"]
-BRIGHTEST = 1.5  # times the pixel threshold: white in a PNG, as full colour in overlays
 Pair: TypeAlias = tuple[int, int]
 
 
@@ -123,13 +122,3 @@ def _map_text(
             shown = result.zones.relative(shown)
         Image.fromarray(as_grey(shown, limit)).save(file, format="PNG")
     return base64.b64encode(file.getvalue()).decode("ascii")
-
-
-def as_grey(values: Float32Array, limit: float | None) -> AnyArray:
-    """Return a map as uint8: 0 is 0, and 255 is 1.5 times the pixel threshold.
-
-    The same for all images of a model; without a threshold 255 is the map's maximum.
-    """
-    white = BRIGHTEST * limit if limit is not None and limit > 0 else values.max()
-    shares = np.clip(values / max(float(white), 1e-12), 0.0, 1.0)
-    return np.asarray(np.round(255 * shares).astype(np.uint8))

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ipaddress
 from pathlib import Path
+from typing import Any
 
 import uvicorn
 
@@ -50,16 +51,11 @@ def server(
         SIGTERM and SIGINT stop it: it takes no new request, answers those that it has
         accepted, and ends.
     """
-    if keys is None and not _is_local(host):
-        raise ValueError(
-            f"--host {host} can be reached from other machines, so --keys must name a "
-            "file of API keys. Make it by `adlib serve --new-key NAME --keys FILE`."
-        )
+    known = keys_for(host, keys)
     limits = limits or Limits()
     for name, value in limits._asdict().items():
         if not value > 0:
             raise ValueError(f"{name} of the limits must be above 0; got {value}.")
-    known = None if keys is None else Keys(keys)
     metrics = Metrics()
     models = Models(folder, device=device, each=metrics.note_load)
     models.refresh()
@@ -67,17 +63,49 @@ def server(
         reasons = "; ".join(models.errors.values())
         came = reasons or f"none of {' and '.join(f'*{s}' for s in SUFFIXES)}"
         raise ValueError(f"{str(folder)!r} must hold a model that loads; got {came}.")
+    app = application(models, metrics, limits=limits, keys=known)
+    return listening(app, host, port, headers=HEADERS, grace=limits.seconds + GRACE)
+
+
+def keys_for(host: str, keys: Path | None) -> Keys | None:
+    """Return the keys of a file, or raise where an address needs some.
+
+    Raises:
+        ValueError: ``keys`` is None and other machines reach the address, or its file
+            is not as ``Keys`` reads it.
+        OSError: It cannot be read.
+    """
+    if keys is None and not _is_local(host):
+        raise ValueError(
+            f"--host {host} can be reached from other machines, so --keys must name a "
+            "file of API keys. Make it by `adlib serve --new-key NAME --keys FILE`."
+        )
+    return None if keys is None else Keys(keys)
+
+
+def listening(
+    app: Any, host: str, port: int, *, headers: list[tuple[str, str]], grace: float
+) -> uvicorn.Server:
+    """Return the server of an ASGI application.
+
+    Args:
+        app: The application.
+        host: The address.
+        port: 0: any that is free.
+        headers: That each answer gets.
+        grace: Seconds that requests have to end when it is stopped.
+    """
     return uvicorn.Server(
         uvicorn.Config(
-            application(models, metrics, limits=limits, keys=known),
+            app,
             host=host,
             port=port,
             log_config=None,
-            headers=HEADERS,
+            headers=headers,
             server_header=False,
             proxy_headers=False,  # whoever asks could write them
             limit_concurrency=MOST_CONNECTIONS,
-            timeout_graceful_shutdown=int(limits.seconds + GRACE),
+            timeout_graceful_shutdown=int(grace),
         )
     )
 
