@@ -19,6 +19,7 @@ from adlib._inspection import Inspection
 from adlib._version import __version__
 from adlib.serve._answers import Answer, MapFormat, Refusal, answer
 from adlib.serve._keys import Keys
+from adlib.serve._listen import LOCAL
 from adlib.serve._metrics import Metrics
 from adlib.serve._models import Model, Models
 from adlib.serve._page import page
@@ -30,7 +31,6 @@ ABOUT = """Judge images of parts by models that learned from good parts alone.
 curl --data-binary @part.png http://HOST:PORT/models/NAME/inspect
 curl -F file=@1.png -F file=@2.png http://HOST:PORT/models/NAME/inspect
      -H "Authorization: Bearer KEY"   where the service has keys"""
-LOCAL = ["127.0.0.1", "localhost", "::1", "[::1]"]  # what a browser may call it
 BEARER = HTTPBearer(auto_error=False)
 REFUSED, LATE = 400, 408  # status codes
 CLOSE = (b"connection", b"close")

@@ -16,9 +16,9 @@ N_BINS = 240  # of a histogram
 LATEST = "label IN (SELECT max(label) FROM labels GROUP BY result)"
 LABEL = "(SELECT defect FROM labels WHERE result = number ORDER BY label DESC LIMIT 1)"
 LABELS = {  # what a filter of labels asks; the first part names those that can be it
-    "none": f"{LABEL} IS NULL",
-    "good": f"number IN (SELECT result FROM labels) AND {LABEL} = 0",
-    "defect": f"number IN (SELECT result FROM labels) AND {LABEL} = 1",
+    "none": [f"{LABEL} IS NULL"],
+    "good": ["number IN (SELECT result FROM labels)", f"{LABEL} = 0"],
+    "defect": ["number IN (SELECT result FROM labels)", f"{LABEL} = 1"],
 }
 Order: TypeAlias = Literal["newest", "worst"]
 Where: TypeAlias = tuple[list[str], list[Any]]  # conditions, and their values
@@ -32,7 +32,8 @@ class Filter(NamedTuple):
         decision: "PASS", "REVIEW" (of a score), "FAIL", "ERROR" (not judged), "": all.
         label: "none", "good", "defect"; "": all.
         since, until: UTC as the database has it, the latter excluded; "": no limit.
-        order: "worst" is by score over threshold; what has none is left out.
+        order: "worst" is by score over threshold; what has none is left out, and what
+            was not judged is in order of time.
     """
 
     product: str = ""
@@ -60,12 +61,10 @@ class Label(NamedTuple):
 
 
 class Product(NamedTuple):
-    """A product: how many results it has by decision, and where its files are."""
+    """A product, and how many results it has by decision."""
 
     name: str
     counts: dict[str, int]
-    folder: str
-    model_file: str
 
 
 class Scores(NamedTuple):
@@ -97,16 +96,19 @@ class Reviewed(Results):
         counts = "SELECT product, decision, count(*) FROM results GROUP BY 1, 2"
         for product, decision, count in db.execute(counts):
             found.setdefault(product, {})[decision] = count
-        errors = "SELECT product, count(*) FROM results WHERE error IS NOT NULL "
-        for product, count in db.execute(errors + "GROUP BY 1"):
+        errors = "SELECT product, count(*) FROM results INDEXED BY errors "
+        for product, count in db.execute(
+            f"{errors} WHERE error IS NOT NULL GROUP BY 1"
+        ):
             found[product]["ERROR"] = count
             found[product]["REVIEW"] -= count
-        rows = db.execute("SELECT product, folder, model_file FROM products")
-        places = {row[0]: (_read(row[1]), _read(row[2])) for row in rows}
-        return [
-            Product(name, found.get(name, {}), *places.get(name, ("", "")))
-            for name in sorted(found.keys() | places.keys())
-        ]
+        return [Product(name, found[name]) for name in sorted(found)]
+
+    def place(self, product: str) -> tuple[str, str]:
+        """Return the folder and the model file of a product, "" if not known."""
+        text = "SELECT folder, model_file FROM products WHERE product = ?"
+        found = self._db.execute(text, (product,)).fetchone() or ("", "")
+        return _read(found[0]), _read(found[1])
 
     def label_counts(self) -> dict[int | None, int]:
         """Return how many results are confirmed good (0) and as defects (1)."""
@@ -115,7 +117,9 @@ class Reviewed(Results):
 
     def state(self) -> tuple[int, int]:
         """Return what changes with every new result and label."""
-        text = "SELECT (SELECT max(number) FROM results), (SELECT max(label) FROM labels)"
+        text = (
+            "SELECT (SELECT max(number) FROM results), (SELECT max(label) FROM labels)"
+        )
         number, label = self._db.execute(text).fetchone()
         return number or 0, label or 0
 
@@ -141,8 +145,11 @@ class Reviewed(Results):
             before: Those that come just before this one, in order too.
         """
         conditions, values = self._where(wanted)
-        by = ["number"] if wanted.order == "newest" else ["threshold_ratio", "number"]
-        if wanted.order == "worst":
+        by = ["number"]
+        if wanted.order == "worst" and wanted.decision != "ERROR":
+            by = ["threshold_ratio", "number"]
+            # The sign keeps SQLite from another index, after which it would sort all.
+            conditions = [f"+{text}" for text in conditions]
             conditions.append("threshold_ratio IS NOT NULL")
         place = after or before
         if place:
@@ -193,8 +200,9 @@ class Reviewed(Results):
         text = f"SELECT score FROM results WHERE {of} ORDER BY score"  # noqa: S608
         found = {"all": self._numbers(self._db.execute(text, values))}
         for name, defect in (("good", 0), ("defect", 1)):
-            text = "SELECT score FROM labels JOIN results ON number = result WHERE "
-            text += f"{LATEST} AND defect = {defect} AND {of} ORDER BY score"
+            # CROSS JOIN begins with the labels, which are fewer.
+            text = "SELECT score FROM labels CROSS JOIN results ON number = result "
+            text += f"WHERE {LATEST} AND defect = {defect} AND {of} ORDER BY score"
             found[name] = self._numbers(self._db.execute(text, values))
         text = "SELECT count(*) FROM results WHERE product = ? AND model <> ?"
         (n_others,) = self._db.execute(text, values).fetchone()
@@ -231,7 +239,7 @@ class Reviewed(Results):
             if wanted.decision == "REVIEW":
                 conditions.append("error IS NULL")
         if wanted.label:
-            conditions.append(LABELS[wanted.label])
+            conditions += LABELS[wanted.label]
         if wanted.since or wanted.until:
             when = ["judged_utc >= ?", "judged_utc < ?"]
             limits = [wanted.since, wanted.until or "9"]
