@@ -36,6 +36,7 @@ from adlib.cli._export import compared, export
 from adlib.cli._fit import fit
 from adlib.cli._forget import forget
 from adlib.cli._pod import pod
+from adlib.cli._review import review
 from adlib.cli._score import score
 from adlib.cli._serve import serve
 from adlib.cli._study import study
@@ -111,7 +112,7 @@ app = typer.Typer(
 )
 for command in (fit, score, pod, tune, export, forget, info, demo, study):
     app.command(epilog=EXIT_CODES)(command)
-services: tuple[Callable[..., None], ...] = (watch, serve)
+services: tuple[Callable[..., None], ...] = (watch, serve, review)
 for service in services:  # which may be configured by their environment
     environment = {"auto_envvar_prefix": f"ADLIB_{service.__name__.upper()}"}
     app.command(epilog=EXIT_CODES, context_settings=environment)(service)

@@ -14,7 +14,7 @@ from adlib.images._decode import load_plugin, read_opened
 BRIGHTEST = 1.5  # times the pixel threshold: white, and full colour
 # Colours of a map from 0 to 1, dark to light so that they read without colour vision.
 COLOURS = [(0, 0, 4), (87, 16, 110), (188, 55, 84), (249, 142, 9), (252, 255, 164)]
-CLEAR, STRONGEST = 0.3, 0.9  # level up to which nothing is laid over; highest opacity
+CLEAR, STRONGEST = 0.4, 0.9  # level up to which nothing is laid over; highest opacity
 LINE = 255  # the colour of an outline in the palette
 CLOSE = 6  # a close-up is this part of the image's shorter side
 CLOSE_SIDE = 320  # pixels

@@ -17,7 +17,11 @@ from jinja2 import Environment, PackageLoader, StrictUndefined
 from adlib.serve._results import Result
 from adlib.serve._reviewed import Filter, Scores
 
-ASSETS = {"style.css": "text/css", "script.js": "text/javascript"}
+ASSETS = {
+    "style.css": "text/css",
+    "script.js": "text/javascript",
+    "icon.svg": "image/svg+xml",
+}
 N_TICKS = 5
 SHORT = 12  # digits of a SHA-256 that are shown
 
@@ -99,9 +103,9 @@ def verdict(result: Result) -> str:
 
 
 def number(value: float | None) -> str:
-    """Return a number as people read it, "–" for None."""
+    """Return a number as people read it, "-" for None."""
     if value is None:
-        return "–"
+        return "-"
     return f"{value:,}" if isinstance(value, int) else f"{value:.4g}"
 
 
@@ -160,7 +164,7 @@ def rates(scores: Scores, at: int) -> dict[str, tuple[int, int]]:
 def share(pair: tuple[int, int]) -> str:
     """Return a share in per cent."""
     count, total = pair
-    return f"{100 * count / total:.2f} %" if total else "–"
+    return f"{100 * count / total:.2f} %" if total else "-"
 
 
 def renderer(links: Any) -> Callable[..., str]:

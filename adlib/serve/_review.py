@@ -50,6 +50,8 @@ LARGEST = 2**63 - 1  # of a number in SQLite
 MOST_WAITING = 64  # pictures that are asked for at once
 N_DRAWING = 2  # of them that are drawn at once
 LONGEST_COMMENT = 1000
+UNKNOWN = 401  # the status of who shows no key
+TITLES = {403: "Refused", 404: "Not there"}
 GRACE = 5.0  # seconds for requests when the server is stopped
 DECISIONS = {
     "": "All",
@@ -155,7 +157,7 @@ class Review:
                 )
             who = self.sessions.name_of(request)
             if who is None and not for_all:
-                raise HTTPException(401)
+                raise HTTPException(UNKNOWN)
             request.state.who = who
             return await page(request)
 
@@ -165,7 +167,7 @@ class Review:
     async def running(self, _: Starlette) -> AsyncIterator[None]:
         """Keep the database open until the server ends."""
         yield
-        await self._asked(self._close)
+        self._thread.submit(self._close)
         self._thread.shutdown()
 
     # Pages
@@ -275,9 +277,10 @@ class Review:
         found = await self._kept_while_same(
             ("scores", product), lambda r: r.scores(product)
         )
-        drawn = {"scores": None}
+        linear = given.get("linear") == "1"
+        drawn = {"scores": None, "linear": linear}
         if found is not None:
-            drawn = histogram_values(found, linear=given.get("linear") == "1")
+            drawn = histogram_values(found, linear=linear)
         return self._page("scores.html", **values, **drawn, product=product)
 
     # Pictures
@@ -351,13 +354,11 @@ class Review:
     async def refused(self, request: Request, error: Exception) -> Response:
         """Say in a page why a request is not answered."""
         assert isinstance(error, HTTPException)
-        if error.status_code == 401:
+        if error.status_code == UNKNOWN:
             query = f"?{request.url.query}" if request.url.query else ""
             return self._ask_for_key(own_page(request.url.path + query), wrong=False)
-        titles = {404: "Not there", 403: "Refused"}
-        title = titles.get(error.status_code, "This is not possible")
-        text = error.detail if error.status_code != 404 else "There is no such page."
-        return self._message(error.status_code, title, text)
+        title = TITLES.get(error.status_code, "This is not possible")
+        return self._message(error.status_code, title, error.detail)
 
     async def busy(self, _: Request, error: Exception) -> Response:
         """Say that the database cannot be used."""
@@ -411,7 +412,7 @@ class Review:
 
         row, place, labels = await self._asked(ask)
         if row is None:
-            raise HTTPException(404)
+            raise HTTPException(404, "There is no such result.")
         return row, place, labels
 
     async def _asked_for(self, request: Request) -> tuple[Row, Place, str]:
@@ -513,7 +514,7 @@ def _number(text: str) -> int:
 def _path_number(request: Request) -> int:
     number: int = request.path_params["number"]
     if number > LARGEST:
-        raise HTTPException(404)
+        raise HTTPException(404, "There is no such result.")
     return number
 
 

@@ -95,11 +95,9 @@ if (controls) {
   }
   show();
 }
-for (const picture of document.querySelectorAll("img")) {
-  const gone = () => picture.classList.add("gone");
-  if (picture.complete && !picture.naturalWidth && picture.loading !== "lazy") gone();
-  picture.addEventListener("error", gone);
-}
+document.addEventListener("error", (event) => {  // no broken signs
+  if (event.target.tagName === "IMG") event.target.classList.add("gone");
+}, true);
 
 // What the image was compared with: the server asks its model, which takes a while
 const compared = one("#compared[data-from]");
@@ -136,7 +134,7 @@ if (histogram) {
     for (const name of ["all", "good", "defect"]) {
       const total = scores[name][edges.length - 1], passed = scores[name][at];
       const count = name === "defect" ? passed : total - passed;
-      say(`#rate-${name}`, total ? `${(100 * count / total).toFixed(2)} %` : "–");
+      say(`#rate-${name}`, total ? `${(100 * count / total).toFixed(2)} %` : "-");
       say(`#count-${name}`, `${count.toLocaleString("en")} of ${total.toLocaleString("en")}`);
     }
   };
