@@ -1,17 +1,17 @@
-"""The demo: fit on functional solar cells, score others, and write a page of it."""
+"""The demo: fit on functional solar cells, score others, and draw some of them."""
 
 from __future__ import annotations
 
 import time
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
-from jinja2 import Environment, PackageLoader, StrictUndefined
 from matplotlib.figure import Figure
 
 from adlib._files import replacing
+from adlib._inspection import Inspection
 from adlib._typing import BoolArray, Float32Array
 from adlib.datasets._elpv import CellKind, elpv_samples, split_cells
 from adlib.datasets._samples import ANOMALOUS
@@ -33,6 +33,7 @@ class DemoResult:
     paths: list[str]
     defective: BoolArray  # as experts say, (n_images,)
     scores: Float32Array  # (n_images,)
+    inspections: list[Inspection]  # without maps
     auroc: float
     most: list[int]  # positions of the most anomalous cells, most anomalous first
     least: list[int]  # positions of the least anomalous cells, least anomalous first
@@ -60,9 +61,10 @@ def run_demo(
     say(f"Scoring {len(held_out)} cells it has not seen ...")
     paths = [str(cell.image_path) for cell in held_out]
     started = time.perf_counter()
-    scores = model.score(paths)
+    found = [replace(one, map=None, zones=None) for one in model.inspect(paths)]
     score_seconds = time.perf_counter() - started
 
+    scores = np.array([one.score for one in found], np.float32)
     defective = np.array([cell.label == ANOMALOUS for cell in held_out])
     order = np.argsort(scores, kind="stable").tolist()
     least, most = order[:N_SHOWN], order[::-1][:N_SHOWN]
@@ -73,6 +75,7 @@ def run_demo(
         paths=paths,
         defective=defective,
         scores=scores,
+        inspections=found,
         auroc=compute_auroc(defective, scores),
         most=most,
         least=least,
@@ -82,47 +85,14 @@ def run_demo(
     )
 
 
-def write_demo_page(result: DemoResult, folder: Path) -> Path:
-    """Write the demo's page and its pictures into a folder; return the page's path."""
-    folder.mkdir(parents=True, exist_ok=True)
+def draw_cells(result: DemoResult, path: Path) -> None:
+    """Write a picture of the most and the least anomalous cells with their maps."""
     # One scale for all maps: from a usual good patch to the highest.
     good = np.concatenate([result.maps[i].ravel() for i in result.least])
     high = max(float(result.maps[i].max()) for i in result.most)
-    scale = float(np.quantile(good, 0.99)), high
-    drawn = {"histogram": _histogram(result), "cells": _cells(result, scale)}
-    for name, figure in drawn.items():
-        with replacing(folder / f"{name}.png") as path:
-            figure.savefig(path, dpi=180, format="png", metadata={"Software": None})
-    loader = PackageLoader("adlib.overlays", package_path="")
-    environment = Environment(autoescape=True, loader=loader, undefined=StrictUndefined)
-    page = environment.get_template("demo.html").render(
-        result=result,
-        scale=scale,
-        n_training=len(result.model.training_images_),
-    )
-    with replacing(folder / "index.html") as path:
-        path.write_text(page, encoding="utf-8")
-    return folder / "index.html"
-
-
-def _histogram(result: DemoResult) -> Figure:
-    """Draw the scores of functional and of defective cells in the same bins."""
-    figure = Figure((6.7, 2.8), layout="constrained")
-    axes = figure.subplots()
-    scores = [result.scores[result.defective == kind] for kind in (False, True)]
-    axes.hist(
-        scores,
-        bins=40,
-        histtype="stepfilled",
-        alpha=0.6,
-        color=[BLUE, ORANGE],
-        label=[f"{kind} ({len(of)})" for kind, of in zip(KINDS, scores, strict=True)],
-    )
-    axes.set(xlabel="image score (distance to the nearest good patches)")
-    axes.set(ylabel="cells")
-    axes.locator_params(axis="y", integer=True)
-    axes.legend(frameon=False)
-    return figure
+    figure = _cells(result, (float(np.quantile(good, 0.99)), high))
+    with replacing(path) as temporary:
+        figure.savefig(temporary, dpi=180, format="png", metadata={"Software": None})
 
 
 def _cells(result: DemoResult, scale: tuple[float, float]) -> Figure:

@@ -25,6 +25,7 @@ from adlib.serve._results import Result
 THUMBNAIL, PHOTO = 320, 1600  # pixels of the longer side
 MOST_MODELS = 3  # in memory
 MOST_HASHES = 100
+SHORT = 12  # digits of a SHA-256 that are shown
 
 
 class Unavailable(Exception):  # noqa: N818 - a state of affairs
@@ -36,6 +37,20 @@ class Place(NamedTuple):
 
     folder: str
     model_file: str
+
+
+class State(NamedTuple):
+    """What there is still of a result.
+
+    Attributes:
+        missing: Why the image cannot be shown; "": it can.
+        model: SHA-256 of the product's model of now; "": there can be no map.
+        about: What is to be said of the map or its absence.
+    """
+
+    missing: str = ""
+    model: str = ""
+    about: str = ""
 
 
 class Compared(NamedTuple):
@@ -100,6 +115,26 @@ class Examiner:
         if hashlib.sha256(content).hexdigest() != result.sha256:
             raise Unavailable(f"The image has changed since it was judged: {path}")
         return content
+
+    def state(self, result: Result, place: Place) -> State:
+        """Return what there is still of a result."""
+        try:
+            self.content(result, place)
+        except Unavailable as reason:
+            return State(str(reason))
+        if result.error is not None:
+            return State()
+        model = self.sha256_of(place)
+        if model is None:
+            where = place.model_file or "the database does not say where it is"
+            return State(about=f"There is no map: the model file is gone ({where}).")
+        if model == result.model:
+            return State(model=model)
+        about = (
+            f"The map is by the present model {model[:SHORT]}, not by "
+            f"{result.model[:SHORT]}, which judged the image."
+        )
+        return State(model=model, about=about)
 
     def picture(self, result: Result, place: Place, side: int) -> bytes:
         """Return the image as a JPEG of at most ``side`` pixels.

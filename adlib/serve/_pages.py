@@ -14,8 +14,9 @@ from urllib.parse import urlencode
 import numpy as np
 from jinja2 import Environment, PackageLoader, StrictUndefined
 
+from adlib.serve._examine import SHORT, Examiner, Place, State, Unavailable
 from adlib.serve._results import Result
-from adlib.serve._reviewed import Filter, Scores
+from adlib.serve._reviewed import Filter, Label, Row, Scores
 
 ASSETS = {
     "style.css": "text/css",
@@ -23,7 +24,6 @@ ASSETS = {
     "icon.svg": "image/svg+xml",
 }
 N_TICKS = 5
-SHORT = 12  # digits of a SHA-256 that are shown
 
 
 def asset(name: str) -> bytes:
@@ -186,6 +186,36 @@ def renderer(links: Any) -> Callable[..., str]:
         return environment.get_template(name).render(**values)
 
     return render
+
+
+def result_values(row: Row, labels: list[Label], state: State) -> dict[str, Any]:
+    """Return what the template of a result needs of it."""
+    result = row.result
+    return {
+        "row": row,
+        "labels": labels,
+        "regions": regions(result),
+        "outlines": outlines(result),
+        "missing": state.missing,
+        "shown": result.sha256 is not None and not state.missing,
+        "model": state.model,
+        "about_map": state.about,
+        "comparable": state.model and result.error is None,
+    }
+
+
+def compared_values(
+    examiner: Examiner, links: Any, row: Row, place: Place, model: str
+) -> dict[str, Any]:
+    """Return what the template of the nearest good patch needs, or why there is none."""
+    compared, near, missing = None, "", ""
+    try:
+        compared = examiner.compared(row.result, place, model)
+        examiner.training_image(compared)
+        near = links.picture("near", row.result, model)
+    except Unavailable as reason:
+        missing = str(reason)
+    return {"row": row, "compared": compared, "near": near, "near_missing": missing}
 
 
 def histogram_values(scores: Scores, *, linear: bool) -> dict[str, Any]:

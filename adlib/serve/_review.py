@@ -31,13 +31,12 @@ from adlib.serve._listen import LOCAL, keys_for, listening
 from adlib.serve._model import Model
 from adlib.serve._pages import (
     ASSETS,
-    SHORT,
     Links,
     asset,
+    compared_values,
     histogram_values,
-    outlines,
-    regions,
     renderer,
+    result_values,
 )
 from adlib.serve._results import Result
 from adlib.serve._reviewed import Filter, Label, Order, Reviewed, Row
@@ -220,26 +219,20 @@ class Review:
                 r.listed(query, 1, before=number),
             )
         )
-        missing, model, about = await run_in_threadpool(self._state, row.result, place)
+        state = await run_in_threadpool(self._examiner.state, row.result, place)
         address = partial(self._links.result, wanted=wanted)
         ahead = after[0].result if after else None
         values = await self._head(request, wanted, given)
         return self._page(
             "result.html",
             **values,
-            row=row,
-            labels=labels,
-            regions=regions(row.result),
-            outlines=outlines(row.result),
-            missing=missing,
-            shown=row.result.sha256 is not None and not missing,
-            model=model,
-            about_map=about,
-            comparable=model and row.result.error is None,
+            **result_values(row, labels, state),
             previous=address(before[0].result.number) if before else "",
             next=address(ahead.number) if ahead else "",
             ahead=ahead if ahead and ahead.sha256 else None,
-            ahead_model=model if ahead and ahead.product == row.result.product else "",
+            ahead_model=state.model
+            if ahead and ahead.product == row.result.product
+            else "",
         )
 
     async def label(self, request: Request) -> Response:
@@ -318,15 +311,8 @@ class Review:
         row, place, model = await self._asked_for(request)
 
         def work() -> bytes:
-            compared, near, missing = None, "", ""
-            try:
-                compared = self._examiner.compared(row.result, place, model)
-                self._examiner.training_image(compared)
-                near = self._links.picture("near", row.result, model)
-            except Unavailable as reason:
-                missing = str(reason)
-            values = {"row": row, "compared": compared, "near": near}
-            said = self._render("compared.html", **values, near_missing=missing)
+            values = compared_values(self._examiner, self._links, row, place, model)
+            said = self._render("compared.html", **values)
             return said.encode()
 
         return await self._drawn(request, self._asking, work, "text/html")
@@ -440,28 +426,6 @@ class Review:
             "drifts": self._drifts(),
             "notice": notice,
         }
-
-    def _state(self, result: Result, place: Place) -> tuple[str, str, str]:
-        """Return why there is no image, the present model, and what the map is of."""
-        missing = ""
-        try:
-            self._examiner.content(result, place)
-        except Unavailable as reason:
-            return str(reason), "", ""
-        if result.error is not None:
-            return missing, "", ""
-        model = self._examiner.sha256_of(place)
-        if model is None:
-            where = place.model_file or "the database does not say where it is"
-            return missing, "", f"There is no map: the model file is gone ({where})."
-        if model != result.model:
-            return (
-                missing,
-                model,
-                f"The map is by the present model {model[:SHORT]}, not by "
-                f"{result.model[:SHORT]}, which judged the image.",
-            )
-        return missing, model, ""
 
     async def _drawn(
         self,

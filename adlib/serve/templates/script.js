@@ -75,21 +75,17 @@ if (controls) {
   const map = one("#map"), lines = one("#lines");
   const opacity = one("#opacity"), mapOn = one("#map-on"), linesOn = one("#lines-on");
   const show = () => {
-    if (map) {
-      map.style.opacity = opacity.value / 100;
-      map.classList.toggle("off", !mapOn.checked);
-    }
-    if (lines) lines.classList.toggle("off", !linesOn.checked);
+    if (map) map.style.opacity = mapOn.checked ? opacity.value / 100 : 0;
+    if (linesOn) lines.classList.toggle("off", !linesOn.checked);
   };
-  opacity.value = kept.get("opacity", opacity.value);
-  mapOn.checked = kept.get("map", "true") === "true";
-  linesOn.checked = kept.get("lines", "true") === "true";
   for (const input of [opacity, mapOn, linesOn]) {
+    if (!input) continue;
+    const value = input.type === "checkbox" ? "checked" : "value";
+    const before = kept.get(input.id, null);
+    if (before !== null) input[value] = input === opacity ? before : before === "true";
     input.addEventListener("input", () => {
       if (input === opacity) mapOn.checked = true;
-      kept.set("opacity", opacity.value);
-      kept.set("map", mapOn.checked);
-      kept.set("lines", linesOn.checked);
+      kept.set(input.id, input[value]);
       show();
     });
   }
