@@ -14,7 +14,7 @@ from adlib.serve._review_files import write_review
 from adlib.serve._reviewed import Reviewed
 
 PRODUCT = "solar cells"
-N_SHOWN = 60  # results that have a page
+N_SHOWN = 40  # results that have a page
 EXPERTS = "experts of elpv-dataset"
 
 
@@ -48,8 +48,7 @@ def write_demo(result: DemoResult, folder: Path) -> tuple[Path, Path]:
     with Reviewed(database) as results:
         results.note_product(PRODUCT, root, file)
         results.add(rows)
-        for number, defective in enumerate(result.defective.tolist(), 1):
-            results.say(number, defective, "", EXPERTS)
+        results.say(dict(enumerate(result.defective.tolist(), 1)), by=EXPERTS)
         with tempfile.TemporaryDirectory(prefix="adlib-") as drawn:
             examiner = Examiner(lambda _: result.model, Cache(Path(drawn)))
             page = write_review(results, examiner, folder, N_SHOWN)

@@ -207,7 +207,7 @@ def result_values(row: Row, labels: list[Label], state: State) -> dict[str, Any]
 def compared_values(
     examiner: Examiner, links: Any, row: Row, place: Place, model: str
 ) -> dict[str, Any]:
-    """Return what the template of the nearest good patch needs, or why there is none."""
+    """Return what the template of the nearest good patch needs."""
     compared, near, missing = None, "", ""
     try:
         compared = examiner.compared(row.result, place, model)

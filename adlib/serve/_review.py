@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import re
 import sqlite3
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable
@@ -38,7 +39,6 @@ from adlib.serve._pages import (
     renderer,
     result_values,
 )
-from adlib.serve._results import Result
 from adlib.serve._reviewed import Filter, Label, Order, Reviewed, Row
 from adlib.serve._sign_in import Sessions, form_of, is_own, own_page
 
@@ -102,7 +102,7 @@ class Review:
         self._links = Links()
         self._render = renderer(self._links)
         self._thread = ThreadPoolExecutor(1, "adlib-results")  # SQLite's, and its order
-        self._results: Reviewed | None = None
+        self._open: Reviewed | None = None
         self._kept: dict[Any, tuple[tuple[int, int], Any]] = {}
         self._drawing = asyncio.Semaphore(N_DRAWING)
         self._asking = asyncio.Semaphore(1)  # of models
@@ -111,8 +111,8 @@ class Review:
     def application(self) -> Starlette:
         """Return the ASGI application."""
         number = "/results/{number:int}"
-        pages = {
-            "/": self.list,
+        pages: dict[str, Handler] = {
+            "/": self.results,
             "/scores": self.scores,
             number: self.result,
             f"{number}/thumbnail": partial(self.picture, side=THUMBNAIL),
@@ -171,7 +171,7 @@ class Review:
 
     # Pages
 
-    async def list(self, request: Request) -> Response:
+    async def results(self, request: Request) -> Response:
         """Show results in pages; ``after`` and ``before`` are numbers of results."""
         wanted, given = _filter(request)
         after, before = (_number(given.get(name, "0")) for name in ("after", "before"))
@@ -246,7 +246,7 @@ class Review:
         defect = said[form["say"]]
         comment = form.get("comment", "").strip()[:LONGEST_COMMENT]
         await self._row(number)
-        await self._asked(lambda r: r.say(number, defect, comment, request.state.who))
+        await self._asked(lambda r: r.say({number: defect}, comment, request.state.who))
         if defect is None:
             return RedirectResponse(self._links.result(number, wanted), 303)
         open_ones = wanted
@@ -271,7 +271,7 @@ class Review:
             ("scores", product), lambda r: r.scores(product)
         )
         linear = given.get("linear") == "1"
-        drawn = {"scores": None, "linear": linear}
+        drawn: dict[str, Any] = {"scores": None, "linear": linear}
         if found is not None:
             drawn = histogram_values(found, linear=linear)
         return self._page("scores.html", **values, **drawn, product=product)
@@ -361,20 +361,20 @@ class Review:
         """Return what the database answers, in its thread."""
 
         def ask() -> T:
-            if self._results is None or not self._results.is_in_place():
+            if self._open is None or not self._open.is_in_place():
                 self._close()
                 if not self._database.is_file():
                     raise FileNotFoundError(f"{str(self._database)!r} is not there")
-                self._results = Reviewed(self._database)
-            return work(self._results)
+                self._open = Reviewed(self._database)
+            return work(self._open)
 
         loop = asyncio.get_running_loop()
         return await loop.run_in_executor(self._thread, ask)
 
     def _close(self) -> None:
-        if self._results is not None:
-            self._results.close()
-            self._results = None
+        if self._open is not None:
+            self._open.close()
+            self._open = None
 
     async def _kept_while_same(self, name: Any, work: Callable[[Reviewed], T]) -> T:
         """Return what the database answers; the last answer while nothing is new."""
@@ -404,8 +404,10 @@ class Review:
     async def _asked_for(self, request: Request) -> tuple[Row, Place, str]:
         """Return the result of a picture, where its files are, and the model named."""
         row, place, _ = await self._row(_path_number(request))
-        version = request.query_params.get("v", "")
-        return row, place, version.rpartition("-")[2]
+        model = request.query_params.get("v", "").rpartition("-")[2]
+        if not re.fullmatch(r"([0-9a-f]{64})?", model):
+            raise HTTPException(404, "There is no such picture.")
+        return row, place, model
 
     async def _head(
         self, request: Request, wanted: Filter, given: dict[str, str]
@@ -499,7 +501,7 @@ def _filter(request: Request) -> tuple[Filter, dict[str, str]]:
 
 def _in_utc(wanted: Filter) -> Filter:
     """Return a filter with its times, of this machine's zone, in UTC; or raise 400."""
-    times = {}
+    times: dict[str, Any] = {}
     for name in ("since", "until"):
         text = getattr(wanted, name)
         try:

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from adlib._files import replacing
 from adlib.serve._examine import PHOTO, THUMBNAIL, Examiner, Place, Unavailable
 from adlib.serve._pages import (
     ASSETS,
@@ -64,23 +64,23 @@ def write_review(results: Reviewed, examiner: Examiner, folder: Path, n: int) ->
     head: dict[str, Any] = {"wanted": WORST, "who": "", "drifts": {}, "notice": None}
     head["products"] = products
     rows = results.listed(WORST, n)
-    _write(folder / "index.html", render("list.html", **head, rows=rows).encode())
+    (folder / "index.html").write_text(render("list.html", **head, rows=rows), "utf-8")
     for name in ASSETS:
-        _write(folder / name, asset(name))
+        (folder / name).write_bytes(asset(name))
     for product in products:
         found = results.scores(product.name)
         values = histogram_values(found, linear=False) if found else {"scores": None}
         page = render("scores.html", **head, **values, product=product.name)
-        _write(folder / "scores.html", page.encode())
-    numbers = [row.result.number for row in rows]
+        (folder / "scores.html").write_text(page, "utf-8")
+    numbers = [0, *(row.result.number or 0 for row in rows), 0]
     for i, row in enumerate(rows):
         place = Place(*results.place(row.result.product))
         state = examiner.state(row.result, place)
-        number = row.result.number or 0
+        number = numbers[i + 1]
         values = result_values(row, results.labels(number), state)
         if values["comparable"]:
             values |= compared_values(examiner, links, row, place, state.model)
-        before, after = numbers[i - 1] if i else 0, (numbers + [0])[i + 1]
+        before, after = numbers[i], numbers[i + 2]
         page = render(
             "result.html",
             **head,
@@ -89,9 +89,9 @@ def write_review(results: Reviewed, examiner: Examiner, folder: Path, n: int) ->
             next=links.result(after, WORST) if after else "",
             ahead=None,
         )
-        _write(folder / links.result(number, WORST), page.encode())
+        (folder / links.result(number, WORST)).write_text(page, "utf-8")
         for kind, content in _pictures(examiner, row, place, state.model).items():
-            _write(folder / links.picture(kind, row.result), content)
+            (folder / links.picture(kind, row.result)).write_bytes(content)
     return folder / "index.html"
 
 
@@ -100,7 +100,7 @@ def _pictures(
 ) -> dict[str, bytes]:
     """Return the pictures of a result that there are, by kind."""
     result, found = row.result, dict[str, bytes]()
-    drawn = {
+    drawn: dict[str, Callable[[], bytes]] = {
         "thumbnail": lambda: examiner.picture(result, place, THUMBNAIL),
         "image": lambda: examiner.picture(result, place, PHOTO),
         "close": lambda: examiner.close(result, place),
@@ -114,8 +114,3 @@ def _pictures(
         except Unavailable:  # as the page says
             continue
     return found
-
-
-def _write(path: Path, content: bytes) -> None:
-    with replacing(path) as temporary:
-        temporary.write_bytes(content)

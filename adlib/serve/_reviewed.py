@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import sqlite3
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from datetime import UTC, datetime
 from typing import Any, Literal, NamedTuple, TypeAlias
 
@@ -168,21 +168,27 @@ class Reviewed(Results):
         return rows if way == "DESC" else rows[::-1]
 
     def say(
-        self, number: int, defect: bool | None, comment: str, labelled_by: str
+        self, said: Mapping[int, bool | None], comment: str = "", by: str = ""
     ) -> None:
-        """Add what somebody says of a result; None takes back what was said.
+        """Add what somebody says of results.
+
+        Args:
+            said: By number True for a defect, False for good, None to take back what
+                was said before.
+            comment: On all of them.
+            by: Who says it.
 
         Raises:
-            KeyError: There is no such result.
+            KeyError: One is not there; nothing is written then.
         """
         now = datetime.now(UTC).isoformat(timespec="milliseconds")
         text = "INSERT INTO labels (result, defect, comment, labelled_by, labelled_utc)"
-        values = (number, defect, comment, labelled_by, now)
+        rows = [(number, defect, comment, by, now) for number, defect in said.items()]
         with self.transaction() as db:
             try:
-                db.execute(f"{text} VALUES (?, ?, ?, ?, ?)", values)
+                db.executemany(f"{text} VALUES (?, ?, ?, ?, ?)", rows)
             except sqlite3.IntegrityError:
-                raise KeyError(number) from None
+                raise KeyError(*said) from None
 
     def scores(self, product: str) -> Scores | None:
         """Return the scores of a product by the model of its last result, if any."""
@@ -259,4 +265,4 @@ def _edges(scores: Float64Array, threshold: float) -> Float64Array:
     width = (high - low) / N_BINS or 1.0
     first = -int(np.ceil((threshold - low) / width)) - 1
     last = int(np.ceil((high - threshold) / width)) + 1
-    return threshold + width * np.arange(first, last + 1)
+    return np.asarray(threshold + width * np.arange(first, last + 1), np.float64)
