@@ -6,6 +6,7 @@ import os
 import re
 import secrets
 import threading
+from contextlib import suppress
 from pathlib import Path
 
 NAME = re.compile(r"[0-9a-f]{64}[\w.-]*")
@@ -44,7 +45,8 @@ class Cache:
             temporary.write_bytes(content)
             temporary.replace(path)
         except OSError:  # such as a full disk
-            temporary.unlink(missing_ok=True)
+            with suppress(OSError):
+                temporary.unlink()
             return content
         with self._lock:
             if self._n_bytes is not None:

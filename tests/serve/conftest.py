@@ -5,6 +5,7 @@ from __future__ import annotations
 import http.client
 import io
 import json
+import sqlite3
 import threading
 import time
 from contextlib import contextmanager
@@ -120,3 +121,39 @@ def client(models):
     """A client of a service of both models."""
     with serving(models) as one:
         yield one
+
+
+@pytest.fixture(scope="session")
+def line(part, mixed, tmp_path_factory) -> Path:
+    """A folder with a model, images and results.db; tests must not change it."""
+    from tests.serve.reviewing import write_line
+
+    return write_line(tmp_path_factory.mktemp("line"), part, mixed)
+
+
+@pytest.fixture(scope="session")
+def page(line, tmp_path_factory):
+    """A browser before a review page that tests only look at."""
+    from tests.serve.reviewing import reviewing
+
+    with reviewing(line / "results.db", tmp_path_factory.mktemp("cache")) as browser:
+        yield browser
+
+
+@pytest.fixture
+def own(line, tmp_path) -> Path:
+    """A copy of the results database that a test may write to."""
+    copy = tmp_path / "results.db"
+    with sqlite3.connect(line / "results.db") as database:
+        database.execute("VACUUM INTO ?", (str(copy),))
+    database.close()
+    return copy
+
+
+@pytest.fixture
+def writing(own, tmp_path):
+    """A browser before a review page of that copy."""
+    from tests.serve.reviewing import reviewing
+
+    with reviewing(own, tmp_path / "cache") as browser:
+        yield browser

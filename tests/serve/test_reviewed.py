@@ -29,7 +29,7 @@ def rows():
             size=1,
             mtime_ns=number,
             sha256="0" * 64,
-            judged_utc=f"2026-11-{1 + number // 60:02d}T10:{minute % 60:02d}:00.000+00:00",
+            judged_utc=f"2026-11-0{1 + number // 60}T10:{minute % 60:02d}:00.000+00:00",
             decision="FAIL" if score > 6 else "REVIEW" if score > 5 else "PASS",
             score=score,
             threshold=6.0,
@@ -135,7 +135,7 @@ def test_counts_are_those_of_the_rows(results, rows, labelled):
             if r.product == product.name
         ]
         assert product.counts == {kind: kinds.count(kind) for kind in set(kinds)}
-    last = [defect for defect in dict(labelled).values()]
+    last = list(dict(labelled).values())
     found = results.label_counts()
     assert {k: found.get(k, 0) for k in (0, 1)} == {
         0: last.count(False),

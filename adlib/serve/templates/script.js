@@ -46,7 +46,8 @@ const actions = {
 document.addEventListener("keydown", (event) => {
   const inside = event.target.closest("input, select, textarea, dialog");
   if (event.key === "Escape" && event.target.id === "comment") event.target.blur();
-  const writes = inside && inside.type !== "checkbox";
+  const slides = inside?.type === "range" && !event.key.startsWith("Arrow");
+  const writes = inside && inside.type !== "checkbox" && !slides;
   if (writes || event.ctrlKey || event.metaKey || event.altKey || event.repeat) return;
   const act = actions[event.key];
   if (act) { event.preventDefault(); act(); }
