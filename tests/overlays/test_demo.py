@@ -9,7 +9,7 @@ from sklearn.metrics import roc_auc_score
 from adlib import PatchCore
 from adlib.datasets import ANOMALOUS, NORMAL, elpv_samples
 from adlib.datasets._elpv import split_cells
-from adlib.overlays._demo import run_demo, write_demo_page
+from adlib.overlays._demo import run_demo
 
 pytestmark = pytest.mark.slow
 
@@ -101,9 +101,3 @@ def test_polycrystalline_cells_can_be_taken_and_all_of_them_shown():
 def test_an_unknown_kind_is_refused():
     with pytest.raises(ValueError, match="one of 'mono', 'poly'; got 'wafer'"):
         run_demo(small(), kind="wafer")
-
-
-def test_its_result_makes_a_page(result, tmp_path):
-    text = write_demo_page(result, tmp_path).read_text("utf-8")
-    assert "18 photographs of functional cells" in text
-    assert "nan" not in text.lower()

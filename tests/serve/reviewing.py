@@ -19,7 +19,8 @@ from tests.serve.conftest import Reply
 
 OWN = {"Sec-Fetch-Site": "same-origin"}
 SCRIPT = "<script>alert(1)</script>"
-NAMES = ("0.png", f"{SCRIPT}.png".replace("/", "∕"), "deep/2.png", "3.png", "4.png")
+MARKUP = "<img src=x onerror=alert(1)>.png"  # a name that a disk takes
+NAMES = ("0.png", MARKUP, "deep/2.png", "3.png", "4.png")
 
 
 class Browser:

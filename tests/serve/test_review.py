@@ -46,6 +46,7 @@ def test_names_and_errors_are_text_and_no_markup(page):
     for path in ("/", "/results/2", "/results/7", "/scores"):
         text = page.text(path)
         assert "<script>alert" not in text
+        assert "<img src=x" not in text
         assert "alert(1)" in text or path == "/scores"
     assert "��.png" in page.text("/results/7")
 

@@ -7,10 +7,9 @@ import shutil
 
 import pytest
 
-pytest.importorskip("fastapi")
-playwright = pytest.importorskip(
-    "playwright.sync_api", reason="playwright is not there"
-)
+pytest.importorskip("playwright.sync_api", reason="playwright is not installed")
+
+from playwright.sync_api import sync_playwright
 
 from adlib.serve._results import Results
 from tests.serve.reviewing import labels
@@ -44,7 +43,7 @@ CONTRAST = """() => {
 
 @pytest.fixture(scope="module")
 def chromium():
-    with playwright.sync_playwright() as started:
+    with sync_playwright() as started:
         options = {"executable_path": CHROMIUM, "args": ["--no-sandbox"]}
         browser = started.chromium.launch(**options)
         yield browser
