@@ -2,9 +2,9 @@
 
     python benchmarks/review_page.py ROOT CLASS [--results 100000] [--folder KEPT]
 
-Fits a model to the good images of a class of an MVTec AD folder, inspects 40 of its test
-images, and writes a database in which each result is one of these with its score varied.
-Then asks a review server on this machine for its pages, each 20 times.
+Fits a model to the good images of a class of an MVTec AD folder, inspects 40 of its
+test images, and writes a database in which each result is one of these with its score
+varied. Then asks a review server on this machine for its pages, each 20 times.
 """
 
 from __future__ import annotations
@@ -106,9 +106,8 @@ def varied(row: Result, rng: np.random.Generator) -> Result:
     assert row.review_threshold is not None
     if rng.random() < SHARE_BROKEN:
         error = f"{row.path} must be a readable image; it cannot be decoded."
-        return row._replace(
-            decision="REVIEW", score=None, threshold_ratio=None, error=error
-        )
+        nothing = dict.fromkeys(("score", "threshold_ratio", "p_value", "worst_row"))
+        return row._replace(**nothing, decision="REVIEW", error=error, regions="[]")
     score = row.score * float(np.exp(0.06 * rng.standard_normal()))
     decision = "PASS" if score <= row.review_threshold else "REVIEW"
     decision = "FAIL" if score > row.threshold else decision

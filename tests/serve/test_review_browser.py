@@ -11,7 +11,12 @@ pytest.importorskip("playwright.sync_api", reason="playwright is not installed")
 
 from playwright.sync_api import sync_playwright
 
+from adlib import load
+from adlib.serve._cache import Cache
+from adlib.serve._examine import Examiner
 from adlib.serve._results import Results
+from adlib.serve._review_files import write_review
+from adlib.serve._reviewed import Reviewed
 from tests.serve.reviewing import labels
 
 CHROMIUM = os.environ.get("CHROMIUM") or shutil.which("chromium")
@@ -241,3 +246,32 @@ def test_all_but_dragging_works_without_script(tab, writing, own):
     assert "Distance between" in tab.locator("body").inner_text()
     tab.goto(url(writing, "/scores"))
     assert " of 6" in tab.locator("#count-all").inner_text()
+
+
+def test_pages_in_a_folder_work_without_a_server(chromium, line, tmp_path):
+    examiner = Examiner(load, Cache(tmp_path / "cache"))
+    with Reviewed(line / "results.db") as results:
+        first = write_review(results, examiner, tmp_path / "pages", 9)
+    context = chromium.new_context()
+    tab, said = context.new_page(), []
+    tab.on("console", lambda message: said.append(message.text))
+    tab.on("pageerror", lambda error: said.append(str(error)))
+    missing = "net::ERR_FILE_NOT_FOUND"
+    tab.on("requestfailed", lambda r: r.failure == missing and said.append(r.url))
+    tab.goto(first.as_uri())
+    tab.keyboard.press("j")
+    tab.keyboard.press("Enter")
+    tab.wait_for_url("**/result-*.html")
+    tab.keyboard.press("o")
+    assert tab.locator("#map").evaluate("one => one.style.opacity") == "0"
+    with tab.expect_navigation():
+        tab.keyboard.press("j")
+    assert tab.locator("form:not([method=dialog])").count() == 0
+    tab.get_by_role("link", name="Scores").click()
+    tab.locator("#threshold").press("ArrowRight")
+    assert tab.locator("#reset").is_visible()
+    context.close()
+    # There is none of the image that is gone.
+    assert {text for text in said if "pictures/6-thumbnail" not in text} == {
+        f"Failed to load resource: {missing}"
+    }
