@@ -79,7 +79,7 @@ def is_own(headers: MutableMapping[str, str] | Any) -> bool:
     origin = headers.get("origin")
     if origin is None:  # browsers send one of the two
         return site is not None
-    return bool(urlsplit(origin).netloc) and urlsplit(origin).netloc == headers["host"]
+    return bool(urlsplit(origin).netloc) and urlsplit(origin).netloc == headers.get("host")
 
 
 async def form_of(request: Request) -> dict[str, str]:
