@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 import re
 import sqlite3
 import time
@@ -43,6 +44,7 @@ from adlib.serve._reviewed import Filter, Label, Order, Reviewed, Row
 from adlib.serve._sign_in import Sessions, form_of, is_own, own_page
 
 T = TypeVar("T")
+log = logging.getLogger("adlib.serve")
 Handler: TypeAlias = Callable[[Request], Awaitable[Response]]
 PAGE = 48  # results of a list
 LARGEST = 2**63 - 1  # of a number in SQLite
@@ -349,6 +351,7 @@ class Review:
     async def busy(self, _: Request, error: Exception) -> Response:
         """Say that the database cannot be used."""
         text = f"The results database cannot be used now: {error}."
+        log.warning(text)
         return self._message(503, "Try again in a moment", text)
 
     async def failed(self, _: Request, error: Exception) -> Response:

@@ -6,8 +6,7 @@ import re
 import secrets
 import time
 from collections import OrderedDict
-from collections.abc import MutableMapping
-from typing import Any
+from collections.abc import Mapping
 from urllib.parse import parse_qs, urlsplit
 
 from starlette.exceptions import HTTPException
@@ -71,7 +70,7 @@ def _cookie(request: Request) -> str:
     return f"adlib-review-{request.url.port or 80}"
 
 
-def is_own(headers: MutableMapping[str, str] | Any) -> bool:
+def is_own(headers: Mapping[str, str]) -> bool:
     """Ask whether a form was sent by a page of this server, as the browser says."""
     site = headers.get("sec-fetch-site")
     if site is not None and site != "same-origin":
@@ -79,7 +78,8 @@ def is_own(headers: MutableMapping[str, str] | Any) -> bool:
     origin = headers.get("origin")
     if origin is None:  # browsers send one of the two
         return site is not None
-    return bool(urlsplit(origin).netloc) and urlsplit(origin).netloc == headers.get("host")
+    netloc = urlsplit(origin).netloc
+    return bool(netloc) and netloc == headers.get("host")
 
 
 async def form_of(request: Request) -> dict[str, str]:
