@@ -7,7 +7,7 @@ import secrets
 import time
 from collections import OrderedDict
 from collections.abc import Mapping
-from urllib.parse import parse_qs, urlsplit
+from urllib.parse import parse_qs
 
 from starlette.exceptions import HTTPException
 from starlette.requests import Request
@@ -78,8 +78,8 @@ def is_own(headers: Mapping[str, str]) -> bool:
     origin = headers.get("origin")
     if origin is None:  # browsers send one of the two
         return site is not None
-    netloc = urlsplit(origin).netloc
-    return bool(netloc) and netloc == headers.get("host")
+    scheme, _, place = origin.partition("://")
+    return scheme in ("http", "https") and place == headers.get("host")
 
 
 async def form_of(request: Request) -> dict[str, str]:
