@@ -15,7 +15,7 @@ def review(
     results: Annotated[
         Path, typer.Argument(help="Results database, of `adlib watch`.")
     ],
-    good: Annotated[
+    training: Annotated[
         Path | None,
         typer.Option(
             help="Folder of the training images. Default: where they were at `fit`."
@@ -39,13 +39,13 @@ def review(
 
     Example: adlib review results.db
     """
-    show_page(results, good=good, host=host, port=port, keys=keys)
+    show_page(results, training=training, host=host, port=port, keys=keys)
 
 
 def show_page(
     results: Path,
     *,
-    good: Path | None = None,
+    training: Path | None = None,
     host: str = "127.0.0.1",
     port: int = 8001,
     keys: Path | None = None,
@@ -59,7 +59,7 @@ def show_page(
             f"The review page needs {error.name}: pip install 'adlib-vision[serve]'."
         ) from error
 
-    page = server(results, good=good, host=host, port=port, keys=keys)
+    page = server(results, training=training, host=host, port=port, keys=keys)
     log_json_lines()
     shown = f"[{host}]" if ":" in host else host
     tell.print(f"The results are at http://{shown}:{port}/ (Ctrl-C ends it).")

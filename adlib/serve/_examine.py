@@ -79,13 +79,14 @@ class Examiner:
     Args:
         load: What loads a model file.
         cache: Where pictures are kept.
-        good: A folder in which training images are looked for; None: where they were.
+        training: A folder in which training images are looked for, where they are not
+            where they were at ``fit``; None: nowhere else.
     """
 
     def __init__(
-        self, load: Callable[[Path], Model], cache: Cache, good: Path | None = None
+        self, load: Callable[[Path], Model], cache: Cache, training: Path | None = None
     ) -> None:
-        self._load, self._cache, self._good = load, cache, good
+        self._load, self._cache, self._training = load, cache, training
         self._models: OrderedDict[Path, tuple[Key, Model, str]] = OrderedDict()
         self._hashes: OrderedDict[tuple[Path, Key], str] = OrderedDict()
         self._lock = threading.Lock()  # of the models: one is asked at a time
@@ -245,20 +246,22 @@ class Examiner:
     def training_image(self, compared: Compared) -> Path:
         """Return the file of a training image.
 
-        Where it was when the model was fitted, or below the folder of good images: by
+        Where it was when the model was fitted, or below the folder that was given: by
         as much of the end of its path as is found there.
 
         Raises:
             Unavailable: It is not found.
         """
-        path = Path(compared.image)
-        tails = [path.parts[i:] for i in range(bool(path.anchor), len(path.parts))]
-        places = [path, *(self._good.joinpath(*t) for t in tails if self._good)]
-        for one in places:
-            if ".." not in one.parts[1:] and one.is_file():
-                return one
-        remedy = "pass --good FOLDER, which holds it" if self._good is None else ""
-        remedy = remedy or f"it is not below {self._good} either"
+        path, places = Path(compared.image), [Path(compared.image)]
+        if self._training is None:
+            remedy = "pass --training FOLDER, which holds it"
+        else:
+            remedy = f"it is not below {self._training} either"
+            tails = (path.parts[i:] for i in range(bool(path.anchor), len(path.parts)))
+            places += [self._training.joinpath(*t) for t in tails if ".." not in t]
+        for place in places:
+            if place.is_file():
+                return place
         raise Unavailable(f"The training image {path} is not there: {remedy}.")
 
     @staticmethod

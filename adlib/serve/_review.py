@@ -519,7 +519,7 @@ def _in_utc(wanted: Filter) -> Filter:
 def server(
     database: Path,
     *,
-    good: Path | None = None,
+    training: Path | None = None,
     host: str = "127.0.0.1",
     port: int = 8001,
     keys: Path | None = None,
@@ -530,7 +530,7 @@ def server(
 
     Args:
         database: A results database of `adlib watch`.
-        good: A folder below which training images are; None: where they were.
+        training: A folder below which training images are; None: where they were.
         host: The address to listen at. All but those of this machine need ``keys``.
         port: To listen at; 0: any that is free.
         keys: File of keys, as ``Keys`` reads it; None: no key is asked for.
@@ -545,13 +545,15 @@ def server(
     """
     if not database.is_file():
         raise FileNotFoundError(f"There is no results database {str(database)!r}.")
-    if good is not None and not good.is_dir():
-        raise FileNotFoundError(f"There is no folder {str(good)!r} of good images.")
+    if training is not None and not training.is_dir():
+        raise FileNotFoundError(
+            f"--training must be a folder of images; {str(training)!r} is none."
+        )
     known = keys_for(host, keys)
     Reviewed(database).close()  # or raises
     if cache is None:
         cache = user_cache_path("adlib", appauthor=False) / "review"
-    examiner = Examiner(load or _load, Cache(cache), good)
+    examiner = Examiner(load or _load, Cache(cache), training)
     app = Review(database, examiner, known).application()
     return listening(app, host, port, headers=HEADERS, grace=GRACE)
 

@@ -12,6 +12,9 @@ from PIL import Image
 
 pytest.importorskip("fastapi")
 
+from adlib import load
+from adlib.serve._cache import Cache
+from adlib.serve._examine import Compared, Examiner, Unavailable
 from adlib.serve._keys import add_key
 from adlib.serve._results import Results
 from adlib.serve._review import server
@@ -242,7 +245,23 @@ def test_the_nearest_good_patch_is_shown_or_said_to_be_missing(
     text = page.text(address)
     assert "Distance between the two patches" in text
     assert "image " in text  # the model was fitted to arrays
-    assert "--good FOLDER" in text
+    assert "--training FOLDER" in text
+
+
+def test_training_images_are_found_by_the_end_of_their_path(tmp_path):
+    file = tmp_path / "new" / "good" / "3.png"
+    file.parent.mkdir(parents=True)
+    file.write_bytes(b"x")
+    (tmp_path / "secret.png").write_bytes(b"x")
+    examiner = Examiner(load, Cache(tmp_path / "cache"), tmp_path / "new")
+
+    def found(name):
+        return examiner.training_image(Compared(1.0, name, None, None))
+
+    assert found("/old/place/good/3.png") == found("good/3.png") == file
+    for name in ("3.png", "../secret.png", "/old/../secret.png", "image 7"):
+        with pytest.raises(Unavailable, match="not below"):
+            found(name)
 
 
 def test_what_is_gone_or_changed_is_said(page, line, own, tmp_path):
