@@ -27,8 +27,8 @@ def demo(
 ) -> None:
     """Learn functional solar cells, find the defective ones, and write a page.
 
-    Real photographs from the package elpv-dataset; nothing is downloaded. Takes about
-    a minute on two cores. The folder gets the page of the worst cells (index.html), a
+    Real photographs from the package elpv-dataset; nothing is downloaded. Takes a
+    few minutes. The folder gets the page of the worst cells (index.html), a
     picture of some, the model, and the results database that --serve shows.
 
     Example: adlib demo

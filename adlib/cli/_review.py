@@ -52,7 +52,7 @@ def show_page(
 ) -> None:
     """Serve the page until a signal."""
     try:
-        from adlib.serve._listen import log_json_lines
+        from adlib.serve._log import log_json_lines
         from adlib.serve._review import server
     except ModuleNotFoundError as error:
         raise ImportError(

@@ -2,21 +2,24 @@
 
 from __future__ import annotations
 
+import hashlib
 import io
 import re
 import shutil
 from urllib.parse import urlencode
 
+import numpy as np
 import pytest
 from PIL import Image
 
 pytest.importorskip("fastapi")
 
-from adlib import load
+from adlib import load, runtime
+from adlib.cli import main
 from adlib.serve._cache import Cache
 from adlib.serve._examine import Compared, Examiner, Unavailable
 from adlib.serve._keys import add_key
-from adlib.serve._results import Results
+from adlib.serve._results import Results, result_of
 from adlib.serve._review import server
 from adlib.serve._sign_in import own_page
 from tests.serve.reviewing import NAMES, OWN, SCRIPT, labels, reviewing
@@ -289,3 +292,39 @@ def test_a_database_that_is_none_is_refused(tmp_path):
     (tmp_path / "x.db").write_text("not a database, but long enough to look like one")
     with pytest.raises(ValueError, match="is no results database"):
         server(tmp_path / "x.db")
+
+
+@pytest.mark.slow
+def test_an_exported_model_draws_its_outline_into_the_map(part, line, own, tmp_path):
+    pytest.importorskip("onnxscript")
+    file = tmp_path / "part.onnx"
+    part.export(file)
+    sha256 = hashlib.sha256(file.read_bytes()).hexdigest()
+    found = next(runtime.load(file).inspect(line / "camera" / NAMES[3]))
+    with Results(own) as results:
+        results.note_product("part", line / "camera", file)
+        last = results.after("part", 3)[0]
+        limits = part.threshold_, part.review_threshold_
+        key = last.size, 1, last.sha256
+        row = result_of(found, product="part", model=sha256, limits=limits, file=key)
+        results.add([row._replace(path=NAMES[3])])
+    with reviewing(own, tmp_path / "cache") as browser:
+        text = browser.text("/results/8")
+        assert "<polygon" not in text
+        assert "by the present model" not in text
+        address = re.search(r'href="(/results/8/map[^"]*)"', text)[1]
+        drawn = np.asarray(image_of(browser("GET", address)).convert("RGBA"))
+        assert (drawn == 255).all(axis=-1).any()
+        address = re.search(r'data-from="([^"]*)"', text)[1]
+        assert "keeps no training patches" in browser.text(address)
+
+
+def test_the_command_says_where_the_page_is(own, monkeypatch, capsys):
+    monkeypatch.setattr("uvicorn.Server.run", lambda self: None)
+    monkeypatch.setattr("adlib.serve._log.log_json_lines", lambda: None)
+    assert main(["review", str(own), "--port", "8123"]) == 0
+    assert "http://127.0.0.1:8123/" in capsys.readouterr().err
+    assert main(["review", str(own), "--host", "::"]) == 1
+    assert "--keys" in capsys.readouterr().err
+    assert main(["review", str(own), "--training", str(own)]) == 1
+    assert "--training must be a folder" in capsys.readouterr().err
