@@ -16,6 +16,10 @@ from adlib.serve._reviewed import Reviewed
 PRODUCT = "solar cells"
 N_SHOWN = 40  # results that have a page
 EXPERTS = "experts of elpv-dataset"
+CREDIT = (
+    "Photographs: elpv-dataset (Buerhop-Lutz et al. 2018; Deitsch et al. 2019, 2021), "
+    "CC BY-NC-SA 4.0. Cells on which the experts were unsure are left out."
+)
 
 
 def write_demo(result: DemoResult, folder: Path) -> tuple[Path, Path]:
@@ -51,5 +55,5 @@ def write_demo(result: DemoResult, folder: Path) -> tuple[Path, Path]:
         results.say(dict(enumerate(result.defective.tolist(), 1)), by=EXPERTS)
         with tempfile.TemporaryDirectory(prefix="adlib-") as drawn:
             examiner = Examiner(lambda _: result.model, Cache(Path(drawn)))
-            page = write_review(results, examiner, folder, N_SHOWN)
+            page = write_review(results, examiner, folder, N_SHOWN, CREDIT)
     return database, page

@@ -43,7 +43,9 @@ class FileLinks:
         return "scores.html"
 
 
-def write_review(results: Reviewed, examiner: Examiner, folder: Path, n: int) -> Path:
+def write_review(
+    results: Reviewed, examiner: Examiner, folder: Path, n: int, credit: str = ""
+) -> Path:
     """Write the pages of the worst results of a database with one product.
 
     Args:
@@ -51,6 +53,7 @@ def write_review(results: Reviewed, examiner: Examiner, folder: Path, n: int) ->
         examiner: Draws the pictures.
         folder: Gets ``index.html`` and what it links to; made where there is none.
         n: How many results.
+        credit: What each page says of where the images are from.
 
     Returns:
         The path of ``index.html``.
@@ -62,7 +65,7 @@ def write_review(results: Reviewed, examiner: Examiner, folder: Path, n: int) ->
     links, products = FileLinks(), results.products()
     render = renderer(links)
     head: dict[str, Any] = {"wanted": WORST, "who": "", "drifts": {}, "notice": None}
-    head["products"] = products
+    head |= {"products": products, "credit": credit}
     rows = results.listed(WORST, n)
     (folder / "index.html").write_text(render("list.html", **head, rows=rows), "utf-8")
     for name in ASSETS:

@@ -62,6 +62,7 @@ def test_every_link_of_every_page_resolves_inside_the_folder(written):
             assert (folder / target).is_file(), (page.name, target)
         assert "<form method=post" not in text
         assert 'action="/' not in text
+        assert "CC BY-NC-SA 4.0" in text
 
 
 def test_the_worst_come_first_and_follow_one_another(written, result):
