@@ -165,8 +165,8 @@ def _acceptance_of(saved: Any) -> Acceptance:
     if before is not None:
         if not isinstance(before, dict) or before.keys() != set(Before._fields):
             raise damaged("accepted", f"{rule}, with {', '.join(Before._fields)}")
-        counts = {f: number(before, f, int) for f in Before._fields[:3]}
-        numbers = {
+        counts: dict[str, Any] = {f: number(before, f, int) for f in Before._fields[:3]}
+        numbers: dict[str, Any] = {
             field: None if before[field] is None else number(before, field, float)
             for field in ("covering_radius", *LIMITS)
         }

@@ -169,7 +169,7 @@ def test_what_cannot_be_accepted_is_said(model, good, others, odd):
         learned(good).accept(odd, by="A")
     weighted = learned(good, aggregation="reweighted")
     weighted.calibrate(others, false_positive_rate=0.2)
-    with pytest.raises(ValueError, match="aggregation .* raise no score; got 'rewei"):
+    with pytest.raises(ValueError, match=r"aggregation .* raise no score; got 'rewei"):
         weighted.accept(odd, by="A")
 
 
