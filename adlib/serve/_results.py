@@ -60,12 +60,12 @@ CREATE TABLE results (
 CREATE UNIQUE INDEX once ON results (product, path, sha256, mtime_ns)
   WHERE moved_to IS NULL;
 CREATE INDEX by_path ON results (product, path, number);
-CREATE INDEX by_score ON results (product, decision, score);
-CREATE INDEX by_time ON results (product, decision, number);
+CREATE INDEX by_decision ON results (product, decision, number);
+CREATE INDEX by_score ON results (product, model, score);
 CREATE TABLE labels (                  -- the last one of a result counts
   label INTEGER PRIMARY KEY AUTOINCREMENT,
   result INTEGER NOT NULL REFERENCES results,
-  defect INTEGER NOT NULL CHECK (defect IN (0, 1)),
+  defect INTEGER CHECK (defect IN (0, 1)), -- NULL: what was said is taken back
   comment TEXT NOT NULL DEFAULT '',
   labelled_by TEXT NOT NULL DEFAULT '',
   labelled_utc TEXT NOT NULL
