@@ -170,8 +170,13 @@ def _tell(change: Change) -> None:
     table.add_row("entries", "", *(f"{one:,}" for one in change.n_entries))
     show.print(table)
     n_caught = sum(one.before != "PASS" for one in defects)
-    _, high = interval(0, n_caught)
-    if not change.released():
+    if not n_caught:
+        tell.print(
+            "No confirmed defect is known that does not pass: nothing says whether "
+            "defects pass now."
+        )
+    elif not change.released():
+        _, high = interval(0, n_caught)
         tell.print(
             f"Of {n_caught} confirmed defects that did not pass none passes; of others "
             f"like them up to {100 * high:.0f} % may (95 % confidence)."
