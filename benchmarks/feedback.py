@@ -24,6 +24,7 @@ from drift import rgb, shift_of
 from adlib import PatchCore
 from adlib.datasets import ShiftDomainTransform, ShiftSettings, read_samples
 from adlib.metrics import compute_auroc
+from adlib.thresholds import conformal_threshold
 
 N_CALIBRATE, N_LINE, N_ANEW, MOST = 40, 100, 60, 100
 RATE = 0.05
@@ -66,35 +67,39 @@ def draw(good, bad, line: str, n_learned: int, seed: int) -> dict[str, list[floa
     model = PatchCore(progress=False).fit([good[i] for i in learned])
     model.calibrate([good[i] for i in calibrating], false_positive_rate=RATE)
 
-    def measured(caught: np.ndarray) -> list[float]:
-        scores = model.score([*test, *defects])
-        labels = np.repeat([0, 1], [len(test), len(defects)])
-        above = scores > model.threshold_
-        alarms = float(np.mean(model.score(coming) > model.threshold_))
-        passing = caught & (model.score(confirmed) <= model.threshold_)
-        return [
-            alarms,
-            len(model.memory_bank_),
-            float(above[labels == 0].mean()),
-            float(1 - above[labels == 1].mean()),
-            compute_auroc(labels, scores),
-            int(passing.sum()),
-        ]
+    def scores() -> list[np.ndarray]:
+        groups = coming, anew, test, defects, confirmed
+        found = model.score([image for group in groups for image in group])
+        return np.split(found, np.cumsum([len(group) for group in groups])[:-1])
 
-    none = np.zeros(len(confirmed), np.bool_)
-    found = {"before": measured(none)}
-    caught = model.score(confirmed) > model.threshold_
-    wrong = np.flatnonzero(model.score(coming) > model.threshold_)
+    before = scores()
+    wrong = np.flatnonzero(before[0] > model.threshold_)
     if len(wrong):
         model.accept([coming[i] for i in wrong], by="benchmark")
-    found["accepted"] = measured(caught)
-    model.calibrate(anew, false_positive_rate=RATE)
-    found["accepted, threshold set anew"] = measured(caught)
-    while model.accepted_:
-        model.undo_accept()
-    model.calibrate(anew, false_positive_rate=RATE)
-    found["threshold set anew alone"] = measured(caught)
-    return found
+    after = scores() if len(wrong) else before
+    limits = [conformal_threshold(one[1], RATE) for one in (before, after)]
+    n_before, n_after = len(model.memory_bank_), len(model.memory_bank_)
+    if len(wrong):
+        n_before -= model.accepted_[0].n_entries
+    caught = before[4] > model.threshold_
+
+    def measured(found, limit: float, n_entries: int) -> list[float]:
+        labels = np.repeat([0, 1], [len(test), len(defects)])
+        return [
+            float(np.mean(found[0] > limit)),
+            n_entries,
+            float(np.mean(found[2] > limit)),
+            float(np.mean(found[3] <= limit)),
+            compute_auroc(labels, np.concatenate(found[2:4])),
+            int((caught & (found[4] <= limit)).sum()),
+        ]
+
+    return {
+        "before": measured(before, model.threshold_, n_before),
+        "accepted": measured(after, model.threshold_, n_after),
+        "accepted, threshold set anew": measured(after, limits[1], n_after),
+        "threshold set anew alone": measured(before, limits[0], n_before),
+    }
 
 
 def moved(images, index: int, line: str) -> np.ndarray:

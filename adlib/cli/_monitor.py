@@ -26,7 +26,7 @@ def monitor(
     between: Annotated[
         float,
         typer.Option(help="Parts that pass between two false alarms, in the mean."),
-    ] = 10_000,
+    ] = 100_000,
     after: Annotated[
         int,
         typer.Option(help="Leave results up to this number out, as of a past drift."),

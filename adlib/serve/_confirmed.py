@@ -23,16 +23,17 @@ from adlib.images._sources import Item
 from adlib.serve._results import Results, _read
 
 CONFIDENCE = 0.95
-LABELLED = """SELECT number, folder, path, moved_to, sha256, defect
-FROM labels JOIN results ON number = result JOIN products USING (product)
-WHERE label IN (SELECT max(label) FROM labels GROUP BY result) AND defect IS NOT NULL
-AND product = ? AND sha256 IS NOT NULL ORDER BY number"""
+# Of each result with labels the last one; SQLite takes defect from the row of max().
+LAST = "(SELECT result, defect, max(label) FROM labels GROUP BY result)"
+# CROSS JOIN goes from the labels to the results, which are many more.
+LABELLED = f"""SELECT number, folder, path, moved_to, sha256, defect
+FROM {LAST} CROSS JOIN results ON number = result JOIN products USING (product)
+WHERE defect IS NOT NULL AND product = ? AND sha256 IS NOT NULL ORDER BY number"""  # noqa: S608 - constants
 COUNTS = """SELECT decision, count(*) FROM results
 WHERE product = ? AND model = ? AND error IS NULL GROUP BY 1"""
-LABEL_COUNTS = """SELECT decision, defect, count(*)
-FROM labels JOIN results ON number = result
-WHERE label IN (SELECT max(label) FROM labels GROUP BY result) AND defect IS NOT NULL
-AND product = ? AND model = ? AND error IS NULL GROUP BY 1, 2"""
+LABEL_COUNTS = f"""SELECT decision, defect, count(*)
+FROM {LAST} CROSS JOIN results ON number = result WHERE defect IS NOT NULL
+AND product = ? AND model = ? AND error IS NULL GROUP BY 1, 2"""  # noqa: S608 - constants
 
 
 class Confirmed(NamedTuple):

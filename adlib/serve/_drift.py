@@ -21,7 +21,7 @@ FIRST = 100  # parts that pass are the reference where the model has none
 LONGEST = 50_000  # parts, after which the test begins anew: its memory has an end
 WINDOWS = (100, 1000)  # last parts that quantiles are shown of
 QUANTILES = (0.5, 0.95)
-BETWEEN = 10_000  # parts between false alarms
+BETWEEN = 100_000  # parts between false alarms: of a day or more
 LAST_MODEL = "SELECT model FROM results WHERE product = ? ORDER BY number DESC LIMIT 1"
 PASSED = """SELECT number, judged_utc, score, coalesce(
 (SELECT defect FROM labels WHERE result = number ORDER BY label DESC LIMIT 1), 0)
