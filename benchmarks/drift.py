@@ -4,12 +4,13 @@
 
 First scores drawn from a normal distribution, without any change: parts until a false
 alarm, against what is promised; of all parts, and, as `adlib monitor` does, of those
-below a threshold set for 5 % by 59 scores, whose own that are below it are the
-reference. Were all 59 the reference, there would be false alarms: the third line. Then PatchCore with its defaults learns half of the
-good training images; the others, and the good test images, are scored as they are and
-with each part of the study's shift, at three severities. Each draw takes a reference of
-50 scores and 200 more from those that are as they were, then 1,000 of the shifted ones,
-all with replacement, so that they are exchangeable until the shift: parts until the
+below a threshold set for 5 % by 59 scores, of which those below it are the reference;
+last, wrongly, with all 59 as reference. Then PatchCore with its defaults learns half of
+the good training images; the others, and the good test images, are scored as they are
+and with each part of the study's shift, at three severities. Each draw takes a
+reference of 50 scores and 200 more from those that are as they were, then 1,000 of the
+shifted ones, all with replacement, so that they are exchangeable until the shift: parts
+until the
 alarm, in the median and for nine draws of ten; of all scores, and of those alone that
 are below the 95 % quantile of scores as they were, where parts that are above count as
 parts. Nothing was chosen from these tables.
