@@ -5,15 +5,14 @@
 First scores drawn from a normal distribution, without any change: parts until a false
 alarm, against what is promised; of all parts, and, as `adlib monitor` does, of those
 below a threshold set for 5 % by 59 scores, of which those below it are the reference;
-last, wrongly, with all 59 as reference. Then PatchCore with its defaults learns half of
-the good training images; the others, and the good test images, are scored as they are
-and with each part of the study's shift, at three severities. Each draw takes a
-reference of 50 scores and 200 more from those that are as they were, then 1,000 of the
-shifted ones, all with replacement, so that they are exchangeable until the shift: parts
-until the
-alarm, in the median and for nine draws of ten; of all scores, and of those alone that
-are below the 95 % quantile of scores as they were, where parts that are above count as
-parts. Nothing was chosen from these tables.
+last with all 59 as reference, for which nothing is promised. Then PatchCore with its
+defaults learns half of the good training images; the others, and the good test images,
+are scored as they are and with each part of the study's shift, at three severities.
+Each draw takes a reference of 50 scores and 200 more from those that are as they were,
+then 1,000 of the shifted ones, all with replacement, so that they are exchangeable
+until the shift: parts until the alarm, in the median and for nine draws of ten; of all
+scores, and of those alone that are below the 95 % quantile of scores as they were,
+where parts that are above count as parts. Nothing was chosen from these tables.
 """
 
 from __future__ import annotations
@@ -49,9 +48,8 @@ def main() -> None:
     print("|---|---|---|---|")
     for compared in COMPARED:
         for promised in ARLS:
-            parts = [
-                until_false_alarm(promised, seed, compared) for seed in range(RUNS)
-            ]
+            seeds = range(RUNS)
+            parts = [until_false_alarm(promised, seed, compared) for seed in seeds]
             error = 1.96 * np.std(parts) / np.sqrt(RUNS)
             cells = f"{np.mean(parts):.0f} (+-{error:.0f}) | {np.median(parts):.0f}"
             print(f"| {compared} | {promised} | {cells} |", flush=True)
