@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from datetime import UTC, datetime
 from typing import Any, NamedTuple
 
@@ -18,7 +18,12 @@ LIMITS = ("threshold", "pixel_threshold", "review_threshold")
 
 
 class AcceptedImage(NamedTuple):
-    """An image that was accepted: its name, and SHA-256 of its file or ""."""
+    """An image that was accepted.
+
+    Attributes:
+        name: Its path, or "image 7" for the eighth of those that have none.
+        sha256: Of its file; "" where it was not given.
+    """
 
     name: str
     sha256: str
@@ -57,19 +62,21 @@ class Acceptance(NamedTuple):
     n_entries: int
     before: Before | None
 
-    def without(self, is_gone: Callable[[str], bool]) -> Acceptance:
-        """Return it without some images, and without what could be given back."""
-        kept = tuple(one for one in self.images if not is_gone(one.name))
-        return self._replace(images=kept, before=None)
 
-    def as_state(self) -> dict[str, Any]:
-        """Return it as a model file holds it."""
-        before = self.before
-        state = {**self._asdict(), "images": [list(one) for one in self.images]}
-        if before is not None:
-            calibration = before.calibration and before.calibration._asdict()
-            state["before"] = {**before._asdict(), "calibration": calibration}
-        return state
+def without(one: Acceptance, gone: Collection[str]) -> Acceptance:
+    """Return it without images of some names, and without what could be given back."""
+    kept = tuple(image for image in one.images if image.name not in gone)
+    return one._replace(images=kept, before=None)
+
+
+def as_state(one: Acceptance) -> dict[str, Any]:
+    """Return it as a model file holds it."""
+    before = one.before
+    state = {**one._asdict(), "images": [list(image) for image in one.images]}
+    if before is not None:
+        calibration = before.calibration and before.calibration._asdict()
+        state["before"] = {**before._asdict(), "calibration": calibration}
+    return state
 
 
 def now() -> str:

@@ -31,9 +31,11 @@ from adlib.estimators._acceptance import (
     AcceptedImage,
     Before,
     accepted_of,
+    as_state,
     check_accepted,
     now,
     patches_above,
+    without,
 )
 from adlib.estimators._aggregation import (
     Aggregation,
@@ -560,7 +562,7 @@ class PatchCore(AnomalyDetector):
 
     def _keep_accepted(self, gone: Collection[str] = ()) -> None:
         """Keep what was accepted, but for some images, as what cannot be undone."""
-        kept = [one.without(gone.__contains__) for one in self.accepted_]
+        kept = [without(one, gone) for one in self.accepted_]
         self.accepted_ = tuple(one for one in kept if one.images)
 
     def accept(
@@ -622,14 +624,14 @@ class PatchCore(AnomalyDetector):
         if limit is None:
             raise self._no_threshold()
         source = open_normal(X, None, owner, settings.pixel_format)
-        if digests and source.n_items not in (None, len(digests)):
-            rule = f"one for each of {source.n_items} images, or empty"
-            raise ValueError(refusal("sha256", owner, rule, f"{len(digests)}"))
         reading = embed(source, self._embedder(), settings, "Accepting", digests=True)
         images = Pass(reading, owner, strict=settings.on_error == "raise")
         found = patches_above(
             images, lambda rows: self._nearest(rows)[0], limit, self.grid_
         )
+        if digests and len(digests) != images.n_images:
+            rule = f"one for each of {images.n_images} images, or empty"
+            raise ValueError(refusal("sha256", owner, rule, f"{len(digests)}"))
         if not len(found.rows):
             rule = f"images of which a patch scores above {limit:.6g}"
             came = f"{len(images.names)} of which none does: they pass"
@@ -813,7 +815,7 @@ class PatchCore(AnomalyDetector):
         if self.search_recall_ is not None:
             state["search_recall"] = list(self.search_recall_)
         if self.accepted_:
-            state["accepted"] = [one.as_state() for one in self.accepted_]
+            state["accepted"] = [as_state(one) for one in self.accepted_]
         bank = self.memory_bank_
         tensors: dict[str, AnyArray | None] = {
             "bank.embeddings": bank.embeddings,
