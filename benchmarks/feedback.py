@@ -10,7 +10,8 @@ False-positive rate, missed defects and AUROC are of good images that are left, 
 pass that did not, since `adlib accept` would then write nothing. Once all images are as
 they were learned; once those of the line, of the threshold and of the test have more
 noise, as of another camera (the study's shift, mild). Means over the draws, and the
-range. Nothing was chosen from this table.
+range. Nothing was chosen from this table, but for ``--learned``: from 20 screws so
+little is learned that 19 of 20 defects are missed whatever is accepted.
 """
 
 from __future__ import annotations
@@ -37,7 +38,7 @@ def main() -> None:
     parser.add_argument("root", type=Path)
     parser.add_argument("--classes", nargs="+", default=["screw", "magnetic_tile"])
     parser.add_argument("--draws", type=int, default=3)
-    parser.add_argument("--learned", type=int, default=20)
+    parser.add_argument("--learned", type=int, default=60)
     arguments = parser.parse_args()
     found: dict[tuple[str, str, str], list[list[float]]] = {}
     for seed in range(arguments.draws):
