@@ -60,7 +60,7 @@ def test_it_says_what_the_monitor_says_of_parts_that_pass(results, rng):
     passed = scores[scores <= LIMIT]
     monitor = DriftMonitor(passed[:100])
     monitor.update(passed[100:])
-    state = ProductDrift("part").look(results)
+    state = ProductDrift("part", between=10_000).look(results)
     assert state.statistic == monitor.statistic
     assert state.n_parts == len(passed) - 100
     number = 1 + np.flatnonzero(scores <= LIMIT)[100 + monitor.alarmed_at]
@@ -118,7 +118,7 @@ def test_results_before_a_past_drift_can_be_left_out(results, rng):
 
 def test_memory_has_an_end_and_a_test_begins_anew(monkeypatch, rng):
     monkeypatch.setattr(_drift, "LONGEST", 50)
-    drift, reference = Drift(rng.normal(0, 1, 20)), None
+    drift, reference = Drift(rng.normal(0, 1, 20), 1000), None
     drift.update(rng.normal(0, 1, 70))
     reference = DriftMonitor(drift.reference)
     last = rng.normal(4, 1, 30)  # the second half of the second test
