@@ -42,14 +42,8 @@ SHOWN = ("text", "mermaid")  # languages of blocks that nothing is done with
 CODE_DIRECTIVES = ("{code}", "{code-block}", "{code-cell}", "{sourcecode}")
 COMPARED = doctest.ELLIPSIS | doctest.NORMALIZE_WHITESPACE
 RUN = (("fit",), ("score",), ("watch",), ("export",), ("forget",), ("info",))
-RUN = (
-    *RUN,
-    ("--version",),
-    ("--config",),
-    ("data", "verify"),
-    ("accept",),
-    ("monitor",),
-)
+RUN = (*RUN, ("--version",), ("--config",), ("data", "verify"), ("monitor",))
+RUN = (*RUN, ("accept",))
 PIP_OPTIONS = ("-d", "-e", "-w", "--find-links", "--no-index", "--no-deps")
 # By people who develop or deploy, and for formats that Pillow alone does not read.
 ALSO_INSTALLED = (
