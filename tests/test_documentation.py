@@ -43,6 +43,7 @@ CODE_DIRECTIVES = ("{code}", "{code-block}", "{code-cell}", "{sourcecode}")
 COMPARED = doctest.ELLIPSIS | doctest.NORMALIZE_WHITESPACE
 RUN = (("fit",), ("score",), ("watch",), ("export",), ("forget",), ("info",))
 RUN = (*RUN, ("--version",), ("--config",), ("data", "verify"), ("monitor",))
+RUN = (*RUN, ("accept",))
 PIP_OPTIONS = ("-d", "-e", "-w", "--find-links", "--no-index", "--no-deps")
 # By people who develop or deploy, and for formats that Pillow alone does not read.
 ALSO_INSTALLED = (

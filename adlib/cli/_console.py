@@ -15,7 +15,8 @@ DONE, FAILED, FOUND_ANOMALIES = 0, 1, 3  # typer ends with 2 on wrong usage
 OUTPUT_CLOSED = 141  # what shells report of a program whose reader has gone
 EXIT_CODES = (
     "Exit codes: 0 done, 1 failed, 2 wrong usage, 3 images anomalous or skipped "
-    "(score --fail-on-anomaly), 141 output closed early, as by head."
+    "(score --fail-on-anomaly), drift (monitor) or defects that would pass (accept), "
+    "141 output closed early, as by head."
 )
 
 # As in adlib.features, whose import loads torch.

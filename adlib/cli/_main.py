@@ -11,13 +11,14 @@ import warnings
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 from rich.table import Table
 from rich.text import Text
 
 from adlib._version import __version__
+from adlib.cli._accept import accept
 from adlib.cli._config import options_of
 from adlib.cli._console import (
     DONE,
@@ -35,6 +36,7 @@ from adlib.cli._demo import demo
 from adlib.cli._export import compared, export
 from adlib.cli._fit import fit
 from adlib.cli._forget import forget
+from adlib.cli._monitor import monitor
 from adlib.cli._pod import pod
 from adlib.cli._review import review
 from adlib.cli._score import score
@@ -43,6 +45,9 @@ from adlib.cli._study import study
 from adlib.cli._tune import tune
 from adlib.cli._watch import watch
 from adlib.exceptions import InputWarning
+
+if TYPE_CHECKING:
+    from adlib.estimators import AnomalyDetector
 
 
 def info(model_file: ModelFile) -> None:
@@ -75,7 +80,18 @@ def _of(model_file: Path) -> dict[str, str]:
         "learned from": f"{len(model.training_images_)} images",
         "patch grid": "{} x {}".format(*model.grid_),
         **model.describe(),
+        **_accepted(model),
         "parameters": _listed(model.get_params(deep=False)),
+    }
+
+
+def _accepted(model: AnomalyDetector) -> dict[str, str]:
+    """Return who accepted which images and when, one text for each time."""
+    return {
+        f"accepted {i}": f"by {one.by} at {one.when}, {one.n_entries:,} entries, into "
+        f"the model {one.model or 'of unknown SHA-256'}: "
+        + ", ".join(f"{name} (SHA-256 {sha256})" for name, sha256 in one.images)
+        for i, one in enumerate(getattr(model, "accepted_", ()), start=1)
     }
 
 
@@ -110,7 +126,19 @@ app = typer.Typer(
     rich_markup_mode=None,
     pretty_exceptions_enable=False,
 )
-for command in (fit, score, pod, tune, export, forget, info, demo, study):
+for command in (
+    fit,
+    score,
+    monitor,
+    accept,
+    pod,
+    tune,
+    export,
+    forget,
+    info,
+    demo,
+    study,
+):
     app.command(epilog=EXIT_CODES)(command)
 services: tuple[Callable[..., None], ...] = (watch, serve, review)
 for service in services:  # which may be configured by their environment

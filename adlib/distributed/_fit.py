@@ -338,6 +338,7 @@ class DaskEngine:
             "memory_bank_": bank,
             "covering_radius_": radius,
             "n_patches_": n_patches,
+            "accepted_": (),
             "search_recall_": detector._measure_recall(
                 bank, everything, kept, settings
             ),

@@ -1,6 +1,7 @@
 """The detectors, what they return, and the model file."""
 
 from adlib._inspection import Inspection
+from adlib.estimators._acceptance import Acceptance, AcceptedImage
 from adlib.estimators._aggregation import aggregate_maps
 from adlib.estimators._calibration import Calibration
 from adlib.estimators._detector import AnomalyDetector
@@ -16,6 +17,8 @@ from adlib.estimators._stage_times import stage_seconds
 from adlib.estimators._zones import Zones
 
 __all__ = [
+    "Acceptance",
+    "AcceptedImage",
     "AnomalyDetector",
     "Calibration",
     "Examination",

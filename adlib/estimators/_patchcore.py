@@ -5,7 +5,7 @@ from __future__ import annotations
 import copy
 import os
 import secrets
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Collection, Iterable, Iterator, Sequence
 from contextlib import AbstractContextManager, closing, nullcontext
 from numbers import Integral
 from typing import Any, Literal, Self, TypeAlias, get_args
@@ -25,6 +25,18 @@ from adlib._validation import (
     refusal,
 )
 from adlib._version import __version__
+from adlib.estimators._acceptance import (
+    LIMITS,
+    Acceptance,
+    AcceptedImage,
+    Before,
+    accepted_of,
+    as_state,
+    check_accepted,
+    now,
+    patches_above,
+    without,
+)
 from adlib.estimators._aggregation import (
     Aggregation,
     n_highest,
@@ -204,6 +216,8 @@ class PatchCore(AnomalyDetector):
         search_recall_: How well a FAISS ``search`` finds the nearest entries, a
             ``Recall``, measured by ``fit`` on up to 2,000 training patches that are not
             in the bank (their image may be); or None.
+        accepted_: What was accepted, an ``Acceptance`` for each call of ``accept`` that
+            was not undone; the model file keeps it.
 
     Other attributes are those of ``AnomalyDetector``.
 
@@ -240,6 +254,7 @@ class PatchCore(AnomalyDetector):
     n_patches_: int
     covering_radius_: float | None
     search_recall_: Recall | None
+    accepted_: tuple[Acceptance, ...] = ()
     _frozen = (*AnomalyDetector._frozen, "search")
     _aggregated_by = (*AnomalyDetector._aggregated_by, "n_neighbors")
 
@@ -453,6 +468,7 @@ class PatchCore(AnomalyDetector):
             self._replace_bank(bank, held.names, held.digests, all_skipped)
             self.n_patches_, self.covering_radius_ = held.n_patches, held.radius
             self.search_recall_ = recall
+            self._keep_accepted()
         return n_added, skipped
 
     def _take_in(
@@ -540,6 +556,154 @@ class PatchCore(AnomalyDetector):
             [one for one in skipped if one.name not in asked],
         )
         self.search_recall_ = None
+        away = {name for name, one in zip(images, gone, strict=True) if one} | asked
+        self._keep_accepted(away)
+        return self
+
+    def _keep_accepted(self, gone: Collection[str] = ()) -> None:
+        """Keep what was accepted, but for some images, as what cannot be undone."""
+        kept = [without(one, gone) for one in self.accepted_]
+        self.accepted_ = tuple(one for one in kept if one.images)
+
+    def accept(
+        self,
+        X: Images,
+        *,
+        by: str,
+        sha256: Sequence[str] = (),
+        model: str = "",
+    ) -> Self:
+        """Take into the memory bank why good images did not pass.
+
+        Of images that somebody has confirmed to be good, the patches whose score is
+        above the threshold become entries, and no others (above ``review_threshold_``,
+        where there is one). So these images pass from then on, and what looks like
+        those patches scores lower. What was accepted is kept in ``accepted_``.
+
+        No score rises, of whatever image. So the thresholds stay, and what they promise
+        of new good images still holds: at most the same share is above. Defects score
+        lower, too, those most that look like the patches. Score some that are known
+        before you use the model, as ``adlib accept`` does.
+
+        Args:
+            X: Images of good parts, as in ``fit``.
+            by: The name of who accepts them.
+            sha256: SHA-256 of their files, to be kept beside their names; or empty.
+            model: SHA-256 of the model's file, to be kept, too; or "".
+
+        Returns:
+            The estimator, with thresholds as they were; calibrate it with other good
+            images for lower ones. A failed call changes nothing.
+
+        Raises:
+            NotFittedError: ``fit`` was not called, or nothing has set a threshold.
+            ImageError: No image is usable.
+            TypeError: ``by``, ``sha256`` or ``model`` is no text.
+            ValueError: No patch is above the threshold; ``by`` is empty; ``sha256`` has
+                another length; or the aggregation is "reweighted" or the search not
+                "exact", with which scores may rise.
+
+        Note:
+            Entries are appended to the bank, whatever ``coreset`` says, and the images
+            to ``training_images_``, so that ``calibrate`` leaves them out.
+        """
+        self._check_fitted()
+        owner = f"{type(self).__name__}.accept"
+        digests = check_accepted(by, sha256, model, owner)
+        settings = self._ready()
+        for name, value, held in (
+            ("aggregation", self.aggregation, self.aggregation != "reweighted"),
+            ("search", self.search, self.search == "exact"),
+        ):
+            if not held:
+                rule = "one with which new entries raise no score"
+                remedy = "Use partial_fit and calibrate again."
+                raise ValueError(refusal(name, owner, rule, repr(value), remedy))
+        limit = self._threshold("review_threshold_")
+        limit = self._threshold() if limit is None else limit
+        if limit is None:
+            raise self._no_threshold()
+        source = open_normal(X, None, owner, settings.pixel_format)
+        reading = embed(source, self._embedder(), settings, "Accepting", digests=True)
+        images = Pass(reading, owner, strict=settings.on_error == "raise")
+        found = patches_above(
+            images, lambda rows: self._nearest(rows)[0], limit, self.grid_
+        )
+        if digests and len(digests) != images.n_images:
+            rule = f"one for each of {images.n_images} images, or empty"
+            raise ValueError(refusal("sha256", owner, rule, f"{len(digests)}"))
+        if not len(found.rows):
+            rule = f"images of which a patch scores above {limit:.6g}"
+            came = f"{len(images.names)} of which none does: they pass"
+            raise ValueError(refusal("X", owner, rule, came))
+        taken = tuple(
+            AcceptedImage(name, digests[position] if digests else "")
+            for name, position in zip(images.names, images.positions, strict=True)
+        )
+        radius = self.covering_radius_
+        before = Before(
+            len(self.training_images_),
+            len(self.memory_bank_),
+            self.n_patches_,
+            radius,
+            self.threshold_,
+            self.pixel_threshold_,
+            self.review_threshold_,
+            self.calibration_,
+        )
+        acceptance = Acceptance(by, now(), model, taken, len(found.rows), before)
+        bank = self.memory_bank_
+        origins = found.origins + np.array([before.n_images, 0, 0])
+        self.memory_bank_ = self._make_bank(
+            np.concatenate([bank.embeddings, found.rows]),
+            np.concatenate([self._origins(), origins]),
+            settings.device,
+        )
+        self.__dict__.update(
+            training_images_=[*self.training_images_, *images.names],
+            training_digests_=[*self.training_digests_, *images.digests],
+            skipped_=[*self.skipped_, *images.skipped],
+            n_patches_=self.n_patches_ + found.n_patches,
+            covering_radius_=None if radius is None else max(radius, found.farthest),
+            examination_=None,
+            accepted_=(*self.accepted_, acceptance),
+        )
+        warn_of_skipped(images.skipped)
+        return self
+
+    def undo_accept(self) -> Self:
+        """Undo the last ``accept``.
+
+        Returns:
+            The estimator, which scores bit for bit as before that call and has the
+            thresholds of before. A failed call changes nothing.
+
+        Raises:
+            NotFittedError: ``fit`` was not called.
+            ValueError: Nothing was accepted, or ``partial_fit`` or ``forget`` has
+                changed the memory bank since.
+        """
+        self._check_fitted()
+        settings, owner = self._ready(), f"{type(self).__name__}.undo_accept"
+        before = self.accepted_[-1].before if self.accepted_ else None
+        if before is None:
+            why = "nothing was accepted"
+            if self.accepted_:
+                why = "partial_fit or forget has changed the memory bank since"
+            raise ValueError(f"{owner} has nothing to undo: {why}.")
+        rows = self.memory_bank_.embeddings[: before.n_entries]
+        origins = self._origins()[: before.n_entries]
+        self.memory_bank_ = self._make_bank(rows, origins, settings.device)
+        self._take_over(before.calibration)
+        self.__dict__.update(
+            {f"{name}_": getattr(before, name) for name in LIMITS},
+            training_images_=self.training_images_[: before.n_images],
+            training_digests_=self.training_digests_[: before.n_images],
+            n_patches_=before.n_patches,
+            covering_radius_=before.covering_radius,
+            examination_=None,
+            accepted_=self.accepted_[:-1],
+        )
         return self
 
     def _replace_bank(
@@ -616,6 +780,18 @@ class PatchCore(AnomalyDetector):
             if recall.mean_exact > 0.0:
                 excess = 100 * (recall.mean_distance / recall.mean_exact - 1)
                 texts["search"] += f", distances {excess:.2g} % too long on average"
+        if self.accepted_:
+            last = self.accepted_[-1]
+            texts["accepted"] = (
+                f"accepted {sum(len(one.images) for one in self.accepted_)} images and "
+                f"{sum(one.n_entries for one in self.accepted_)} entries of them, last "
+                f"by {last.by} at {last.when}"
+            )
+            if last.before is not None and last.before.calibration == self.calibration_:
+                texts["accepted"] += (
+                    "; the threshold was set before: no score has risen since, so that "
+                    "rates are at most those stated"
+                )
         return texts
 
     def save(self, path: str | os.PathLike[str]) -> None:
@@ -638,6 +814,8 @@ class PatchCore(AnomalyDetector):
             state["covering_radius"] = self.covering_radius_
         if self.search_recall_ is not None:
             state["search_recall"] = list(self.search_recall_)
+        if self.accepted_:
+            state["accepted"] = [as_state(one) for one in self.accepted_]
         bank = self.memory_bank_
         tensors: dict[str, AnyArray | None] = {
             "bank.embeddings": bank.embeddings,
@@ -672,6 +850,7 @@ class PatchCore(AnomalyDetector):
             if n < 1 or not 0.0 <= share <= 1.0 or min(found, exact) < 0.0:
                 raise damaged("search_recall", "a count, a share and two distances")
             self.search_recall_ = Recall(int(n), share, found, exact)
+        self.accepted_ = accepted_of(state, len(self.training_images_), origins)
         index = None
         if self.search not in UNTRAINED:
             index = tensor_of(content, "bank.index", np.uint8, (None,))
@@ -768,6 +947,7 @@ class PatchCore(AnomalyDetector):
             "covering_radius_": radius,
             "n_patches_": n_patches,
             "search_recall_": self._measure_recall(bank, rows, kept, settings),
+            "accepted_": (),
         }
 
     @in_its_threads

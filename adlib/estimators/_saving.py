@@ -256,7 +256,7 @@ def restore_detector(
         )
     except (ValueError, WeightsError) as error:
         raise ModelFileError(f"The model file is damaged: {error}") from error
-    detector._take_over(_calibration_of(state))
+    detector._take_over(calibration_of(state))
     detector.threshold_, detector.pixel_threshold_ = thresholds[:2]
     detector.review_threshold_ = thresholds[2]
     detector.grid_, detector.zone_scales_ = (height, width), scales
@@ -349,7 +349,7 @@ def damaged(field: str, rule: str) -> ModelFileError:
     return ModelFileError(f"The model file is damaged: {field!r} must be {rule}.")
 
 
-def _calibration_of(state: Mapping[str, Any]) -> Calibration | None:
+def calibration_of(state: Mapping[str, Any]) -> Calibration | None:
     """Return how a threshold came about, where a file knows, or raise."""
     saved = state.get("calibration")
     if saved is None:

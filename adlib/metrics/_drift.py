@@ -99,7 +99,7 @@ class DriftMonitor:
         shapes = np.array([shape for bets in BETS.values() for shape in bets])
         self._a, self._b = shapes.T - 1
         self._scale = 1 / beta(*shapes.T)
-        self._bets = np.zeros(len(shapes))
+        self._bets = [0.0] * len(shapes)
         self.n_parts = 0
         self.alarmed_at: int | None = None
         self.direction: str | None = None
@@ -107,7 +107,7 @@ class DriftMonitor:
     @property
     def statistic(self) -> float:
         """The sum over the bets; 0 before the first score."""
-        return float(self._bets.sum())
+        return sum(self._bets)
 
     def update(self, scores: ArrayLike) -> Float64Array:
         """Take new scores in the order in which they came.
@@ -124,14 +124,17 @@ class DriftMonitor:
         """
         values = check_scores(scores, "scores", f"{type(self).__name__}.update")
         statistics = np.empty(len(values))
-        for i, score in enumerate(values.tolist()):
-            p_value = self._p_value(score)
-            worth = self._scale * p_value**self._a * (1 - p_value) ** self._b
-            self._bets = np.minimum((self._bets + 1 / len(worth)) * worth, MOST)
+        p_values = np.array([self._p_value(score) for score in values.tolist()])
+        p_values = p_values.reshape(-1, 1)
+        worth = self._scale * p_values**self._a * (1 - p_values) ** self._b
+        share = 1 / worth.shape[1]
+        for i, row in enumerate(worth.tolist()):
+            pairs = zip(self._bets, row, strict=True)
+            self._bets = [min((bet + share) * each, MOST) for bet, each in pairs]
             statistics[i] = self.statistic
             if statistics[i] >= self.limit and self.alarmed_at is None:
                 self.alarmed_at = self.n_parts
-                self.direction = self._names[int(self._bets.argmax())]
+                self.direction = self._names[int(np.argmax(self._bets))]
             self.n_parts += 1
         return statistics
 

@@ -18,6 +18,7 @@ from adlib.images import Source
 from adlib.images._pixels import PLAIN
 from adlib.images._sources import Item
 from adlib.serve._deliver import Courier, Notes, Say
+from adlib.serve._drift import Alarm, ProductDrift, reference_of
 from adlib.serve._folder import Folder, Key, Loaded
 from adlib.serve._model import ModelFile
 from adlib.serve._results import Results, result_of
@@ -79,6 +80,8 @@ class Watch:
         self._once = False
         self._told: set[str] = set()  # suffixes that are left out
         self._reported = 0
+        self._drift = ProductDrift(product, self._reference)
+        self._alarm: Alarm | None = None
         self._note_place = (product, folder, model.path)
 
     def run(self, *, once: bool = False) -> None:
@@ -267,6 +270,22 @@ class Watch:
             if owed:
                 text += f"; {courier.sink.name}: {owed} to deliver"
         self._say(f"{text}.")
+        self._tell_drift()
+
+    def _tell_drift(self) -> None:
+        """Say once that scores have drifted."""
+        try:
+            state = self._drift.look(self._results)
+        except sqlite3.OperationalError:
+            return  # the next report will
+        alarm = None if state is None else state.alarm
+        if state is not None and alarm is not None and alarm != self._alarm:
+            self._say(f"{self._product}: {state.line()}. See adlib monitor.")
+        self._alarm = alarm
+
+    def _reference(self, sha256: str) -> Sequence[float]:
+        now = self._model.now
+        return reference_of(now.model) if now.sha256 == sha256 else ()
 
 
 def _decoder(one: Loaded, broken: set[str]) -> Callable[[], object]:
