@@ -537,12 +537,17 @@ def test_demo_writes_a_page_and_says_where(tmp_path, monkeypatch, capsys):
     functional = [cell for cell in cells if cell.label == NORMAL]
     defective = [cell for cell in cells if cell.label == ANOMALOUS]
     monkeypatch.setattr(
-        "adlib.overlays._demo.elpv_samples", lambda kind: functional[:4] + defective[:3]
+        "adlib.overlays._demo.elpv_samples",
+        lambda kind: functional[:34] + defective[:3],
     )
+    shown = []
+    monkeypatch.setattr("adlib.cli._review.show_page", shown.append)
     page = tmp_path / "page"
-    assert main(["demo", "-o", str(page)]) == 0
+    assert main(["demo", "--serve", "-o", str(page)]) == 0
     told = capsys.readouterr()
+    assert shown == [page / "results.db"]
+    assert (page / "cells.png").is_file()
     assert (page / "index.html").is_file()
     assert str(page / "index.html") in told.out
     assert "image AUROC" in told.out
-    assert "Learning 2 functional mono cells" in told.err
+    assert "Learning 20 functional mono cells" in told.err
