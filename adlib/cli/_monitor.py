@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import json
 from collections.abc import Sequence
 from pathlib import Path
@@ -11,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 from rich.table import Table
 
-from adlib.cli._console import FOUND_ANOMALIES, is_exported, show, tell
+from adlib.cli._console import FOUND_ANOMALIES, show, tell
 
 if TYPE_CHECKING:
     from adlib.serve._confirmed import Share
@@ -47,7 +46,7 @@ def monitor(
         raise FileNotFoundError(f"There is no results database at {str(results)!r}.")
 
     from adlib.serve._confirmed import shares
-    from adlib.serve._drift import ProductDrift
+    from adlib.serve._drift import ProductDrift, reference_from
     from adlib.serve._results import Results
 
     found = []
@@ -60,7 +59,7 @@ def monitor(
                 f"--product must be one of the database ({known}); got {product!r}."
             )
         for name in sorted(files) if product is None else [product]:
-            reference = _reference_from(files[name])
+            reference = reference_from(files[name])
             drift = ProductDrift(name, reference, between=between, after=after)
             state = drift.look(database)
             if state is not None:
@@ -80,26 +79,6 @@ def monitor(
             tell.print("There are no results yet.")
     if any(state.alarm is not None for state, _ in found):
         raise typer.Exit(FOUND_ANOMALIES)
-
-
-def _reference_from(model_file: str | bytes) -> Any:
-    """Return what gives the calibration scores of a model, where its file is there."""
-    import os
-
-    file = Path(os.fsdecode(model_file))
-
-    def reference(sha256: str) -> Sequence[float]:
-        from adlib.serve._drift import reference_of
-
-        if is_exported(file) or not file.is_file():
-            return ()
-        if hashlib.sha256(file.read_bytes()).hexdigest() != sha256:
-            return ()
-        from adlib.estimators import load
-
-        return reference_of(load(file, device="cpu"))
-
-    return reference
 
 
 def _plain(state: State, found: Sequence[Share]) -> dict[str, Any]:

@@ -7,8 +7,13 @@ moves, and a false alarm is as rare as ``DriftMonitor`` states.
 
 from __future__ import annotations
 
+import hashlib
+import os
+import time
 from collections import deque
 from collections.abc import Callable, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
+from pathlib import Path
 from typing import Any, NamedTuple, TypeAlias
 
 import numpy as np
@@ -21,6 +26,7 @@ FIRST = 100  # parts that pass are the reference where the model has none
 LONGEST = 50_000  # parts, after which the test begins anew: its memory has an end
 WINDOWS = (100, 1000)  # last parts that quantiles are shown of
 QUANTILES = (0.5, 0.95)
+LINES_EVERY = 5.0  # seconds between two reads for the review page
 BETWEEN = 100_000  # parts between false alarms: of a day or more
 LAST_MODEL = "SELECT model FROM results WHERE product = ? ORDER BY number DESC LIMIT 1"
 PASSED = """SELECT number, judged_utc, score, coalesce(
@@ -52,6 +58,25 @@ def reference_of(model: Any) -> tuple[float, ...]:
     if before is not None and before.calibration == known:
         return ()
     return tuple(score for score in known.scores if score < limit)
+
+
+def reference_from(model_file: str | bytes) -> Callable[[str], Sequence[float]]:
+    """Return what gives the scores of the model whose SHA-256 it is asked for.
+
+    They are those of ``reference_of`` where ``model_file`` is that model, else none.
+    """
+    file = Path(os.fsdecode(model_file))
+
+    def reference(sha256: str) -> Sequence[float]:
+        if file.suffix == ".onnx" or not file.is_file():
+            return ()
+        if hashlib.sha256(file.read_bytes()).hexdigest() != sha256:
+            return ()
+        from adlib.estimators import load  # noqa: PLC0415 - which imports torch
+
+        return reference_of(load(file, device="cpu"))
+
+    return reference
 
 
 class Quantiles(NamedTuple):
@@ -289,3 +314,44 @@ class ProductDrift:
         elif at != before:
             number, when, *_ = kept[at - n_before]
             self._alarm = Alarm(number, when, self._drift.direction or "")
+
+
+class DriftLines:
+    """A line on the drift of each product, read in a thread: no page waits for it.
+
+    Args:
+        database: The results database.
+    """
+
+    def __init__(self, database: Path) -> None:
+        self._database = database
+        self._pool = ThreadPoolExecutor(1, "adlib-drift")
+        self._reading: Future[None] | None = None
+        self._read_at = 0.0
+        self._known: dict[str, ProductDrift] = {}
+        self._lines: dict[str, str] = {}
+
+    def __call__(self) -> dict[str, str]:
+        """Return what the last read found, by product; read again when it is time."""
+        now = time.monotonic()
+        if self._reading is None or (
+            self._reading.done() and now - self._read_at > LINES_EVERY
+        ):
+            self._read_at, self._reading = now, self._pool.submit(self._read)
+        return self._lines
+
+    def _read(self) -> None:
+        with Results(self._database) as results:
+            with results.transaction("DEFERRED") as db:
+                files = db.execute(
+                    "SELECT product, model_file FROM products"
+                ).fetchall()
+            lines = {}
+            for product, model_file in files:
+                if product not in self._known:
+                    reference = reference_from(model_file)
+                    self._known[product] = ProductDrift(product, reference)
+                state = self._known[product].look(results)
+                if state is not None:
+                    lines[product] = state.line()
+        self._lines = lines

@@ -27,6 +27,7 @@ from starlette.responses import HTMLResponse, RedirectResponse, Response
 from starlette.routing import Route
 
 from adlib.serve._cache import Cache
+from adlib.serve._drift import DriftLines
 from adlib.serve._examine import PHOTO, THUMBNAIL, Examiner, Place, Unavailable
 from adlib.serve._keys import Keys
 from adlib.serve._listen import LOCAL, keys_for, listening
@@ -554,7 +555,8 @@ def server(
     if cache is None:
         cache = user_cache_path("adlib", appauthor=False) / "review"
     examiner = Examiner(load or _load, Cache(cache), training)
-    app = Review(database, examiner, known).application()
+    drifts = DriftLines(database)
+    app = Review(database, examiner, known, drifts).application()
     return listening(app, host, port, headers=HEADERS, grace=GRACE)
 
 

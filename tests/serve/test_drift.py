@@ -14,7 +14,7 @@ from adlib.estimators import Calibration
 from adlib.metrics import DriftMonitor
 from adlib.serve import _drift, _watch
 from adlib.serve._confirmed import shares
-from adlib.serve._drift import Drift, ProductDrift, reference_of
+from adlib.serve._drift import Drift, DriftLines, ProductDrift, reference_of
 from adlib.serve._results import Result, Results
 from tests.serve.watching import Line, save
 
@@ -279,3 +279,17 @@ def test_watch_says_a_drift_once(tmp_path, rng, monkeypatch):
     assert told[0].startswith("part: drift: scores higher, seen at result 1")
     line.run()
     assert len([text for text in line.said if "drift" in text]) == 2  # a new start
+
+
+def test_the_lines_of_the_page_are_read_beside_it(results, rng, monkeypatch):
+    monkeypatch.setattr(_drift, "LINES_EVERY", 0.0)
+    results.add(rows(rng.normal(0, 1, 400)))
+    lines = DriftLines(results.path)
+    assert lines() == {}
+    lines._reading.result()
+    assert lines() == {"part": ProductDrift("part").look(results).line()}
+    lines._reading.result()
+    results.add(rows(np.full(200, LIMIT - 0.1), first=400))
+    lines()
+    lines._reading.result()
+    assert lines()["part"].startswith("drift: scores higher")

@@ -6,6 +6,7 @@ import hashlib
 import io
 import re
 import shutil
+import time
 from urllib.parse import urlencode
 
 import numpy as np
@@ -90,6 +91,14 @@ def test_a_version_of_a_picture_reaches_no_file(page):
         reply = page("GET", f"/results/1/{kind}?v=a-../../../../etc/passwd")
         assert reply.status == 404
         assert b"root:" not in reply.body
+
+
+def test_drift_is_said_above_the_list(page):
+    end = time.monotonic() + 30
+    while '<p class="drift">' not in (text := page.text("/")):
+        assert time.monotonic() < end
+        time.sleep(0.05)
+    assert "drift known: too few parts that pass" in text
 
 
 def test_another_host_is_refused(page):
