@@ -25,6 +25,7 @@ def test_the_defaults_are_the_studys():
         "illumination_ratio": 0.5,
         "blur": (3, 5),
         "noise": (0.01, 0.05),
+        "backend": "torchvision",
     }
 
 

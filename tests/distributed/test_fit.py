@@ -160,6 +160,7 @@ def test_a_killed_selection_goes_on_from_the_file_of_its_picks(
     assert not picks.exists()
 
 
+@pytest.mark.slow
 def test_the_picks_of_another_seed_are_refused(good, client, tmp_path):
     picks = tmp_path / "picks"
     with pytest.MonkeyPatch.context() as patch:

@@ -15,6 +15,7 @@ import adlib
 from adlib import PaDiM, PatchCore
 from adlib.features import Backbone, FeatureCache, Stage, use_feature_cache
 from adlib.features._grids import check_size, settings_of
+from tests.conftest import quick
 from tests.features.test_backbone import pixels
 from tests.features.test_runtimes import openvino_or_skip
 
@@ -213,7 +214,7 @@ def test_a_state_without_the_final_norm_is_read_as_it_was():
 
 
 @pytest.mark.parametrize("name", TWO)
-@pytest.mark.parametrize("kind", [PatchCore, PaDiM])
+@pytest.mark.parametrize("kind", quick([PatchCore, PaDiM], PaDiM))
 def test_a_detector_is_saved_with_its_size(kind, name, good, tmp_path):
     size = {"image_size": (64, 96), "progress": False, "device": "cpu"}
     model = kind(backbone=name, weights=None, stages=(3, 5), **size).fit(good)

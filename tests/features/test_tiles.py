@@ -104,7 +104,7 @@ def test_plans_fit_where_they_can(size):
     ("size", "name"),
     [
         ((416, 488), "tf_efficientnet_lite0"),
-        ((416, 488), "resnet18"),
+        pytest.param((416, 488), "resnet18", marks=pytest.mark.slow),
         pytest.param((501, 430), "tf_efficientnet_lite0", marks=pytest.mark.slow),
         pytest.param((501, 430), "resnet18", marks=pytest.mark.slow),
     ],

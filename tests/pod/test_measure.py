@@ -189,6 +189,7 @@ def test_what_cannot_be_measured_is_refused(judge, grained, change, error, fragm
         measure_pod(judge, grained, **change)
 
 
+@pytest.mark.slow
 def test_a_defect_whose_image_cannot_be_aligned_counts_as_missed(grained, monkeypatch):
     pytest.importorskip("cv2", reason="the extra align is not installed")
 

@@ -178,6 +178,7 @@ def test_images_are_found_where_they_were_moved_to(line):
     assert str(line / "there.png") in [one.name for one in record.images]
 
 
+@pytest.mark.slow
 def test_a_whole_stretch_sets_the_threshold(line, capsys):
     for seed in range(200, 206):
         Image.fromarray(texture(seed)).save(line / "in" / f"next {seed}.png")

@@ -29,6 +29,7 @@ def test_of_many_scores_it_is_the_laws_own_quantile(rate):
     assert factor == pytest.approx(stats.norm.isf(rate) / stats.norm.isf(0.25), 2e-3)
 
 
+@pytest.mark.slow
 @given(
     st.lists(st.floats(0.01, 100), min_size=4, max_size=40, unique=True),
     st.sampled_from([0.4, 0.1, 0.05]),
