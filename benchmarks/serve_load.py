@@ -7,8 +7,9 @@ a time, and all in one pass), then serves it in a process of its own and lets cl
 post the test images. Prints, for each number of clients, the images a second, as a
 share of what ``inspect`` does in one pass, the latency, refusals (429), and the memory
 of the service. Ends with an error where a score differs from ``inspect``'s, an answer
-is neither 200 nor 429, or the memory grows by more than ``--slack`` megabytes after the
-first number of clients. The clients run on the same machine, and take their share.
+is neither 200 nor 429, or the memory grows by more than ``--slack`` megabytes while a
+number of clients asks, after a quarter of the seconds more in which its batches come to
+their size. The clients run on the same machine, and take their share.
 """
 
 from __future__ import annotations
@@ -160,11 +161,11 @@ def main() -> None:
             load.run(2, 2.0)  # warm
             memory = psutil.Process(process.pid).memory_info
             print("clients  images/s  of inspect  p50 p95 p99 (ms)  429  MB")
-            flat = 0.0
             for n_clients in asked.clients:
+                load.run(n_clients, asked.seconds / 4)
+                flat = memory().rss / 1e6
                 done = load.run(n_clients, asked.seconds)
                 held = memory().rss / 1e6
-                flat = flat or held
                 print(
                     f"{n_clients:7} {done:9.1f} {100 * done / rate:10.0f}%  "
                     f"{quantiles(load.took)} {load.statuses[429]:4} {held:6.0f}",
