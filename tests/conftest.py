@@ -24,7 +24,7 @@ if TYPE_CHECKING:  # the process that hands out the tests waits for no torch
 
 
 # The files that take longest.
-LONGEST = ("test_distributions.py", "test_examples.py", "test_estimators_common.py")
+LONGEST = ("test_examples.py", "test_estimators_common.py")
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
