@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 from rich.table import Table
 
+from adlib._files import sha256_of
 from adlib.cli._console import (
     FOUND_ANOMALIES,
     Device,
@@ -79,8 +80,6 @@ def accept(
             "takes nothing in. Accept into the model that it came from, and export it."
         )
 
-    import hashlib
-
     from adlib.estimators import PatchCore, load
 
     loaded = load(model, device=device)
@@ -102,7 +101,7 @@ def accept(
     from adlib.serve._results import Results
 
     product = model.stem if product is None else product
-    sha256 = hashlib.sha256(model.read_bytes()).hexdigest()
+    sha256 = sha256_of(model)
     with Results(results) as database:
         change = accept_into(
             loaded,

@@ -7,10 +7,9 @@ from typing import Any
 
 import numpy as np
 import torch
-from torch.nn import functional as F
 
 from adlib._typing import AnyArray
-from adlib.datasets._shift import LIGHTS, light_field
+from adlib.datasets._shift import LIGHTS, blur_sigma, light_field, light_on
 from adlib.datasets._shift_settings import ShiftSettings
 from adlib.datasets._torch_dataset import applied
 
@@ -42,8 +41,7 @@ class LightGradient(albumentations.ImageOnlyTransform):  # type: ignore[misc]
 
     def apply(self, img: AnyArray, **drawn: Any) -> AnyArray:
         """Return a (height, width, channels) float32 image under the gradient."""
-        field = torch.from_numpy(drawn["field"])[None, None]
-        light = F.interpolate(field, img.shape[:2], mode="bilinear")[0, 0].numpy()
+        light = light_on(img.shape[:2], drawn["field"])[0].numpy()
         return np.asarray(img * light[..., None], dtype=np.float32)
 
     def get_params(self) -> dict[str, Any]:
@@ -92,8 +90,8 @@ def photometric(settings: ShiftSettings) -> list[Any]:
         )
     if settings.blur is not None:
         low, high = (int(side) for side in settings.blur)
-        deviations = tuple(0.3 * ((side - 1) * 0.5 - 1) + 0.8 for side in (low, high))
-        found.append(albumentations.GaussianBlur((low, high), deviations, **ALWAYS))
+        sigmas = blur_sigma(low), blur_sigma(high)
+        found.append(albumentations.GaussianBlur((low, high), sigmas, **ALWAYS))
     if settings.noise is not None:
         found.append(albumentations.GaussNoise(settings.noise, **ALWAYS))
     return found

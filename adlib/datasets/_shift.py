@@ -6,6 +6,7 @@ Images are (1 or 3, height, width) float32 in [0, 1], masks (1, height, width) u
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Literal, NamedTuple, TypeAlias, get_args
 
@@ -66,8 +67,7 @@ class Shift:
         if self.colour != (1.0, 1.0, 1.0):
             image = jitter_colours(image, *self.colour)
         if self.gradient is not None:
-            field = torch.from_numpy(light_field(*self.gradient))[None, None]
-            image = image * F.interpolate(field, image.shape[1:], mode="bilinear")[0]
+            image = image * light_on(image.shape[1:], light_field(*self.gradient))
         image = blur(image, self.blur)  # the lens comes behind the light,
         if self.noise:  # and the sensor behind the lens
             image = add_noise(image, self.noise, self.noise_seed)
@@ -273,6 +273,17 @@ def light_field(
     return np.asarray(field, dtype=np.float32)
 
 
+def light_on(size: Sequence[int], field: Float32Array) -> torch.Tensor:
+    """Return a gradient of ``light_field`` for an image, (1, height, width)."""
+    planes = torch.from_numpy(field)[None, None]
+    return F.interpolate(planes, tuple(size), mode="bilinear")[0]
+
+
+def blur_sigma(kernel: float) -> float:
+    """Return the standard deviation that OpenCV takes for a side of a kernel."""
+    return 0.3 * ((kernel - 1) * 0.5 - 1) + 0.8
+
+
 def blur(image: torch.Tensor, kernel: int) -> torch.Tensor:
     """Return an image blurred by a Gaussian kernel of an odd side in pixels.
 
@@ -280,7 +291,7 @@ def blur(image: torch.Tensor, kernel: int) -> torch.Tensor:
     """
     if kernel == 1:
         return image
-    sigma = 0.3 * ((kernel - 1) * 0.5 - 1) + 0.8
+    sigma = blur_sigma(kernel)
     kernel = min(kernel, *(2 * side - 1 for side in image.shape[1:]))  # it is mirrored
     blurred: torch.Tensor = vision.gaussian_blur(image, [kernel] * 2, [sigma] * 2)
     return blurred

@@ -15,7 +15,7 @@ import numpy as np
 import torch
 from PIL import Image
 
-from adlib._files import replacing
+from adlib._files import replacing, sha256_of
 from adlib._progress import ProgressBar
 from adlib._threads import available_threads
 from adlib._torch import lone_threads
@@ -196,7 +196,7 @@ def check_shifted_set(
             for file, recorded in digests.items():
                 if not file.is_file():
                     wrong.append(f"{file} is missing. Generate the set again.")
-                elif _digest(file) != recorded:
+                elif sha256_of(file) != recorded:
                     wrong.append(f"{file} was changed. Delete it and generate again.")
                 bar.advance()
             wrong += [
@@ -291,7 +291,7 @@ def _shift(job: _Job, transform: ShiftDomainTransform) -> dict[Path, str]:
                 Image.fromarray(np.ascontiguousarray(picture)).save(
                     temporary, format="PNG", compress_level=COMPRESSION
                 )
-    return {path: _digest(path) for path in files}
+    return {path: sha256_of(path) for path in files}
 
 
 def _drawn(
@@ -307,7 +307,3 @@ def _drawn(
         f"{job.source.image_path} in sight. Narrow rotation, crop and translation of "
         "the settings."
     )
-
-
-def _digest(path: Path) -> str:
-    return hashlib.sha256(path.read_bytes()).hexdigest()

@@ -5,7 +5,6 @@ The packaged ones make ``PatchCore().fit(X)`` work on a machine that reaches no 
 
 from __future__ import annotations
 
-import hashlib
 import os
 import re
 from importlib import import_module
@@ -15,6 +14,7 @@ from typing import NamedTuple
 import torch
 from safetensors.torch import load_file
 
+from adlib._files import sha256_of
 from adlib._validation import describe, refusal
 from adlib.exceptions import WeightsError
 
@@ -68,8 +68,7 @@ def weights_file(weights: str | os.PathLike[str]) -> Path:
         rule = f"a path, or a path, {HASH_MARK!r} and the 64 digits of its SHA-256"
         raise ValueError(refusal("weights", "Backbone", rule, describe(text)))
     try:
-        with Path(path).open("rb") as file:
-            found = hashlib.file_digest(file, "sha256").hexdigest()
+        found = sha256_of(path)
     except OSError as error:
         raise WeightsError(f"weights in {path!r} cannot be read: {error}") from error
     if found != stated.lower():

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import os
 import stat
 from importlib import import_module
@@ -141,6 +142,16 @@ def read_opened(
         ) from error
     except Exception as error:  # decoders raise many kinds on broken files
         raise _undecodable(name, error) from error
+
+
+def read_content(content: bytes, name: str) -> AnyArray:
+    """Return what ``read_image`` does, of the bytes of a file with a name.
+
+    Raises:
+        ImageError: As in ``read_image``.
+    """
+    load_plugin(os.path.splitext(name)[1].lower())  # noqa: PTH122 - of a name
+    return read_opened(io.BytesIO(content), name)
 
 
 def _undecodable(name: str, error: Exception) -> ImageError:

@@ -15,12 +15,12 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 import typst
-from jinja2 import Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup
 from pandas import DataFrame
 from PIL import Image
 
 from adlib._files import replacing
+from adlib._templates import templates
 from adlib.report import _figures
 from adlib.report._cited import MINUS, Cited, Table
 from adlib.report._sentences import Sentences, listed
@@ -113,14 +113,7 @@ class _Contents:
 
     def rendered(self, name: str, finalize: Callable[[Any], Any] | None = None) -> str:
         """Return a template with its contents."""
-        environment = Environment(
-            loader=PackageLoader("adlib.report"),
-            autoescape=True,
-            undefined=StrictUndefined,
-            trim_blocks=True,
-            lstrip_blocks=True,
-            finalize=finalize,
-        )
+        environment = templates("adlib.report", finalize)
         return environment.get_template(name).render(
             report=self,
             config=self.read("phase00/config.json"),

@@ -6,7 +6,6 @@ Of the labels of a result the last one counts; NULL in it takes back what was sa
 from __future__ import annotations
 
 import hashlib
-import io
 from collections.abc import Sequence
 from pathlib import Path
 from typing import NamedTuple, get_args
@@ -17,7 +16,7 @@ from adlib._inspection import Decision
 from adlib._typing import AnyArray
 from adlib.exceptions import ImageError
 from adlib.images import Source
-from adlib.images._decode import load_plugin, read_opened
+from adlib.images._decode import read_content
 from adlib.images._pixels import PLAIN
 from adlib.images._sources import Item
 from adlib.serve._results import Results, _read
@@ -60,8 +59,7 @@ class Confirmed(NamedTuple):
             raise ImageError(text) from None
         if hashlib.sha256(content).hexdigest() != self.sha256:
             raise ImageError(f"{self.path} has other bytes than when it was judged.")
-        load_plugin(self.path.suffix.lower())
-        return read_opened(io.BytesIO(content), str(self.path))
+        return read_content(content, str(self.path))
 
 
 def confirmed(results: Results, product: str) -> list[Confirmed]:

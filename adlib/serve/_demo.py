@@ -6,6 +6,7 @@ import hashlib
 import tempfile
 from pathlib import Path
 
+from adlib._files import sha256_of
 from adlib.overlays._demo import DemoResult
 from adlib.serve._cache import Cache
 from adlib.serve._examine import Examiner
@@ -38,7 +39,7 @@ def write_demo(result: DemoResult, folder: Path) -> tuple[Path, Path]:
     folder.mkdir(parents=True, exist_ok=True)
     file, database = folder / "demo.adlib", folder / "results.db"
     result.model.save(file)
-    sha256 = hashlib.sha256(file.read_bytes()).hexdigest()
+    sha256 = sha256_of(file)
     for name in ("results.db", "results.db-wal", "results.db-shm"):
         (folder / name).unlink(missing_ok=True)
     root = Path(result.paths[0]).parent

@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 import io
-from pathlib import PurePath
 
 import numpy as np
 from PIL import Image
 
 from adlib._typing import AnyArray, Float32Array
-from adlib.images._decode import load_plugin, read_opened
+from adlib.images._decode import read_content
 
 BRIGHTEST = 1.5  # times the pixel threshold: white, and full colour
 # Colours of a map from 0 to 1, dark to light so that they read without colour vision.
@@ -28,8 +27,7 @@ def decoded(content: bytes, name: str) -> AnyArray:
     Raises:
         ImageError: It cannot be decoded.
     """
-    load_plugin(PurePath(name).suffix.lower())
-    pixels = read_opened(io.BytesIO(content), name)
+    pixels = read_content(content, name)
     if pixels.dtype == np.uint8:
         return pixels
     shares = np.nan_to_num(pixels.astype(np.float32), posinf=0.0, neginf=0.0)

@@ -7,7 +7,6 @@ moves, and a false alarm is as rare as ``DriftMonitor`` states.
 
 from __future__ import annotations
 
-import hashlib
 import os
 import time
 from collections import deque
@@ -18,9 +17,11 @@ from typing import Any, NamedTuple, TypeAlias
 
 import numpy as np
 
+from adlib._files import sha256_of
 from adlib.metrics import DriftMonitor
 from adlib.metrics._drift import FEWEST
-from adlib.serve._results import Results
+from adlib.runtime._file import SUFFIX
+from adlib.serve._results import LABEL, Results
 
 FIRST = 100  # parts that pass are the reference where the model has none
 LONGEST = 50_000  # parts, after which the test begins anew: its memory has an end
@@ -29,10 +30,9 @@ QUANTILES = (0.5, 0.95)
 LINES_EVERY = 5.0  # seconds between two reads for the review page
 BETWEEN = 100_000  # parts between false alarms: of a day or more
 LAST_MODEL = "SELECT model FROM results WHERE product = ? ORDER BY number DESC LIMIT 1"
-PASSED = """SELECT number, judged_utc, score, coalesce(
-(SELECT defect FROM labels WHERE result = number ORDER BY label DESC LIMIT 1), 0)
+PASSED = f"""SELECT number, judged_utc, score, coalesce({LABEL}, 0)
 FROM results WHERE product = ? AND model = ? AND decision = 'PASS' AND number > ?
-ORDER BY number"""
+ORDER BY number"""  # noqa: S608 - a constant
 RECENT = """SELECT decision <> 'PASS' FROM results
 WHERE product = ? AND model = ? ORDER BY number DESC LIMIT ?"""
 N_PASSED = """SELECT count(*) FROM results
@@ -68,9 +68,7 @@ def reference_from(model_file: str | bytes) -> Callable[[str], Sequence[float]]:
     file = Path(os.fsdecode(model_file))
 
     def reference(sha256: str) -> Sequence[float]:
-        if file.suffix == ".onnx" or not file.is_file():
-            return ()
-        if hashlib.sha256(file.read_bytes()).hexdigest() != sha256:
+        if file.suffix == SUFFIX or not file.is_file() or sha256_of(file) != sha256:
             return ()
         from adlib.estimators import load  # noqa: PLC0415 - which imports torch
 

@@ -11,6 +11,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any, NamedTuple
 
+from adlib._files import sha256_of
 from adlib._typing import AnyArray
 from adlib.exceptions import ImageError
 from adlib.images import Source
@@ -166,9 +167,7 @@ class Examiner:
         try:
             key = Key.of(path.stat())
             if (path, key) not in self._hashes:
-                with path.open("rb") as file:
-                    sha256 = hashlib.file_digest(file, "sha256").hexdigest()
-                self._hashes[path, key] = sha256
+                self._hashes[path, key] = sha256_of(path)
                 while len(self._hashes) > MOST_HASHES:
                     self._hashes.popitem(last=False)
             return self._hashes[path, key]

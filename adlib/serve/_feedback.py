@@ -17,7 +17,7 @@ from typing import NamedTuple
 from adlib._inspection import Decision
 from adlib.estimators import PatchCore
 from adlib.serve._confirmed import Confirmed, confirmed, source_of
-from adlib.serve._results import Results
+from adlib.serve._results import LABEL, Results
 
 OWNER = "adlib accept"
 MOST_NAMED = 3
@@ -146,9 +146,8 @@ def _held_out(
     if holdout is None:
         return set()
     text = (
-        "SELECT number, sha256, (SELECT defect FROM labels WHERE result = number "
-        "ORDER BY label DESC LIMIT 1) FROM results WHERE product = ? AND error IS NULL "
-        "AND number BETWEEN ? AND ? ORDER BY number"
+        f"SELECT number, sha256, {LABEL} FROM results "  # noqa: S608 - a constant
+        "WHERE product = ? AND error IS NULL AND number BETWEEN ? AND ? ORDER BY number"
     )
     with results.transaction("DEFERRED") as db:
         rows = db.execute(text, (product, *holdout)).fetchall()

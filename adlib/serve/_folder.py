@@ -7,14 +7,13 @@ many mounts of containers, and would still need a look after each start.
 from __future__ import annotations
 
 import hashlib
-import io
 import os
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import NamedTuple
 
 from adlib._typing import AnyArray
-from adlib.images._decode import SUFFIXES, load_plugin, read_opened
+from adlib.images._decode import SUFFIXES, read_content
 from adlib.images._folders import SYSTEM_NAMES
 
 MOST_TRIES = 3  # of a file that cannot be read or decoded, each after twice the time
@@ -56,9 +55,7 @@ class Loaded(NamedTuple):
     def pixels(self) -> AnyArray:
         """Decode the bytes, or raise ImageError."""
         assert self.content is not None
-        suffix = os.path.splitext(self.file.path)[1].lower()  # noqa: PTH122 - of a name
-        load_plugin(suffix)
-        return read_opened(io.BytesIO(self.content), self.file.path)
+        return read_content(self.content, self.file.path)
 
 
 class Folder:

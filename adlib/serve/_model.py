@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import shutil
 import tempfile
 from collections.abc import Callable, Iterator
@@ -12,6 +11,7 @@ from typing import NamedTuple, Protocol, TypeVar
 
 import numpy as np
 
+from adlib._files import sha256_of
 from adlib._inspection import Inspection
 from adlib.images import Images
 from adlib.images._stream import OnError
@@ -115,8 +115,7 @@ def load_copy(path: Path, load: Callable[[Path], M]) -> tuple[M, str]:
     with tempfile.TemporaryDirectory(prefix="adlib-") as folder:
         copy = Path(folder, path.name)
         shutil.copyfile(path, copy)
-        with copy.open("rb") as file:
-            sha256 = hashlib.file_digest(file, "sha256").hexdigest()
+        sha256 = sha256_of(copy)
         model = load(copy)
         model.on_error = "skip"
         for _ in model.inspect(GREY):  # what compiles does so before it is in service

@@ -13,10 +13,11 @@ from adlib import runtime
 from adlib.estimators import AnomalyDetector, load
 from adlib.features import Backbone
 from adlib.runtime import ExportedModel
+from adlib.runtime._file import SUFFIX
 from adlib.serve._folder import Key
 from adlib.serve._model import load_copy
 
-SUFFIXES = (".adlib", ".onnx")  # of model files
+SUFFIXES = (".adlib", SUFFIX)  # of model files
 SECONDS = 2.0  # from one look at the folder to the next
 
 Inspector: TypeAlias = AnomalyDetector | ExportedModel
@@ -143,7 +144,7 @@ class Models:
         return Model(name, inspector, sha256, promise, loaded)
 
     def _read(self, path: Path) -> Inspector:
-        if path.suffix == ".onnx":
+        if path.suffix == SUFFIX:
             return runtime.load(path)
         model = load(path, device=self._device)
         model.progress = False

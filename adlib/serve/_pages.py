@@ -12,8 +12,8 @@ from typing import Any
 from urllib.parse import urlencode
 
 import numpy as np
-from jinja2 import Environment, PackageLoader, StrictUndefined
 
+from adlib._templates import templates
 from adlib.serve._examine import SHORT, Examiner, Place, State, Unavailable
 from adlib.serve._results import Result
 from adlib.serve._reviewed import Filter, Label, Row, Scores
@@ -169,14 +169,7 @@ def share(pair: tuple[int, int]) -> str:
 
 def renderer(links: Any) -> Callable[..., str]:
     """Return what renders a template by name with values, for some links."""
-    environment = Environment(
-        loader=PackageLoader("adlib.serve"),
-        autoescape=True,
-        undefined=StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
-        finalize=visible,
-    )
+    environment = templates("adlib.serve", visible)
     environment.filters.update(
         local_time=local_time, verdict=verdict, number=number, share=share
     )

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import errno
-import hashlib
 import os
 import shutil
 from collections.abc import Iterator
@@ -11,6 +10,7 @@ from itertools import count
 from pathlib import Path
 from typing import Literal
 
+from adlib._files import sha256_of
 from adlib.serve._deliver import Refused
 from adlib.serve._results import Result, Results
 
@@ -154,8 +154,7 @@ def _is_judged(path: Path, result: Result) -> bool:
         return False
     if result.sha256 is None:  # it could not be read
         return found.st_mtime_ns == result.mtime_ns
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest() == result.sha256
+    return sha256_of(path) == result.sha256
 
 
 def _give_back(held: Path, source: Path, result: Result) -> None:

@@ -117,6 +117,8 @@ class Result(NamedTuple):
         return {**self._asdict(), "regions": json.loads(self.regions)}
 
 
+# What people last said of the result ``number``: 1 a defect, 0 good, NULL nothing.
+LABEL = "(SELECT defect FROM labels WHERE result = number ORDER BY label DESC LIMIT 1)"
 COLUMNS = ", ".join(Result._fields)
 INSERT = (
     f"INSERT INTO results ({COLUMNS}) VALUES ({', '.join('?' * len(Result._fields))}) "  # noqa: S608 - names of fields alone

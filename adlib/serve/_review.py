@@ -26,6 +26,7 @@ from starlette.requests import Request
 from starlette.responses import HTMLResponse, RedirectResponse, Response
 from starlette.routing import Route
 
+from adlib.runtime._file import SUFFIX
 from adlib.serve._cache import Cache
 from adlib.serve._drift import DriftLines
 from adlib.serve._examine import PHOTO, THUMBNAIL, Examiner, Place, Unavailable
@@ -562,7 +563,7 @@ def server(
 
 def _load(path: Path) -> Model:
     """Load a model; torch is imported now, not when the server starts."""
-    if path.suffix == ".onnx":
+    if path.suffix == SUFFIX:
         from adlib import runtime  # noqa: PLC0415
 
         return runtime.load(path)

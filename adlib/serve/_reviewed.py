@@ -10,11 +10,10 @@ from typing import Any, Literal, NamedTuple, TypeAlias
 import numpy as np
 
 from adlib._typing import Float64Array, Int64Array
-from adlib.serve._results import COLUMNS, Result, Results, _read, _stored
+from adlib.serve._results import COLUMNS, LABEL, Result, Results, _read, _stored
 
 N_BINS = 240  # of a histogram
 LATEST = "label IN (SELECT max(label) FROM labels GROUP BY result)"
-LABEL = "(SELECT defect FROM labels WHERE result = number ORDER BY label DESC LIMIT 1)"
 LABELS = {  # what a filter of labels asks; the first part names those that can be it
     "none": [f"{LABEL} IS NULL"],
     "good": ["number IN (SELECT result FROM labels)", f"{LABEL} = 0"],
