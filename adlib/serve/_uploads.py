@@ -9,6 +9,7 @@ from functools import partial
 from typing import NamedTuple
 
 from fastapi import HTTPException, Request
+from python_multipart.exceptions import FormParserError
 from starlette.datastructures import UploadFile
 from starlette.formparsers import MultiPartException, MultiPartParser
 
@@ -133,6 +134,8 @@ async def _files(
         form = await parser.parse()
     except MultiPartException as error:
         raise HTTPException(400, error.message) from None
+    except FormParserError as error:  # which Starlette 1.3 lets through
+        raise HTTPException(400, str(error)) from None
     found = []
     for number, (_, file) in enumerate(form.multi_items(), 1):
         if isinstance(file, UploadFile):
