@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import os
 import stat
+import sys
 import tempfile
 import warnings
 from collections.abc import Callable
@@ -91,6 +92,8 @@ def _private_folder() -> Path | None:
 
     Its content is executed, so a folder that another user made first is not used.
     """
+    if sys.platform == "win32":  # which has no user numbers
+        return None
     try:
         folder = Path(tempfile.gettempdir()) / f"adlib-numba-{os.geteuid()}"
         if folder.parent == Path.cwd():  # where Python looks last
@@ -98,7 +101,7 @@ def _private_folder() -> Path | None:
         with suppress(FileExistsError):
             folder.mkdir(mode=0o700)
         found, above = folder.lstat(), folder.parent.stat()
-    except (OSError, AttributeError):  # AttributeError: Windows has no user numbers
+    except OSError:
         return None
     own = stat.S_ISDIR(found.st_mode) and found.st_uid == os.geteuid()
     # Where others may rename what they do not own, the folder could be exchanged.

@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import os
 import secrets
+import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -24,13 +25,13 @@ def replacing(path: str | os.PathLike[str]) -> Iterator[Path]:
     try:
         yield temporary
         temporary.chmod(permissions)  # a writer may have put its own file there
-        _flush(temporary)
+        flush(temporary)
         temporary.replace(target)
     except BaseException:
         temporary.unlink(missing_ok=True)
         raise
-    if os.name == "posix":  # elsewhere a folder cannot be opened
-        _flush(target.parent)
+    if sys.platform != "win32":  # elsewhere a folder cannot be opened
+        flush(target.parent)
 
 
 def check_replaceable(path: str | os.PathLike[str]) -> None:
@@ -56,8 +57,8 @@ def _begin(path: str | os.PathLike[str]) -> tuple[Path, Path]:
     return target, temporary
 
 
-def _flush(path: Path) -> None:
-    """Force a file, or a folder's entries, onto the disk."""
+def flush(path: Path) -> None:
+    """Force a file, or on POSIX a folder's entries, onto the disk."""
     descriptor = os.open(path, os.O_RDONLY if path.is_dir() else os.O_RDWR)
     try:
         os.fsync(descriptor)

@@ -5,14 +5,10 @@ Those of the process itself too (``ulimit -v`` and ``-d``, as clusters set them)
 
 from __future__ import annotations
 
+import sys
 from pathlib import Path
 
 import psutil
-
-try:
-    import resource
-except ImportError:  # Windows has no such limits
-    resource = None  # type: ignore[assignment]
 
 # Of control groups, version 2 and 1: the limit, what is taken, and what of that is a
 # cache of files that the kernel gives back when asked.
@@ -29,7 +25,7 @@ def available_memory(
     """Return the bytes that can be taken before the machine or a limit has no more."""
     free = [int(psutil.virtual_memory().available), *_own_rooms()]
     try:
-        lines = own.read_text().splitlines()
+        lines = own.read_text(encoding="utf-8").splitlines()
     except OSError:  # not Linux
         return max(0, min(free))
     for line in lines:
@@ -58,6 +54,10 @@ def _own_rooms() -> list[int]:
 
 
 def _left_of(limit: str, used: str) -> int | None:
+    if sys.platform == "win32":  # which has no such limits
+        return None
+    import resource  # noqa: PLC0415 - not there
+
     taken = psutil.Process().memory_info()
     if not (hasattr(resource, limit) and hasattr(taken, used)):
         return None

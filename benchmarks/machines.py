@@ -169,7 +169,7 @@ def child(address, listed, picks):
     from adlib import distributed
 
     with Client(address) as client:
-        paths = json.loads(Path(listed).read_text())
+        paths = json.loads(Path(listed).read_text(encoding="utf-8"))
         distributed.fit(PatchCore(progress=False), paths, client, picks=picks)
 
 

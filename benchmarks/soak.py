@@ -21,7 +21,7 @@ from adlib import PaDiM, PatchCore
 
 def held_megabytes() -> float:
     """Return the memory that this process holds now (Linux)."""
-    status = Path("/proc/self/status").read_text()
+    status = Path("/proc/self/status").read_text(encoding="utf-8")
     line = next(line for line in status.splitlines() if line.startswith("VmRSS"))
     return int(line.split()[1]) / 1024
 

@@ -147,7 +147,7 @@ def run(page: Path) -> None:
             run_commands(block, where)
         elif block.language == "toml":  # its first line names the file
             Path(block.code.partition("\n")[0].removeprefix("# ")).write_text(
-                block.code
+                block.code, encoding="utf-8"
             )
         elif block.language == "yaml":  # all YAML there is configures the study
             Config.from_dict(yaml.safe_load(block.code), where)

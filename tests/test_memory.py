@@ -5,7 +5,7 @@ from __future__ import annotations
 import psutil
 import pytest
 
-from adlib._memory import available_memory, free_addresses, resource
+from adlib._memory import available_memory, free_addresses
 
 
 def group(folder, names, limit, taken, cached, key):
@@ -45,9 +45,9 @@ def test_limits_of_the_first_version_count(tmp_path):
     assert available_memory(own, tmp_path) == 1_500
 
 
-@pytest.mark.skipif(resource is None, reason="Windows has no such limits")
 @pytest.mark.parametrize("name", ["RLIMIT_AS", "RLIMIT_DATA"])
 def test_limits_of_the_process_count(tmp_path, monkeypatch, name):
+    resource = pytest.importorskip("resource", reason="Windows has no such limits")
     free = available_memory(tmp_path / "none", tmp_path)
     taken = psutil.Process().memory_info()
     used = {"RLIMIT_AS": taken.vms, "RLIMIT_DATA": taken.data}[name]

@@ -20,7 +20,7 @@ Disk = namedtuple("Disk", "mountpoint fstype")
 
 def n_open(folder):
     """Return how many files of a folder this process has mapped."""
-    return MAPS.read_text().count(str(folder))
+    return MAPS.read_text(encoding="utf-8").count(str(folder))
 
 
 @pytest.mark.parametrize("in_memory", [True, False])

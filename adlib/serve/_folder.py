@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import hashlib
 import os
+import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import NamedTuple
@@ -31,7 +32,7 @@ class Key(NamedTuple):
     @classmethod
     def of(cls, stat: os.stat_result) -> Key:
         """Take it from what the system says; Windows has no inodes in listings."""
-        inode = stat.st_ino if os.name == "posix" else 0
+        inode = stat.st_ino if sys.platform != "win32" else 0
         return cls(stat.st_size, stat.st_mtime_ns, inode)
 
 

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import hashlib
 import hmac
-import os
 import re
 import secrets
+import sys
 from pathlib import Path
 
 from adlib._files import replacing
@@ -88,7 +88,7 @@ def add_key(path: Path, name: str) -> str:
     is_new = not path.exists()
     with replacing(path) as temporary:
         temporary.write_text(f"{text}{name} {_hash(key)}\n", encoding="utf-8")
-    if is_new and os.name == "posix":
+    if is_new and sys.platform != "win32":
         path.chmod(0o600)
     return key
 

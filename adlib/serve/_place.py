@@ -10,7 +10,7 @@ from itertools import count
 from pathlib import Path
 from typing import Literal
 
-from adlib._files import sha256_of
+from adlib._files import flush, sha256_of
 from adlib.serve._deliver import Refused
 from adlib.serve._results import Result, Results
 
@@ -127,8 +127,7 @@ def _link_or_copy(source: Path, path: Path, *, copy: bool) -> None:
         raise FileExistsError(path)
     part = _part_of(path)
     shutil.copy2(source, part)
-    with part.open("rb") as file:
-        os.fsync(file.fileno())
+    flush(part)
     try:
         os.link(part, path)
     except FileExistsError:

@@ -186,7 +186,8 @@ def environment() -> dict[str, str]:
 
     # Python's own call often lacks the processor's name on Linux.
     cpus = Path("/proc/cpuinfo")
-    named = re.search(r"model name\s*: (.+)", cpus.read_text() if cpus.exists() else "")
+    text = cpus.read_text(encoding="utf-8") if cpus.exists() else ""
+    named = re.search(r"model name\s*: (.+)", text)
     return {
         "python": platform.python_version(),
         "system": platform.platform(),

@@ -30,7 +30,7 @@ def main() -> None:
 
 def _processor() -> str:
     """Return the processor's name and the units that matter here."""
-    text = Path("/proc/cpuinfo").read_text()
+    text = Path("/proc/cpuinfo").read_text(encoding="utf-8")
     lines = dict(line.split("\t", 1) for line in text.splitlines() if "\t" in line)
     name = lines["model name"].strip("\t: ")
     flags = lines["flags"].split()

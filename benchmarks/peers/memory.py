@@ -36,12 +36,13 @@ def measure(data: Path) -> list[dict]:
 
 
 def _kilobytes(key: str) -> int:
-    return int(re.search(rf"{key}:\s+(\d+)", STATUS.read_text())[1])
+    return int(re.search(rf"{key}:\s+(\d+)", STATUS.read_text(encoding="utf-8"))[1])
 
 
 def above_idle(work) -> float:
     """Return the peak of some work above what the process takes before it, in MiB."""
-    Path("/proc/self/clear_refs").write_text("5")  # forget the peak so far
+    refs = Path("/proc/self/clear_refs")
+    refs.write_text("5", encoding="utf-8")  # forget the peak so far
     idle = _kilobytes("VmRSS")
     work()
     return (_kilobytes("VmHWM") - idle) / 1024

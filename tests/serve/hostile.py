@@ -182,7 +182,7 @@ def attack(n_uploads: int, seed: int, slack: float) -> Counter[str]:
 
 def peak(process: int) -> float:
     """Return the most megabytes that a process of Linux has had so far."""
-    status = Path(f"/proc/{process}/status").read_text()
+    status = Path(f"/proc/{process}/status").read_text(encoding="utf-8")
     return int(status.partition("VmHWM:")[2].split()[0]) / 1000
 
 
