@@ -14,6 +14,7 @@ from adlib.study import set_seed
 from adlib.study._interpretation import distance_shares, project, sample_patches
 from adlib.study._phase import Phase
 from adlib.study._predictions import paths_of
+from adlib.study._reduction import reduce_features, without_a_stage
 from adlib.study._tables import as_text
 
 phase = Phase.start(__doc__, __file__)
@@ -34,6 +35,20 @@ kinds = ["distance_share_normal", "distance_share_anomalous"]
 title = "What the highest patches' distances are made of"
 figure = metric_figure(layers, kinds, title, hue="setting", kind="bar")
 save_figure(figure, phase.folder / "stage_shares.png")
+
+# %%
+# What is lost without a stage: bank and patches leave its features out, no more.
+
+tables = [
+    reduce_features(models[n], split.test, without_a_stage(models[n]), **option)
+    for n, split in splits.items()
+]
+found = phase.write("stages_left_out", *tables)
+print(as_text(found))
+title = "PatchCore without the features of a stage"
+found = found[found["versus"] == ""]
+figure = metric_figure(found, "auroc", title, x="setting", hue="class")
+save_figure(figure, phase.folder / "stages_left_out.png")
 
 # %%
 # Pictures of each class: what the stages respond to; patches in a plane, by t-SNE and

@@ -43,7 +43,7 @@ def distance_shares(model: PatchCore, samples: Sequence[Sample]) -> pd.DataFrame
     stride 8") and of the features that carry most ("feature 17"). Images whose highest
     patch is itself in the bank, at a distance of 0, are left out.
     """
-    slices = _stage_slices(model)
+    slices = stage_slices(model)
     parts: dict[str, list[Float64Array]] = {"normal": [], "anomalous": []}
     for sample, queries, found in looked_up(model, samples):
         worst = int(found.distances[:, 0].argmax())
@@ -73,7 +73,7 @@ def stage_maps(
     and its part in the patches' distance to their nearest entries, on the patch grid;
     the squares of these add up to the squared distance.
     """
-    slices = _stage_slices(model)
+    slices = stage_slices(model)
     side = model.image_size
     size = (side, side) if isinstance(side, int) else (side[0], side[1])
     source = open_source([sample.image_path], "stage_maps")
@@ -153,7 +153,7 @@ def project(
     return np.asarray(reducer.fit_transform(embeddings), np.float64)
 
 
-def _stage_slices(model: PatchCore) -> dict[str, slice]:
+def stage_slices(model: PatchCore) -> dict[str, slice]:
     """Return which features each stage gives, or raise where they are mixed."""
     if model.embedding == "paper":
         raise ValueError(
