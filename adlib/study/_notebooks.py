@@ -6,11 +6,14 @@ phase, and takes of the others those that ``NOTEBOOKS`` names.
 
 from __future__ import annotations
 
+import io
 import re
 from collections.abc import Mapping, Sequence
 from importlib import import_module
 from pathlib import Path
 from typing import Any, NamedTuple
+
+from PIL import Image
 
 from adlib._files import replacing
 
@@ -43,8 +46,8 @@ size = phase.config.backbone.image_size
 val = next(iter(splits.values())).val
 paths, masks = [one.image_path for one in val], [one.mask_path for one in val]
 data = MVTecDataset(paths, masks, get_clean_transforms(size), "val")
-image, mask, label, path = data[-1]
-print(image.shape, mask.shape, label, path)
+image, mask, label, path = next(entry for entry in data if entry[2])
+print(image.shape, mask.shape, f"{mask.sum()} pixels of defects", label, path)
 """
 MODEL = [
     ("The last model: what it learned, and its threshold.", "model"),
@@ -72,7 +75,8 @@ show_pictures({outputs!r})
 STARTED = """\
 A notebook of adlib's study, made from its scripts. It needs those before it. Restart
 the kernel to run it again."""
-WIDEST = 900  # pixels at which a picture is shown
+SHOWN_AT = 110 / 250  # so that letters are as large as the text's
+KEPT_AT = 1.5 * SHOWN_AT  # pixels of what a notebook keeps, of the picture's
 _shown: dict[Path, int] = {}
 
 
@@ -88,7 +92,7 @@ def script_cells(script: str) -> list[ScriptCell]:
     first, *others = re.split(r"^# %%.*\n", script, flags=re.MULTILINE)
     _, text, code = first.split('"""', 2)
     title, _, rest = text.partition("\n")
-    cells = [ScriptCell(f"# {title}\n{rest}".strip(), code.strip())]
+    cells = [ScriptCell(f"## {title}\n{rest}".strip(), code.strip())]
     for part in others:
         lines = part.splitlines()
         n_text = next(i for i, line in enumerate(lines) if not line.startswith("#"))
@@ -112,7 +116,8 @@ def write_notebooks(
     written = []
     for name, parts in NOTEBOOKS.items():
         start = START.format(config=str(config), outputs=str(outputs))
-        cells = [ScriptCell(STARTED, start)]
+        title = f"# {name[:2]} {name[3:].replace('_', ' ').capitalize()}"
+        cells = [ScriptCell(f"{title}\n\n{STARTED}", start)]
         for stem, chosen in parts.items():
             first, *others = cells_of[stem]
             named = f'__file__ = "{stem}.py"  # as results say which phase they are of'
@@ -171,16 +176,18 @@ def library(name: str) -> Any:
 
 
 def show_pictures(outputs: str) -> None:
-    """Show, below each cell of this notebook, the pictures that it wrote."""
+    """Show, below each cell of this notebook, the pictures that it wrote, smaller."""
     ipython = library("IPython")
 
     def show(*_: Any) -> None:
         for path in new_pictures(Path(outputs), _shown):
-            with library("PIL.Image").open(path) as image:
-                width = min(image.width, WIDEST)
-            alt = path.relative_to(outputs).with_suffix("").as_posix()
-            shown = ipython.display.Image(filename=path, width=width, alt=alt)
-            ipython.display.display(shown)
+            file, alt = io.BytesIO(), path.relative_to(outputs).with_suffix("")
+            with Image.open(path) as image:
+                width = round(SHOWN_AT * image.width)
+                kept = round(KEPT_AT * image.width), round(KEPT_AT * image.height)
+                image.convert("RGB").resize(kept).save(file, "JPEG", quality=85)
+            shown = {"format": "jpeg", "width": width, "alt": alt.as_posix()}
+            ipython.display.display(ipython.display.Image(file.getvalue(), **shown))
 
     new_pictures(Path(outputs), _shown)
     ipython.get_ipython().events.register("post_run_cell", show)
