@@ -52,8 +52,8 @@ print(image.shape, mask.shape, f"{mask.sum()} pixels of defects", label, path)
 MODEL = [
     ("The last model: what it learned, and its threshold.", "model"),
     (
-        "What it says of one validation image.",
-        "next(model.inspect([split.val[-1].image_path]))",
+        "What it says of one defect of the validation images.",
+        "next(model.inspect([max(split.val, key=lambda one: one.label).image_path]))",
     ),
 ]
 # What a notebook shows beyond its scripts, as (text, code) of cells.
@@ -154,7 +154,7 @@ def execute(notebook: Path, target: Path, output: Path) -> str | None:
     failed = None
     try:
         with output.open("wb") as file:
-            client.execute(stderr=file)
+            client.execute(stderr=file, cleanup_kc=True)  # the kernel ends here
     except nbclient.exceptions.CellExecutionError as error:
         failed = f"{error.ename}: {error.evalue}"
     except nbclient.exceptions.DeadKernelError:
