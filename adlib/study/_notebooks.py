@@ -116,8 +116,7 @@ def write_notebooks(
     written = []
     for name, parts in NOTEBOOKS.items():
         start = START.format(config=str(config), outputs=str(outputs))
-        title = f"# {name[:2]} {name[3:].replace('_', ' ').capitalize()}"
-        cells = [ScriptCell(f"{title}\n\n{STARTED}", start)]
+        cells = [ScriptCell(f"# {name}\n\n{STARTED}", start)]
         for stem, chosen in parts.items():
             first, *others = cells_of[stem]
             named = f'__file__ = "{stem}.py"  # as results say which phase they are of'

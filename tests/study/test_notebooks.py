@@ -202,16 +202,16 @@ def tiny(tmp_path):
     parts = {"train/good": 10, "test/good": 4, "test/crack": 4, "test/hole": 4}
     for name in ("brick", "grass"):
         for part, n_images in parts.items():
-            kind = part.partition("/")[2]
-            masks = root / name / "ground_truth" / kind
+            images = sorted((whole / name / part).glob("*.png"))[:n_images]
             (root / name / part).mkdir(parents=True)
-            masks.mkdir(parents=True)
-            for image in sorted((whole / name / part).glob("*.png"))[:n_images]:
+            for image in images:
                 shutil.copy(image, root / name / part)
-                if kind != "good":
-                    mask = f"{name}/ground_truth/{kind}/{image.stem}_mask.png"
-                    shutil.copy(whole / mask, masks)
-        (root / name / "ground_truth/good").rmdir()
+            if "good" not in part:
+                masks = f"{name}/ground_truth/{images[0].parent.name}"
+                (root / masks).mkdir(parents=True)
+                for image in images:
+                    mask = whole / masks / f"{image.stem}_mask.png"
+                    shutil.copy(mask, root / masks)
     return root
 
 
