@@ -27,7 +27,10 @@ from adlib.study._notebooks import (
 )
 from adlib.study._run_study import phase_scripts
 
-CELLS = {path.stem: script_cells(path.read_text()) for path in phase_scripts()}
+CELLS = {
+    path.stem: script_cells(path.read_text(encoding="utf-8"))
+    for path in phase_scripts()
+}
 TIMED = "seconds|megabytes"  # model files hold the paths of their images
 STARTUP = """
 from functools import partial
@@ -59,7 +62,7 @@ def test_ten_notebooks_hold_every_cell_of_the_scripts_once():
 def test_cells_hold_all_the_code_and_all_the_words(script):
     cells = CELLS[script.stem]
     joined = ast.parse("\n".join(cell.code for cell in cells))
-    whole = ast.parse(script.read_text())
+    whole = ast.parse(script.read_text(encoding="utf-8"))
     assert ast.dump(joined) == ast.dump(ast.Module(whole.body[1:], []))
     title = ast.get_docstring(whole).partition("\n")[0]
     assert cells[0].text.startswith(f"## {title}")
