@@ -9,10 +9,14 @@ from typing import Any, Literal, NamedTuple, TypeAlias
 
 import numpy as np
 
+from adlib._html import BLUE, OLIVE, ORANGE, card, or_nothing, picture
 from adlib._typing import Float32Array
 from adlib.images._pixels import resize
+from adlib.images._thumbnail import glowing, thumbnail
 
 Decision: TypeAlias = Literal["PASS", "REVIEW", "FAIL"]
+COLOURS: dict[Decision, str] = {"PASS": BLUE, "REVIEW": OLIVE, "FAIL": ORANGE}
+VERDICTS = {1: "+1, normal", -1: "-1, anomalous"}
 
 
 def stretched(anomaly_map: Float32Array, size: tuple[int, int] | None) -> Float32Array:
@@ -93,6 +97,72 @@ class Inspection(Short):
         if self.map is None:
             raise ValueError(f"There is no map of a skipped image: {self.error}")
         return stretched(self.map, self.size)
+
+    @or_nothing
+    def _repr_html_(self) -> str:
+        """Return what a notebook shows: the image, its map over it, and the numbers."""
+        rows: dict[str, str] = {}
+        if self.error is not None:
+            rows["skipped"] = self.error
+        else:
+            rows["score"] = f"{self.score:.6g}"
+        if self.threshold_ratio:
+            limit, ratio = self.score / self.threshold_ratio, self.threshold_ratio
+            rows["threshold"] = f"{limit:.6g} (the score is {ratio:.3g} times that)"
+        if self.verdict is not None:
+            rows["verdict"] = VERDICTS[self.verdict]
+        if self.p_value is not None:
+            rows["p-value"] = f"{self.p_value:.4g}"
+        if self.regions is not None:
+            rows["regions"] = f"{len(self.regions)} above the pixel threshold"
+        pictures = []
+        if self.map is not None:
+            size = self.map.shape if self.size is None else self.size
+            colours, rows["map"] = self._colours(self.map)
+            image = thumbnail(self.path, size)
+            if image is not None:
+                pictures.append(picture(image, self.path))
+            said = f"score {rows['score']}" + (
+                f", {self.decision}" * bool(self.decision)
+            )
+            drawn = glowing(image, size=size, **colours)
+            pictures.append(picture(drawn, f"Anomaly map of {self.path}: {said}"))
+        badge = None
+        if self.decision is not None:
+            badge = self.decision, COLOURS[self.decision]
+        return card(self.path, rows, badge=badge, pictures=pictures)
+
+    def _colours(self, values: Float32Array) -> tuple[dict[str, Any], str]:
+        """Return what of a map is coloured, from where on, and that in words.
+
+        It is what lies in regions; where there is no pixel threshold, what is above the
+        image threshold, as in the pictures of ``save_overlays``.
+        """
+        scale = None if self.zones is None else self.zones.scales
+        if scale is not None:
+            values = self.zones.relative(values)
+        highest = float(values.max())
+        if self.regions:
+            low = float(self.regions[0].threshold)
+            if scale is not None:
+                low /= float(scale[self.regions[0].zone])
+        elif self.threshold_ratio:
+            low = self.score / self.threshold_ratio
+            if self.regions is not None:  # nothing is above the pixel threshold
+                low = max(low, highest)
+        else:
+            lowest = float(values.min())
+            words = f"from {lowest:.4g}, not coloured, to {highest:.4g}; no threshold"
+            given = {"low": lowest, "high": highest, "outlined": False}
+            return {"anomaly_map": values, **given}, words
+        if highest <= low:
+            words = f"up to {highest:.4g}, nothing to colour"
+        else:
+            words = f"coloured above {low:.4g}, the most from {1.5 * low:.4g} on"
+            if scale is not None:
+                words += ", each zone over its scale"
+        given = {"low": low, "high": 1.5 * low, "outlined": True}
+        return {"anomaly_map": values, **given}, words
 
 
 class Limits(NamedTuple):

@@ -13,16 +13,21 @@ from adlib.study._phase import Phase
 
 phase = Phase.start(__doc__, __file__)
 set_seed(phase.config.seed)
-
-# %%
-# What is there: images of each split and defect type, sizes, modes, masks.
-
 samples = samples_of(phase.config)
 images = image_table(samples)
+
+# %%
+# What is there: images of each split and defect type, sizes, modes, masks; and examples
+# of every kind with their masks.
+
 print(images.groupby(["class", "split", "defect_type"], sort=False).size().to_string())
 print(images.groupby(["class", "height", "width", "mode"]).size().to_string())
 areas = images.groupby(["class", "defect_type"])["defect_area"]
 print(areas.describe()[["count", "min", "50%", "max"]].to_string(na_rep="no mask"))
+for name in images["class"].unique():
+    rows = examples([sample for sample in samples if sample.class_name == name])
+    title = f"{name}: good images, defects and their masks"
+    save_figure(picture_grid(rows, title), phase.folder / f"{name}_examples.png")
 
 # %%
 # The split. 80 % of the good training images are learned; the others and 30 % of each
@@ -35,15 +40,7 @@ for name, split in splits.items():
 found = phase.write("dataset", counts(images, splits))
 divided = found[found["setting"].str.match("train|val|test")]
 print(divided[["class", "setting", "n"]].to_string(index=False))
-
-# %%
-# Pictures: the counts above, and examples of every kind with their masks.
-
 options = {"index": "setting", "columns": "class", "form": ".0f"}
 figure = matrix_figure(divided, "n_images", "Images", **options)
 save_figure(figure, phase.folder / "counts.png")
-for name in splits:
-    rows = examples([sample for sample in samples if sample.class_name == name])
-    title = f"{name}: good images, defects and their masks"
-    save_figure(picture_grid(rows, title), phase.folder / f"{name}_examples.png")
 print(f"Written to {phase.folder} and {phase.config.paths.clean_splits}.")

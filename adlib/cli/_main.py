@@ -70,16 +70,9 @@ def _of(model_file: Path) -> dict[str, str]:
     from adlib.estimators import load
 
     model = load(model_file, device="cpu")
-    stages = ", ".join(
-        f"{stage.channels} channels at stride {stage.stride}"
-        for stage in model.backbone_.stages
-    )
     return {
         "detector": type(model).__name__,
-        "backbone": f"{model.backbone} ({stages})",
-        "learned from": f"{len(model.training_images_)} images",
-        "patch grid": "{} x {}".format(*model.grid_),
-        **model.describe(),
+        **model._facts(),
         **_accepted(model),
         "parameters": _listed(model.get_params(deep=False)),
     }
@@ -97,17 +90,11 @@ def _accepted(model: AnomalyDetector) -> dict[str, str]:
 
 def _of_exported(model_file: Path) -> dict[str, str]:
     """Return what an exported file says of itself."""
-    from adlib.runtime._file import read_exported
+    from adlib.runtime._file import described, read_exported
 
     header = read_exported(model_file).header
-    images = header["input_size"] or ["any"]
     return {
-        "detector": f"{header['detector']}, exported in {header['precision']}",
-        "backbone": header["parameters"]["backbone"],
-        "learned from": f"{header['n_training_images']} images",
-        "images": "{} of 8 bits".format(" x ".join(map(str, images))),
-        "outputs": ", ".join(header["outputs"]),
-        "threshold": header["promise"],
+        **described(header),
         **{f"by {engine}": compared(c) for engine, c in header["check"].items()},
         "parameters": _listed(header["parameters"]),
     }

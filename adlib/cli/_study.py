@@ -29,6 +29,10 @@ def study(
     anew: Annotated[
         bool, typer.Option("--anew", help="Run phases again that are done.")
     ] = False,
+    notebooks: Annotated[
+        bool,
+        typer.Option("--notebooks", help="Run as notebooks, in outputs/notebooks."),
+    ] = False,
 ) -> None:
     """Run every phase of the study, from the data to the errors.
 
@@ -43,4 +47,5 @@ def study(
 
     stated = Config() if config is None else read_config(config)
     chosen = changed_config(stated, data=data, classes=classes, work=work)
-    print(summary(run_study(chosen, anew=anew, say=tell.print), chosen))
+    runs = run_study(chosen, anew=anew, notebooks=notebooks, say=tell.print)
+    print(summary(runs, chosen))

@@ -15,6 +15,7 @@ from numpy.typing import ArrayLike
 from sklearn.base import BaseEstimator
 from sklearn.exceptions import NotFittedError
 
+from adlib._html import card, or_nothing
 from adlib._inspection import Inspection, Limits, stretched
 from adlib._typing import (
     AnyArray,
@@ -450,6 +451,32 @@ class AnomalyDetector(BaseEstimator, metaclass=ABCMeta):
             texts["zones"] = zones_text(self.zone_scales_, limit)
         text = threshold_text(*self._limits()[:2], self.calibration_)
         return {**texts, "threshold": text}
+
+    def _facts(self) -> dict[str, str]:
+        """Return what the detector is and what ``describe`` says, as texts by name."""
+        described = self.describe()
+        stages = ", ".join(
+            f"{stage.channels} channels at stride {stage.stride}"
+            for stage in self.backbone_.stages
+        )
+        return {
+            "backbone": f"{self.backbone} ({stages})",
+            "learned from": f"{len(self.training_images_)} images",
+            "image size": "{} x {}".format(*self._size),
+            "patch grid": "{} x {}".format(*self.grid_),
+            **described,
+        }
+
+    # IPython would prefer scikit-learn's, which says nothing of what was learned.
+    _repr_mimebundle_ = None
+
+    @or_nothing
+    def _repr_html_(self) -> str:
+        """Return what a notebook shows: what was learned, or the parameters alone."""
+        fitted = hasattr(self, "backbone_")
+        rows = self._facts() if fitted else {"learned from": "nothing yet"}
+        rows = {name: text.removeprefix(f"{name} ") for name, text in rows.items()}
+        return card(type(self).__name__, {**rows, "parameters": repr(self)})
 
     def score(self, X: Images, y: object = None) -> Float32Array:
         """Return one anomaly score an image; higher = more anomalous.

@@ -11,6 +11,7 @@ import numpy as np
 from matplotlib.figure import Figure
 
 from adlib._files import replacing
+from adlib._html import BLUE, ORANGE
 from adlib._inspection import Inspection
 from adlib._typing import BoolArray, Float32Array
 from adlib.datasets._elpv import CellKind, elpv_samples, split_cells
@@ -19,7 +20,7 @@ from adlib.estimators import PatchCore
 from adlib.images import read_image
 from adlib.images._pixels import as_pixels
 from adlib.metrics import compute_auroc
-from adlib.overlays._overlay import BLUE, ORANGE, overlay
+from adlib.overlays._overlay import overlay
 
 KINDS = ("functional", "defective")
 N_SHOWN = 6  # cells with the highest scores, and as many with the lowest

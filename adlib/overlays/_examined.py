@@ -9,12 +9,12 @@ import numpy as np
 from PIL import Image, ImageDraw, ImageFont
 
 from adlib._files import replacing
+from adlib._html import ORANGE
 from adlib._typing import Float32Array, Float64Array
 from adlib._validation import refusal
 from adlib.estimators import AnomalyDetector, Examination
 from adlib.images import Images, open_source
 from adlib.images._pixels import PixelFormat, as_shares
-from adlib.overlays._overlay import ORANGE
 from adlib.overlays._saved import check_kinds, check_outside, roots_of
 
 OWNER = "save_examined"

@@ -10,7 +10,6 @@ from scipy.ndimage import maximum_filter, minimum_filter
 from adlib._typing import Float32Array
 from adlib.images._pixels import resize
 
-BLUE, ORANGE = "#0072b2", "#d55e00"  # good and anomalous, by Okabe and Ito
 COLOURMAP = "inferno"  # even in lightness, so it reads without colour vision too
 STRONGEST = 0.75  # opacity where the map reaches the top of its scale
 LINES = 400  # a contour is one pixel wide for so many pixels of an image's side

@@ -11,7 +11,7 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import FuncFormatter, LogLocator, NullFormatter
 
 from adlib._files import replacing
-from adlib.overlays._overlay import BLUE, ORANGE
+from adlib._html import BLUE, ORANGE
 from adlib.pod import PodReport, PodRow
 
 WIDTH = 6.7  # inches

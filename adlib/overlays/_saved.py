@@ -16,6 +16,7 @@ import numpy as np
 from PIL import Image, ImageDraw, ImageFont
 
 from adlib._files import replacing
+from adlib._html import BLUE, OLIVE, ORANGE
 from adlib._typing import Float32Array
 from adlib._validation import describe, refusal
 from adlib.estimators import AnomalyDetector, Inspection
@@ -24,7 +25,7 @@ from adlib.images import Images, open_source
 from adlib.images._folders import is_image_name
 from adlib.images._pixels import PixelFormat
 from adlib.images._sources import Item
-from adlib.overlays._overlay import BLUE, ORANGE, overlay
+from adlib.overlays._overlay import overlay
 from adlib.runtime import ExportedModel
 
 OWNER = "save_overlays"
@@ -33,7 +34,7 @@ TALLEST = 1024  # strip fits, unless they would then be higher than this
 LONGEST_NAME = 60  # characters of a numbered name, which hold the folders too
 NUMBERED = re.compile(r"\d{4,}_.*\.png")
 VERDICTS = {1: ("normal", BLUE), -1: ("anomalous", ORANGE)}
-REVIEW = ("review", "#6b6b00")
+REVIEW = ("review", OLIVE)
 
 Saved = tuple[Inspection, Path | None]
 

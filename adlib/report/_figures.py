@@ -22,8 +22,8 @@ from sklearn import metrics
 from sklearn.calibration import CalibrationDisplay
 
 from adlib._files import replacing
+from adlib._html import BLUE, ORANGE
 from adlib._validation import refusal
-from adlib.overlays._overlay import BLUE, ORANGE
 from adlib.study._names import METHODS
 
 WIDTH = 6.7  # inches: the text of the report, which no figure is wider than

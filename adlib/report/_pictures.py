@@ -20,6 +20,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.patches import Rectangle
 
+from adlib._html import ORANGE
 from adlib._typing import AnyArray, BoolArray, Float32Array
 from adlib.datasets import Sample, ShiftDomainTransform, ShiftSettings, read_mask
 from adlib.datasets._shift import LIGHTS, LightGradient, Shift
@@ -30,7 +31,6 @@ from adlib.estimators._results import Explanation
 from adlib.images import read_image
 from adlib.images._pixels import as_pixels, resize
 from adlib.overlays import overlay
-from adlib.overlays._overlay import ORANGE
 from adlib.report._figures import STYLE, WIDTH, new_figure
 from adlib.study._interpretation import stage_maps
 from adlib.study._predictions import Predictions, paths_of

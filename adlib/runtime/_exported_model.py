@@ -9,6 +9,7 @@ from typing import Any, get_args
 
 import numpy as np
 
+from adlib._html import card, or_nothing
 from adlib._inspection import Inspection, Limits
 from adlib._typing import AnyArray, Float32Array, Int64Array
 from adlib._validation import check_option, refusal
@@ -18,7 +19,7 @@ from adlib.images._pixels import PixelFormat
 from adlib.images._sources import Item, Source
 from adlib.images._stream import OnError
 from adlib.runtime._engines import Device, Engine, Runner, runner
-from adlib.runtime._file import read_exported
+from adlib.runtime._file import described, read_exported
 
 OUTLIER = -1
 
@@ -102,6 +103,13 @@ class ExportedModel:
         self.least_area: float = header["parameters"].get("least_area", 0.0)
         self.on_error: OnError = "raise"
         self._run = run
+
+    @or_nothing
+    def _repr_html_(self) -> str:
+        """Return what a notebook shows: what the file says of itself."""
+        rows = described(self.header)
+        rows["threshold"] = rows["threshold"].removeprefix("threshold ")
+        return card(type(self).__name__, rows)
 
     def score(self, X: Images) -> Float32Array:
         """Return one anomaly score an image; higher = more anomalous.

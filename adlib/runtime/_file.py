@@ -168,6 +168,20 @@ def read_exported(path: str | os.PathLike[str]) -> ExportedFile:
     return ExportedFile(header, content)
 
 
+def described(header: Mapping[str, Any]) -> dict[str, str]:
+    """Return what a file says of itself, as texts by name."""
+    images = header["input_size"] or ["any"]
+    return {
+        "detector": f"{header['detector']}, exported in {header['precision']}",
+        "backbone": header["parameters"]["backbone"],
+        "learned from": f"{header['n_training_images']} images",
+        "image size": "{} x {}".format(*header["image_size"]),
+        "images": "{} of 8 bits".format(" x ".join(map(str, images))),
+        "outputs": ", ".join(header["outputs"]),
+        "threshold": header["promise"],
+    }
+
+
 def checksum(model: bytes | memoryview, header: Mapping[str, Any]) -> str:
     """Return SHA-256 over the header, but for itself, and the model before it."""
     rest = {name: value for name, value in header.items() if name != "sha256"}

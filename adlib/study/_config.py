@@ -262,6 +262,16 @@ def changed_config(
     return Config.from_dict(stated, "the command line")
 
 
+def found_anywhere(config: Config) -> Config:
+    """Return a configuration whose folders are found from any working folder."""
+    stated = config.model_dump()
+    if config.data.root is not None:
+        stated["data"]["root"] = config.data.root.absolute()
+    stated["paths"] = {name: Path(path).absolute() for name, path in config.paths}
+    stated["cache"]["folder"] = config.cache.folder.absolute()
+    return Config.from_dict(stated)
+
+
 def _key(details: ErrorDetails) -> str:
     return ".".join(str(part) for part in details["loc"] if not isinstance(part, int))
 

@@ -66,7 +66,8 @@ class Phase:
     def start(cls, description: str | None, script: str | Path) -> Phase:
         """Read the configuration, and let backbones keep their feature maps.
 
-        While another phase works in the same outputs, this one waits.
+        While another phase works in the same outputs, this one waits, and others wait
+        until this process ends or ``close`` is called.
         """
         path = Path(script)
         config = config_from_arguments(description, path.with_name("config.yaml"))
@@ -75,6 +76,10 @@ class Phase:
         limit = round(config.cache.gigabytes * 10**9)
         use_feature_cache(FeatureCache(config.cache.folder, limit) if limit else None)
         return phase
+
+    def close(self) -> None:
+        """Let another phase begin while this process, a notebook's kernel, lives on."""
+        self._lock.lock.release(force=True)
 
     @cached_property
     def clean(self) -> Mapping[str, ClassSplit]:
@@ -86,9 +91,9 @@ class Phase:
         """The shifted twin of each class's split."""
         return shifted_splits(self.config)
 
-    def load(self, method: str, class_name: str) -> Any:
-        """Return the clean model that an earlier phase saved."""
-        path = self.config.paths.model(method, class_name, "clean")
+    def load(self, method: str, class_name: str, domain: str = "clean") -> Any:
+        """Return the model of a domain, "clean" or "shift", that was saved before."""
+        path = self.config.paths.model(method, class_name, domain)
         return adlib.load(_written(path))
 
     def some(self) -> dict[str, ClassSplit]:

@@ -21,8 +21,9 @@ from filelock import FileLock, Timeout
 import adlib
 from adlib._files import replacing
 from adlib.study import _names as names
-from adlib.study._config import Config
+from adlib.study._config import Config, found_anywhere
 from adlib.study._data import samples_of
+from adlib.study._notebooks import execute, library, write_notebooks
 from adlib.study._tables import as_text, read_figures, write_json
 
 LAST_LINES = 25  # of a failed phase's output, in the error
@@ -37,6 +38,7 @@ def run_study(
     *,
     scripts: Sequence[Path] | None = None,
     anew: bool = False,
+    notebooks: bool = False,
     say: Callable[[str], None] = print,
 ) -> pd.DataFrame:
     """Run the phases of the study in order; go on where an earlier run ended.
@@ -49,6 +51,9 @@ def run_study(
         config: The study's; a phase gets it as a file.
         scripts: The phases, in order; None: all of adlib's.
         anew: Keep nothing.
+        notebooks: Run them as ten notebooks, in the order of the study's plan, and keep
+            these, with all they showed, in ``outputs/notebooks``. They are made from
+            the scripts, and results are the same.
         say: Told one line a phase.
 
     Returns:
@@ -56,7 +61,8 @@ def run_study(
 
     Raises:
         PhaseError: A phase failed; those before it are done and will be kept.
-        ImportError: The configuration asks for TensorBoard, which is not installed.
+        ImportError: The configuration asks for TensorBoard, or ``notebooks`` for
+            Jupyter's client (extra ``notebooks``), which is not installed.
         OSError: A folder cannot be written to.
 
     Note:
@@ -65,6 +71,10 @@ def run_study(
     """
     if config.tensorboard:
         summary_writer()  # raises before the long work
+    if notebooks:
+        config = found_anywhere(config)  # whoever opens one does so in its folder
+        for needed in ("nbclient", "ipykernel"):
+            library(needed)
     outputs = config.paths.outputs
     with locked(outputs, "study", say):
         with locked(outputs, "phase", say):
@@ -72,6 +82,9 @@ def run_study(
         for unfinished in (outputs / "state").glob(".adlib-*.tmp"):
             unfinished.unlink()  # of a run that was killed while it wrote
         chosen = phase_scripts() if scripts is None else scripts
+        if notebooks:
+            stated, folder = outputs / "state/config.yaml", outputs / "state/notebooks"
+            chosen = write_notebooks(chosen, stated, outputs, folder)
         runs = pd.DataFrame(_run_phases(config, chosen, anew, say))
     if config.tensorboard:
         write_tensorboard(outputs, config.metrics)
@@ -200,9 +213,11 @@ def log(outputs: Path, event: str, **details: Any) -> None:
 
 
 def _run_phase(script: Path, config: Path, outputs: Path) -> float:
-    """Run a script; return its seconds, or raise."""
+    """Run a script or a notebook; return its seconds, or raise."""
     output = outputs / "logs" / f"{script.stem}.txt"
     output.parent.mkdir(exist_ok=True)
+    if script.suffix == ".ipynb":
+        return _run_notebook(script, outputs, output)
     command = [sys.executable, str(script), "--config", str(config)]
     started = time.perf_counter()
     with output.open("wb") as file:
@@ -218,6 +233,20 @@ def _run_phase(script: Path, config: Path, outputs: Path) -> float:
         raise PhaseError(
             f"{script.stem} failed with exit code {code} after {seconds:.0f} s; all it "
             f"printed is in {str(output)!r}. It ended:\n{last}"
+        )
+    return seconds
+
+
+def _run_notebook(notebook: Path, outputs: Path, output: Path) -> float:
+    """Run a notebook; return its seconds, or raise."""
+    target, started = outputs / "notebooks" / notebook.name, time.perf_counter()
+    error = execute(notebook, target, output)
+    seconds = time.perf_counter() - started
+    if error is not None:
+        log(outputs, "phase failed", phase=notebook.stem, error=error, seconds=seconds)
+        raise PhaseError(
+            f"{notebook.stem} failed after {seconds:.0f} s with {error}. All it showed "
+            f"is in {str(target)!r}."
         )
     return seconds
 

@@ -16,6 +16,7 @@ from PIL import Image
 from sphinx.application import Sphinx
 
 from adlib.features import use_feature_cache
+from adlib.study._notebooks import new_pictures
 
 DOCS = Path(__file__).parent.parent
 EXAMPLES = DOCS.parent / "examples"
@@ -69,18 +70,10 @@ __file__ = str(phase_scripts()[0])"""
 _seen: dict[Path, int] = {}
 
 
-def _new_pictures() -> list[Path]:
-    """Return the pictures written since the last call, in the order of writing."""
-    times = {path: path.stat().st_mtime_ns for path in STUDY.glob("outputs/**/*.png")}
-    new = [path for path in times if _seen.get(path) != times[path]]
-    _seen.update(times)
-    return sorted(new, key=lambda path: (times[path], path.name))
-
-
 def scrape(block: Any, block_vars: dict[str, Any], conf: dict[str, Any]) -> str:
     """Return a figure for every picture that a block of a script wrote."""
     lines = []
-    for path in _new_pictures():
+    for path in new_pictures(STUDY / "outputs", _seen):
         copy = Path(next(block_vars["image_path_iterator"]))
         shutil.copyfile(path, copy)
         with Image.open(path) as image:
@@ -100,7 +93,7 @@ def scrape(block: Any, block_vars: dict[str, Any], conf: dict[str, Any]) -> str:
 def reset(conf: dict[str, Any], name: str) -> None:
     """Do what the end of a script's process would, and pass over its data's images."""
     use_feature_cache(None)
-    _new_pictures()
+    new_pictures(STUDY / "outputs", _seen)
 
 
 def arguments(conf: dict[str, Any], script_vars: dict[str, Any]) -> list[str]:

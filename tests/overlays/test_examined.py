@@ -9,10 +9,10 @@ import pytest
 from PIL import Image, ImageColor
 
 from adlib import PaDiM, PatchCore
+from adlib._html import ORANGE
 from adlib.estimators import Examination
 from adlib.estimators._examination import StandOut
 from adlib.overlays import _examined, save_examined
-from adlib.overlays._overlay import ORANGE
 from tests.conftest import scratched, texture
 
 
