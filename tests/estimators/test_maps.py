@@ -48,6 +48,7 @@ def test_detectors_draw_so_before_and_after_they_are_saved(kind, good, mixed, tm
     )
 
 
+@pytest.mark.slow
 def test_image_scores_are_the_highest_of_such_maps_in_the_export(good, mixed, tmp_path):
     from adlib import runtime
 
