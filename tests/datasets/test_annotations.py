@@ -128,6 +128,7 @@ def test_compressed_lengths_come_back(runs):
 @pytest.mark.skipif(
     find_spec("pycocotools") is None, reason="pycocotools is not installed"
 )
+@pytest.mark.filterwarnings("ignore:__array__ impl:DeprecationWarning")  # in its code
 def test_run_lengths_are_those_of_pycocotools():
     from pycocotools import mask as theirs
 
