@@ -1,7 +1,4 @@
-"""Detectors as models of MLflow (extra ``mlflow``), without pickle.
-
-MLflow keeps the model file that ``save`` writes, and loads it by this module.
-"""
+"""Log a detector as its model file, and what MLflow calls to load it and to predict."""
 
 from __future__ import annotations
 
@@ -15,8 +12,7 @@ from adlib._validation import refusal
 from adlib._version import __version__
 from adlib.estimators import AnomalyDetector, load
 
-__all__ = ["log_model"]
-
+LOADER = "adlib.mlflow"  # stands in what is logged: it must stay importable
 PATH = "path"  # of a table's columns the one that counts
 
 
@@ -61,7 +57,7 @@ def log_model(detector: AnomalyDetector, name: str = "model", **given: Any) -> A
         file = Path(folder, "model.adlib")
         detector.save(file)
         return pyfunc.log_model(
-            name=name, loader_module=__name__, data_path=str(file), **given
+            name=name, loader_module=LOADER, data_path=str(file), **given
         )
 
 
