@@ -321,7 +321,11 @@ REFUSED = [
     ("Patchcore", state("model.memory_bank", lambda bank: bank / 0), "finite numbers"),
     ("Padim", transform(("Resize", {**RESIZE[1], "size": [96, 96]})), "at 144 posit"),
     ("Padim", state("model.idx", lambda idx: idx + 150), "ascending numbers"),
-    ("Padim", state("model.gaussian.inv_covariance", lambda m: -m), "positive defin"),
+    (
+        "Padim",
+        state("model.gaussian.inv_covariance", lambda m: -m),
+        "positive definite",
+    ),
     ("Padim", lambda held: held["state_dict"].pop("model.gaussian.mean"), "gaussian"),
     ("Padim", lambda held: held.update(state_dict={}), "has none of their tensors"),
     ("Padim", lambda held: held.pop("state_dict"), "what Lightning or anomalib's"),
