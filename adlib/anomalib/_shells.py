@@ -55,7 +55,7 @@ class Shell(dict[Any, Any]):
         return id(self)
 
 
-class _Unpickler(pickle.Unpickler):
+class _Unpickler(pickle.Unpickler):  # noqa: S301 - it calls CALLED alone
     """Finds what rebuilds tensors, and shells for all else."""
 
     def find_class(self, module: str, name: str) -> Any:
