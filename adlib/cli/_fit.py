@@ -220,6 +220,12 @@ def fit(
             show_default=False,
         ),
     ] = None,
+    maps: Annotated[
+        Literal["paper", "anomalib"],
+        typer.Option(
+            help="How patch scores become a map; anomalib: as that library blurs it."
+        ),
+    ] = "paper",
     cache: Annotated[
         str | None,
         typer.Option(
@@ -271,6 +277,7 @@ def fit(
         threshold_rule=threshold_rule,
         least_area=least_area,
         zones=zones,
+        maps=maps,
         cache=cache,
         device=device,
         precision=precision,

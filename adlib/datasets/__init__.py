@@ -5,6 +5,7 @@ from __future__ import annotations
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
+from adlib.datasets._annotations import annotated_samples
 from adlib.datasets._download import download
 from adlib.datasets._elpv import elpv_samples
 from adlib.datasets._layouts import read_samples
@@ -47,6 +48,7 @@ __all__ = [
     "ShiftDomainTransform",
     "ShiftSettings",
     "SyntheticDefect",
+    "annotated_samples",
     "check_shifted_set",
     "create_clean_split",
     "demo_root",

@@ -64,7 +64,14 @@ from adlib.estimators._patches import (
 )
 from adlib.estimators._promise import threshold_text, zones_text
 from adlib.estimators._regions import Region, highest_threshold, regions_above
-from adlib.estimators._results import ImageEmbeddings, Inside, Scored
+from adlib.estimators._results import (
+    PAPERS,
+    Drawing,
+    ImageEmbeddings,
+    Inside,
+    MapKind,
+    Scored,
+)
 from adlib.estimators._settings import Settings
 from adlib.estimators._zones import Zones, zone_numbers, zone_peaks, zone_scales
 from adlib.features import Backbone
@@ -149,11 +156,13 @@ class AnomalyDetector(BaseEstimator, metaclass=ABCMeta):
         "resize",
         "align",
         "zones",
+        "maps",
         "precision",
         "runtime",
     )
     _aggregated_by: tuple[str, ...] = ("aggregation", "top_ratio", "least_area")
     _strides: tuple[int, ...] = DEFAULT_STRIDES  # of the stages that None means
+    _anomalibs: Drawing = PAPERS  # of maps="anomalib"
     backbone: str
     weights: str | None
     stages: tuple[int, ...] | None
@@ -170,6 +179,7 @@ class AnomalyDetector(BaseEstimator, metaclass=ABCMeta):
     resize: Resize = "stretch"
     align: Reference | None = None
     zones: tuple[int, int] | None = None
+    maps: MapKind = "paper"
     backbone_: Backbone
     grid_: tuple[int, int]
     region_: BoolArray | Callable[[AnyArray], AnyArray] | None
@@ -243,7 +253,7 @@ class AnomalyDetector(BaseEstimator, metaclass=ABCMeta):
             scored = scored._replace(patch_scores=whole, inside=patches.inside)
         if not self._by_map:
             return scored
-        maps = scored.anomaly_maps(self._size)
+        maps = scored.anomaly_maps(self._size, self._drawing)
         return scored._replace(image_scores=maps.max(axis=(1, 2)), maps=maps)
 
     def _image_scores(self, patches: Patches) -> Float32Array:
@@ -251,6 +261,11 @@ class AnomalyDetector(BaseEstimator, metaclass=ABCMeta):
         if self._by_map:
             return self._scored(patches).image_scores
         return self._score_images(patches.embeddings)
+
+    @property
+    def _drawing(self) -> Drawing:
+        """How patch scores become maps."""
+        return self._anomalibs if self.maps == "anomalib" else PAPERS
 
     @property
     def _by_map(self) -> bool:
@@ -1002,7 +1017,7 @@ class AnomalyDetector(BaseEstimator, metaclass=ABCMeta):
 
     def _maps_in_place(self, scored: Scored, patches: Patches) -> list[Float32Array]:
         """Return maps at ``image_size``, as images lay before they were aligned."""
-        maps = list(scored.anomaly_maps(self._size))
+        maps = list(scored.anomaly_maps(self._size, self._drawing))
         if not patches.places:
             return maps
         return [put_back(*one) for one in zip(maps, patches.places, strict=True)]

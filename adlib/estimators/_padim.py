@@ -29,7 +29,7 @@ from adlib.estimators._gaussian import (
 from adlib.estimators._gaussian_cpu import SIDE_BY_SIDE, n_blocks, n_packed
 from adlib.estimators._model_file import ModelContent
 from adlib.estimators._patches import Embed, Patches
-from adlib.estimators._results import Scored
+from adlib.estimators._results import Drawing, MapKind, Scored
 from adlib.estimators._saving import (
     damaged,
     restore_detector,
@@ -122,6 +122,10 @@ class PaDiM(AnomalyDetector):
             threshold of its own, ``pixel_threshold_ * zone_scales_``. Image scores and
             verdicts stay as they are. ``fit`` reads ``X`` once more, and scores each
             image without itself, to learn the scales; it needs three images.
+        maps: How patch scores become anomaly maps: "paper" upsamples them bilinearly
+            and blurs with a sigma of 4 pixels at 224, scaled with ``image_size``;
+            "anomalib" blurs as that library does, by 4 pixels at any size,
+            and takes no ``region``.
         batch_size: Images a batch; changes speed and memory, not results.
         device: "auto" (the GPU where there is one), "cpu", "cuda" or "cuda:N".
         precision: Of the backbone: "float32", or "bfloat16", faster on some processors.
@@ -165,6 +169,7 @@ class PaDiM(AnomalyDetector):
     """
 
     _frozen = (*AnomalyDetector._frozen, "channels", "n_channels", "regularization")
+    _anomalibs = Drawing(scaled=False, border="mirror")
     gaussian_: Gaussian
     channels_: Int64Array | None
     directions_: Float32Array | None
@@ -191,6 +196,7 @@ class PaDiM(AnomalyDetector):
         review_rate: float | None = None,
         least_area: float = 0.0,
         zones: tuple[int, int] | None = None,
+        maps: MapKind = "paper",
         batch_size: int = 16,
         device: str = "auto",
         precision: Precision = "float32",
@@ -219,6 +225,7 @@ class PaDiM(AnomalyDetector):
         self.review_rate = review_rate
         self.least_area = least_area
         self.zones = zones
+        self.maps = maps
         self.batch_size = batch_size
         self.device = device
         self.precision = precision

@@ -68,7 +68,7 @@ from adlib.estimators._patches import (
     open_normal,
     warn_of_skipped,
 )
-from adlib.estimators._results import Explanation, Scored
+from adlib.estimators._results import Drawing, Explanation, MapKind, Scored
 from adlib.estimators._resume import Journal, digest_of
 from adlib.estimators._room import Room
 from adlib.estimators._saving import (
@@ -188,6 +188,11 @@ class PatchCore(AnomalyDetector):
             threshold of its own, ``pixel_threshold_ * zone_scales_``. Image scores and
             verdicts stay as they are. ``fit`` reads ``X`` once more, and scores each
             image without itself, to learn the scales; it needs three images.
+        maps: How patch scores become anomaly maps: "paper" upsamples them bilinearly
+            and blurs with a sigma of 4 pixels at 224, scaled with ``image_size``;
+            "anomalib" blurs as that library does, by 4 pixels at any size, after
+            repeating patches,
+            and takes neither a ``region`` nor letterboxed images.
         cache: Where ``fit`` holds the patches. None: in memory or, where that has no
             room for them and the coreset, in a file of the user's cache folder that is
             gone at the end, even if the process is killed. A folder: always in files
@@ -256,6 +261,7 @@ class PatchCore(AnomalyDetector):
     search_recall_: Recall | None
     accepted_: tuple[Acceptance, ...] = ()
     _frozen = (*AnomalyDetector._frozen, "search")
+    _anomalibs = Drawing("nearest", scaled=False, border="mirror")
     _aggregated_by = (*AnomalyDetector._aggregated_by, "n_neighbors")
 
     def __init__(
@@ -285,6 +291,7 @@ class PatchCore(AnomalyDetector):
         review_rate: float | None = None,
         least_area: float = 0.0,
         zones: tuple[int, int] | None = None,
+        maps: MapKind = "paper",
         cache: str | os.PathLike[str] | None = None,
         batch_size: int = 16,
         device: str = "auto",
@@ -319,6 +326,7 @@ class PatchCore(AnomalyDetector):
         self.review_rate = review_rate
         self.least_area = least_area
         self.zones = zones
+        self.maps = maps
         self.cache = cache
         self.batch_size = batch_size
         self.device = device

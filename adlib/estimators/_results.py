@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from functools import cached_property, lru_cache
-from typing import NamedTuple
+from typing import Literal, NamedTuple, TypeAlias
 
 import numpy as np
 import torch
@@ -16,8 +16,24 @@ from adlib._torch import undisturbed
 from adlib._typing import BoolArray, Float32Array, Float64Array, Int64Array
 
 SIGMA, REFERENCE_SIZE = 4.0, 224  # the paper's blur, in pixels of its image size
+MapKind: TypeAlias = Literal["paper", "anomalib"]
 HALF = 0.5  # of a patch or pixel: with as much of it in the region it counts
 LEAST_WEIGHT = 0.01  # of the patches inside in the value of a pixel that counts
+
+
+class Drawing(NamedTuple):
+    """How patch scores become a map: upsampled in torch's mode, then blurred.
+
+    The blur's sigma is 4 pixels of a map of 224, ``scaled`` with the size or not;
+    ``border`` is how SciPy goes on beyond the map.
+    """
+
+    mode: Literal["linear", "nearest"] = "linear"
+    scaled: bool = True
+    border: Literal["reflect", "mirror"] = "reflect"
+
+
+PAPERS = Drawing()
 
 
 @dataclass(frozen=True, eq=False)
@@ -73,11 +89,13 @@ class Scored(NamedTuple):
     inside: Inside | None = None
     nearest: Int64Array | None = None
 
-    def anomaly_maps(self, size: tuple[int, int]) -> Float32Array:
+    def anomaly_maps(
+        self, size: tuple[int, int], drawing: Drawing = PAPERS
+    ) -> Float32Array:
         """Return the anomaly maps, (n, height, width)."""
         if self.maps is not None:
             return self.maps
-        maps = anomaly_maps(self.patch_scores, size)
+        maps = anomaly_maps(self.patch_scores, size, drawing)
         return maps if self.inside is None else maps * self.inside.weights
 
     def worst_places(self) -> Float64Array:
@@ -89,15 +107,17 @@ class Scored(NamedTuple):
 
 
 @undisturbed()
-def anomaly_maps(patch_scores: Float32Array, size: tuple[int, int]) -> Float32Array:
-    """Upsample patch scores bilinearly and blur them, as the paper does.
+def anomaly_maps(
+    patch_scores: Float32Array, size: tuple[int, int], drawing: Drawing = PAPERS
+) -> Float32Array:
+    """Upsample patch scores and blur them; bilinearly, as the paper does, by default.
 
     Both steps are linear and separable, so together they are one small matrix for the
     rows and one for the columns: a map costs two matrix products and rounds the same in
-    every batch. The blur is Gaussian with sigma 4 at 224 pixels, scaled with the size.
+    every batch. The paper's blur is Gaussian with sigma 4 at 224 pixels.
     """
-    rows = upsample_and_blur(patch_scores.shape[1], size[0])
-    columns = upsample_and_blur(patch_scores.shape[2], size[1]).T
+    rows = upsample_and_blur(patch_scores.shape[1], size[0], drawing)
+    columns = upsample_and_blur(patch_scores.shape[2], size[1], drawing).T
     maps = np.empty((len(patch_scores), *size), np.float32)
     # By torch, as the network: NumPy's threads would spin on the network's cores.
     grids = torch.from_numpy(np.ascontiguousarray(patch_scores))
@@ -107,12 +127,12 @@ def anomaly_maps(patch_scores: Float32Array, size: tuple[int, int]) -> Float32Ar
 
 
 @lru_cache(maxsize=8)
-def upsample_and_blur(n_in: int, n_out: int) -> torch.Tensor:
+def upsample_and_blur(n_in: int, n_out: int, drawing: Drawing = PAPERS) -> torch.Tensor:
     """Return one axis of the operation as a matrix, (n_out, n_in) float32."""
     impulses = torch.eye(n_in, dtype=torch.float64, device="cpu")[None]
-    upsampled = F.interpolate(impulses, n_out, mode="linear", align_corners=False)
-    sigma = SIGMA * n_out / REFERENCE_SIZE
-    matrix = gaussian_filter1d(upsampled[0].numpy(), sigma, axis=1, mode="reflect")
+    upsampled = F.interpolate(impulses, n_out, mode=drawing.mode)[0].numpy()
+    sigma = SIGMA * n_out / REFERENCE_SIZE if drawing.scaled else SIGMA
+    matrix = gaussian_filter1d(upsampled, sigma, axis=1, mode=drawing.border)
     return torch.from_numpy(np.ascontiguousarray(matrix.T.astype(np.float32)))
 
 

@@ -64,6 +64,7 @@ ADDED_LATER: dict[str, Any] = {
     "align": None,
     "zones": None,
     "cache": None,
+    "maps": "paper",
 }
 IMAGE, REFERENCE = "image", "reference"  # what a header says of align; the tensor
 MASK, FUNCTION = "mask", "function"  # what a header says of a region

@@ -28,6 +28,7 @@ from adlib._validation import (
     refusal,
 )
 from adlib.estimators._regions import check_least_area
+from adlib.estimators._results import MapKind
 from adlib.estimators._zones import check_zones
 from adlib.features._backbone import Precision, Runtime, check_name
 from adlib.features._embedding import Embedding
@@ -81,6 +82,12 @@ def check_settings(detector: Any) -> Settings:
     """Return a detector's shared parameters, or raise for the first that is wrong."""
     owner = type(detector).__name__
     _check_backbone(detector.backbone, detector.weights, detector.stages, owner)
+    maps = check_option(detector.maps, "maps", owner, get_args(MapKind))
+    if maps != "paper" and (
+        detector.region is not None or detector.resize == "letterbox"
+    ):
+        rule = '"paper" with a region, or with letterboxed images'
+        raise ValueError(refusal("maps", owner, rule, describe(maps)))
     workers, white = detector.n_workers, detector.max_value
     if workers is not None:
         workers = check_int(workers, "n_workers", owner, low=1)

@@ -76,6 +76,6 @@ def stage_seconds(
             (patches,) = only_inside(patches, batch.shares)
         scored = model._scored(patches)
         times.append(now())
-        scored.anomaly_maps(size)
+        scored.anomaly_maps(size, model._drawing)
         times.append(now())
         yield dict(zip(STAGES, np.diff(times).tolist(), strict=True))

@@ -60,7 +60,10 @@ class Whole(nn.Module):
         self._map_size = self._size if map_size is None else map_size
         self._embedding = _Embedding(detector)
         self._scores = _PatchScores(detector, n_patches)
-        rows, columns = map(upsample_and_blur, self._grid, self._size)
+        rows, columns = (
+            upsample_and_blur(n_in, n_out, detector._drawing)
+            for n_in, n_out in zip(self._grid, self._size, strict=True)
+        )
         self.register_buffer("_rows", rows)
         self.register_buffer("_columns", columns.T.contiguous())
         threshold = detector._threshold()

@@ -104,7 +104,7 @@ class RegionOfInterest:
         Images must come in order: the first says what polygons are drawn in.
         """
         if self._polygons:
-            mask = _drawn(self._polygons, size)
+            mask = drawn(self._polygons, size)
             self._polygons = []
             self._take(mask)
         if self.region is None:
@@ -154,7 +154,7 @@ def _polygons(region: object, owner: str) -> list[AnyArray]:
     return found
 
 
-def _drawn(polygons: Sequence[AnyArray], size: tuple[int, int]) -> BoolArray:
+def drawn(polygons: Sequence[AnyArray], size: tuple[int, int]) -> BoolArray:
     """Return which pixels have their centre in a polygon."""
     from skimage.draw import polygon2mask  # noqa: PLC0415 - not needed by most
 

@@ -19,7 +19,7 @@ from PIL import Image
 from adlib._typing import AnyArray, Float32Array
 from adlib._validation import describe, refusal
 from adlib.exceptions import ImageError
-from adlib.images._decode import decode, read_image
+from adlib.images._decode import decode, read_content, read_image
 from adlib.images._folders import find_images, is_image_name
 from adlib.images._pixels import (
     CHANNELS,
@@ -41,6 +41,7 @@ Find: TypeAlias = Callable[[str], list[Path]]  # the images of a folder or a glo
 Stacks: TypeAlias = set[tuple[int, ...]]  # sizes of grey images that came stacked
 
 BATCH = 4  # dimensions of a stack of images with channels
+UNDECODED = {"bytes", "path"}  # of Hugging Face's datasets with Image(decode=False)
 KINDS = (
     "a folder, a glob, a path, uint8, uint16 or float arrays (n, h, w) or "
     "(n, h, w, 3 or 4), torch tensors (n, 3 or 4, h, w), PIL images, or a list, "
@@ -171,8 +172,8 @@ def open_source(
             tensor (n, 1, 3 or 4, h, w); a PIL image; or a list, torch Dataset,
             DataLoader or iterator of folders, globs, paths, images or batches. Of a
             tuple (image, label, ...) the first entry counts, of a mapping the entry
-            "image"; a field "image_path" of either names the images. A ``Source`` keeps
-            its items.
+            "image"; a field "image_path" of either names the images. A mapping of
+            "bytes" and "path" is a file. A ``Source`` keeps its items.
         owner: What errors call the function that was given ``X``.
         pixel_format: What the numbers of arrays and of 16-bit images mean.
         good_alone: Refuse folders of defects among the images, as far as names tell.
@@ -313,6 +314,10 @@ def _expand(entry: Any, position: int, stacks: Stacks) -> Iterator[Item]:
             yield _item(position + offset, entry[offset])
     elif _is_single(entry) or _is_dense(entry):
         yield _item(position, entry)
+    elif (
+        isinstance(entry, Mapping) and entry.keys() == UNDECODED and any(entry.values())
+    ):
+        yield _undecoded(position, entry["bytes"], entry["path"])
     elif isinstance(entry, Mapping) and "image" in entry:
         items = _expand(entry["image"], position, stacks)
         yield from _named(items, entry.get("image_path"))
@@ -408,9 +413,17 @@ def _item(position: int, image: Any) -> Item:
     return Item(position, name, ImageError(reason))
 
 
+def _undecoded(position: int, data: bytes | None, path: str | None) -> Item:
+    """Return an image of which a file's bytes are there, or its path, or both."""
+    if data is None:
+        return _item(position, path)
+    name = path or f"image {position}"
+    return Item(position, name, partial(read_content, data, name))
+
+
 def _detached(item: Item) -> Item:
     """Return an item whose array is its own, so that nobody can change it meanwhile."""
-    if isinstance(item.image, Path | ImageError):
+    if isinstance(item.image, Path | ImageError | partial):
         return item
     image = item.image
     return item._replace(image=image.clone() if _is_tensor(image) else image.copy())

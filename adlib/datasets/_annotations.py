@@ -1,0 +1,343 @@
+"""Annotated images, in COCO's or labelme's files, as samples with masks."""
+
+from __future__ import annotations
+
+import base64
+import io
+import json
+import os
+from collections.abc import Iterator, Mapping
+from pathlib import Path, PurePath
+from typing import Any, NamedTuple
+
+import numpy as np
+from PIL import ExifTags, Image
+
+from adlib._files import replacing
+from adlib._typing import AnyArray, BoolArray
+from adlib._validation import describe, refusal
+from adlib.datasets._samples import ANOMALOUS, GOOD, NORMAL, Sample, path_in
+from adlib.images._folders import find_images, is_hidden
+from adlib.images._region import CORNERS, POINT, drawn
+
+OWNER = "annotated_samples"
+SIDEWAYS = 5  # EXIF's orientations from here on swap height and width
+SEVERAL = "combined"  # defect type of an image with several, as in MVTec AD
+
+
+class _Mark(NamedTuple):
+    """What one annotation marks, by polygons of (x, y) or a mask of the whole image."""
+
+    label: str
+    polygons: list[AnyArray]
+    mask: BoolArray | None = None
+
+
+class _Annotated(NamedTuple):
+    """An image, the (height, width) that its annotations are for, and what they mark.
+
+    ``where`` is what errors call them.
+    """
+
+    image: Path
+    size: tuple[int, int]
+    marks: list[_Mark]
+    where: str
+
+
+def annotated_samples(
+    annotations: str | os.PathLike[str],
+    images: str | os.PathLike[str],
+    masks: str | os.PathLike[str],
+) -> list[Sample]:
+    """Return the samples of annotated images, whose masks it draws as PNG files.
+
+    A pixel is anomalous where its centre lies in a polygon of any annotation of its
+    image, as everywhere in adlib: in COCO's and labelme's coordinates the centre of the
+    first pixel is (0.5, 0.5). Tools that also draw a polygon's outline (labelme's
+    export, pycocotools) mark up to one pixel more around it. Run-length codes and masks
+    are taken as they are.
+
+    Args:
+        annotations: A COCO file, whose segmentations are polygons or run-length codes,
+            compressed or not; or a folder of labelme's files, one for an image, with
+            polygons, rectangles, circles and masks.
+        images: The folder of the images. COCO's ``file_name`` is relative to it; a
+            labelme file lies in ``annotations`` as its image does here.
+        masks: The folder for the masks, outside of ``images``; made if it is not there.
+            "late/bolt.jpg" has the mask "late/bolt_mask.png".
+
+    Returns:
+        A sample for each image of the COCO file, in its order, or of the folder
+        ``images`` of labelme's, by path; all of the split "test", and of one class, by
+        the name of ``images``. An image without annotations is good; else its defect
+        type is their label, or "combined" where these are several.
+
+    Raises:
+        FileNotFoundError: A file or folder, or an image that is annotated, is missing.
+        ValueError: A file is of neither kind; an annotation has no area (a box or a
+            line), is for an image of another size, or marks no pixel; it is named. Or
+            two images would have one mask.
+        OSError: ``masks`` cannot be written to.
+        ImportError: scikit-image, which draws polygons, is not installed.
+
+    Example:
+        >>> import json
+        >>> from pathlib import Path
+        >>> from tempfile import TemporaryDirectory
+        >>> from PIL import Image
+        >>> from adlib.datasets import annotated_samples, read_mask
+        >>> square = {"label": "hole", "points": [[1, 1], [4, 1], [4, 3], [1, 3]]}
+        >>> file = {"shapes": [square | {"shape_type": "polygon"}]}
+        >>> file |= {"imagePath": "0.png", "imageHeight": 4, "imageWidth": 6}
+        >>> with TemporaryDirectory() as folder:
+        ...     (images := Path(folder, "images")).mkdir()
+        ...     Image.new("L", (6, 4)).save(images / "0.png")
+        ...     _ = (images / "0.json").write_text(json.dumps(file))
+        ...     (sample,) = annotated_samples(images, images, Path(folder, "masks"))
+        ...     sample.defect_type, int(read_mask(sample.mask_path).sum())
+        ('hole', 6)
+    """
+    place, root, target = Path(annotations), Path(images), Path(masks)
+    if not root.is_dir():
+        raise FileNotFoundError(f"There is no folder {str(root)!r}.")
+    if not place.exists():
+        raise FileNotFoundError(f"There is no file or folder {str(place)!r}.")
+    if target.resolve().is_relative_to(root.resolve()):
+        rule = "a folder outside of images, in which masks would pass for images"
+        raise ValueError(refusal("masks", OWNER, rule, str(target)))
+    found = _labelme(place, root) if place.is_dir() else _coco(place, root)
+    samples: dict[Path, Sample] = {}
+    for one in found:
+        relative = one.image.relative_to(root)
+        path = target / relative.with_name(f"{relative.stem}_mask.png")
+        if path in samples:
+            rule = "of which no two have one folder and stem, and thus one mask"
+            raise ValueError(refusal("images", OWNER, rule, str(one.image)))
+        labels = {mark.label for mark in one.marks}
+        kind = SEVERAL if len(labels) > 1 else next(iter(labels), GOOD)
+        if one.marks:
+            mask = _united(one)
+            path.parent.mkdir(parents=True, exist_ok=True)
+            with replacing(path) as temporary:
+                Image.fromarray(mask.astype(np.uint8) * 255).save(temporary, "PNG")
+        label, drawn_at = (ANOMALOUS, path) if one.marks else (NORMAL, None)
+        samples[path] = Sample(one.image, label, kind, drawn_at, root.name, "test")
+    return list(samples.values())
+
+
+def _united(one: _Annotated) -> BoolArray:
+    """Return what all annotations of an image mark, at the image's own size."""
+    size = _size_of(one.image)
+    if size != one.size:
+        came = "{}x{} and {}x{}".format(*one.size, *size)
+        rule = f"for the height and width of {one.image.name}"
+        remedy = (
+            "Were the images resized, or turned by EXIF, after they were annotated?"
+        )
+        raise ValueError(refusal("annotations", one.where, rule, came, remedy))
+    mask = np.zeros(size, np.bool_)
+    for mark in one.marks:
+        mask |= drawn(mark.polygons, size) if mark.mask is None else mark.mask
+    if not mask.any():
+        rule = "such that the centre of a pixel lies in one"
+        raise ValueError(refusal("annotations", one.where, rule, "none that does"))
+    return mask
+
+
+def _size_of(image: Path) -> tuple[int, int]:
+    """Return (height, width) of an image as EXIF turns it upright, not decoded."""
+    if not image.is_file():
+        raise FileNotFoundError(
+            f"There is no image {str(image)!r}, which is annotated."
+        )
+    with Image.open(image) as opened:
+        width, height = opened.size
+        turned = opened.getexif().get(ExifTags.Base.Orientation, 1) >= SIDEWAYS
+    return (width, height) if turned else (height, width)
+
+
+def _coco(path: Path, root: Path) -> Iterator[_Annotated]:
+    """Yield the images that a COCO file lists, in its order."""
+    held = _json(path)
+    where = repr(str(path))
+    listed, marked = (
+        _given(held, key, list, where) for key in ("images", "annotations")
+    )
+    names = {
+        one.get("id"): str(one.get("name", one.get("id")))
+        for one in held.get("categories", [])
+    }
+    by_image: dict[Any, list[Mapping[str, Any]]] = {}
+    for annotation in marked:
+        by_image.setdefault(annotation.get("image_id"), []).append(annotation)
+    for image in listed:
+        name = _given(image, "file_name", str, f"an image of {where}")
+        here = f"{name} in {where}"
+        size = (_given(image, "height", int, here), _given(image, "width", int, here))
+        marks = []
+        for one in by_image.pop(_given(image, "id", int | str, here), []):
+            number = f"annotation {one.get('id')} of {here}"
+            label = names.get(one.get("category_id"), str(one.get("category_id")))
+            marks.append(_segmented(one.get("segmentation"), label, size, number))
+        yield _Annotated(path_in(root, name, where), size, marks, here)
+    if by_image:
+        rule = "of images that it lists"
+        raise ValueError(refusal("annotations", where, rule, f"image {min(by_image)}"))
+
+
+def _segmented(given: Any, label: str, size: tuple[int, int], where: str) -> _Mark:
+    """Return what a COCO segmentation marks: polygons, or a run-length code."""
+    if isinstance(given, Mapping):
+        return _Mark(label, [], _from_runs(given, size, where))
+    if isinstance(given, list) and given:
+        polygons = []
+        for flat in given:
+            even = isinstance(flat, list) and len(flat) % POINT == 0
+            points = [flat[i : i + POINT] for i in range(0, len(flat), POINT)]
+            polygons.append(_polygon(points if even else None, where))
+        return _Mark(label, polygons)
+    rule = "polygons or a run-length code; a box says not which pixels are anomalous"
+    raise ValueError(refusal("segmentation", where, rule, describe(given)))
+
+
+def _from_runs(code: Mapping[str, Any], size: tuple[int, int], where: str) -> BoolArray:
+    """Return the mask of a run-length code: lengths of 0, 1, 0, ... by columns."""
+    counts = code.get("counts")
+    coded: Any = _decompressed(counts) if isinstance(counts, str) else counts
+    runs: list[int] = coded if isinstance(coded, list) else [-1]
+    if (
+        not all(type(n) is int and n >= 0 for n in runs)
+        or list(code.get("size", [])) != list(size)
+        or sum(runs) != np.prod(size)
+    ):
+        rule = "a run-length code of {} x {} pixels".format(*size)
+        raise ValueError(refusal("segmentation", where, rule, describe(code)))
+    values = np.repeat(np.arange(len(runs)) % 2 == 1, runs)
+    return np.ascontiguousarray(values.reshape(size, order="F"))
+
+
+def _decompressed(text: str) -> list[int]:
+    """Return the lengths that COCO's compressed form codes.
+
+    A number is written in groups of 5 bits, the lowest first, each a character from "0"
+    on, which has 32 more unless it is the last; bit 16 of the last is the sign. From
+    the fourth on a length is written as what it adds to the one before the last.
+    """
+    runs: list[int] = []
+    value = shift = 0
+    for character in text:
+        group = ord(character) - ord("0")
+        value |= (group & 31) << shift
+        shift += 5
+        if group & 32:
+            continue
+        if group & 16:
+            value -= 1 << shift
+        runs.append(value + (runs[-2] if len(runs) > 2 else 0))  # noqa: PLR2004 - the fourth
+        value = shift = 0
+    return runs
+
+
+def _labelme(folder: Path, root: Path) -> Iterator[_Annotated]:
+    """Yield all images of a folder, with what labelme's files mark in them."""
+    files: dict[Path, list[Path]] = {}
+    for path in sorted(folder.rglob("*.json")):
+        if is_hidden(path.relative_to(folder)):
+            continue
+        name = _given(_json(path), "imagePath", str, repr(str(path)))
+        name = PurePath(name.replace("\\", "/")).name
+        image = root / path.relative_to(folder).parent / name
+        _size_of(image)  # which says if it is missing
+        files.setdefault(image, []).append(path)
+    for image in find_images(str(root), OWNER):
+        size, marks = (0, 0), []
+        where = " and ".join(repr(str(path)) for path in files.get(image, []))
+        for path in files.get(image, []):
+            held = _json(path)
+            height, width = (
+                _given(held, key, int, where) for key in ("imageHeight", "imageWidth")
+            )
+            size = (height, width)
+            marks += [
+                _shape(one, size, where) for one in _given(held, "shapes", list, where)
+            ]
+        yield _Annotated(image, size, marks, where)
+
+
+def _shape(given: Any, size: tuple[int, int], where: str) -> _Mark:
+    """Return what a shape of labelme's marks."""
+    label = _given(given, "label", str, f"a shape of {where}")
+    here = f"shape {label!r} of {where}"
+    kind = given.get("shape_type", "polygon")
+    points = given.get("points")
+    if kind == "polygon":
+        return _Mark(label, [_polygon(points, here)])
+    if kind not in ("rectangle", "circle", "mask"):
+        rule = "a polygon, rectangle, circle or mask; others have no area"
+        raise ValueError(refusal("shape_type", here, rule, describe(kind)))
+    (left, top), (right, bottom) = _points(points, here, POINT)
+    if kind == "rectangle":
+        corners = [(left, top), (right, top), (right, bottom), (left, bottom)]
+        return _Mark(label, [_polygon(corners, here)])
+    mask = np.zeros(size, np.bool_)
+    if kind == "circle":  # its centre, and a point of it
+        rows, columns = np.ogrid[: size[0], : size[1]]
+        apart = np.hypot(columns + 0.5 - left, rows + 0.5 - top)
+        return _Mark(label, [], apart <= np.hypot(right - left, bottom - top))
+    try:
+        data = base64.b64decode(_given(given, "mask", str, here))
+        part = np.asarray(Image.open(io.BytesIO(data)).convert("L")) > 0
+    except (ValueError, OSError) as error:
+        raise ValueError(refusal("mask", here, "a picture in base64", error)) from error
+    first, row = int(left), int(top)
+    room = mask[
+        max(row, 0) : row + part.shape[0], max(first, 0) : first + part.shape[1]
+    ]
+    if room.shape != part.shape:
+        rule = "a mask that lies inside of the image"
+        came = "{} x {} pixels at ({}, {})".format(*part.shape, row, first)
+        raise ValueError(refusal("mask", here, rule, came))
+    room |= part
+    return _Mark(label, [], mask)
+
+
+def _polygon(points: Any, where: str) -> AnyArray:
+    return _points(points, where, CORNERS)
+
+
+def _points(given: Any, where: str, least: int) -> AnyArray:
+    """Return finite points (x, y), at least so many, two of a pair alone; or raise."""
+    try:
+        points = np.array(given, np.float64)
+        fits = points.ndim == POINT and points.shape[1] == POINT
+        fits = fits and bool(np.isfinite(points).all())
+        fits = fits and (
+            len(points) >= least if least > POINT else len(points) == least
+        )
+    except (TypeError, ValueError):
+        fits = False
+    if not fits:
+        rule = f"{'at least ' if least > POINT else ''}{least} points (x, y)"
+        raise ValueError(refusal("points", where, rule, describe(given)))
+    return points
+
+
+def _json(path: Path) -> dict[str, Any]:
+    try:
+        held = json.loads(path.read_bytes())
+    except (ValueError, RecursionError) as error:
+        raise ValueError(f"{str(path)!r} must be a JSON file: {error}") from error
+    if not isinstance(held, dict):
+        rule = "a file of COCO's or labelme's"
+        raise ValueError(refusal("annotations", OWNER, rule, str(path)))
+    return held
+
+
+def _given(held: Any, key: str, kind: Any, where: str) -> Any:
+    """Return an entry that must be there, of a kind, or raise."""
+    value = held.get(key) if isinstance(held, Mapping) else None
+    if not isinstance(value, kind) or isinstance(value, bool):
+        name = getattr(kind, "__name__", "int or str")
+        raise ValueError(refusal(key, where, f"of kind {name}", describe(value)))
+    return value
