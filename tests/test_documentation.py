@@ -60,8 +60,14 @@ MADE_ONCE = cache(Backbone)  # networks are frozen, and take longer to make than
 pytestmark = pytest.mark.skipif(
     not DOCS.is_dir(), reason="a source distribution holds no docs"
 )
+LONG = ("howto.md",)  # pages that do a bit of everything
 pages = pytest.mark.parametrize(
-    "page", documentation(), ids=lambda page: str(page.relative_to(ROOT))
+    "page",
+    [
+        pytest.param(page, marks=pytest.mark.slow if page.name in LONG else ())
+        for page in documentation()
+    ],
+    ids=lambda page: str(page.relative_to(ROOT)),
 )
 
 

@@ -250,7 +250,7 @@ def _labelme(folder: Path, root: Path) -> Iterator[_Annotated]:
         image = root / path.relative_to(folder).parent / name
         _size_of(image)  # which says if it is missing
         files.setdefault(image, []).append(path)
-    for image in find_images(str(root), OWNER):
+    for image in find_images(str(root), OWNER, beside=[".json"]):
         size, marks = (0, 0), []
         where = " and ".join(repr(str(path)) for path in files.get(image, []))
         for path in files.get(image, []):

@@ -7,7 +7,7 @@ import os
 import re
 import warnings
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from pathlib import Path, PurePath
 
 from adlib._validation import refusal
@@ -44,11 +44,14 @@ def is_image_name(path: PurePath) -> bool:
     return path.suffix.lower() in SUFFIXES
 
 
-def find_images(place: str, owner: str, *, good_alone: bool = False) -> list[Path]:
+def find_images(
+    place: str, owner: str, *, good_alone: bool = False, beside: Collection[str] = ()
+) -> list[Path]:
     """Return the image files of a folder, a glob or a path, in the order of paths.
 
-    One ``InputWarning`` counts what is left out beside hidden files and folders. With
-    ``good_alone`` folders of defects are refused, as far as their names tell.
+    One ``InputWarning`` counts what is left out beside hidden files and folders, and
+    files of the suffixes ``beside``. With ``good_alone`` folders of defects are
+    refused, as far as their names tell.
     """
     if not place:
         raise ValueError(refusal("X", owner, RULE, "''"))
@@ -63,7 +66,9 @@ def find_images(place: str, owner: str, *, good_alone: bool = False) -> list[Pat
             came = f"{place!r}, where there is nothing"
             raise ValueError(refusal("X", owner, RULE, came, _remedy(place)))
     found = sorted(path for path, left_out in entries if not left_out)
-    counts = Counter(left_out for _, left_out in entries if left_out)
+    counts = Counter(
+        left_out for _, left_out in entries if left_out and left_out not in beside
+    )
     # Such as "2 .txt, 1 without suffix, 1 linked folders".
     in_order = sorted(counts.items(), key=lambda item: (-item[1], item[0]))
     listed = ", ".join(f"{count} {kind}" for kind, count in in_order)

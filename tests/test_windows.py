@@ -12,7 +12,7 @@ from PIL import Image
 
 from tests.conftest import scratched, texture
 
-ROOT = Path(__file__).parents[2]
+ROOT = Path(__file__).parents[1]
 pytestmark = [
     pytest.mark.slow,
     pytest.mark.skipif(sys.platform != "linux", reason="it looks into Linux's /proc"),
