@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import runpy
 import sys
 from functools import partial
@@ -23,6 +24,7 @@ from adlib.study._names import CONDITIONS, FIGURE_KEYS, SCORE_KEYS
 pytestmark = pytest.mark.slow
 
 EXAMPLES = Path(__file__).parent.parent / "examples"
+DOCS = EXAMPLES.parent / "docs"
 SMALL = """
 data: {classes: [brick, grass]}
 backbone: {image_size: 160}
@@ -125,6 +127,7 @@ def test_the_phases_run_one_after_the_other(
     outputs = tmp_path / "outputs"
     check_models_and_results(outputs)
     check_the_tables(outputs)
+    check_the_plan(tmp_path)
     assert (outputs / "report/report.pdf").read_bytes().startswith(b"%PDF")
     for phase in (1, 2, 3, 5, 6, 7, 8, 9):
         pictures = sorted((outputs / f"phase{phase:02}").glob("*.png"))
@@ -179,6 +182,25 @@ def check_the_tables(outputs):
     assert len(crossed[crossed["versus"] == ""]) == 2 * 2 * 9
     written = {path.stem for path in (outputs / "provenance").iterdir()}
     assert {path.stem for path in PHASES[1:-1]} - written == {"phase02_domain_shift"}
+
+
+def check_the_plan(folder):
+    """Each line of the plan has a command, a file and a picture, which are there."""
+    lines = (DOCS / "plan.md").read_text("utf-8").splitlines()
+    rows = [line.strip("| ").split(" | ") for line in lines if line.startswith("| ")]
+    rows = [row for row in rows if row[0] != "the plan asks for"]
+    assert len(rows) > 50
+    for row in rows:
+        assert len(row) == 4
+        assert all(row), row
+        for script in re.findall(r"`((?:phase|run_)\w+\.py)`", row[1]):
+            assert (EXAMPLES / script).is_file(), script
+        for path in re.findall(r"`([\w/.]+\.\w+)`", row[2] + row[3]):
+            for name in ("brick", "grass"):
+                place = folder if path.startswith("data/") else folder / "outputs"
+                if path == "study.jsonl":  # of `adlib study`, which runs the scripts
+                    continue
+                assert (place / path.replace("CLASS", name)).is_file(), path
 
 
 def check_that_test_images_were_only_judged(folder, data, seen):

@@ -66,7 +66,7 @@ def fit_on_split(
 ) -> pd.DataFrame:
     """Fit a model, set its threshold of best F1 on validation images, and save it.
 
-    Figures: times, sizes, and AUROC on the validation images.
+    Figures: times, sizes, and AUROC and separation on the validation images.
     """
     labels = anomalous_of(split.val)
     _, fit_seconds = timed(model.fit, paths_of(split.train))
@@ -81,6 +81,7 @@ def fit_on_split(
         row("score_milliseconds", 1000 * seconds / n, n=n),
         row("model_megabytes", path.stat().st_size / 1e6),
         row("val_auroc", compute_auroc(labels, scores), n=n),
+        row("val_separation", separation(values[~labels], values[labels]), n=n),
         row(names.THRESHOLD, model.threshold_, n=n),
     ]
     if keep:
@@ -94,6 +95,20 @@ def fit_on_split(
     rows += rows_of({k: v for k, v in numbers.items() if isinstance(v, int)})
     keys = {"class_": split.class_name, "setting": setting}
     return figures(rows, condition=condition, method=type(model).__name__, **keys)
+
+
+def separation(normal: Float64Array, anomalous: Float64Array) -> float | None:
+    """Return how far apart the scores of two kinds lie, in standard deviations.
+
+    The difference of the means over the root of the mean variance (d' of signal
+    detection, d_a for unequal variances: Green and Swets 1966). It still tells models
+    apart that all rank every image right, where AUROC is 1. None for fewer than two
+    images of a kind, and where no score differs.
+    """
+    if min(len(normal), len(anomalous)) < 2:  # noqa: PLR2004 - no variance
+        return None
+    spread = np.sqrt((normal.var(ddof=1) + anomalous.var(ddof=1)) / 2)
+    return float((anomalous.mean() - normal.mean()) / spread) if spread else None
 
 
 def model_facts(model: PatchCore | PaDiM) -> dict[str, Any]:

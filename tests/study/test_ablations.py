@@ -19,6 +19,7 @@ from adlib.study._fitting import (
     measure_model,
     model_facts,
     new_detector,
+    separation,
     variants,
 )
 from adlib.study._shifts import (
@@ -169,3 +170,15 @@ def test_a_fitted_model_is_noted_as_it_is(split, tmp_path):
     found = fit_on_split(padim, split, tmp_path / "p.adlib", keep=False)
     assert value(found, "n_features") == 20
     assert not (tmp_path / "p.adlib").exists()
+
+
+def test_separation_is_in_standard_deviations_and_tells_what_auroc_cannot():
+    normal, near, far = (
+        np.array([1.0, 3.0]),
+        np.array([4.0, 6.0]),
+        np.array([9.0, 11.0]),
+    )
+    assert separation(normal, near) == pytest.approx(3 / np.sqrt(2))
+    assert separation(normal, far) == pytest.approx(8 / np.sqrt(2))
+    assert separation(normal, near[:1]) is None
+    assert separation(np.ones(2), np.full(2, 3.0)) is None
