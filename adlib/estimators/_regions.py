@@ -137,10 +137,14 @@ def regions_above(
         return []
     labels, n_found = ndimage.label(shown > threshold, EIGHT_CONNECTED)
     scale = np.array(size) / values.shape
-    numbers = np.arange(1, n_found + 1)
-    areas = np.bincount(labels.ravel(), minlength=n_found + 1)[1:] * scale.prod()
-    means = ndimage.mean(values, labels, numbers)
-    places = ndimage.maximum_position(shown, labels, numbers)
+    inside = np.flatnonzero(labels)  # few of the pixels; SciPy would sort them all
+    number = labels.ravel()[inside] - 1
+    counts = np.bincount(number)
+    areas = counts * scale.prod()
+    means = np.bincount(number, values.ravel()[inside]) / counts
+    by_height = np.lexsort((-shown.ravel()[inside], number))  # of equal ones the first
+    highest = inside[by_height[np.searchsorted(number[by_height], np.arange(n_found))]]
+    places = [divmod(place, values.shape[1]) for place in highest.tolist()]
     found: list[tuple[float, Region]] = []
     for i, where in enumerate(ndimage.find_objects(labels)):
         if areas[i] < least_area:
