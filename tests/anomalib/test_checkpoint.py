@@ -330,9 +330,12 @@ REFUSED = [
     ("Padim", lambda held: held.update(state_dict={}), "has none of their tensors"),
     ("Padim", lambda held: held.pop("state_dict"), "what Lightning or anomalib's"),
 ]
+RARER = [pytest.param(*one, marks=pytest.mark.slow) for one in REFUSED[1:-1]]
 
 
-@pytest.mark.parametrize(("kind", "change", "fragment"), REFUSED)
+@pytest.mark.parametrize(
+    ("kind", "change", "fragment"), [REFUSED[0], REFUSED[-1], *RARER]
+)
 def test_what_adlib_has_not_is_refused(kind, change, fragment, tensors, tmp_path):
     held = checkpoint(tensors, kind)
     change(held)
