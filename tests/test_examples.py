@@ -128,6 +128,7 @@ def test_the_phases_run_one_after_the_other(
     check_models_and_results(outputs)
     check_the_tables(outputs)
     check_the_plan(tmp_path)
+    check_the_reported_numbers(outputs)
     assert (outputs / "report/report.pdf").read_bytes().startswith(b"%PDF")
     for phase in (1, 2, 3, 5, 6, 7, 8, 9):
         pictures = sorted((outputs / f"phase{phase:02}").glob("*.png"))
@@ -201,6 +202,24 @@ def check_the_plan(folder):
                 if path == "study.jsonl":  # of `adlib study`, which runs the scripts
                     continue
                 assert (place / path.replace("CLASS", name)).is_file(), path
+
+
+def check_the_reported_numbers(outputs):
+    """The table of docs/study.md is what this run gives, whatever the processor."""
+    text = (DOCS / "study.md").read_text("utf-8").partition("## Numbers to compare")[2]
+    (config,) = re.findall(r"# small.yaml\n(.*?)```", text, re.DOTALL)
+    assert config.strip() == SMALL.strip()
+    rows = [line.strip("| ").split(" | ") for line in text.splitlines() if "0." in line]
+    rows = [row for row in rows if len(row) == 5]
+    assert len(rows) == 16
+    found = read_figures(outputs)
+    of_classes = (found["setting"] == "") & (found["versus"] == "")
+    found = found[of_classes & found["file"].str.endswith("_results.json")]
+    found = found.set_index(["condition", "method", "class", "metric"])["value"]
+    for *keys, auroc, aupro in rows:
+        for metric, reported in {"auroc": auroc, "aupro": aupro}.items():
+            value = found.loc[(*keys, metric)]
+            assert abs(value - float(reported)) < 0.01, (keys, metric, value)
 
 
 def check_that_test_images_were_only_judged(folder, data, seen):
