@@ -18,7 +18,7 @@ PARTS = ("adlib/py.typed", "adlib/examples/config.yaml", "adlib/examples/run_all
 pytestmark = pytest.mark.slow
 
 
-def run(*words, path=None, cwd=ROOT):
+def run(*words, path=None, cwd=ROOT, timeout=600):
     """Run Python in a process of its own; return what it printed."""
     environment = {**os.environ, "PYTHONPATH": str(path or "")}
     done = subprocess.run(
@@ -27,7 +27,7 @@ def run(*words, path=None, cwd=ROOT):
         capture_output=True,
         text=True,
         check=False,
-        timeout=600,
+        timeout=timeout,
         env=environment,
     )
     assert done.returncode == 0, done.stdout + done.stderr
@@ -93,3 +93,10 @@ def test_it_fits_scores_and_reports(installed, tmp_path):
     assert list((tmp_path / "maps").iterdir())
     assert "phase" in adlib("study", "--help")
     assert "solar cells" in adlib("demo", "--help")
+
+
+@pytest.mark.parametrize("installed", ["*.whl"], indirect=True)
+def test_the_demo_runs_from_the_wheel(installed, tmp_path):
+    run("-m", "adlib", "demo", path=installed, cwd=tmp_path, timeout=2000)
+    page = (tmp_path / "adlib-demo/index.html").read_text(encoding="utf-8")
+    assert "<img" in page
