@@ -81,9 +81,9 @@ def read_checkpoint(
         image scores differed by 4e-6, maps by 7e-5 and near patches of the bank by
         9e-3, all relative. Of ``precision="float16"`` all is computed in float32.
         Neither the training images nor which of them an entry of the bank is from are
-        in the file: ``training_images_`` holds one name
-        that stands for all, and ``leave_one_out_scores`` refuses. The thresholds are
-        those of a sensitivity of 0.5, anomalib's default.
+        in the file: ``training_images_`` holds one name that stands for all, and
+        ``leave_one_out_scores`` refuses. The thresholds are those of a sensitivity of
+        0.5, anomalib's default.
 
     Example:
         >>> from adlib.anomalib import read_checkpoint

@@ -61,7 +61,9 @@ SITUATIONS = {
         lambda place: (
             write(place, "set/test/good", OTHERS),
             write(place, "set/test/scratch", [scratched(1)]),
-            place.run("pod", saved(place), place.folder / "set"),
+            place.run(
+                "pod", saved(place), place.folder / "set", "-o", place.folder / "pod"
+            ),
         ),
         "images of good parts alone",
     ),
