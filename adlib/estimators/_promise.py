@@ -19,7 +19,7 @@ def threshold_text(
         return "no threshold"
     text = f"threshold {threshold:.6g}: "
     if calibration is None:
-        text += "set by hand or by an earlier version"
+        text += "set by hand, by another library or by an earlier version"
     elif threshold != calibration.threshold:
         text += "set by hand"
     else:

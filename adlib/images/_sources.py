@@ -249,6 +249,8 @@ def _remedy(X: Any) -> str:
         return "Decode it first: [PIL.Image.open(io.BytesIO(data))]."
     if hasattr(X, "columns") and hasattr(X, "shape"):
         return "Pass its column of paths, such as list(X['path'])."
+    if isinstance(X, Mapping) and X:
+        return f"Pass one of its entries, such as X[{next(iter(X))!r}]."
     if isinstance(X, Sequence) and len(X) > 1 and _are_labels(X[1], X[0]):
         return "It looks like a batch (images, labels): pass the images, X[0]."
     return ""
@@ -337,7 +339,8 @@ def _expand(entry: Any, position: int, stacks: Stacks) -> Iterator[Item]:
         items = _expand(batch, position, stacks)
         yield from _named(items, getattr(entry, "image_path", None))
     else:
-        remedy = _remedy(entry)
+        mapping = isinstance(entry, Mapping)
+        remedy = 'A mapping\'s image is its "image".' if mapping else _remedy(entry)
         raise TypeError(
             f"image {position} of X must be a path, a PIL image, an array or a tensor; "
             f"got {describe(entry)}.{remedy and ' ' + remedy}"

@@ -167,7 +167,7 @@ def test_what_is_read_is_a_detector_as_any_other(file, kind, images, tmp_path):
     model = read_checkpoint(file)
     assert type(model) is {"Patchcore": PatchCore, "Padim": PaDiM}[kind]
     assert (model.threshold_, model.pixel_threshold_) == (1.5, 1.5)
-    assert "set by hand" in model.describe()["threshold"]
+    assert "by another library" in model.describe()["threshold"]
     assert (model.predict(images) == np.where(model.score(images) > 1.5, -1, 1)).all()
     model.save(tmp_path / "part.adlib")
     again = load(tmp_path / "part.adlib")
@@ -185,6 +185,37 @@ def test_a_memory_bank_may_still_grow(tensors, images, tmp_path):
     assert (model.coreset, model.n_patches_) == (0.25, 120)
     model.partial_fit(images)
     assert len(model.memory_bank_) == (120 + 4 * 64) // 4
+
+
+def test_images_that_came_later_are_forgotten_and_those_of_the_file_are_not(
+    tensors, images, tmp_path
+):
+    torch.save(checkpoint(tensors, "Patchcore"), tmp_path / "model.ckpt")
+    model = read_checkpoint(tmp_path / "model.ckpt")
+    (told,) = model.training_images_
+    with pytest.raises(ValueError, match="entries of other images are left"):
+        model.forget([told])
+    rows = model.memory_bank_.embeddings
+    model.coreset = 1.0  # all entries stay, those of the file first
+    model.partial_fit(images)
+    model.forget([f"image {i}" for i in range(len(images))])
+    assert model.training_images_ == [told]
+    np.testing.assert_array_equal(
+        np.sort(model.memory_bank_.embeddings, 0), np.sort(rows, 0)
+    )
+
+
+def test_good_images_are_accepted_where_one_neighbour_counts(tensors, images, tmp_path):
+    held = checkpoint(tensors, "Patchcore")
+    torch.save(held, tmp_path / "model.ckpt")
+    with pytest.raises(ValueError, match="aggregation of PatchCore"):
+        read_checkpoint(tmp_path / "model.ckpt").accept(images, by="Ada")
+    held["hyper_parameters"]["num_neighbors"] = 1
+    torch.save(held, tmp_path / "model.ckpt")
+    model = read_checkpoint(tmp_path / "model.ckpt")
+    assert (model.predict(images) == -1).all()
+    assert (model.accept(images, by="Ada").predict(images) == 1).all()
+    assert model.threshold_ == 1.5
 
 
 def test_one_neighbour_means_the_highest_patch_score(tensors, tmp_path):

@@ -60,6 +60,7 @@ PARAMETERS = {
         {"region": lambda pixels: pixels > 100},
     ),
     "zones": (PatchCore, {"zones": (2, 2)}),
+    "maps as anomalib": (PatchCore, {"maps": "anomalib"}),
     "letterboxed": (PatchCore, {"resize": "letterbox", "image_size": (64, 96)}),
     "at random": (PatchCore, {"selection": "random"}),
     "random weights": (PatchCore, {"weights": None, "random_state": 3}),

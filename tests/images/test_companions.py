@@ -21,6 +21,7 @@ from torch.utils.data import (
 
 from adlib import PatchCore
 from adlib.images import open_source
+from tests.conftest import texture
 
 needs_datasets = pytest.mark.skipif(
     find_spec("datasets") is None, reason="Hugging Face's datasets is not installed"
@@ -91,6 +92,13 @@ def test_pandas_columns_of_paths(dtype, paths, fitted, expected):
 def test_a_pandas_table_is_refused_with_what_to_pass(paths, fitted):
     with pytest.raises(TypeError, match=r"list\(X\['path'\]\)"):
         fitted.score(pd.DataFrame({"path": paths}))
+
+
+def test_splits_are_refused_with_what_to_pass(paths, fitted):
+    with pytest.raises(TypeError, match=r"one of its entries, such as X\['train'\]"):
+        fitted.score({"train": paths, "test": paths})
+    with pytest.raises(TypeError, match=r"""A mapping's image is its "image"\."""):
+        fitted.score([{"img": texture(0), "label": 0}])
 
 
 TORCH = {
@@ -164,3 +172,11 @@ def test_hugging_faces_images_undecoded_keep_their_names(
     undecoded = hugging.cast_column("image", datasets.Image(decode=False))
     check(undecoded, fitted, expected, paths)
     check(undecoded["image"], fitted, expected, paths)
+
+
+@needs_datasets
+def test_hugging_faces_splits_are_refused_with_what_to_pass(hugging, fitted):
+    import datasets
+
+    with pytest.raises(TypeError, match=r"one of its entries, such as X\['good'\]"):
+        fitted.score(datasets.DatasetDict({"good": hugging}))
