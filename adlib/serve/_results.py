@@ -206,8 +206,12 @@ class Results:
             )
         try:
             self._db = sqlite3.connect(path, timeout=PATIENCE, isolation_level=None)
-            self._begin(durable)
-            self._opened = self.path.stat()
+            try:
+                self._begin(durable)
+                self._opened = self.path.stat()
+            except BaseException:
+                self._db.close()  # or Windows keeps what was refused from being moved
+                raise
         except sqlite3.OperationalError as error:
             text = f"The results database {str(path)!r} cannot be opened: {error}."
             raise OSError(text) from error

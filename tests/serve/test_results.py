@@ -3,7 +3,9 @@ from __future__ import annotations
 import sqlite3
 import threading
 from contextlib import suppress
+from pathlib import Path
 
+import psutil
 import pytest
 
 from adlib._inspection import Inspection
@@ -142,8 +144,10 @@ def test_other_files_are_refused_and_left_as_they_are(tmp_path):
     db.execute("CREATE TABLE things (a)")
     db.commit()
     db.close()
-    with pytest.raises(ValueError, match="of another program"):
+    with pytest.raises(ValueError, match="of another program") as refused:
         Results(tmp_path / "other.db")
+    opened = [Path(file.path).name for file in psutil.Process().open_files()]
+    assert "other.db" not in opened, refused
     with pytest.raises(OSError, match="cannot be opened"):
         Results(tmp_path / "missing" / "results.db")
 

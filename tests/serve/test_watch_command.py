@@ -5,6 +5,7 @@ import json
 import sqlite3
 import subprocess
 import sys
+from contextlib import closing
 from pathlib import Path
 
 import pytest
@@ -124,7 +125,8 @@ def test_a_second_watch_of_one_product_is_refused(part, camera, capsys):
 def test_a_damaged_database_is_one_line(part, camera, capsys):
     assert watch(camera, part) == 0
     database = camera.parent / "results.db"
-    sqlite3.connect(database).execute("PRAGMA wal_checkpoint(TRUNCATE)")
+    with closing(sqlite3.connect(database)) as connection:
+        connection.execute("PRAGMA wal_checkpoint(TRUNCATE)")
     content = bytearray(database.read_bytes())
     content[4096 : len(content)] = b"\xff" * (len(content) - 4096)
     database.write_bytes(content)
