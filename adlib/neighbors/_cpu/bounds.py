@@ -177,16 +177,17 @@ def _sketch(
     for begin in range(0, n_rows, ROWS):
         n_here = min(ROWS, n_rows - begin)
         for row in range(n_here):
-            point[:] = rows[begin + row] - centre
-            centred[0, :, row] = point
+            for k in range(n_features):
+                point[k] = rows[begin + row, k] - centre[k]
+                centred[0, k, row] = point[k]
             norms[begin + row] = squared_norm(point)
         for panel in range(n_panels):
             similarity_tile(
                 centred, 0, basis, panel, biases, thresholds, projected, passed, panel
             )
         for row in range(n_here):
-            if n_panels == 0:
-                projected[row, :n_kept] = centred[0, :, row]
+            for k in range(n_kept if n_panels == 0 else 0):
+                projected[row, k] = centred[0, k, row]
             _round(
                 projected[row, :n_kept], norms[begin + row], projection_error,
                 basis_error, columns[begin + row],

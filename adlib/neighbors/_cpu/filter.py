@@ -95,7 +95,8 @@ def _guess_nearest(
         ids = np.arange(first, min(first + ROWS, end))
         thresholds[:] = np.inf  # no pair passes in rows that stay empty
         for row in range(len(ids)):
-            packed[0, :, row] = queries.words[ids[row]]
+            for k in range(packed.shape[1]):
+                packed[0, k, row] = queries.words[ids[row], k]
             thresholds[0, row] = -np.inf
         for k in range(n_group_panels):
             similarity_tile(
@@ -298,12 +299,15 @@ def products(
     for begin in range(0, n_rows, ROWS):
         n_here = min(ROWS, n_rows - begin)
         for row in range(n_here):
-            packed[0, :, row] = words[begin + row]
+            for k in range(n_words):
+                packed[0, k, row] = words[begin + row, k]
         for panel in range(len(panels)):
             similarity_tile(
                 packed, 0, panels, panel, biases, thresholds, strip, passed, panel
             )
-        result[begin : begin + n_here] = strip[:n_here, :n_columns]
+        for row in range(n_here):
+            for column in range(n_columns):
+                result[begin + row, column] = strip[row, column]
     return result
 
 
