@@ -171,15 +171,21 @@ def _coco(path: Path, root: Path) -> Iterator[_Annotated]:
     by_image: dict[Any, list[Mapping[str, Any]]] = {}
     for annotation in marked:
         by_image.setdefault(annotation.get("image_id"), []).append(annotation)
+    ids: set[int | str] = set()
     for image in listed:
         name = _given(image, "file_name", str, f"an image of {where}")
         here = f"{name} in {where}"
         size = (_given(image, "height", int, here), _given(image, "width", int, here))
+        number = _given(image, "id", int | str, here)
+        if number in ids:
+            rule = "of one image alone, since annotations name it"
+            raise ValueError(refusal("id", here, rule, f"{number!r} again"))
+        ids.add(number)
         marks = []
-        for one in by_image.pop(_given(image, "id", int | str, here), []):
-            number = f"annotation {one.get('id')} of {here}"
+        for one in by_image.pop(number, []):
+            this = f"annotation {one.get('id')} of {here}"
             label = names.get(one.get("category_id"), str(one.get("category_id")))
-            marks.append(_segmented(one.get("segmentation"), label, size, number))
+            marks.append(_segmented(one.get("segmentation"), label, size, this))
         yield _Annotated(path_in(root, name, where), size, marks, here)
     if by_image:
         rule = "of images that it lists"

@@ -230,6 +230,13 @@ def test_what_is_wrong_in_a_coco_file_is_named(held, fragment, tmp_path, images)
         read(tmp_path, images, held)
 
 
+def test_an_id_of_two_images_is_named(tmp_path, images):
+    held = coco((0, 1, [flat(SQUARE)]))
+    held["images"][1]["id"] = 7  # annotations of it would all be the first one's
+    with pytest.raises(ValueError, match=r"id of b\.png in .* one image alone.* 7 ag"):
+        read(tmp_path, images, held)
+
+
 def test_images_of_another_size_are_named(tmp_path, images):
     held = coco((0, 1, [flat(SQUARE)]))
     held["images"][0]["height"] = WIDTH
