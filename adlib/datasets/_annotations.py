@@ -11,17 +11,17 @@ from pathlib import Path, PurePath
 from typing import Any, NamedTuple
 
 import numpy as np
-from PIL import ExifTags, Image
+from PIL import Image
 
 from adlib._files import replacing
 from adlib._typing import AnyArray, BoolArray
 from adlib._validation import describe, refusal
 from adlib.datasets._samples import ANOMALOUS, GOOD, NORMAL, Sample, path_in
+from adlib.images import read_image
 from adlib.images._folders import find_images, is_hidden
 from adlib.images._region import CORNERS, POINT, drawn
 
 OWNER = "annotated_samples"
-SIDEWAYS = 5  # EXIF's orientations from here on swap height and width
 SEVERAL = "combined"  # defect type of an image with several, as in MVTec AD
 
 
@@ -34,7 +34,7 @@ class _Mark(NamedTuple):
 
 
 class _Annotated(NamedTuple):
-    """An image, the (height, width) that its annotations are for, and what they mark.
+    """An image, its (height, width), and what annotations mark in it.
 
     ``where`` is what errors call them.
     """
@@ -78,6 +78,7 @@ def annotated_samples(
         ValueError: A file is of neither kind; an annotation has no area (a box or a
             line), is for an image of another size, or marks no pixel; it is named. Or
             two images would have one mask.
+        ImageError: An image that is annotated cannot be read.
         OSError: ``masks`` cannot be written to.
         ImportError: scikit-image, which draws polygons, is not installed.
 
@@ -128,33 +129,38 @@ def annotated_samples(
 
 def _united(one: _Annotated) -> BoolArray:
     """Return what all annotations of an image mark, at the image's own size."""
-    size = _size_of(one.image)
-    if size != one.size:
-        came = "{}x{} and {}x{}".format(*one.size, *size)
-        rule = f"for the height and width of {one.image.name}"
-        remedy = (
-            "Were the images resized, or turned by EXIF, after they were annotated?"
-        )
-        raise ValueError(refusal("annotations", one.where, rule, came, remedy))
-    mask = np.zeros(size, np.bool_)
+    mask = np.zeros(one.size, np.bool_)
     for mark in one.marks:
-        mask |= drawn(mark.polygons, size) if mark.mask is None else mark.mask
+        mask |= drawn(mark.polygons, one.size) if mark.mask is None else mark.mask
     if not mask.any():
         rule = "such that the centre of a pixel lies in one"
         raise ValueError(refusal("annotations", one.where, rule, "none that does"))
     return mask
 
 
-def _size_of(image: Path) -> tuple[int, int]:
-    """Return (height, width) of an image as EXIF turns it upright, not decoded."""
+def _size_of(image: Path, stated: tuple[int, int], where: str) -> tuple[int, int]:
+    """Return (height, width) of an image, upright; raise where others are stated.
+
+    It comes before masks are made, which are then no larger than the image.
+    """
+    _check_there(image)
+    pixels = read_image(image)
+    size = (pixels.shape[0], pixels.shape[1])
+    if size != stated:
+        came = "{}x{} and {}x{}".format(*stated, *size)
+        rule = f"for the height and width of {image.name}"
+        remedy = (
+            "Were the images resized, or turned by EXIF, after they were annotated?"
+        )
+        raise ValueError(refusal("annotations", where, rule, came, remedy))
+    return size
+
+
+def _check_there(image: Path) -> None:
     if not image.is_file():
         raise FileNotFoundError(
             f"There is no image {str(image)!r}, which is annotated."
         )
-    with Image.open(image) as opened:
-        width, height = opened.size
-        turned = opened.getexif().get(ExifTags.Base.Orientation, 1) >= SIDEWAYS
-    return (width, height) if turned else (height, width)
 
 
 def _coco(path: Path, root: Path) -> Iterator[_Annotated]:
@@ -181,12 +187,15 @@ def _coco(path: Path, root: Path) -> Iterator[_Annotated]:
             rule = "of one image alone, since annotations name it"
             raise ValueError(refusal("id", here, rule, f"{number!r} again"))
         ids.add(number)
+        path, own = path_in(root, name, where), by_image.pop(number, [])
+        if own:
+            size = _size_of(path, size, here)
         marks = []
-        for one in by_image.pop(number, []):
+        for one in own:
             this = f"annotation {one.get('id')} of {here}"
             label = names.get(one.get("category_id"), str(one.get("category_id")))
             marks.append(_segmented(one.get("segmentation"), label, size, this))
-        yield _Annotated(path_in(root, name, where), size, marks, here)
+        yield _Annotated(path, size, marks, here)
     if by_image:
         rule = "of images that it lists"
         raise ValueError(refusal("annotations", where, rule, f"image {min(by_image)}"))
@@ -254,7 +263,7 @@ def _labelme(folder: Path, root: Path) -> Iterator[_Annotated]:
         name = _given(_json(path), "imagePath", str, repr(str(path)))
         name = PurePath(name.replace("\\", "/")).name
         image = root / path.relative_to(folder).parent / name
-        _size_of(image)  # which says if it is missing
+        _check_there(image)
         files.setdefault(image, []).append(path)
     for image in find_images(str(root), OWNER, beside=[".json"]):
         size, marks = (0, 0), []
@@ -264,7 +273,7 @@ def _labelme(folder: Path, root: Path) -> Iterator[_Annotated]:
             height, width = (
                 _given(held, key, int, where) for key in ("imageHeight", "imageWidth")
             )
-            size = (height, width)
+            size = _size_of(image, (height, width), repr(str(path)))
             marks += [
                 _shape(one, size, where) for one in _given(held, "shapes", list, where)
             ]

@@ -9,12 +9,14 @@ from importlib.util import find_spec
 
 import numpy as np
 import pytest
+import tifffile
 from hypothesis import given
 from hypothesis import strategies as st
 from PIL import Image
 
 from adlib.datasets import MVTecDataset, Sample, annotated_samples, read_mask
 from adlib.datasets._annotations import _decompressed
+from adlib.exceptions import ImageError
 from tests.conftest import texture
 
 HEIGHT, WIDTH = 40, 60
@@ -244,6 +246,35 @@ def test_images_of_another_size_are_named(tmp_path, images):
         ValueError, match=r"height and width of a\.png.*60x60 and 40x60"
     ):
         read(tmp_path, images, held)
+    labelme(tmp_path / "labels", "a.png", shape("polygon", SQUARE), imageHeight=WIDTH)
+    labelme(tmp_path / "labels/other", "a.png", shape("polygon", SQUARE))
+    (tmp_path / "labels/other/a.json").rename(tmp_path / "labels/b.json")
+    with pytest.raises(ValueError, match=r"a\.json' must be for the height.*60x60 and"):
+        annotated_samples(tmp_path / "labels", images, tmp_path / "masks")
+
+
+def test_masks_are_no_larger_than_images_whatever_a_file_states(tmp_path, images):
+    side = 2**40
+    held = coco((0, 1, {"size": [side, side], "counts": [side * side]}))
+    held["images"][0] |= {"height": side, "width": side}
+    with pytest.raises(ValueError, match=r"height and width of a\.png"):
+        read(tmp_path, images, held)
+    round_ = shape("circle", [[30, 20], [33, 24]])
+    labelme(tmp_path / "labels", "a.png", round_, imageHeight=10**6, imageWidth=10**6)
+    with pytest.raises(ValueError, match=r"height and width of a\.png"):
+        annotated_samples(tmp_path / "labels", images, tmp_path / "masks")
+
+
+def test_images_that_only_adlib_reads_are_annotated_and_broken_ones_named(
+    tmp_path, images
+):
+    floats = np.random.default_rng(0).random((HEIGHT, WIDTH, 3), np.float32)
+    tifffile.imwrite(images / "a.tif", floats, photometric="rgb")
+    (sample,) = read(tmp_path, images, coco((0, 1, [flat(SQUARE)]), names=["a.tif"]))
+    np.testing.assert_array_equal(read_mask(sample.mask_path), slowly_drawn(SQUARE))
+    (images / "a.tif").write_bytes(b"no image")
+    with pytest.raises(ImageError, match=r"a\.tif must be a readable image"):
+        read(tmp_path, images, coco((0, 1, [flat(SQUARE)]), names=["a.tif"]))
 
 
 WRONG_SHAPES = [
