@@ -26,23 +26,23 @@ SEVERAL = "combined"  # defect type of an image with several, as in MVTec AD
 
 
 class _Mark(NamedTuple):
-    """What one annotation marks, by polygons of (x, y) or a mask of the whole image."""
+    """What one annotation marks, by polygons of (x, y) or a mask of the whole image.
+
+    ``where`` is what errors call it.
+    """
 
     label: str
+    where: str
     polygons: list[AnyArray]
     mask: BoolArray | None = None
 
 
 class _Annotated(NamedTuple):
-    """An image, its (height, width), and what annotations mark in it.
-
-    ``where`` is what errors call them.
-    """
+    """An image, its (height, width), and what annotations mark in it."""
 
     image: Path
     size: tuple[int, int]
     marks: list[_Mark]
-    where: str
 
 
 def annotated_samples(
@@ -131,10 +131,11 @@ def _united(one: _Annotated) -> BoolArray:
     """Return what all annotations of an image mark, at the image's own size."""
     mask = np.zeros(one.size, np.bool_)
     for mark in one.marks:
-        mask |= drawn(mark.polygons, one.size) if mark.mask is None else mark.mask
-    if not mask.any():
-        rule = "such that the centre of a pixel lies in one"
-        raise ValueError(refusal("annotations", one.where, rule, "none that does"))
+        own = drawn(mark.polygons, one.size) if mark.mask is None else mark.mask
+        if not own.any():
+            rule = "such that the centre of a pixel lies in it"
+            raise ValueError(refusal("area", mark.where, rule, "one without any"))
+        mask |= own
     return mask
 
 
@@ -195,7 +196,7 @@ def _coco(path: Path, root: Path) -> Iterator[_Annotated]:
             this = f"annotation {one.get('id')} of {here}"
             label = names.get(one.get("category_id"), str(one.get("category_id")))
             marks.append(_segmented(one.get("segmentation"), label, size, this))
-        yield _Annotated(path, size, marks, here)
+        yield _Annotated(path, size, marks)
     if by_image:
         rule = "of images that it lists"
         raise ValueError(refusal("annotations", where, rule, f"image {min(by_image)}"))
@@ -204,14 +205,14 @@ def _coco(path: Path, root: Path) -> Iterator[_Annotated]:
 def _segmented(given: Any, label: str, size: tuple[int, int], where: str) -> _Mark:
     """Return what a COCO segmentation marks: polygons, or a run-length code."""
     if isinstance(given, Mapping):
-        return _Mark(label, [], _from_runs(given, size, where))
+        return _Mark(label, where, [], _from_runs(given, size, where))
     if isinstance(given, list) and given:
         polygons = []
         for flat in given:
             even = isinstance(flat, list) and len(flat) % POINT == 0
             points = [flat[i : i + POINT] for i in range(0, len(flat), POINT)]
             polygons.append(_polygon(points if even else None, where))
-        return _Mark(label, polygons)
+        return _Mark(label, where, polygons)
     rule = "polygons or a run-length code; a box says not which pixels are anomalous"
     raise ValueError(refusal("segmentation", where, rule, describe(given)))
 
@@ -277,7 +278,7 @@ def _labelme(folder: Path, root: Path) -> Iterator[_Annotated]:
             marks += [
                 _shape(one, size, where) for one in _given(held, "shapes", list, where)
             ]
-        yield _Annotated(image, size, marks, where)
+        yield _Annotated(image, size, marks)
 
 
 def _shape(given: Any, size: tuple[int, int], where: str) -> _Mark:
@@ -287,19 +288,19 @@ def _shape(given: Any, size: tuple[int, int], where: str) -> _Mark:
     kind = given.get("shape_type", "polygon")
     points = given.get("points")
     if kind == "polygon":
-        return _Mark(label, [_polygon(points, here)])
+        return _Mark(label, here, [_polygon(points, here)])
     if kind not in ("rectangle", "circle", "mask"):
         rule = "a polygon, rectangle, circle or mask; others have no area"
         raise ValueError(refusal("shape_type", here, rule, describe(kind)))
     (left, top), (right, bottom) = _points(points, here, POINT)
     if kind == "rectangle":
         corners = [(left, top), (right, top), (right, bottom), (left, bottom)]
-        return _Mark(label, [_polygon(corners, here)])
+        return _Mark(label, here, [_polygon(corners, here)])
     mask = np.zeros(size, np.bool_)
     if kind == "circle":  # its centre, and a point of it
         rows, columns = np.ogrid[: size[0], : size[1]]
         apart = np.hypot(columns + 0.5 - left, rows + 0.5 - top)
-        return _Mark(label, [], apart <= np.hypot(right - left, bottom - top))
+        return _Mark(label, here, [], apart <= np.hypot(right - left, bottom - top))
     try:
         data = base64.b64decode(_given(given, "mask", str, here))
         part = np.asarray(Image.open(io.BytesIO(data)).convert("L")) > 0
@@ -314,7 +315,7 @@ def _shape(given: Any, size: tuple[int, int], where: str) -> _Mark:
         came = "{} x {} pixels at ({}, {})".format(*part.shape, row, first)
         raise ValueError(refusal("mask", here, rule, came))
     room |= part
-    return _Mark(label, [], mask)
+    return _Mark(label, here, [], mask)
 
 
 def _polygon(points: Any, where: str) -> AnyArray:

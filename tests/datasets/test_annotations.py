@@ -205,18 +205,20 @@ def test_samples_go_where_any_others_do(tmp_path, images, fitted):
 
 
 CODE = {"size": [HEIGHT, WIDTH], "counts": [HEIGHT * WIDTH]}
+AWAY = [[WIDTH + value for value in flat(SQUARE)]]
 REFUSED = [
     (coco((0, 1, [])), r"segmentation of annotation 0 of a\.png .*a box says not"),
     (coco((0, 1, None)), "a box says not"),
     (coco((0, 1, [[1, 2, 3, 4]])), r"annotation 0 .* at least 3 points \(x, y\)"),
     (coco((0, 1, [[1, 2, 3, 4, 5]])), "at least 3 points"),
     (coco((0, 1, [[1, 2, 3, 4, 5, None]])), "at least 3 points"),
-    (coco((0, 1, [[1, 2, 1.1, 2, 1.1, 2.1]])), "the centre of a pixel lies in one"),
-    (coco((0, 1, CODE)), "the centre of a pixel lies in one"),
+    (coco((0, 1, [[1, 2, 1.1, 2, 1.1, 2.1]])), "the centre of a pixel lies in it"),
+    (coco((0, 1, CODE)), "the centre of a pixel lies in it"),
     (coco((0, 1, CODE | {"size": [WIDTH, HEIGHT]})), "run-length code of 40 x 60"),
     (coco((0, 1, CODE | {"counts": [5, 5]})), "run-length code of 40 x 60"),
     (coco((0, 1, CODE | {"counts": [-1, 2401]})), "run-length code of 40 x 60"),
     (coco((0, 1, CODE | {"counts": 5})), "run-length code of 40 x 60"),
+    (coco((0, 1, [flat(SQUARE)]), (0, 1, AWAY)), r"area of annotation 1 of a\.png"),
     (coco((9, 1, [flat(SQUARE)])), "of images that it lists; got image 16"),
     (coco((0, 1, [flat(SQUARE)]), names=["../a.png"]), "stays in the data set"),
     (coco(names=["a.png", "a.png"]), "no two have one folder and stem"),
