@@ -258,8 +258,8 @@ def _decompressed(text: str) -> list[int]:
 def _labelme(folder: Path, root: Path) -> Iterator[_Annotated]:
     """Yield all images of a folder, with what labelme's files mark in them."""
     files: dict[Path, list[Path]] = {}
-    for path in sorted(folder.rglob("*.json")):
-        if is_hidden(path.relative_to(folder)):
+    for path in sorted(folder.rglob("*")):
+        if path.suffix.lower() != ".json" or is_hidden(path.relative_to(folder)):
             continue
         name = _given(_json(path), "imagePath", str, repr(str(path)))
         name = PurePath(name.replace("\\", "/")).name
@@ -268,8 +268,9 @@ def _labelme(folder: Path, root: Path) -> Iterator[_Annotated]:
         files.setdefault(image, []).append(path)
     for image in find_images(str(root), OWNER, beside=[".json"]):
         size, marks = (0, 0), []
-        where = " and ".join(repr(str(path)) for path in files.get(image, []))
-        for path in files.get(image, []):
+        own = files.pop(image, [])
+        where = " and ".join(repr(str(path)) for path in own)
+        for path in own:
             held = _json(path)
             height, width = (
                 _given(held, key, int, where) for key in ("imageHeight", "imageWidth")
@@ -279,6 +280,13 @@ def _labelme(folder: Path, root: Path) -> Iterator[_Annotated]:
                 _shape(one, size, where) for one in _given(held, "shapes", list, where)
             ]
         yield _Annotated(image, size, marks)
+    if files:
+        image, (path, *_) = next(iter(files.items()))
+        rule = "the name of an image that is found in images"
+        remedy = "Hidden files, unknown suffixes and links to folders are left out."
+        raise ValueError(
+            refusal("imagePath", repr(str(path)), rule, repr(str(image)), remedy)
+        )
 
 
 def _shape(given: Any, size: tuple[int, int], where: str) -> _Mark:

@@ -193,6 +193,20 @@ def test_images_without_a_file_of_labelmes_are_good(tmp_path, images):
     assert len(list((tmp_path / "masks").rglob("*.png"))) == 1
 
 
+def test_annotations_of_images_that_are_left_out_are_named(tmp_path, images):
+    (images / "b.png").rename(images / ".b.png")
+    labelme(tmp_path / "labels", "b.png", shape("polygon", SQUARE), imagePath=".b.png")
+    with pytest.raises(ValueError, match=r"imagePath of .*b\.json'.*got .*/\.b\.png"):
+        annotated_samples(tmp_path / "labels", images, tmp_path / "masks")
+
+
+def test_a_suffix_in_capitals_counts(tmp_path, images):
+    labelme(tmp_path / "labels", "b.png", shape("polygon", SQUARE))
+    (tmp_path / "labels/b.json").rename(tmp_path / "labels/b.JSON")
+    samples = annotated_samples(tmp_path / "labels", images, tmp_path / "masks")
+    assert [sample.label for sample in samples] == [0, 1, 0, 0]
+
+
 def test_samples_go_where_any_others_do(tmp_path, images, fitted):
     from adlib.study import evaluate
 
