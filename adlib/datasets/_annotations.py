@@ -309,16 +309,16 @@ def _shape(given: Any, size: tuple[int, int], where: str) -> _Mark:
         rows, columns = np.ogrid[: size[0], : size[1]]
         apart = np.hypot(columns + 0.5 - left, rows + 0.5 - top)
         return _Mark(label, here, [], apart <= np.hypot(right - left, bottom - top))
+    text = _given(given, "mask", str, here)
     try:
-        data = base64.b64decode(_given(given, "mask", str, here))
-        part = np.asarray(Image.open(io.BytesIO(data)).convert("L")) > 0
-    except (ValueError, OSError) as error:
-        raise ValueError(refusal("mask", here, "a picture in base64", error)) from error
+        picture = Image.open(io.BytesIO(base64.b64decode(text)), formats=["PNG"])
+        part = np.asarray(picture.convert("L")) > 0
+    except (ValueError, OSError, Image.DecompressionBombError) as error:
+        raise ValueError(refusal("mask", here, "a PNG in base64", error)) from error
     first, row = int(left), int(top)
-    room = mask[
-        max(row, 0) : row + part.shape[0], max(first, 0) : first + part.shape[1]
-    ]
-    if room.shape != part.shape:
+    inside = min(first, row) >= 0
+    room = mask[row : row + part.shape[0], first : first + part.shape[1]]
+    if not inside or room.shape != part.shape:
         rule = "a mask that lies inside of the image"
         came = "{} x {} pixels at ({}, {})".format(*part.shape, row, first)
         raise ValueError(refusal("mask", here, rule, came))

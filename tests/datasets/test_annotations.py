@@ -5,6 +5,8 @@ from __future__ import annotations
 import base64
 import io
 import json
+import struct
+import zlib
 from importlib.util import find_spec
 
 import numpy as np
@@ -293,11 +295,24 @@ def test_images_that_only_adlib_reads_are_annotated_and_broken_ones_named(
         read(tmp_path, images, coco((0, 1, [flat(SQUARE)]), names=["a.tif"]))
 
 
+def bomb(side):
+    """Return a PNG in base64 that states a side, and holds next to nothing."""
+    header = struct.pack(">4s2I5B", b"IHDR", side, side, 1, 0, 0, 0, 0)
+    chunks = [header, b"IDAT", b"IEND"]
+    parts = [
+        struct.pack(">I", len(one) - 4) + one + struct.pack(">I", zlib.crc32(one))
+        for one in chunks
+    ]
+    return base64.b64encode(b"\x89PNG\r\n\x1a\n" + b"".join(parts)).decode()
+
+
 WRONG_SHAPES = [
     (shape("line", [[1, 2], [3, 4]]), "others have no area; got 'line'"),
     (shape("rectangle", SQUARE), r"shape 'dent' of .* must be 2 points"),
     (shape("polygon", [[1, 2], [3, 4]]), "at least 3 points"),
-    (shape("mask", [[1, 2], [3, 4]], mask="no picture"), "a picture in base64"),
+    (shape("mask", [[1, 2], [3, 4]], mask="no picture"), "a PNG in base64"),
+    (shape("mask", [[1, 2], [3, 4]], mask=bomb(20_000)), "a PNG in base64.*exceeds"),
+    (shape("mask", [[1, 2], [3, 4]]), "mask of shape 'dent' of .* kind str; got None"),
     ({"points": SQUARE}, "label of a shape of"),
 ]
 
@@ -309,13 +324,14 @@ def test_what_is_wrong_in_a_labelme_file_is_named(given, fragment, tmp_path, ima
         annotated_samples(tmp_path / "labels", images, tmp_path / "masks")
 
 
-def test_a_mask_that_leaves_the_image_is_named(tmp_path, images):
+@pytest.mark.parametrize(("x", "y"), [(55, 5), (5, -HEIGHT), (-1, -1)])
+def test_a_mask_that_leaves_the_image_is_named(x, y, tmp_path, images):
     file = io.BytesIO()
     Image.new("1", (9, 6), 1).save(file, "PNG")
     picture = base64.b64encode(file.getvalue()).decode()
-    given = shape("mask", [[55, 5], [63, 10]], mask=picture)
+    given = shape("mask", [[x, y], [x + 8, y + 5]], mask=picture)
     labelme(tmp_path / "labels", "a.png", given)
-    with pytest.raises(ValueError, match=r"inside of the image; got 6 x 9 .*\(5, 55\)"):
+    with pytest.raises(ValueError, match=rf"of the image; got 6 x 9 .*\({y}, {x}\)"):
         annotated_samples(tmp_path / "labels", images, tmp_path / "masks")
 
 
