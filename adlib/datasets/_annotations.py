@@ -8,7 +8,7 @@ import json
 import os
 from collections.abc import Iterator, Mapping
 from pathlib import Path, PurePath
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, TypeAlias
 
 import numpy as np
 from PIL import Image
@@ -22,6 +22,7 @@ from adlib.images._folders import find_images, is_hidden
 from adlib.images._region import CORNERS, POINT, drawn
 
 OWNER = "annotated_samples"
+Id: TypeAlias = int | float | str
 SEVERAL = "combined"  # defect type of an image with several, as in MVTec AD
 
 
@@ -116,6 +117,9 @@ def annotated_samples(
             rule = "of which no two have one folder and stem, and thus one mask"
             raise ValueError(refusal("images", OWNER, rule, str(one.image)))
         labels = {mark.label for mark in one.marks}
+        if GOOD in labels:
+            rule = f"of defects alone; what is not annotated is {GOOD!r}"
+            raise ValueError(refusal("labels", str(one.image), rule, f"{GOOD!r}"))
         kind = SEVERAL if len(labels) > 1 else next(iter(labels), GOOD)
         if one.marks:
             mask = _united(one)
@@ -171,19 +175,20 @@ def _coco(path: Path, root: Path) -> Iterator[_Annotated]:
     listed, marked = (
         _given(held, key, list, where) for key in ("images", "annotations")
     )
-    names = {
-        one.get("id"): str(one.get("name", one.get("id")))
-        for one in held.get("categories", [])
-    }
+    names = {}
+    for kind in _given(held, "categories", list | None, where) or []:
+        number = _given(kind, "id", Id, f"a category of {where}")
+        names[number] = str(kind.get("name", number))
     by_image: dict[Any, list[Mapping[str, Any]]] = {}
     for annotation in marked:
-        by_image.setdefault(annotation.get("image_id"), []).append(annotation)
+        number = _given(annotation, "image_id", Id, f"an annotation of {where}")
+        by_image.setdefault(number, []).append(annotation)
     ids: set[int | str] = set()
     for image in listed:
         name = _given(image, "file_name", str, f"an image of {where}")
         here = f"{name} in {where}"
         size = (_given(image, "height", int, here), _given(image, "width", int, here))
-        number = _given(image, "id", int | str, here)
+        number = _given(image, "id", Id, here)
         if number in ids:
             rule = "of one image alone, since annotations name it"
             raise ValueError(refusal("id", here, rule, f"{number!r} again"))
@@ -194,12 +199,15 @@ def _coco(path: Path, root: Path) -> Iterator[_Annotated]:
         marks = []
         for one in own:
             this = f"annotation {one.get('id')} of {here}"
-            label = names.get(one.get("category_id"), str(one.get("category_id")))
+            kind = _given(one, "category_id", Id | None, this)
+            label = names.get(kind, str(kind))
             marks.append(_segmented(one.get("segmentation"), label, size, this))
         yield _Annotated(path, size, marks)
     if by_image:
         rule = "of images that it lists"
-        raise ValueError(refusal("annotations", where, rule, f"image {min(by_image)}"))
+        raise ValueError(
+            refusal("annotations", where, rule, f"image {next(iter(by_image))}")
+        )
 
 
 def _segmented(given: Any, label: str, size: tuple[int, int], where: str) -> _Mark:
@@ -224,7 +232,7 @@ def _from_runs(code: Mapping[str, Any], size: tuple[int, int], where: str) -> Bo
     runs: list[int] = coded if isinstance(coded, list) else [-1]
     if (
         not all(type(n) is int and n >= 0 for n in runs)
-        or list(code.get("size", [])) != list(size)
+        or code.get("size") != list(size)
         or sum(runs) != np.prod(size)
     ):
         rule = "a run-length code of {} x {} pixels".format(*size)
@@ -339,7 +347,7 @@ def _points(given: Any, where: str, least: int) -> AnyArray:
         fits = fits and (
             len(points) >= least if least > POINT else len(points) == least
         )
-    except (TypeError, ValueError):
+    except (TypeError, ValueError, OverflowError):
         fits = False
     if not fits:
         rule = f"{'at least ' if least > POINT else ''}{least} points (x, y)"
@@ -362,6 +370,6 @@ def _given(held: Any, key: str, kind: Any, where: str) -> Any:
     """Return an entry that must be there, of a kind, or raise."""
     value = held.get(key) if isinstance(held, Mapping) else None
     if not isinstance(value, kind) or isinstance(value, bool):
-        name = getattr(kind, "__name__", "int or str")
+        name = kind.__name__ if isinstance(kind, type) else kind  # a union
         raise ValueError(refusal(key, where, f"of kind {name}", describe(value)))
     return value

@@ -221,6 +221,8 @@ def test_samples_go_where_any_others_do(tmp_path, images, fitted):
 
 
 CODE = {"size": [HEIGHT, WIDTH], "counts": [HEIGHT * WIDTH]}
+GOOD = [{"id": 1, "name": "good"}]
+UNLISTED = [{"image_id": 5}, {"image_id": "x"}]
 AWAY = [[WIDTH + value for value in flat(SQUARE)]]
 REFUSED = [
     (coco((0, 1, [])), r"segmentation of annotation 0 of a\.png .*a box says not"),
@@ -238,6 +240,16 @@ REFUSED = [
     (coco((9, 1, [flat(SQUARE)])), "of images that it lists; got image 16"),
     (coco((0, 1, [flat(SQUARE)]), names=["../a.png"]), "stays in the data set"),
     (coco(names=["a.png", "a.png"]), "no two have one folder and stem"),
+    (coco((0, 1, CODE | {"size": 5})), "run-length code of 40 x 60"),
+    (coco((0, 1, [[1, 2, 10**400, 2, 5, 6]])), "at least 3 points"),
+    (coco((0, [1], [flat(SQUARE)])), r"category_id of annotation 0 of a\.png"),
+    (coco(categories=["hole"]), r"id of a category of .* int \| float \| str; got"),
+    (coco(categories=5), "categories of .* kind list . None; got 5"),
+    (coco(annotations=[{"id": 3}]), "image_id of an annotation of .*; got None"),
+    (coco(annotations=[{"image_id": [7]}]), r"image_id of an annotation .*got \[7\]"),
+    (coco(annotations=["hole"]), "image_id of an annotation of"),
+    (coco(annotations=UNLISTED), "lists; got image 5"),
+    (coco((0, 1, [flat(SQUARE)]), categories=GOOD), "labels of .*a.png must be of def"),
     (coco(images=3), "images of .* must be of kind list"),
     ({"shapes": []}, "images of .* must be of kind list"),
     ([1, 2], "a file of COCO's or labelme's"),
