@@ -38,6 +38,8 @@ from adlib.images._pixels import as_pixels, resize
 
 Phase: TypeAlias = Literal["train", "val", "test"]
 PHASES: tuple[Phase, ...] = ("train", "val", "test")
+OWNER = "MVTecDataset"
+V2 = "torchvision.transforms.v2"
 UNKNOWN = 255  # pixels of an anomalous image without a mask
 IMAGENET_MEAN, IMAGENET_STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
 Transform: TypeAlias = Callable[..., Any]  # (image, mask) -> (image, mask), and others
@@ -78,10 +80,13 @@ class MVTecDataset(Dataset[Entry]):
             else those with a mask are anomalous.
 
     Raises:
+        TypeError: The transform is no function.
         ValueError: There are no images, lengths differ, a label is neither 0 nor 1, or
             labels cannot be known: no masks, and not in training.
         ImageError: When an image is asked for: it or its mask is unusable, or they
             differ in size.
+        TypeError, ValueError: When an image is asked for: the transform returns
+            anything but an image and a mask of one size.
 
     Example:
         >>> from torch.utils.data import DataLoader
@@ -109,6 +114,9 @@ class MVTecDataset(Dataset[Entry]):
         if mask_paths is None and labels is None and phase != "train":
             remedy = "Without masks pass labels, 0 normal and 1 anomalous."
             raise ValueError(refusal("labels", owner, "given", "None", remedy))
+        if not (transform is None or callable(transform) or hasattr(transform, "at")):
+            rule, came = "None or a function (image, mask)", describe(transform)
+            raise TypeError(refusal("transform", owner, rule, came))
         masks = [None] * n_images if mask_paths is None else mask_paths
         if labels is None:
             labels = [NORMAL if mask is None else ANOMALOUS for mask in masks]
@@ -192,16 +200,41 @@ def applied(
 
     Returns:
         Both, with channels first and the mask's dtype as it was.
+
+    Raises:
+        TypeError: The transform is one of torchvision's first ones, which know no
+            masks, or does not return two tensors.
+        ValueError: What it returns has other dimensions, or differs in size.
     """
+    own = type(transform).__module__
+    if own.startswith("torchvision.") and not own.startswith(V2):
+        remedy = f"Those of the same names in {V2} do."
+        rule = "one that takes masks along"
+        raise TypeError(refusal("transform", OWNER, rule, describe(transform), remedy))
     kinds = {kind.__module__.partition(".")[0] for kind in type(transform).__mro__}
     if "albumentations" in kinds:
         array = np.ascontiguousarray(image.permute(1, 2, 0).numpy())
         found = transform(image=array, mask=mask[0].numpy())
-        return _planes(found["image"]), _planes(found["mask"]).to(mask.dtype)
-    if "torchvision" in kinds:
-        image, mask = transform(tv_tensors.Image(image), tv_tensors.Mask(mask))
-        return image.as_subclass(torch.Tensor), mask.as_subclass(torch.Tensor)
-    image, mask = transform(image, mask)
+        changed = _planes(found["image"]), _planes(found["mask"]).to(mask.dtype)
+    elif "torchvision" in kinds:
+        changed = transform(tv_tensors.Image(image), tv_tensors.Mask(mask))
+    else:
+        changed = transform(image, mask)
+    return _checked_pair(changed)
+
+
+def _checked_pair(changed: Any) -> tuple[torch.Tensor, torch.Tensor]:
+    """Return what a transform made of image and mask, if it is both, or raise."""
+    rule = "a function that returns two tensors, image and mask, of one size, (channels"
+    rule += ", height, width) and (1, height, width)"
+    fits = isinstance(changed, tuple | list) and len(changed) == 2  # noqa: PLR2004 - both
+    if not fits or not all(isinstance(one, torch.Tensor) for one in changed):
+        came = f"one that returns {describe(changed)}"
+        raise TypeError(refusal("transform", OWNER, rule, came))
+    image, mask = (one.as_subclass(torch.Tensor) for one in changed)
+    if image.ndim != 3 or mask.shape != (1, *image.shape[1:]):  # noqa: PLR2004 - as stated
+        came = f"one that returns {tuple(image.shape)} and {tuple(mask.shape)}"
+        raise ValueError(refusal("transform", OWNER, rule, came))
     return image, mask
 
 

@@ -9,6 +9,8 @@ import pytest
 import torch
 from PIL import Image
 from torch.utils.data import DataLoader
+from torchvision import transforms, tv_tensors
+from torchvision.transforms import v2
 
 from adlib import PatchCore
 from adlib.datasets import (
@@ -141,6 +143,31 @@ def test_clean_transforms_keep_masks_whole_and_normalise_on_demand(files):
         PatchCore(image_size=64).fit(normalised)
 
 
+def as_dict(image, mask):
+    return {"image": image, "mask": mask}
+
+
+WRONG_TRANSFORMS = [
+    (as_dict, TypeError, "two tensors, image and mask.*got one that returns dict"),
+    (lambda image, mask: image, TypeError, r"one that returns Tensor of shape \(1, 64"),
+    (lambda image, mask: (image.numpy(), mask), TypeError, "two tensors"),
+    (lambda image, mask: (image[:, :9], mask), ValueError, r"\(1, 9, 64\) and \(1, 64"),
+    (lambda image, mask: (image, mask[0]), ValueError, r"and \(64, 64\)"),
+    (v2.Lambda(lambda x: x[..., :9], tv_tensors.Image), ValueError, "of one size"),
+    (v2.ToPILImage(), TypeError, "two tensors, image and mask"),
+    (transforms.Resize((32, 32)), TypeError, r"takes masks.*same names in .*\.v2 do"),
+]
+
+
+@pytest.mark.parametrize(("transform", "kind", "fragment"), WRONG_TRANSFORMS)
+def test_transforms_that_return_no_image_and_mask_of_one_size_are_named(
+    transform, kind, fragment, files
+):
+    dataset = MVTecDataset(*files, transform)
+    with pytest.raises(kind, match=f"transform of MVTecDataset .*{fragment}"):
+        dataset[5]
+
+
 def test_what_does_not_fit_is_refused(files):
     images, masks = files
     with pytest.raises(ValueError, match="image_paths of MVTecDataset must be a list"):
@@ -153,6 +180,8 @@ def test_what_does_not_fit_is_refused(files):
         MVTecDataset(images, masks, labels=[0, 0, 0, 0, 1, 2])
     with pytest.raises(ValueError, match="phase of MVTecDataset must be one of"):
         MVTecDataset(images, masks, phase="validation")
+    with pytest.raises(TypeError, match="transform of MVTecDataset must be None or a"):
+        MVTecDataset(images, masks, [v2.RandomHorizontalFlip()])
     Image.fromarray(np.zeros((32, 64), np.uint8)).save(masks[4])
     with pytest.raises(ImageError, match="must be as large as its image"):
         MVTecDataset(images, masks)[4]
