@@ -33,6 +33,7 @@ NETWORK = "model.feature_extractor.feature_extractor."
 MEMORY_BANK, INVERSES = "model.memory_bank", "model.gaussian.inv_covariance"
 CONFIG = "anomalib_pre_processor_config"
 IMAGENETS = Normalisation((0.485, 0.456, 0.406), (0.229, 0.224, 0.225))
+OUT_OF_MEMORY = (MemoryError, torch.cuda.OutOfMemoryError)
 AT_MOST = 2**23  # bytes of inverse covariances that are turned at once
 
 
@@ -91,6 +92,21 @@ def read_checkpoint(
         >>> model.save("part.adlib")  # doctest: +SKIP
     """
     place = resolve_place(device, "torch", "read_checkpoint")
+    try:
+        return _restored(path, device, place)
+    except (FileNotFoundError, ModelFileError, *OUT_OF_MEMORY):
+        raise
+    except Exception as error:  # of entries of other kinds, where a file is damaged
+        raise ModelFileError(
+            f"{os.fspath(path)!r} is not what anomalib writes, or it is damaged "
+            f"({type(error).__name__}: {error})."
+        ) from error
+
+
+def _restored(
+    path: str | os.PathLike[str], device: str, place: str
+) -> PatchCore | PaDiM:
+    """Return the detector on a device that is there."""
     read = _read(path)
     backbone = _backbone(read)
     shared: dict[str, Any] = {

@@ -350,6 +350,13 @@ REFUSED = [
     ("Patchcore", setting(layers=LAYERS[:1]), r"bank\.embeddings"),
     ("Patchcore", state("model.memory_bank", lambda bank: bank[:0]), "as fit leaves"),
     ("Patchcore", state("model.memory_bank", lambda bank: bank / 0), "finite numbers"),
+    ("Patchcore", transform(("Resize", {**RESIZE[1], "size": ["a", 1]})), "ValueError"),
+    ("Patchcore", transform(RESIZE, ("Normalize", {})), "damaged .KeyError: 'mean'"),
+    ("Patchcore", setting(coreset_sampling_ratio=0), "damaged .ZeroDivisionError"),
+    ("Patchcore", setting(num_neighbors=None), "not what anomalib writes.*TypeError"),
+    ("Patchcore", state("model.memory_bank", lambda bank: bank[0, 0]), "TypeError"),
+    ("Patchcore", lambda held: held.update(hyper_parameters=[]), "AttributeError"),
+    ("Patchcore", lambda held: held["state_dict"].update({3: 1}), "AttributeError"),
     ("Padim", transform(("Resize", {**RESIZE[1], "size": [96, 96]})), "at 144 posit"),
     ("Padim", state("model.idx", lambda idx: idx + 150), "ascending numbers"),
     (
