@@ -144,7 +144,7 @@ def _patchcore(
 ) -> tuple[PatchCore, dict[str, Any], dict[str, AnyArray]]:
     bank = _array(read.tensors, MEMORY_BANK)
     n_neighbors = int(read.settings.get("num_neighbors", 9))
-    reweighted = n_neighbors > 1
+    reweighted = n_neighbors != 1
     detector = PatchCore(
         coreset=float(read.settings.get("coreset_sampling_ratio", 0.1)),
         aggregation="reweighted" if reweighted else "max",
@@ -323,16 +323,17 @@ def _size_and_normalisation(transform: Any) -> tuple[tuple[int, int], Normalisat
     steps = given.get("transforms", []) if kind == "Compose" else [transform]
     rule = "that resizes images to (height, width), bilinearly and antialiased, and may"
     rule += " normalise them, and does no more"
-    size, normalisation = None, Normalisation((0.0,) * 3, (1.0,) * 3)
+    size, normalisation = None, None
     for step in steps:
         kind, given = _parts(step)
         sides = given.get("size")
         bilinear = str(_plain(given.get("interpolation"))).lower() == "bilinear"
         pair = isinstance(sides, list | tuple) and len(sides) == 2  # noqa: PLR2004 - sides
-        if kind == "Resize" and pair and bilinear and given.get("antialias") is True:
+        alike = pair and bilinear and given.get("antialias") is True
+        if kind == "Resize" and alike and size is None:
             assert sides is not None
             size = (int(sides[0]), int(sides[1]))
-        elif kind == "Normalize" and size is not None:
+        elif kind == "Normalize" and size is not None and normalisation is None:
             mean, std = (tuple(map(float, given[part])) for part in ("mean", "std"))
             if len(mean) != len(std) or len(std) != 3 or min(std) <= 0:  # noqa: PLR2004 - RGB
                 raise _unfit(rule, f"{mean} and {std}")
@@ -343,7 +344,7 @@ def _size_and_normalisation(transform: Any) -> tuple[tuple[int, int], Normalisat
             raise _unfit(rule, f"{kind}({', '.join(map(str, given.values()))})")
     if size is None:
         raise _unfit(rule, "none")
-    return size, normalisation
+    return size, normalisation or Normalisation((0.0,) * 3, (1.0,) * 3)
 
 
 def _parts(step: Any) -> tuple[str, Mapping[str, Any]]:

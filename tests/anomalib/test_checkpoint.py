@@ -330,6 +330,7 @@ def transform(*steps):
 
 
 CROP = ("CenterCrop", {"size": [56, 56]})
+FIRST = ("Resize", {**RESIZE[1], "size": [96, 96]})
 SHORTER = ("Resize", {**RESIZE[1], "size": [64]})
 NEAREST = ("Resize", {**RESIZE[1], "interpolation": "nearest"})
 ALIASED = ("Resize", {**RESIZE[1], "antialias": False})
@@ -340,6 +341,10 @@ REFUSED = [
     ("Patchcore", transform(NEAREST), "bilinearly"),
     ("Patchcore", transform(ALIASED), "antialiased"),
     ("Patchcore", transform(NORMALIZE), "Normalize"),
+    ("Patchcore", transform(FIRST, RESIZE, NORMALIZE), r"no more.*Resize\(\[64, 64\]"),
+    ("Patchcore", transform(RESIZE, NORMALIZE, FIRST), r"no more.*Resize\(\[96, 96\]"),
+    ("Patchcore", transform(RESIZE, NORMALIZE, NORMALIZE), "no more.*Normalize"),
+    ("Patchcore", setting(num_neighbors=0), "n_neighbors of PatchCore"),
     ("Patchcore", transform(RESIZE, GREY), r"normalise them.*\(0\.5,\)"),
     ("Patchcore", transform(), "no more; this file has none"),
     ("Patchcore", setting(backbone=3), "backbone is the name of a timm network"),
