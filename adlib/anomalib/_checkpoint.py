@@ -265,7 +265,9 @@ def _tensor(tensors: Weights, name: str) -> torch.Tensor:
     found = tensors.get(name)
     if not isinstance(found, torch.Tensor):
         raise _unfit(f"with {name}", "none")
-    return found
+    if found.nbytes > found.untyped_storage().nbytes():  # as expand makes them
+        raise _unfit(f"with {name} whole", "one that repeats its numbers")
+    return found.detach()
 
 
 def _read(path: str | os.PathLike[str]) -> Read:

@@ -55,8 +55,11 @@ class Shell(dict[Any, Any]):
         return id(self)
 
 
-class _Unpickler(pickle.Unpickler):  # noqa: S301 - it calls CALLED alone
-    """Finds what rebuilds tensors, and shells for all else."""
+class _Unpickler(pickle._Unpickler):  # it calls CALLED alone
+    """Finds what rebuilds tensors, and shells for all else.
+
+    Python's own: that in C takes memory for as many objects as a file says it has.
+    """
 
     def find_class(self, module: str, name: str) -> Any:
         kind = getattr(torch, name, None) if module == "torch" else None
@@ -79,8 +82,11 @@ def read_torch_file(path: str | os.PathLike[str]) -> Any:
         raise FileNotFoundError(f"There is no checkpoint at {shown}.")
     try:
         with zipfile.ZipFile(path) as archive:
-            names = [name.rpartition("/")[2] for name in archive.namelist()]
-        if "data.pkl" not in names or "constants.pkl" in names:  # TorchScript: code
+            parts = archive.infolist()
+        names = [one.filename.rpartition("/")[2] for one in parts]
+        is_script = "constants.pkl" in names  # TorchScript: code
+        packed = any(one.compress_type for one in parts)  # a small file, of any size
+        if "data.pkl" not in names or is_script or packed:
             raise ModelFileError(f"{shown} is not what torch.save writes.")
         limited = SimpleNamespace(__name__="limited", Unpickler=_Unpickler)
         return torch.load(

@@ -6,8 +6,11 @@ it is installed, also by its own engine.
 
 from __future__ import annotations
 
+import pickle
 import sys
+import tracemalloc
 import warnings
+import zipfile
 from importlib.util import find_spec
 from types import ModuleType
 
@@ -397,6 +400,47 @@ def test_other_files_are_refused(file, tmp_path):
     file.write_bytes(whole[: len(whole) // 2])
     with pytest.raises(ModelFileError, match="or it is damaged"):
         read_checkpoint(file)
+
+
+def rewritten(path, change=None, method=zipfile.ZIP_STORED):
+    """Write a file's archive again, its pickle changed."""
+    with zipfile.ZipFile(path) as archive:
+        parts = {name: archive.read(name) for name in archive.namelist()}
+    with zipfile.ZipFile(path, "w", method) as archive:
+        for name, part in parts.items():
+            is_pickle = change is not None and name.endswith("data.pkl")
+            archive.writestr(name, change if is_pickle else part)
+
+
+def test_files_that_state_more_than_they_hold_take_no_memory(tensors, tmp_path):
+    path, held = tmp_path / "model.ckpt", checkpoint(tensors, "Patchcore")
+    row = tensors["Patchcore"]["memory_bank"][:1]
+    held["state_dict"]["model.memory_bank"] = row.expand(10**12, -1)
+    torch.save(held, path)
+    with pytest.raises(ModelFileError, match="one that repeats its numbers"):
+        read_checkpoint(path)
+    torch.save(checkpoint(tensors, "Patchcore"), path)
+    rewritten(path, method=zipfile.ZIP_DEFLATED)
+    with pytest.raises(ModelFileError, match=r"is not what torch\.save writes"):
+        read_checkpoint(path)
+    remembered_as = (2**23).to_bytes(4, "little")
+    rewritten(path, change=b"N" + pickle.LONG_BINPUT + remembered_as + b".")
+    tracemalloc.start()
+    with pytest.raises(ModelFileError, match="NoneType"):
+        read_checkpoint(path)
+    peak = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    assert peak < 2**23
+
+
+def test_parameters_are_read_as_tensors(tensors, images, tmp_path):
+    held = checkpoint(tensors, "Patchcore")
+    torch.save(held, tmp_path / "tensor.ckpt")
+    bank = held["state_dict"]["model.memory_bank"]
+    held["state_dict"]["model.memory_bank"] = torch.nn.Parameter(bank)
+    torch.save(held, tmp_path / "parameter.ckpt")
+    found = [read_checkpoint(tmp_path / f"{k}.ckpt") for k in ("tensor", "parameter")]
+    np.testing.assert_array_equal(found[1].score(images), found[0].score(images))
 
 
 def test_torchscript_is_refused(tmp_path):
