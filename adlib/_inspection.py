@@ -146,13 +146,14 @@ class Inspection(Short):
             low = float(self.regions[0].threshold)
             if scale is not None:
                 low /= float(scale[self.regions[0].zone])
-        elif self.threshold_ratio:
-            low = self.score / self.threshold_ratio
+        elif self.threshold_ratio is not None:  # of a score of 0 nothing is above
+            low = self.score / self.threshold_ratio if self.threshold_ratio else highest
             if self.regions is not None:  # nothing is above the pixel threshold
                 low = max(low, highest)
         else:
             lowest = float(values.min())
             words = f"from {lowest:.4g}, not coloured, to {highest:.4g}; no threshold"
+            words += " above 0" * (self.verdict is not None)
             given = {"low": lowest, "high": highest, "outlined": False}
             return {"anomaly_map": values, **given}, words
         if highest <= low:

@@ -265,3 +265,13 @@ def test_a_loaded_model_and_an_adapter_show_the_same_card(model, tmp_path):
     loaded = adlib.load(tmp_path / "part.adlib")
     assert Card(loaded._repr_html_()).rows == Card(model._repr_html_()).rows
     assert Card(AnomalibPatchcore()._repr_html_()).texts[0] == "AnomalibPatchcore"
+
+
+def test_a_threshold_is_not_denied_where_the_score_or_the_threshold_is_zero():
+    nothing = np.zeros((8, 8), np.float32)
+    known = Inspection("a", 0.0, 1, nothing, decision="PASS", threshold_ratio=0.0)
+    assert Card(known._repr_html_()).rows["map"] == "up to 0, nothing to colour"
+    judged = Inspection("a", 1.0, -1, nothing + 1, decision="FAIL")  # above 0
+    assert Card(judged._repr_html_()).rows["map"].endswith("; no threshold above 0")
+    unknown = replace(judged, verdict=None, decision=None)
+    assert Card(unknown._repr_html_()).rows["map"].endswith("; no threshold")
