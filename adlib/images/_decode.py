@@ -92,10 +92,7 @@ def read_image(path: str | os.PathLike[str]) -> AnyArray:
         if not stat.S_ISREG(mode):  # a pipe would be waited for
             kind = "a folder" if stat.S_ISDIR(mode) else "something else"
             raise ImageError(f"{path}: must be a regular file; it is {kind}.")
-        if suffix in PLUGINS and not _readable(suffix):
-            remedy = plugin_remedy(suffix)
-            raise ImageError(f"{path}: cannot be read here. {remedy}")
-        load_plugin(suffix)
+        load_plugin(suffix, str(path))
         # Not by path: Pillow then maps uncompressed TIFFs and turns them wrongly.
         with path.open("rb") as file:
             return read_opened(file, str(path))
@@ -150,7 +147,7 @@ def read_content(content: bytes, name: str) -> AnyArray:
     Raises:
         ImageError: As in ``read_image``.
     """
-    load_plugin(os.path.splitext(name)[1].lower())  # noqa: PTH122 - of a name
+    load_plugin(os.path.splitext(name)[1].lower(), name)  # noqa: PTH122 - of a name
     return read_opened(io.BytesIO(content), name)
 
 
@@ -180,10 +177,16 @@ def decode(image: Image.Image) -> AnyArray:
     return np.asarray(upright.convert("L" if mode in GREY_MODES else "RGB"))
 
 
-def load_plugin(suffix: str) -> None:
-    """Let Pillow read files of a suffix, where it needs a plugin for that."""
-    if suffix in PLUGINS:
-        import_module(PLUGINS[suffix][0])
+def load_plugin(suffix: str, name: str) -> None:
+    """Let Pillow read files of a suffix, where it needs a plugin for that.
+
+    Raises ImageError for an image of that name where there is none.
+    """
+    if suffix not in PLUGINS:
+        return
+    if not _readable(suffix):
+        raise ImageError(f"{name}: cannot be read here. {plugin_remedy(suffix)}")
+    import_module(PLUGINS[suffix][0])
 
 
 def plugin_remedy(suffix: str) -> str:

@@ -316,9 +316,7 @@ def _expand(entry: Any, position: int, stacks: Stacks) -> Iterator[Item]:
             yield _item(position + offset, entry[offset])
     elif _is_single(entry) or _is_dense(entry):
         yield _item(position, entry)
-    elif (
-        isinstance(entry, Mapping) and entry.keys() == UNDECODED and any(entry.values())
-    ):
+    elif _is_undecoded(entry):
         yield _undecoded(position, entry["bytes"], entry["path"])
     elif isinstance(entry, Mapping) and "image" in entry:
         items = _expand(entry["image"], position, stacks)
@@ -366,10 +364,29 @@ def _check_channels_last(batch: Any, position: int, stacks: Stacks) -> None:
 
 def _named(items: Iterator[Item], paths: Any) -> Iterator[Item]:
     """Give the images of one entry the paths that it came with, if there are any."""
-    names = [paths] if isinstance(paths, str | os.PathLike) else list(paths or [])
+    single = _may_name(paths) or not isinstance(paths, Iterable)
+    names = [paths] if single else list(paths)
+    if not all(map(_may_name, names)):
+        raise TypeError(f"image_path of X must be paths; got {describe(paths)}.")
     for number, item in enumerate(items):
         named = number < len(names) and not isinstance(item.image, Path)
+        named = named and names[number] is not None
         yield item._replace(name=str(names[number])) if named else item
+
+
+def _is_undecoded(entry: Any) -> bool:
+    """Ask whether an entry is a file of Hugging Face's: bytes, a path, or both."""
+    return (
+        isinstance(entry, Mapping)
+        and entry.keys() == UNDECODED
+        and any(entry.values())
+        and isinstance(entry["bytes"], bytes | bytearray | None)
+        and _may_name(entry["path"])
+    )
+
+
+def _may_name(entry: Any) -> bool:
+    return entry is None or isinstance(entry, str | os.PathLike)
 
 
 def _is_single(entry: Any) -> bool:
@@ -402,6 +419,11 @@ def _is_tensor(X: Any) -> TypeGuard[torch.Tensor]:
 
 def _item(position: int, image: Any) -> Item:
     """Return one image of a source; a PIL image is decoded now, not by threads."""
+    if (
+        isinstance(image, str) and not image
+    ):  # which would be the folder that is worked in
+        reason = f"image {position} must be a path; it is an empty text."
+        return Item(position, f"image {position}", ImageError(reason))
     if isinstance(image, str | os.PathLike):
         return Item(position, str(Path(image)), Path(image))
     name = f"image {position}"
@@ -420,7 +442,7 @@ def _undecoded(position: int, data: bytes | None, path: str | None) -> Item:
     """Return an image of which a file's bytes are there, or its path, or both."""
     if data is None:
         return _item(position, path)
-    name = path or f"image {position}"
+    name = str(path or f"image {position}")
     return Item(position, name, partial(read_content, data, name))
 
 

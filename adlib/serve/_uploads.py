@@ -50,7 +50,7 @@ def readable_formats() -> list[str]:
     found = list(FORMATS)
     for suffix, name in ADDED.items():
         if suffix in SUFFIXES:  # it can be read here
-            load_plugin(suffix)
+            load_plugin(suffix, suffix)
             found.append(name)
     return found
 

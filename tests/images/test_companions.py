@@ -20,6 +20,7 @@ from torch.utils.data import (
 )
 
 from adlib import PatchCore
+from adlib.exceptions import ImageError
 from adlib.images import open_source
 from tests.conftest import texture
 
@@ -136,8 +137,30 @@ def test_bytes_that_are_no_image_are_named(fitted):
     held = [{"bytes": b"no image", "path": "part.png"}]
     with pytest.raises(ValueError, match=r"part\.png must be a readable image"):
         fitted.score(held)
-    with pytest.raises(TypeError, match="image 0 of X must be a path"):
-        fitted.score([{"bytes": None, "path": None}])
+    for wrong in ((None, None), (None, 5), ("text", "part.png")):
+        with pytest.raises(TypeError, match="image 0 of X must be a path"):
+            fitted.score([dict(zip(("bytes", "path"), wrong, strict=True))])
+
+
+def test_bytes_of_a_format_that_cannot_be_read_here_are_named(monkeypatch, fitted):
+    monkeypatch.setattr("adlib.images._decode.find_spec", lambda name: None)
+    held = [{"bytes": b"pixels", "path": "part.heic"}]
+    with pytest.raises(ImageError, match=r"part\.heic: cannot be .* pip install"):
+        fitted.score(held)
+
+
+def test_an_empty_path_is_named(paths, fitted):
+    with pytest.raises(ImageError, match="image 1 must be a path; it is an empty text"):
+        fitted.score(pd.Series([paths[0], ""]))
+
+
+def test_names_that_are_no_paths_are_named(fitted):
+    image = np.stack([texture(0), texture(1)])
+    for wrong in (5, [1, 2], torch.tensor([1, 2])):
+        with pytest.raises(TypeError, match="image_path of X must be paths; got"):
+            fitted.score([{"image": image, "image_path": wrong}])
+    source = open_source([{"image": image, "image_path": ["a", None]}], "test")
+    assert [item.name for item in source.items] == ["a", "image 1"]
 
 
 @pytest.fixture
