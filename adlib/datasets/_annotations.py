@@ -108,6 +108,7 @@ def annotated_samples(
     if target.resolve().is_relative_to(root.resolve()):
         rule = "a folder outside of images, in which masks would pass for images"
         raise ValueError(refusal("masks", OWNER, rule, str(target)))
+    name = Path(os.path.abspath(root)).name  # noqa: PTH100 - of "." and ".." as well
     found = _labelme(place, root) if place.is_dir() else _coco(place, root)
     samples: dict[Path, Sample] = {}
     for one in found:
@@ -127,7 +128,7 @@ def annotated_samples(
             with replacing(path) as temporary:
                 Image.fromarray(mask.astype(np.uint8) * 255).save(temporary, "PNG")
         label, drawn_at = (ANOMALOUS, path) if one.marks else (NORMAL, None)
-        samples[path] = Sample(one.image, label, kind, drawn_at, root.name, "test")
+        samples[path] = Sample(one.image, label, kind, drawn_at, name, "test")
     return list(samples.values())
 
 

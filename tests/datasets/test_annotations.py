@@ -202,6 +202,14 @@ def test_annotations_of_images_that_are_left_out_are_named(tmp_path, images):
         annotated_samples(tmp_path / "labels", images, tmp_path / "masks")
 
 
+def test_the_folder_that_is_worked_in_has_its_name(tmp_path, images, monkeypatch):
+    labelme(tmp_path / "labels", "b.png", shape("polygon", SQUARE))
+    for place, root in ((images, "."), (images / "late", "..")):
+        monkeypatch.chdir(place)
+        samples = annotated_samples(tmp_path / "labels", root, tmp_path / "masks")
+        assert {sample.class_name for sample in samples} == {"part"}
+
+
 def test_a_suffix_in_capitals_counts(tmp_path, images):
     labelme(tmp_path / "labels", "b.png", shape("polygon", SQUARE))
     (tmp_path / "labels/b.json").rename(tmp_path / "labels/b.JSON")
