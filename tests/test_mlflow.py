@@ -100,3 +100,10 @@ def test_without_mlflow_the_extra_is_named(fitted, monkeypatch):
     monkeypatch.setitem(sys.modules, "mlflow.pyfunc", None)
     with pytest.raises(ImportError, match=r"pip install 'adlib-vision\[mlflow\]'"):
         log_model(fitted)
+
+
+def test_what_is_no_detector_is_named():
+    from adlib.mlflow import log_model
+
+    with pytest.raises(TypeError, match="detector of log_model must be a fitted det"):
+        log_model("part.adlib")

@@ -8,7 +8,7 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
 
-from adlib._validation import refusal
+from adlib._validation import describe, refusal
 from adlib._version import __version__
 from adlib.estimators import AnomalyDetector, load
 
@@ -36,7 +36,8 @@ def log_model(detector: AnomalyDetector, name: str = "model", **given: Any) -> A
 
     Raises:
         NotFittedError: ``fit`` was not called.
-        TypeError: ``given`` holds what this function itself passes.
+        TypeError: ``detector`` is none, or ``given`` holds what this function itself
+            passes.
         ImportError: MLflow is not installed.
 
     Example:
@@ -45,6 +46,10 @@ def log_model(detector: AnomalyDetector, name: str = "model", **given: Any) -> A
         >>> info = log_model(model)  # doctest: +SKIP
         >>> mlflow.pyfunc.load_model(info.model_uri).predict(X)  # doctest: +SKIP
     """
+    if not isinstance(detector, AnomalyDetector):
+        raise TypeError(
+            refusal("detector", "log_model", "a fitted detector", describe(detector))
+        )
     try:
         pyfunc = import_module("mlflow.pyfunc")
     except ImportError as error:
