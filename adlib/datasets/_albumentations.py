@@ -22,6 +22,7 @@ except ModuleNotFoundError as error:
     ) from error
 
 BORDER_REFLECT = 2  # OpenCV's number; as "reflection" of torch's grid_sample
+NEAREST_EXACT = 6  # OpenCV's number; its other nearest is up to a pixel off
 ALWAYS = {"p": 1.0}
 
 
@@ -70,7 +71,11 @@ def geometric(settings: ShiftSettings, size: tuple[int, int]) -> list[Any]:
         ratio = size[1] / size[0]
         found.append(
             albumentations.RandomResizedCrop(
-                size, scale=settings.crop, ratio=(ratio, ratio), **ALWAYS
+                size,
+                scale=settings.crop,
+                ratio=(ratio, ratio),
+                mask_interpolation=NEAREST_EXACT,
+                **ALWAYS,
             )
         )
     return found

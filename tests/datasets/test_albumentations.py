@@ -92,6 +92,18 @@ class TestAlbumentations:
         assert marks_what_is_bright(moved, moved_mask)
         assert torch.equal(shift.move(mask), moved_mask)
 
+    def test_masks_lie_to_no_side_of_their_images(self):
+        kept = {"colour": None, "illumination": None, "blur": None, "noise": None}
+        transform = ShiftDomainTransform(replace(RANGES, **kept), random_state=0)
+        mask = torch.from_numpy(LEFT.astype(np.uint8))[None]
+        offsets = []
+        for index in range(40):
+            moved, moved_mask = transform.at(index)(mask.float(), mask)
+            both = (moved[0] > 0.5, moved_mask[0])
+            centres = [one.nonzero().float().mean(0) for one in both]
+            offsets.append(centres[1] - centres[0])
+        assert torch.stack(offsets).mean(0).abs().max() < 0.1  # pixels
+
     def test_a_seed_gives_the_same_bytes_and_others_give_others(self):
         image, mask = torch.rand(3, 40, 50), torch.zeros(1, 40, 50, dtype=torch.uint8)
         transform = ShiftDomainTransform(RANGES, random_state=7)
