@@ -14,9 +14,17 @@ import numpy as np
 from PIL import Image
 
 from adlib._files import replacing
+from adlib._progress import ProgressBar
 from adlib._typing import AnyArray, BoolArray
 from adlib._validation import describe, refusal
-from adlib.datasets._samples import ANOMALOUS, GOOD, NORMAL, Sample, path_in
+from adlib.datasets._samples import (
+    ANOMALOUS,
+    GOOD,
+    NORMAL,
+    Sample,
+    folder_name,
+    path_in,
+)
 from adlib.images import read_image
 from adlib.images._folders import find_images, is_hidden
 from adlib.images._region import CORNERS, POINT, drawn
@@ -50,6 +58,8 @@ def annotated_samples(
     annotations: str | os.PathLike[str],
     images: str | os.PathLike[str],
     masks: str | os.PathLike[str],
+    *,
+    progress: bool = True,
 ) -> list[Sample]:
     """Return the samples of annotated images, whose masks it draws as PNG files.
 
@@ -67,6 +77,7 @@ def annotated_samples(
             labelme file lies in ``annotations`` as its image does here.
         masks: The folder for the masks, outside of ``images``; made if it is not there.
             "late/bolt.jpg" has the mask "late/bolt_mask.png".
+        progress: Show a bar on a terminal.
 
     Returns:
         A sample for each image of the COCO file, in its order, or of the folder
@@ -108,27 +119,30 @@ def annotated_samples(
     if target.resolve().is_relative_to(root.resolve()):
         rule = "a folder outside of images, in which masks would pass for images"
         raise ValueError(refusal("masks", OWNER, rule, str(target)))
-    name = Path(os.path.abspath(root)).name  # noqa: PTH100 - of "." and ".." as well
     found = _labelme(place, root) if place.is_dir() else _coco(place, root)
     samples: dict[Path, Sample] = {}
-    for one in found:
-        relative = one.image.relative_to(root)
-        path = target / relative.with_name(f"{relative.stem}_mask.png")
-        if path in samples:
-            rule = "of which no two have one folder and stem, and thus one mask"
-            raise ValueError(refusal("images", OWNER, rule, str(one.image)))
-        labels = {mark.label for mark in one.marks}
-        if GOOD in labels:
-            rule = f"of defects alone; what is not annotated is {GOOD!r}"
-            raise ValueError(refusal("labels", str(one.image), rule, f"{GOOD!r}"))
-        kind = SEVERAL if len(labels) > 1 else next(iter(labels), GOOD)
-        if one.marks:
-            mask = _united(one)
-            path.parent.mkdir(parents=True, exist_ok=True)
-            with replacing(path) as temporary:
-                Image.fromarray(mask.astype(np.uint8) * 255).save(temporary, "PNG")
-        label, drawn_at = (ANOMALOUS, path) if one.marks else (NORMAL, None)
-        samples[path] = Sample(one.image, label, kind, drawn_at, name, "test")
+    with ProgressBar("Drawing masks", None, enabled=progress) as bar:
+        for one in found:
+            relative = one.image.relative_to(root)
+            path = target / relative.with_name(f"{relative.stem}_mask.png")
+            if path in samples:
+                rule = "of which no two have one folder and stem, and thus one mask"
+                raise ValueError(refusal("images", OWNER, rule, str(one.image)))
+            labels = {mark.label for mark in one.marks}
+            if GOOD in labels:
+                rule = f"of defects alone; what is not annotated is {GOOD!r}"
+                raise ValueError(refusal("labels", str(one.image), rule, f"{GOOD!r}"))
+            kind = SEVERAL if len(labels) > 1 else next(iter(labels), GOOD)
+            if one.marks:
+                mask = _united(one)
+                path.parent.mkdir(parents=True, exist_ok=True)
+                with replacing(path) as temporary:
+                    Image.fromarray(mask.astype(np.uint8) * 255).save(temporary, "PNG")
+            label, drawn_at = (ANOMALOUS, path) if one.marks else (NORMAL, None)
+            samples[path] = Sample(
+                one.image, label, kind, drawn_at, folder_name(root), "test"
+            )
+            bar.advance()
     return list(samples.values())
 
 

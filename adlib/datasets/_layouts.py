@@ -15,7 +15,15 @@ from pathlib import Path, PurePath
 from typing import Literal, NamedTuple, TypeAlias, TypeVar, get_args
 
 from adlib._validation import check_option, describe, refusal
-from adlib.datasets._samples import ANOMALOUS, GOOD, NORMAL, Sample, Split, path_in
+from adlib.datasets._samples import (
+    ANOMALOUS,
+    GOOD,
+    NORMAL,
+    Sample,
+    Split,
+    folder_name,
+    path_in,
+)
 from adlib.images._folders import is_hidden, is_image_name
 
 Layout: TypeAlias = Literal["mvtec", "mvtec-ad-2", "visa", "btad", "folder"]
@@ -137,7 +145,7 @@ def read_samples(
         wanted = _chosen(classes, class_names(listed), folder)
         samples = (sample for sample in listed if sample.class_name in wanted)
     elif kind == "folder":
-        _chosen(classes, [folder.name], folder)
+        _chosen(classes, [folder_name(folder)], folder)
         samples = _plain(folder)
     else:
         samples = itertools.chain.from_iterable(
@@ -248,7 +256,7 @@ def _plain(root: Path) -> Iterator[Sample]:
         for path in image_files(kind):
             label = NORMAL if good else ANOMALOUS
             split: Split = "train" if good else "test"
-            yield Sample(path, label, kind.name, None, root.name, split)
+            yield Sample(path, label, kind.name, None, folder_name(root), split)
 
 
 def read_table(table: Path, root: Path) -> list[Sample]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import posixpath
 from dataclasses import dataclass
 from pathlib import Path
@@ -40,6 +41,11 @@ class Sample:
     mask_path: Path | None
     class_name: str
     split: Split
+
+
+def folder_name(folder: Path) -> str:
+    """Return the name of a folder, of "." and ".." as well."""
+    return Path(os.path.abspath(folder)).name  # noqa: PTH100 - links keep their names
 
 
 def path_in(root: Path, text: str, owner: str) -> Path:

@@ -149,6 +149,11 @@ def test_a_plain_folder_learns_good_and_tests_the_others(tmp_path):
     ]
 
 
+def test_the_folder_that_is_worked_in_has_its_name(tmp_path, monkeypatch):
+    monkeypatch.chdir(put(tmp_path / "nut", "good/a.png", "scratch/c.png"))
+    assert {sample.class_name for sample in read_samples(".", ["nut"])} == {"nut"}
+
+
 def test_samples_are_frozen(tmp_path):
     sample = Sample(tmp_path / "a.png", NORMAL, "good", None, "nut", "train")
     with pytest.raises(AttributeError):
