@@ -177,6 +177,10 @@ def save_detector(
         "mean": list(backbone.normalisation.mean),
         "std": list(backbone.normalisation.std),
     }
+    now = detector._values_of(detector._aggregated_by)
+    if calibration is not None and detector._calibrated_with != now:
+        then = detector._calibrated_with.items()
+        shared["calibrated_with"] = {name: plain(value) for name, value in then}
     arrays = {name: tensor for name, tensor in tensors.items() if tensor is not None}
     region, kind = detector.region_, None
     if callable(region):
@@ -258,6 +262,8 @@ def restore_detector(
     except (ValueError, WeightsError) as error:
         raise ModelFileError(f"The model file is damaged: {error}") from error
     detector._take_over(calibration_of(state))
+    if "calibrated_with" in state:  # only where it is not as the parameters
+        detector._calibrated_with = _calibrated_with(state, detector._aggregated_by)
     detector.threshold_, detector.pixel_threshold_ = thresholds[:2]
     detector.review_threshold_ = thresholds[2]
     detector.grid_, detector.zone_scales_ = (height, width), scales
@@ -306,6 +312,18 @@ def _saved_region(
     if not mask.any():
         raise damaged(REGION, "a mask of at least one pixel")
     return {"region": mask.astype(np.bool_)}
+
+
+def _calibrated_with(state: Mapping[str, Any], names: Sequence[str]) -> dict[str, Any]:
+    """Return the parameters that a threshold was set with, or raise."""
+    saved = state["calibrated_with"]
+    if (
+        not isinstance(saved, dict)
+        or saved.keys() != set(names)
+        or not all(isinstance(value, str | int | float) for value in saved.values())
+    ):
+        raise damaged("calibrated_with", f"an object of {', '.join(names)}")
+    return {name: saved[name] for name in names}
 
 
 def _are_texts(values: Any) -> bool:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import warnings
 
 import numpy as np
@@ -9,10 +10,10 @@ import pytest
 from sklearn.base import clone
 
 import adlib
-from adlib import PatchCore
+from adlib import PatchCore, load
 from adlib._inspection import Limits
 from adlib.estimators._model_file import read_model, write_model
-from adlib.exceptions import InputWarning, SkippedImagesWarning
+from adlib.exceptions import InputWarning, ModelFileError, SkippedImagesWarning
 from adlib.thresholds import conformal_threshold, log_normal_threshold
 from tests.conftest import texture
 
@@ -273,3 +274,31 @@ def test_labels_take_no_review_rate(fitted, good, mixed):
     model = clone(fitted).fit(good)
     with pytest.raises(ValueError, match=r"review_rate of .* must be None where y is"):
         model.calibrate(mixed, [1, 1, 1, -1, -1, -1], review_rate=0.2)
+
+
+def test_a_loaded_model_has_no_p_values_of_other_scores(
+    fitted, others, mixed, tmp_path
+):
+    model = copy.copy(fitted).calibrate(others, false_positive_rate=0.2)
+    model.set_params(aggregation="max")
+    model.threshold_ = 50.0  # by hand: the calibration holds other scores
+    model.save(tmp_path / "part.adlib")
+    again = load(tmp_path / "part.adlib")
+    for one in (model, again):
+        assert {result.p_value for result in one.inspect(mixed)} == {None}
+        one.set_params(aggregation="top_mean")
+    wanted = [result.p_value for result in model.inspect(mixed)]
+    assert [result.p_value for result in again.inspect(mixed)] == wanted
+    assert None not in wanted
+
+
+@pytest.mark.parametrize("value", [None, {"aggregation": "max"}, {"aggregation": []}])
+def test_what_thresholds_were_set_with_is_checked(fitted, others, tmp_path, value):
+    model = copy.copy(fitted).calibrate(others, false_positive_rate=0.2)
+    path = tmp_path / "part.adlib"
+    model.save(path)
+    content = read_model(path)
+    content.header["state"]["calibrated_with"] = value
+    write_model(path, content)
+    with pytest.raises(ModelFileError, match="'calibrated_with' must be an object"):
+        load(path)
