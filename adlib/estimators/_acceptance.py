@@ -69,6 +69,14 @@ def without(one: Acceptance, gone: Collection[str]) -> Acceptance:
     return one._replace(images=kept, before=None)
 
 
+def without_limits(one: Acceptance) -> Acceptance:
+    """Return it without thresholds of before, as they were set for other scores."""
+    if one.before is None:
+        return one
+    limits = dict.fromkeys((*LIMITS, "calibration"))
+    return one._replace(before=one.before._replace(**limits))
+
+
 def as_state(one: Acceptance) -> dict[str, Any]:
     """Return it as a model file holds it."""
     before = one.before

@@ -36,6 +36,7 @@ from adlib.estimators._acceptance import (
     now,
     patches_above,
     without,
+    without_limits,
 )
 from adlib.estimators._aggregation import (
     Aggregation,
@@ -50,6 +51,7 @@ from adlib.estimators._augment import (
     copies_of,
     own_patches,
 )
+from adlib.estimators._calibration import Calibration
 from adlib.estimators._contamination import check_contamination, vouched
 from adlib.estimators._detector import AnomalyDetector
 from adlib.estimators._estimate import FitEstimate, estimate
@@ -684,7 +686,8 @@ class PatchCore(AnomalyDetector):
 
         Returns:
             The estimator, which scores bit for bit as before that call and has the
-            thresholds of before. A failed call changes nothing.
+            thresholds of before; or none, where ``calibrate`` has since set them for
+            scores that are aggregated otherwise. A failed call changes nothing.
 
         Raises:
             NotFittedError: ``fit`` was not called.
@@ -702,9 +705,9 @@ class PatchCore(AnomalyDetector):
         rows = self.memory_bank_.embeddings[: before.n_entries]
         origins = self._origins()[: before.n_entries]
         self.memory_bank_ = self._make_bank(rows, origins, settings.device)
-        self._take_over(before.calibration)
         self.__dict__.update(
             {f"{name}_": getattr(before, name) for name in LIMITS},
+            calibration_=before.calibration,
             training_images_=self.training_images_[: before.n_images],
             training_digests_=self.training_digests_[: before.n_images],
             n_patches_=before.n_patches,
@@ -713,6 +716,12 @@ class PatchCore(AnomalyDetector):
             accepted_=self.accepted_[:-1],
         )
         return self
+
+    def _take_over(self, calibration: Calibration | None) -> None:
+        then = getattr(self, "_calibrated_with", None)
+        super()._take_over(calibration)
+        if then is not None and then != self._calibrated_with:
+            self.accepted_ = tuple(without_limits(one) for one in self.accepted_)
 
     def _replace_bank(
         self,

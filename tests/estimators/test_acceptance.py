@@ -96,6 +96,31 @@ def test_undo_gives_back_the_very_file(model, others, odd, new, tmp_path):
     np.testing.assert_array_equal(model.undo_accept().undo_accept().score(new), scores)
 
 
+@pytest.mark.parametrize("saved", [False, True])
+def test_undo_gives_back_no_threshold_of_other_scores(
+    model, others, odd, new, tmp_path, saved
+):
+    model.accept(odd, by="A. Meier").set_params(aggregation="max")
+    model.calibrate(others, false_positive_rate=0.2)
+    if saved:
+        model.save(tmp_path / "part.adlib")
+        model = adlib.load(tmp_path / "part.adlib")
+    model.undo_accept()
+    assert model.threshold_ is model.pixel_threshold_ is model.calibration_ is None
+    with pytest.raises(NotFittedError, match="has no threshold yet"):
+        model.predict(new)
+
+
+def test_a_threshold_that_undo_gives_back_is_for_its_own_scores(model, odd, new):
+    threshold = model.threshold_
+    model.accept(odd, by="A. Meier").set_params(aggregation="max").undo_accept()
+    with pytest.raises(ValueError, match="with which the threshold was set"):
+        model.predict(new)
+    model.set_params(aggregation="top_mean")
+    assert model.threshold_ == threshold
+    assert set(model.predict(new)) == {1, -1}
+
+
 def test_the_file_says_who_accepted_what_and_when(model, odd, tmp_path):
     model.accept(odd[:2], by="A. Meier", sha256=["ab", "ef"], model="cd")
     model.save(tmp_path / "part.adlib")
