@@ -7,6 +7,7 @@ import os
 import secrets
 from collections.abc import Collection, Iterable, Iterator, Sequence
 from contextlib import AbstractContextManager, closing, nullcontext
+from itertools import chain
 from numbers import Integral
 from typing import Any, Literal, Self, TypeAlias, get_args
 
@@ -542,7 +543,10 @@ class PatchCore(AnomalyDetector):
         settings = self._ready()
         images, digests = self.training_images_, self.training_digests_
         skipped = self.skipped_
-        asked = check_names(names, images + [one.name for one in skipped], owner)
+        # A bank of a fixed size drops images that acceptances still name.
+        others_named = chain(skipped, *(one.images for one in self.accepted_))
+        known = images + [one.name for one in others_named]
+        asked = check_names(names, known, owner)
         gone = to_forget(asked, images, digests)
         rows, origins = self.memory_bank_.embeddings, self._origins()
         left_out = gone[origins[:, 0]]

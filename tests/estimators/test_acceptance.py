@@ -8,6 +8,7 @@ from tempfile import TemporaryDirectory
 
 import numpy as np
 import pytest
+from PIL import Image
 from sklearn.exceptions import NotFittedError
 
 import adlib
@@ -156,6 +157,21 @@ def test_what_is_forgotten_or_learned_later_cannot_be_undone(model, good, odd):
         model.undo_accept()
     model.fit(good)
     assert model.accepted_ == ()
+
+
+def test_an_accepted_image_that_has_no_entries_any_more_is_forgotten(
+    others, odd, tmp_path
+):
+    files = [str(tmp_path / f"{i}.png") for i in range(8)]
+    for file, image in zip(files, [*others, *odd[:2]], strict=True):
+        Image.fromarray(image).save(file)
+    model = learned(files[:3], coreset=1).calibrate(files[3:6], false_positive_rate=0.3)
+    model.accept(files[6:], by="A. Meier", sha256=["a" * 64, "b" * 64])
+    model.partial_fit(files[3:6])  # which leaves one entry
+    gone = next(file for file in files[6:] if file not in model.training_images_)
+    assert gone in [image.name for image in model.accepted_[0].images]
+    model.forget([gone]).save(tmp_path / "part.adlib")
+    assert gone.encode() not in (tmp_path / "part.adlib").read_bytes()
 
 
 def test_a_region_counts_its_own_patches_alone(good, others, odd):
