@@ -52,13 +52,26 @@ def reweighted_scores(
 
     where N_b(m*) are the b bank entries nearest to m*, itself included (Roth et al.,
     CVPR 2022, equation 7, where b = 9). A smaller bank lowers b to its size. Entries
-    from the training image ``left_out``, one for each image, do not count.
+    from the training image ``left_out``, one for each image, do not count, neither in
+    that size.
     """
     if len(bank) < 2:  # noqa: PLR2004 - an entry and another beside it
         raise ValueError(
             'aggregation="reweighted" of PatchCore needs at least 2 bank entries; got '
             f"{len(bank)}. Raise coreset."
         )
+    if left_out is not None and len(left_out) > 1:  # each has a b of its own
+        each = zip(
+            patch_scores[:, None],
+            nearest[:, None],
+            embeddings[:, None],
+            left_out[:, None],
+            strict=True,
+        )
+        ones = [
+            reweighted_scores(p, n, e, bank, n_neighbors, own) for p, n, e, own in each
+        ]
+        return np.concatenate(ones)
     images = np.arange(len(patch_scores))
     worst = patch_scores.argmax(axis=1)
     patches = embeddings[images, worst].astype(np.float64)

@@ -1076,12 +1076,24 @@ class PatchCore(AnomalyDetector):
         distances, nearest = self.memory_bank_.kneighbors(queries, left_out=left_out)
         return distances.reshape(n_images, -1), nearest.reshape(n_images, -1)
 
+    def _check_others(self, left_out: Int64Array | None) -> None:
+        """Raise where too few entries are left to score an image without its own."""
+        fewest = 2 if self.aggregation == "reweighted" else 1
+        if left_out is None or self.memory_bank_.fewest_left(left_out) >= fewest:
+            return
+        name = type(self).__name__
+        rule = f"so large that {fewest} or more entries are left without any image's"
+        came = f"{describe(self.coreset)}, a memory bank of {len(self.memory_bank_)}"
+        remedy = "Raise it, or set thresholds by calibrate, with images held out."
+        raise ValueError(refusal("coreset", name, rule, came, remedy))
+
     def _score_patches(self, embeddings: Float32Array) -> Scored:
         return self._score_left_out(embeddings, None)
 
     def _score_left_out(
         self, embeddings: Float32Array, images: Int64Array | None
     ) -> Scored:
+        self._check_others(images)
         distances, nearest = self._nearest(embeddings, images)
         scores = self._aggregate(embeddings, distances, nearest, images)
         shape = embeddings.shape[:3]

@@ -68,3 +68,35 @@ def test_left_out_padim_is_close_to_learning_again(good):
     scores = padim().fit(good).leave_one_out_scores(good)
     np.testing.assert_allclose(scores, expected, rtol=0.15)
     assert np.corrcoef(scores, expected)[0, 1] > 0.99
+
+
+@pytest.mark.parametrize("coreset", [5, 9])
+def test_left_out_scores_depend_on_no_other_image_of_the_batch(coreset, good):
+    """Of a small bank, another b of equation 7 is left for each image."""
+    chosen = {"image_size": 64, "coreset": coreset, "aggregation": "reweighted"}
+    model = PatchCore(**chosen, batch_size=1, progress=False).fit(good)
+    own = np.bincount(model.memory_bank_.origins[:, 0], minlength=len(good))
+    assert len(set(own.tolist())) > 1
+    alone = model.leave_one_out_scores(good)
+    model.batch_size = len(good)
+    np.testing.assert_array_equal(model.leave_one_out_scores(good), alone)
+
+
+@pytest.mark.parametrize(
+    ("chosen", "message"),
+    [
+        ({"coreset": 1}, "coreset of PatchCore must be so large that 1 or more"),
+        (
+            {"coreset": 2, "aggregation": "reweighted"},
+            "so large that 2 or more entries are left .*; got 2, a memory bank of 2",
+        ),
+    ],
+)
+def test_a_bank_with_too_few_entries_of_others_is_refused(chosen, message, good):
+    model = PatchCore(image_size=64, progress=False, **chosen)
+    with pytest.raises(ValueError, match=message):
+        model.fit(good).leave_one_out_scores(good)
+    with pytest.raises(ValueError, match=message):
+        PatchCore(image_size=64, progress=False, false_positive_rate=0.3, **chosen).fit(
+            good
+        )
