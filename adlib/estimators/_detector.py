@@ -383,9 +383,10 @@ class AnomalyDetector(BaseEstimator, metaclass=ABCMeta):
         source = open_normal(X, anomalous, owner, settings.pixel_format)
         zero_one = y is not None and one_is_anomalous(y)
         rates = self._own_rates(owner)
-        if rates is not None or settings.zones is not None:
-            lowest = Rates(0.5)  # which any number of images that can be left out has
-            check_left_out(X, source.n_items, rates or lowest, owner)
+        leaves_out = rates is not None or settings.zones is not None
+        left_at = rates or Rates(0.5)  # which any number that can be left out has
+        if leaves_out:
+            check_left_out(X, source.n_items, left_at, owner)
         backbone = self._new_backbone(settings)
         region, alignment = self._new_region(), self._new_alignment()
         settings = settings._replace(region=region, alignment=alignment)
@@ -397,6 +398,8 @@ class AnomalyDetector(BaseEstimator, metaclass=ABCMeta):
                 images, learned = self._engine.learn(
                     self, source, backbone, settings, owner
                 )
+            if leaves_out:  # now that it is known how many there are
+                check_left_out(X, len(images.names), left_at, owner)
             # All on a copy, so that whatever fails from here on changes nothing.
             fitted = copy.copy(self)
             fitted.__dict__.update(

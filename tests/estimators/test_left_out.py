@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from adlib import PatchCore
+from adlib import PaDiM, PatchCore
 from adlib.estimators._gaussian import left_out_squared
 from adlib.neighbors import MemoryBank
 from tests import reference
@@ -100,3 +100,16 @@ def test_a_bank_with_too_few_entries_of_others_is_refused(chosen, message, good)
         PatchCore(image_size=64, progress=False, false_positive_rate=0.3, **chosen).fit(
             good
         )
+
+
+@pytest.mark.parametrize("kind", [PatchCore, PaDiM])
+@pytest.mark.parametrize("chosen", [{"false_positive_rate": 0.4}, {"zones": (2, 2)}])
+@pytest.mark.parametrize("n_images", [1, 2])
+def test_too_few_usable_images_are_refused_of_lists_too(kind, chosen, n_images, good):
+    unusable = np.full((64, 64), np.nan, np.float32)
+    given = {"image_size": 64, "progress": False, "on_error": "skip"} | chosen
+    model = kind(**given)
+    message = f"X of {kind.__name__}.fit must be at least 3 images.* got {n_images}"
+    with pytest.raises(ValueError, match=message):
+        model.fit([*good[:n_images], unusable, unusable])
+    assert not hasattr(model, "backbone_")
