@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, Literal, TypeAlias
 import numpy as np
 from numpy.typing import ArrayLike
 
-from adlib._typing import Float32Array, Float64Array, Int64Array
+from adlib._typing import AnyArray, Float32Array, Float64Array, Int64Array
 from adlib._validation import check_int, describe, refusal
 from adlib.distributed._workers import check_client, shipped
 from adlib.neighbors import MemoryBank, Neighbours
@@ -155,9 +155,12 @@ class Shard:
 
     def __init__(self, file: str, origins: str | None, device: str) -> None:
         self._given = file, origins, device
-        rows = np.load(file, mmap_mode=OPENED)
-        known = None if origins is None else np.load(origins, mmap_mode=OPENED)
-        self.bank = MemoryBank(rows, origins=known, device=device)
+        rows = _opened(file, "files")
+        known = None if origins is None else _opened(origins, "origins")
+        try:
+            self.bank = MemoryBank(rows, origins=known, device=device)
+        except (TypeError, ValueError) as error:  # which do not say of which file
+            raise type(error)(f"{file!r} cannot be searched: {error}") from error
 
     def __reduce__(self) -> tuple[Any, ...]:
         return Shard, self._given
@@ -186,6 +189,16 @@ def merged(parts: Sequence[Nearest]) -> Nearest:
     order = np.lexsort((indices, squared))[:, : parts[0][0].shape[1]]
     near = np.take_along_axis(squared, order, axis=1)
     return near, np.take_along_axis(indices, order, axis=1)
+
+
+def _opened(file: str, parameter: str) -> AnyArray:
+    """Return the array of a file, which is not read into memory, or raise."""
+    try:
+        array: AnyArray = np.load(file, mmap_mode=OPENED)
+    except (EOFError, ValueError):  # NumPy's own words advise to unpickle it
+        rule, came = "a list of .npy files of numbers", f"{file!r}, which is none"
+        raise ValueError(refusal(parameter, OWNER, rule, came)) from None
+    return array
 
 
 def _as_files(files: Sequence[File], parameter: str) -> list[str]:

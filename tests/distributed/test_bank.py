@@ -140,6 +140,19 @@ def test_files_and_queries_must_fit_each_other(files, tmp_path, client):
         bank.kneighbors(QUERIES, left_out=np.zeros(12, int))
 
 
+def test_a_file_that_holds_no_bank_is_named(files, tmp_path, client):
+    broken = tmp_path / "broken.npy"
+    for content in (b"", b"xx", files[1].read_bytes()[:-40]):
+        broken.write_bytes(content)
+        for given in ({"files": [broken]}, {"files": files[:1], "origins": [broken]}):
+            message = r"of \.npy files of numbers; got .*broken\.npy', which is none"
+            with pytest.raises(ValueError, match=message):
+                ShardedBank(client=client, device="cpu", **given)
+    np.save(broken, np.full((2, 3), np.nan, np.float32))
+    with pytest.raises(ValueError, match=r"broken\.npy' cannot be searched: .*finite"):
+        ShardedBank([*files, broken], client, device="cpu")
+
+
 @pytest.mark.slow
 def test_a_worker_that_dies_loses_nothing(files, processes, monkeypatch):
     monkeypatch.undo()  # the workers are processes of their own
