@@ -73,7 +73,7 @@ def without_limits(one: Acceptance) -> Acceptance:
     """Return it without thresholds of before, as they were set for other scores."""
     if one.before is None:
         return one
-    limits = dict.fromkeys((*LIMITS, "calibration"))
+    limits: dict[str, Any] = dict.fromkeys((*LIMITS, "calibration"))
     return one._replace(before=one.before._replace(**limits))
 
 

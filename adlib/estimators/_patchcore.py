@@ -7,7 +7,6 @@ import os
 import secrets
 from collections.abc import Collection, Iterable, Iterator, Sequence
 from contextlib import AbstractContextManager, closing, nullcontext
-from itertools import chain
 from numbers import Integral
 from typing import Any, Literal, Self, TypeAlias, get_args
 
@@ -544,8 +543,8 @@ class PatchCore(AnomalyDetector):
         images, digests = self.training_images_, self.training_digests_
         skipped = self.skipped_
         # A bank of a fixed size drops images that acceptances still name.
-        others_named = chain(skipped, *(one.images for one in self.accepted_))
-        known = images + [one.name for one in others_named]
+        known = images + [one.name for one in skipped]
+        known += [image.name for one in self.accepted_ for image in one.images]
         asked = check_names(names, known, owner)
         gone = to_forget(asked, images, digests)
         rows, origins = self.memory_bank_.embeddings, self._origins()
