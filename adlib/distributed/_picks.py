@@ -21,8 +21,13 @@ class Picks:
     """
 
     def __init__(self, path: str | os.PathLike[str] | None, owner: str) -> None:
-        """Take the file's path; with None nothing is read or written."""
+        """Take the file's path, or raise; with None nothing is read or written."""
         self._path, self._owner = None if path is None else Path(path), owner
+        if self._path is not None and (
+            self._path.is_dir() or not self._path.parent.is_dir()
+        ):
+            rule = "None or a file, in a folder that is there"
+            raise ValueError(refusal("picks", owner, rule, repr(str(path))))
 
     def open(self, fingerprint: str, size: int, seed: int | None) -> Int64Array:
         """Return the picks that are in the file, none where there is none.

@@ -224,6 +224,8 @@ def test_large_requests_travel_in_pieces(good, client, monkeypatch, tmp_path):
             ValueError,
             "contamination of adlib.distributed.fit must be None",
         ),
+        ({"picks": "."}, ValueError, "picks of .*a file, in a folder that is there"),
+        ({"picks": "nowhere/picks"}, ValueError, "picks of .*got 'nowhere/picks'"),
         ({"X": []}, ValueError, r"X of PatchCore\.fit"),
         ({"X": ["nowhere.png"]}, ImageError, "nowhere"),
     ],
