@@ -116,9 +116,6 @@ def annotated_samples(
         raise FileNotFoundError(f"There is no folder {str(root)!r}.")
     if not place.exists():
         raise FileNotFoundError(f"There is no file or folder {str(place)!r}.")
-    if target.resolve().is_relative_to(root.resolve()):
-        rule = "a folder outside of images, in which masks would pass for images"
-        raise ValueError(refusal("masks", OWNER, rule, str(target)))
     found = _labelme(place, root) if place.is_dir() else _coco(place, root)
     samples: dict[Path, Sample] = {}
     with ProgressBar("Drawing masks", None, enabled=progress) as bar:
@@ -134,6 +131,9 @@ def annotated_samples(
                 raise ValueError(refusal("labels", str(one.image), rule, f"{GOOD!r}"))
             kind = SEVERAL if len(labels) > 1 else next(iter(labels), GOOD)
             if one.marks:
+                if path.resolve().is_relative_to(root.resolve()):
+                    rule = "a folder whose masks lie outside of images, not among them"
+                    raise ValueError(refusal("masks", OWNER, rule, str(target)))
                 mask = _united(one)
                 path.parent.mkdir(parents=True, exist_ok=True)
                 with replacing(path) as temporary:

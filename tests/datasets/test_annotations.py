@@ -202,6 +202,16 @@ def test_annotations_of_images_that_are_left_out_are_named(tmp_path, images):
         annotated_samples(tmp_path / "labels", images, tmp_path / "masks")
 
 
+def test_no_mask_comes_to_lie_among_the_images(tmp_path, images):
+    (images / "part").mkdir()
+    (images / "b.png").rename(images / "part/b.png")
+    labelme(tmp_path / "labels", "part/b.png", shape("polygon", SQUARE))
+    for masks in (tmp_path, images, images / "masks"):
+        with pytest.raises(ValueError, match="outside of images"):
+            annotated_samples(tmp_path / "labels", images, masks)
+    assert not list(images.rglob("*_mask.png"))
+
+
 def test_the_folder_that_is_worked_in_has_its_name(tmp_path, images, monkeypatch):
     labelme(tmp_path / "labels", "b.png", shape("polygon", SQUARE))
     for place, root in ((images, "."), (images / "late", "..")):
@@ -365,8 +375,6 @@ def test_what_is_missing_is_named(tmp_path, images):
     labelme(tmp_path / "labels", "gone.png")
     with pytest.raises(FileNotFoundError, match=r"no image .*gone\.png"):
         annotated_samples(tmp_path / "labels", images, tmp_path / "masks")
-    with pytest.raises(ValueError, match="outside of images"):
-        annotated_samples(tmp_path / "labels", images, images / "masks")
     (tmp_path / "coco.json").write_text("{")
     with pytest.raises(ValueError, match="must be a JSON file"):
         annotated_samples(tmp_path / "coco.json", images, tmp_path / "masks")
