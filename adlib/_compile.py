@@ -57,7 +57,11 @@ class _Cache(FunctionCache):
 
 
 def compiled(**options: Any) -> Callable[[Kernel], Kernel]:
-    """Return numba's decorator for a kernel that releases Python's lock."""
+    """Return numba's decorator for a kernel that releases Python's lock.
+
+    Kernels copy arrays by loops: for an array that is assigned to a slice numba also
+    compiles the text of an error about their shapes, which takes seconds.
+    """
 
     def decorate(function: Kernel) -> Kernel:
         kernel: Any = numba.njit(nogil=True, **options)(function)

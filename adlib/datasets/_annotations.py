@@ -117,6 +117,7 @@ def annotated_samples(
     if not place.exists():
         raise FileNotFoundError(f"There is no file or folder {str(place)!r}.")
     found = _labelme(place, root) if place.is_dir() else _coco(place, root)
+    among, class_name = root.resolve(), folder_name(root)
     samples: dict[Path, Sample] = {}
     with ProgressBar("Drawing masks", None, enabled=progress) as bar:
         for one in found:
@@ -131,7 +132,7 @@ def annotated_samples(
                 raise ValueError(refusal("labels", str(one.image), rule, f"{GOOD!r}"))
             kind = SEVERAL if len(labels) > 1 else next(iter(labels), GOOD)
             if one.marks:
-                if path.resolve().is_relative_to(root.resolve()):
+                if path.resolve().is_relative_to(among):
                     rule = "a folder whose masks lie outside of images, not among them"
                     raise ValueError(refusal("masks", OWNER, rule, str(target)))
                 mask = _united(one)
@@ -139,9 +140,7 @@ def annotated_samples(
                 with replacing(path) as temporary:
                     Image.fromarray(mask.astype(np.uint8) * 255).save(temporary, "PNG")
             label, drawn_at = (ANOMALOUS, path) if one.marks else (NORMAL, None)
-            samples[path] = Sample(
-                one.image, label, kind, drawn_at, folder_name(root), "test"
-            )
+            samples[path] = Sample(one.image, label, kind, drawn_at, class_name, "test")
             bar.advance()
     return list(samples.values())
 
@@ -198,7 +197,7 @@ def _coco(path: Path, root: Path) -> Iterator[_Annotated]:
     for annotation in marked:
         number = _given(annotation, "image_id", Id, f"an annotation of {where}")
         by_image.setdefault(number, []).append(annotation)
-    ids: set[int | str] = set()
+    ids: set[Id] = set()
     for image in listed:
         name = _given(image, "file_name", str, f"an image of {where}")
         here = f"{name} in {where}"
@@ -291,14 +290,12 @@ def _labelme(folder: Path, root: Path) -> Iterator[_Annotated]:
         files.setdefault(image, []).append(path)
     for image in find_images(str(root), OWNER, beside=[".json"]):
         size, marks = (0, 0), []
-        own = files.pop(image, [])
-        where = " and ".join(repr(str(path)) for path in own)
-        for path in own:
-            held = _json(path)
+        for path in files.pop(image, []):
+            held, where = _json(path), repr(str(path))
             height, width = (
                 _given(held, key, int, where) for key in ("imageHeight", "imageWidth")
             )
-            size = _size_of(image, (height, width), repr(str(path)))
+            size = _size_of(image, (height, width), where)
             marks += [
                 _shape(one, size, where) for one in _given(held, "shapes", list, where)
             ]

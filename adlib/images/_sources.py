@@ -419,9 +419,7 @@ def _is_tensor(X: Any) -> TypeGuard[torch.Tensor]:
 
 def _item(position: int, image: Any) -> Item:
     """Return one image of a source; a PIL image is decoded now, not by threads."""
-    if (
-        isinstance(image, str) and not image
-    ):  # which would be the folder that is worked in
+    if isinstance(image, str) and not image:  # as a path, the working folder
         reason = f"image {position} must be a path; it is an empty text."
         return Item(position, f"image {position}", ImageError(reason))
     if isinstance(image, str | os.PathLike):

@@ -186,8 +186,9 @@ def _sketch(
                 centred, 0, basis, panel, biases, thresholds, projected, passed, panel
             )
         for row in range(n_here):
-            for k in range(n_kept if n_panels == 0 else 0):
-                projected[row, k] = centred[0, k, row]
+            if n_panels == 0:
+                for k in range(n_kept):
+                    projected[row, k] = centred[0, k, row]
             _round(
                 projected[row, :n_kept], norms[begin + row], projection_error,
                 basis_error, columns[begin + row],
